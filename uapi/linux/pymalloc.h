@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The interface of the pymalloc kernel service.
+ *
+ * /dev/pymalloc makes, lists and opens heaps (PYMALLOC_IOC_INFO, _CREATE,
+ * _LIST, _OPEN); each heap is a descriptor of its own, on which all other
+ * commands work and which is what gets mapped.
+ *
+ * Every argument struct starts with @argsz, its size as the caller knows it.
+ * A kernel that knows a longer struct takes the rest as zero; a kernel that
+ * knows a shorter one refuses with E2BIG unless the rest is zero.  Bits of
+ * @flags that the kernel does not know, and reserved fields that are not
+ * zero, are refused with EINVAL.  Pointers travel as __u64.
+ *
+ * A block is named by its ref, a 64-bit offset in the heap's window that is
+ * the same wherever the window is mapped.  0 is no block.
+ */
+#ifndef _UAPI_LINUX_PYMALLOC_H
+#define _UAPI_LINUX_PYMALLOC_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define PYMALLOC_ABI_VERSION	1
+
+/* Geometry: the same on every machine that carries this version. */
+#define PYMALLOC_POOL_SIZE	4096
+#define PYMALLOC_ARENA_POOLS	64
+#define PYMALLOC_ARENA_SIZE	(PYMALLOC_ARENA_POOLS * PYMALLOC_POOL_SIZE)
+#define PYMALLOC_BLOCK_MIN	8
+#define PYMALLOC_BLOCK_MAX	512
+#define PYMALLOC_NR_CLASSES	64
+/* The largest object that the raw allocator hands out, in bytes. */
+#define PYMALLOC_SIZE_MAX	(64 * PYMALLOC_ARENA_SIZE)
+/* The most refs one call may carry. */
+#define PYMALLOC_BATCH_MAX	65536
+#define PYMALLOC_NAME_LEN	32
+
+/*
+ * What mmap() finds where on a heap's descriptor: the window starts at offset
+ * 0, the pool map at PYMALLOC_POOL_MAP_OFFSET.  The pool map has one byte for
+ * each pool of the window: the pool's size class (its block size divided by
+ * 8), or 0 for a pool that holds no blocks.  It can only be mapped for reading.
+ */
+#define PYMALLOC_POOL_MAP_OFFSET	(1ULL << 42)
+#define PYMALLOC_WINDOW_MIN		(2 * PYMALLOC_ARENA_SIZE)
+#define PYMALLOC_WINDOW_MAX		(1ULL << 40)
+
+#define PYMALLOC_IOC_MAGIC	0xB7
+
+/**
+ * struct pymalloc_info - PYMALLOC_IOC_INFO: version, geometry and limits
+ * @argsz: size of this struct
+ * @abi_version: PYMALLOC_ABI_VERSION of the running module
+ * @pool_size: bytes in a pool
+ * @arena_size: bytes in an arena
+ * @block_min: smallest block, and the distance of two size classes, in bytes
+ * @block_max: largest block in bytes
+ * @nr_classes: number of size classes
+ * @batch_max: most refs in one call
+ * @size_max: largest object of the raw allocator in bytes
+ * @window_default: window of a heap that asks for none, in bytes
+ * @window_max: largest window in bytes
+ * @limit_default: byte limit of a heap that asks for none; 0 is no limit
+ * @user_bytes: bytes of pages that the caller's user holds in all heaps
+ * @user_bytes_max: limit on @user_bytes; 0 is no limit
+ * @user_heaps: heaps of the caller's user
+ * @user_heaps_max: limit on @user_heaps; 0 is no limit
+ */
+struct pymalloc_info {
+	__u32 argsz;
+	__u32 abi_version;
+	__u32 pool_size;
+	__u32 arena_size;
+	__u32 block_min;
+	__u32 block_max;
+	__u32 nr_classes;
+	__u32 batch_max;
+	__u64 size_max;
+	__u64 window_default;
+	__u64 window_max;
+	__u64 limit_default;
+	__u64 user_bytes;
+	__u64 user_bytes_max;
+	__u32 user_heaps;
+	__u32 user_heaps_max;
+};
+
+/**
+ * struct pymalloc_create - PYMALLOC_IOC_CREATE: make a heap
+ * @argsz: size of this struct
+ * @flags: 0
+ * @alignment: 8 or 16; 0 is 8.  A heap of 16 uses every second size class
+ * @reserved: 0
+ * @window: bytes of the window, a multiple of PYMALLOC_ARENA_SIZE from
+ *	PYMALLOC_WINDOW_MIN to PYMALLOC_WINDOW_MAX; 0 is the default.  The
+ *	first arena's worth of it is never used
+ * @limit: most bytes of pages that the heap may hold; 0 is the default
+ * @id: out: the heap's number, unique until the module is unloaded
+ * @name: a name for people, NUL-terminated, of printable ASCII
+ *
+ * The heap belongs to the calling address space: only it can allocate, free
+ * and map.  Pages and metadata are charged to the caller's memory cgroup.
+ *
+ * Return: the heap's descriptor (close-on-exec); or -1 and EINVAL, EDQUOT
+ * (the user has too many heaps), EMFILE, ENFILE, ENOMEM, EFAULT, E2BIG.
+ */
+struct pymalloc_create {
+	__u32 argsz;
+	__u32 flags;
+	__u32 alignment;
+	__u32 reserved;
+	__u64 window;
+	__u64 limit;
+	__u64 id;
+	char name[PYMALLOC_NAME_LEN];
+};
+
+/* pymalloc_open.flags */
+#define PYMALLOC_OPEN_RDONLY	(1U << 0)	/* look, but change nothing */
+
+/**
+ * struct pymalloc_open - PYMALLOC_IOC_OPEN: another descriptor of a heap
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_OPEN_*
+ * @id: the heap's number
+ *
+ * Open to the user who made the heap and to CAP_SYS_ADMIN.
+ *
+ * Return: a descriptor (close-on-exec); or -1 and ENOENT (no such heap),
+ * EPERM, EINVAL, EMFILE, ENFILE, ENOMEM, EFAULT, E2BIG.
+ */
+struct pymalloc_open {
+	__u32 argsz;
+	__u32 flags;
+	__u64 id;
+};
+
+/**
+ * struct pymalloc_heap_info - who a heap is
+ * @id: its number
+ * @window: bytes of its window
+ * @limit: most bytes of pages; 0 is no limit
+ * @page_bytes: bytes of pages it holds, the empty pools' included
+ * @used_bytes: bytes of blocks and large objects that are allocated
+ * @alignment: 8 or 16
+ * @flags: as given when it was made
+ * @uid: its user, as seen from the caller's user namespace
+ * @pid: the process that made it, as seen from the caller's PID namespace;
+ *	0 if that cannot see it
+ * @comm: that process's command when it made the heap
+ * @name: the heap's name
+ */
+struct pymalloc_heap_info {
+	__u64 id;
+	__u64 window;
+	__u64 limit;
+	__u64 page_bytes;
+	__u64 used_bytes;
+	__u32 alignment;
+	__u32 flags;
+	__u32 uid;
+	__s32 pid;
+	char comm[16];
+	char name[PYMALLOC_NAME_LEN];
+};
+
+/**
+ * struct pymalloc_list - PYMALLOC_IOC_LIST: the heaps that the caller may open
+ * @argsz: size of this struct
+ * @flags: 0
+ * @heaps: pointer to an array of struct pymalloc_heap_info
+ * @after: list heaps whose number is larger than this
+ * @count: entries the array has room for, at most PYMALLOC_BATCH_MAX
+ * @done: out: entries written; fewer than @count means the list is at its end
+ * @entry_size: bytes of one entry as the caller knows it
+ * @reserved: 0
+ *
+ * On a heap's own descriptor PYMALLOC_IOC_LIST describes that one heap.
+ *
+ * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, ENOMEM.
+ */
+struct pymalloc_list {
+	__u32 argsz;
+	__u32 flags;
+	__u64 heaps;
+	__u64 after;
+	__u32 count;
+	__u32 done;
+	__u32 entry_size;
+	__u32 reserved;
+};
+
+/* pymalloc_alloc.flags */
+#define PYMALLOC_ALLOC_ZERO	(1U << 0)	/* the objects read as zero */
+
+/**
+ * struct pymalloc_alloc - PYMALLOC_IOC_ALLOC: allocate a batch of one size
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_ALLOC_*
+ * @size: bytes of each object, 1 to PYMALLOC_SIZE_MAX; up to
+ *	PYMALLOC_BLOCK_MAX they are blocks, above that runs of whole pages
+ * @refs: pointer to an array of __u64: the refs
+ * @count: how many, 1 to PYMALLOC_BATCH_MAX
+ * @done: out: how many were allocated; valid after every return but EFAULT
+ *	on this struct itself
+ *
+ * Return: 0 if @done is @count; else -1 and the reason that stopped it, with
+ * @done objects allocated and their refs stored: ENOMEM (the heap's limit,
+ * the memory cgroup's or the machine's), EDQUOT (the user's limit), EINTR (a
+ * signal came; at least one part of the batch was done), EFAULT (@refs is not
+ * writable from entry @done on), EINVAL (size), E2BIG (count), EPERM (not the
+ * heap's process), EBADF (read-only descriptor).
+ */
+struct pymalloc_alloc {
+	__u32 argsz;
+	__u32 flags;
+	__u64 size;
+	__u64 refs;
+	__u32 count;
+	__u32 done;
+};
+
+/**
+ * enum pymalloc_ref_status - what PYMALLOC_IOC_FREE found at a ref
+ * @PYMALLOC_REF_OK: an allocated object; it was freed
+ * @PYMALLOC_REF_RANGE: 0, or outside the window
+ * @PYMALLOC_REF_FOREIGN: no pool and no run is there
+ * @PYMALLOC_REF_MISALIGNED: not at the start of a block or run
+ * @PYMALLOC_REF_UNTOUCHED: a block that was never handed out
+ * @PYMALLOC_REF_FREE: a block that is free already: a double free
+ */
+enum pymalloc_ref_status {
+	PYMALLOC_REF_OK,
+	PYMALLOC_REF_RANGE,
+	PYMALLOC_REF_FOREIGN,
+	PYMALLOC_REF_MISALIGNED,
+	PYMALLOC_REF_UNTOUCHED,
+	PYMALLOC_REF_FREE,
+};
+
+/**
+ * struct pymalloc_free - PYMALLOC_IOC_FREE: free a batch, of any mix of sizes
+ * @argsz: size of this struct
+ * @flags: 0
+ * @refs: pointer to an array of __u64
+ * @status: pointer to an array of __u8 that gets one enum pymalloc_ref_status
+ *	for each ref; 0 for none
+ * @count: how many, 1 to PYMALLOC_BATCH_MAX
+ * @done: out: how many refs were looked at, from the first on
+ * @nr_bad: out: how many of those named no allocated object
+ * @first_bad: out: index of the first such ref; @count if there is none
+ *
+ * A bad ref never keeps the others from being freed.
+ *
+ * Return: 0 if all were freed; else -1 and EBADSLT (all were looked at,
+ * @nr_bad of them were bad), EINTR (a signal came after @done refs), EFAULT
+ * (@refs is not readable from entry @done on, or @status is not writable: then
+ * @done counts the refs whose fate was not stored, too), EINVAL, E2BIG (count),
+ * EPERM (not the heap's process), EBADF (read-only descriptor).
+ */
+struct pymalloc_free {
+	__u32 argsz;
+	__u32 flags;
+	__u64 refs;
+	__u64 status;
+	__u32 count;
+	__u32 done;
+	__u32 nr_bad;
+	__u32 first_bad;
+};
+
+/**
+ * struct pymalloc_usable - PYMALLOC_IOC_USABLE: bytes usable at each ref
+ * @argsz: size of this struct
+ * @flags: 0
+ * @refs: pointer to an array of __u64
+ * @sizes: pointer to an array of __u64 that gets the usable size of each, in
+ *	bytes; 0 for a ref that names no allocated object
+ * @count: how many, 1 to PYMALLOC_BATCH_MAX
+ * @done: out: how many were looked at
+ *
+ * Return: 0; or -1 and EINTR, EFAULT, EINVAL, E2BIG (count).
+ */
+struct pymalloc_usable {
+	__u32 argsz;
+	__u32 flags;
+	__u64 refs;
+	__u64 sizes;
+	__u32 count;
+	__u32 done;
+};
+
+/**
+ * struct pymalloc_resize - PYMALLOC_IOC_RESIZE: give an object another size
+ * @argsz: size of this struct
+ * @flags: 0
+ * @ref: in: the object; out: where it is now
+ * @size: its new size in bytes, 1 to PYMALLOC_SIZE_MAX
+ *
+ * An object that shrinks stays where it is unless that saves more than a
+ * quarter of it (CPython's rule); one that moves keeps its bytes.
+ *
+ * Return: 0; or -1 with the object as it was, and EBADSLT (@ref names no
+ * allocated object), ENOMEM, EDQUOT, EINVAL, EPERM, EBADF, EFAULT, E2BIG.
+ */
+struct pymalloc_resize {
+	__u32 argsz;
+	__u32 flags;
+	__u64 ref;
+	__u64 size;
+};
+
+/**
+ * struct pymalloc_class_stats - one size class of a heap
+ * @size: bytes of a block
+ * @reserved: 0
+ * @pools_used: pools with some blocks allocated, but not all
+ * @pools_full: pools with all blocks allocated
+ * @blocks: blocks allocated
+ * @blocks_free: blocks that were handed out and given back
+ * @blocks_untouched: blocks never handed out since their pool got its class
+ * @nr_allocs: allocations so far
+ * @nr_frees: frees so far
+ */
+struct pymalloc_class_stats {
+	__u32 size;
+	__u32 reserved;
+	__u64 pools_used;
+	__u64 pools_full;
+	__u64 blocks;
+	__u64 blocks_free;
+	__u64 blocks_untouched;
+	__u64 nr_allocs;
+	__u64 nr_frees;
+};
+
+/**
+ * struct pymalloc_stats - PYMALLOC_IOC_STATS: a heap's figures
+ * @argsz: size of this struct
+ * @flags: 0
+ * @limit: most bytes of pages; 0 is no limit
+ * @threshold: bytes of pages from which poll() reports; 0 is never
+ * @page_bytes: bytes of pages held: @pools_used, @pools_full, @pools_empty and
+ *	@run_pages, each of 4096 bytes
+ * @page_bytes_peak: the most that @page_bytes has been
+ * @meta_bytes: bytes of kernel memory that describe the heap
+ * @arenas: arenas that hold pools
+ * @raw_arenas: arenas that hold runs
+ * @pools_used: pools with some blocks allocated, but not all
+ * @pools_full: pools with all blocks allocated
+ * @pools_empty: pools with no block allocated that keep their page for reuse
+ * @blocks: blocks allocated
+ * @block_bytes: bytes of those, each counted as its class's size
+ * @runs: large objects
+ * @run_pages: pages of those
+ * @nr_allocs: objects allocated so far
+ * @nr_frees: objects freed so far
+ * @nr_bad_refs: refs refused so far
+ * @nr_pages_in: pages taken from the system so far
+ * @nr_pages_out: pages given back to the system so far
+ * @classes: in: pointer to an array of struct pymalloc_class_stats, or 0
+ * @nr_classes: in: entries it has room for; out: entries written, one for
+ *	each size class of the heap, the smallest first
+ * @class_size: in: bytes of one entry as the caller knows it
+ *
+ * Each class is counted at one moment, the totals are the sum of the classes.
+ *
+ * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, EINTR.
+ */
+struct pymalloc_stats {
+	__u32 argsz;
+	__u32 flags;
+	__u64 limit;
+	__u64 threshold;
+	__u64 page_bytes;
+	__u64 page_bytes_peak;
+	__u64 meta_bytes;
+	__u64 arenas;
+	__u64 raw_arenas;
+	__u64 pools_used;
+	__u64 pools_full;
+	__u64 pools_empty;
+	__u64 blocks;
+	__u64 block_bytes;
+	__u64 runs;
+	__u64 run_pages;
+	__u64 nr_allocs;
+	__u64 nr_frees;
+	__u64 nr_bad_refs;
+	__u64 nr_pages_in;
+	__u64 nr_pages_out;
+	__u64 classes;
+	__u32 nr_classes;
+	__u32 class_size;
+};
+
+/**
+ * enum pymalloc_state - the state of a pool or a block
+ * @PYMALLOC_POOL_NONE: a pool without a page
+ * @PYMALLOC_POOL_EMPTY: no block allocated; its page is kept for reuse
+ * @PYMALLOC_POOL_USED: some blocks allocated
+ * @PYMALLOC_POOL_FULL: all blocks allocated
+ * @PYMALLOC_POOL_RUN: the first page of a large object
+ * @PYMALLOC_POOL_TAIL: a further page of a large object
+ * @PYMALLOC_BLOCK_UNTOUCHED: never handed out since the pool got its class
+ * @PYMALLOC_BLOCK_FREE: handed out and given back
+ * @PYMALLOC_BLOCK_ALLOCATED: handed out
+ */
+enum pymalloc_state {
+	PYMALLOC_POOL_NONE,
+	PYMALLOC_POOL_EMPTY,
+	PYMALLOC_POOL_USED,
+	PYMALLOC_POOL_FULL,
+	PYMALLOC_POOL_RUN,
+	PYMALLOC_POOL_TAIL,
+	PYMALLOC_BLOCK_UNTOUCHED = 16,
+	PYMALLOC_BLOCK_FREE,
+	PYMALLOC_BLOCK_ALLOCATED,
+};
+
+/**
+ * enum pymalloc_arena_kind - what an arena holds
+ * @PYMALLOC_ARENA_OBJECT: pools of blocks
+ * @PYMALLOC_ARENA_RAW: runs of pages
+ */
+enum pymalloc_arena_kind {
+	PYMALLOC_ARENA_OBJECT = 1,
+	PYMALLOC_ARENA_RAW,
+};
+
+/**
+ * struct pymalloc_arena_info - one arena, as PYMALLOC_WALK_ARENAS reports it
+ * @offset: where it starts in the window
+ * @kind: enum pymalloc_arena_kind
+ * @pools_none: pools (or pages of a raw arena) without a page
+ * @pools_empty: pools with a page and no block allocated
+ * @pools_used: pools with some blocks allocated
+ * @pools_full: pools with all blocks allocated; pages of runs
+ * @blocks: blocks allocated; runs that start here
+ */
+struct pymalloc_arena_info {
+	__u64 offset;
+	__u32 kind;
+	__u32 pools_none;
+	__u32 pools_empty;
+	__u32 pools_used;
+	__u32 pools_full;
+	__u32 blocks;
+};
+
+/**
+ * struct pymalloc_pool_info - one pool, as PYMALLOC_WALK_POOLS reports it
+ * @offset: where it starts in the window
+ * @state: PYMALLOC_POOL_*
+ * @size: bytes of a block; of a run: its bytes; else 0
+ * @allocated: blocks allocated
+ * @free: blocks handed out and given back
+ * @untouched: blocks never handed out
+ * @reserved: 0
+ */
+struct pymalloc_pool_info {
+	__u64 offset;
+	__u32 state;
+	__u32 size;
+	__u32 allocated;
+	__u32 free;
+	__u32 untouched;
+	__u32 reserved;
+};
+
+/**
+ * struct pymalloc_block_info - one block, as PYMALLOC_WALK_BLOCKS reports it
+ * @ref: its ref
+ * @size: its bytes; a large object's are those of its run
+ * @state: PYMALLOC_BLOCK_*; a large object's is PYMALLOC_BLOCK_ALLOCATED
+ */
+struct pymalloc_block_info {
+	__u64 ref;
+	__u32 size;
+	__u32 state;
+};
+
+/* pymalloc_walk.what */
+#define PYMALLOC_WALK_ARENAS	1	/* struct pymalloc_arena_info */
+#define PYMALLOC_WALK_POOLS	2	/* struct pymalloc_pool_info */
+#define PYMALLOC_WALK_BLOCKS	3	/* struct pymalloc_block_info */
+
+/**
+ * struct pymalloc_walk - PYMALLOC_IOC_WALK: the heap, piece by piece
+ * @argsz: size of this struct
+ * @what: PYMALLOC_WALK_*
+ * @start: offset in the window from which to look; 0 is the beginning
+ * @end: offset before which to stop; 0 is the end of the window
+ * @next: out: @start of the next call; 0 when nothing is left
+ * @entries: pointer to an array of the struct that @what names
+ * @count: entries the array has room for, 1 to PYMALLOC_BATCH_MAX
+ * @done: out: entries written
+ * @entry_size: bytes of one entry as the caller knows it
+ * @reserved: 0
+ *
+ * Every pool is reported as it was at one moment; the heap may go on changing
+ * between two of them.  Arenas that do not exist are passed over.
+ *
+ * Return: 0; or -1 and EINTR, EFAULT, EINVAL, E2BIG, ENOMEM.
+ */
+struct pymalloc_walk {
+	__u32 argsz;
+	__u32 what;
+	__u64 start;
+	__u64 end;
+	__u64 next;
+	__u64 entries;
+	__u32 count;
+	__u32 done;
+	__u32 entry_size;
+	__u32 reserved;
+};
+
+/**
+ * struct pymalloc_trim - PYMALLOC_IOC_TRIM: give empty pools back
+ * @argsz: size of this struct
+ * @flags: 0
+ * @released: out: bytes of pages that went back to the system
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EINTR, EINVAL, EFAULT,
+ * E2BIG.
+ */
+struct pymalloc_trim {
+	__u32 argsz;
+	__u32 flags;
+	__u64 released;
+};
+
+/**
+ * struct pymalloc_check - PYMALLOC_IOC_CHECK: prove that the heap adds up
+ * @argsz: size of this struct
+ * @flags: 0
+ * @errors: out: contradictions found; 0 is a sound heap
+ * @offset: out: offset in the window of the first one, if it has a place
+ * @message: out: the first one in words, NUL-terminated
+ *
+ * Calls that change the heap wait while it is checked.
+ *
+ * Return: 0 (look at @errors); or -1 and EINVAL, EFAULT, E2BIG, EINTR.
+ */
+struct pymalloc_check {
+	__u32 argsz;
+	__u32 flags;
+	__u64 errors;
+	__u64 offset;
+	char message[80];
+};
+
+/**
+ * struct pymalloc_notify - PYMALLOC_IOC_NOTIFY: say when the heap is large
+ * @argsz: size of this struct
+ * @flags: 0
+ * @threshold: bytes of pages; 0 turns the notice off
+ *
+ * While the heap holds at least @threshold bytes of pages, poll() on its
+ * descriptors reports POLLPRI.
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
+ * process), EINVAL, EFAULT, E2BIG.
+ */
+struct pymalloc_notify {
+	__u32 argsz;
+	__u32 flags;
+	__u64 threshold;
+};
+
+/*
+ * _IO(), not _IOWR(): the size is in the struct, so that a command's number
+ * stays the same when its struct grows.
+ */
+#define PYMALLOC_IOC_INFO	_IO(PYMALLOC_IOC_MAGIC, 0x40)
+#define PYMALLOC_IOC_CREATE	_IO(PYMALLOC_IOC_MAGIC, 0x41)
+#define PYMALLOC_IOC_OPEN	_IO(PYMALLOC_IOC_MAGIC, 0x42)
+#define PYMALLOC_IOC_LIST	_IO(PYMALLOC_IOC_MAGIC, 0x43)
+
+#define PYMALLOC_IOC_ALLOC	_IO(PYMALLOC_IOC_MAGIC, 0x50)
+#define PYMALLOC_IOC_FREE	_IO(PYMALLOC_IOC_MAGIC, 0x51)
+#define PYMALLOC_IOC_USABLE	_IO(PYMALLOC_IOC_MAGIC, 0x52)
+#define PYMALLOC_IOC_RESIZE	_IO(PYMALLOC_IOC_MAGIC, 0x53)
+#define PYMALLOC_IOC_STATS	_IO(PYMALLOC_IOC_MAGIC, 0x54)
+#define PYMALLOC_IOC_WALK	_IO(PYMALLOC_IOC_MAGIC, 0x55)
+#define PYMALLOC_IOC_TRIM	_IO(PYMALLOC_IOC_MAGIC, 0x56)
+#define PYMALLOC_IOC_CHECK	_IO(PYMALLOC_IOC_MAGIC, 0x57)
+#define PYMALLOC_IOC_NOTIFY	_IO(PYMALLOC_IOC_MAGIC, 0x58)
+
+#endif /* _UAPI_LINUX_PYMALLOC_H */
