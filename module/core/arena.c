@@ -1,0 +1,753 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Arenas: where they are in the window, which of their pools are free, and
+ * which arena serves next.
+ *
+ * A pool is in exactly one of three conditions: free (its bit in @free), on
+ * its way (its bit in @busy), or in use (it has a class).  Whoever makes it
+ * busy owns it until he gives it a class or frees it.
+ */
+#include <linux/bitops.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "core.h"
+#include "trace.h"
+
+static struct kmem_cache *arena_cache;
+
+/* What the pool map shows where no arena has ever been. */
+static struct page *empty_map;
+
+/**
+ * pym_arena_cache_init() - prepare the memory that arenas are described in
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int pym_arena_cache_init(void)
+{
+	/* 3 % of the arena, a fifth of an order-3 slab. */
+	static_assert(sizeof(struct pym_pool) <= 96);
+
+	empty_map = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!empty_map)
+		return -ENOMEM;
+	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
+					0, SLAB_ACCOUNT, NULL);
+	if (!arena_cache)
+		__free_page(empty_map);
+	return arena_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * pym_arena_cache_exit() - the reverse of pym_arena_cache_init()
+ *
+ * Context: No heap exists.  Waits for an RCU grace period.
+ */
+void pym_arena_cache_exit(void)
+{
+	rcu_barrier();
+	kmem_cache_destroy(arena_cache);
+	__free_page(empty_map);
+}
+
+static void arena_free_rcu(struct rcu_head *rcu)
+{
+	kmem_cache_free(arena_cache, container_of(rcu, struct pym_arena, rcu));
+}
+
+static struct pym_region *find_region(struct pym_heap *heap, unsigned long number)
+{
+	if (number >= heap->nr_regions)
+		return NULL;
+	/* Pairs with the release in region_create(). */
+	return smp_load_acquire(&heap->regions[number]);
+}
+
+/**
+ * pym_arena_find() - look an arena up
+ * @heap: the heap
+ * @ref: any offset in the window, or beyond
+ *
+ * Context: Holds @heap->lock, or is under RCU: then the arena may be on its
+ *	way out.
+ * Return: the arena, or NULL.
+ */
+struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref)
+{
+	struct pym_region *region = find_region(heap, ref >> PYM_REGION_SHIFT);
+
+	if (!region)
+		return NULL;
+	return rcu_dereference_check(region->arenas[(ref >> PYM_ARENA_SHIFT) %
+						    PYM_REGION_ARENAS],
+				     lockdep_is_held(&heap->lock));
+}
+
+/**
+ * pym_arena_next() - the first arena at or after an offset
+ * @heap: the heap
+ * @offset: in: from where to look; out: the start of the arena, if that is
+ *	later
+ * @end: where to stop
+ *
+ * Context: as pym_arena_find().
+ * Return: the arena, or NULL if there is none before @end.
+ */
+struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
+{
+	while (*offset < end) {
+		struct pym_arena *arena = pym_arena_find(heap, *offset);
+		unsigned int shift = PYM_ARENA_SHIFT;
+
+		if (arena)
+			return arena;
+		if (!find_region(heap, *offset >> PYM_REGION_SHIFT))
+			shift = PYM_REGION_SHIFT;
+		*offset = ((*offset >> shift) + 1) << shift;
+	}
+	return NULL;
+}
+
+/**
+ * pym_arena_of() - the arena of a pool
+ * @pool: the pool
+ *
+ * Return: its arena.
+ */
+struct pym_arena *pym_arena_of(const struct pym_pool *pool)
+{
+	return container_of(pool - pool->index, struct pym_arena, pools[0]);
+}
+
+/**
+ * pym_pool_offset() - where a pool is in the window
+ * @pool: the pool
+ *
+ * Return: its offset in bytes.
+ */
+u64 pym_pool_offset(const struct pym_pool *pool)
+{
+	return ((u64)pym_arena_of(pool)->number << PYM_ARENA_SHIFT) |
+	       (pool->index << PYM_POOL_SHIFT);
+}
+
+/**
+ * pym_pool_map() - a pool's byte in the pool map
+ * @heap: the heap
+ * @pool: a pool of it
+ *
+ * Return: where the byte is.
+ */
+u8 *pym_pool_map(struct pym_heap *heap, const struct pym_pool *pool)
+{
+	u64 offset = pym_pool_offset(pool);
+	struct pym_region *region = find_region(heap, offset >> PYM_REGION_SHIFT);
+
+	return (u8 *)page_address(region->map) +
+	       (offset >> PYM_POOL_SHIFT) % PYMALLOC_POOL_SIZE;
+}
+
+/**
+ * pym_pool_map_page() - a page of the pool map
+ * @heap: the heap
+ * @number: which, below @heap->nr_regions
+ *
+ * Context: Any.
+ * Return: the page with a reference.  Where no arena was ever made it is an
+ *	empty one that belongs to nobody: whoever shows it must lock it, see
+ *	that it is still the right one, and unlock it when it is mapped.
+ */
+struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region = find_region(heap, number);
+	struct page *page = region ? region->map : empty_map;
+
+	get_page(page);
+	return page;
+}
+
+/* Bit i: @bits i to i + @nr - 1 are all set. */
+static u64 run_starts(u64 bits, unsigned int nr)
+{
+	unsigned int have = 1, step;
+
+	for (; have < nr; have += step) {
+		step = min(have, nr - have);
+		bits &= bits >> step;
+	}
+	return bits;
+}
+
+/**
+ * pym_longest_run() - the length of the longest run of set bits
+ * @bits: the bits
+ *
+ * Return: 0 to 64.
+ */
+unsigned int pym_longest_run(u64 bits)
+{
+	unsigned int nr = 0;
+
+	for (; bits; bits &= bits >> 1)
+		nr++;
+	return nr;
+}
+
+/**
+ * pym_arena_room() - what an arena can serve
+ * @arena: the arena
+ *
+ * Return: its free pools; for an arena of runs its longest run of free pages.
+ */
+unsigned int pym_arena_room(const struct pym_arena *arena)
+{
+	return arena->raw ? pym_longest_run(arena->free) : hweight64(arena->free);
+}
+
+/* Move what has @room to the list where it belongs. */
+static void rooms_move(struct pym_rooms *rooms, struct list_head *link, u8 *bucket,
+		       unsigned int room)
+{
+	if (room == *bucket)
+		return;
+
+	list_del_init(link);
+	if (*bucket && list_empty(&rooms->list[*bucket]))
+		rooms->mask &= ~BIT_ULL(*bucket - 1);
+	if (room) {
+		list_add(link, &rooms->list[room]);
+		rooms->mask |= BIT_ULL(room - 1);
+	}
+	*bucket = room;
+}
+
+/* The link of what has the least room, but at least @nr, or NULL. */
+static struct list_head *rooms_find(const struct pym_rooms *rooms, unsigned int nr)
+{
+	u64 fits = rooms->mask & GENMASK_ULL(63, nr - 1);
+
+	return fits ? rooms->list[__ffs64(fits) + 1].next : NULL;
+}
+
+static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
+{
+	rooms_move(arena->raw ? &heap->usable_raw : &heap->usable, &arena->link,
+		   &arena->bucket, pym_arena_room(arena));
+}
+
+static void region_requeue(struct pym_heap *heap, struct pym_region *region)
+{
+	rooms_move(&heap->usable_regions, &region->link, &region->bucket,
+		   pym_longest_run(~region->used));
+}
+
+static void arena_take_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+{
+	heap->nr_cached -= hweight64(arena->cached & bits);
+	arena->cached &= ~bits;
+	if (!arena->cached)
+		list_del_init(&arena->cached_link);
+	arena->free &= ~bits;
+	arena->busy |= bits;
+	arena_requeue(heap, arena);
+}
+
+static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
+{
+	struct pym_region *region = heap->regions[arena->number / PYM_REGION_ARENAS];
+	unsigned int slot = arena->number % PYM_REGION_ARENAS;
+
+	/* No room, no bucket. */
+	arena->free = 0;
+	arena_requeue(heap, arena);
+
+	RCU_INIT_POINTER(region->arenas[slot], NULL);
+	region->used &= ~BIT_ULL(slot);
+	region_requeue(heap, region);
+	heap->meta_bytes -= sizeof(*arena);
+	if (arena->raw)
+		heap->nr_raw_arenas--;
+	else
+		heap->nr_arenas--;
+	trace_arena_free(heap->id, (u64)arena->number << PYM_ARENA_SHIFT);
+	call_rcu(&arena->rcu, arena_free_rcu);
+}
+
+/**
+ * pym_arena_free_locked() - busy pools become free
+ * @heap: the heap
+ * @arena: the arena
+ * @bits: the pools; those that have a page keep it for reuse
+ *
+ * An arena that has nothing left is gone afterwards.
+ */
+void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+{
+	u64 rest;
+
+	lockdep_assert_held(&heap->lock);
+
+	for (rest = bits; rest; rest &= rest - 1) {
+		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
+
+		WRITE_ONCE(*pym_pool_map(heap, pool), 0);
+		if (!pool->page)
+			continue;
+		if (!arena->cached)
+			list_add_tail(&arena->cached_link, &heap->cached);
+		arena->cached |= BIT_ULL(pool->index);
+		heap->nr_cached++;
+	}
+	arena->busy &= ~bits;
+	arena->free |= bits;
+	if (arena->free == ~0ULL && !arena->cached)
+		arena_remove_locked(heap, arena);
+	else
+		arena_requeue(heap, arena);
+}
+
+/**
+ * pym_arena_free() - pym_arena_free_locked() for who does not hold the lock
+ * @heap: the heap
+ * @arena: the arena
+ * @bits: the pools
+ */
+void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+{
+	if (!bits)
+		return;
+	spin_lock(&heap->lock);
+	pym_arena_free_locked(heap, arena, bits);
+	spin_unlock(&heap->lock);
+}
+
+static struct pym_arena *arena_alloc(bool raw)
+{
+	struct pym_arena *arena;
+	unsigned int i;
+
+	arena = kmem_cache_zalloc(arena_cache, PYM_GFP);
+	if (!arena)
+		return NULL;
+	arena->raw = raw;
+	arena->busy = ~0ULL;
+	INIT_LIST_HEAD(&arena->link);
+	INIT_LIST_HEAD(&arena->cached_link);
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		arena->pools[i].index = i;
+		INIT_LIST_HEAD(&arena->pools[i].link);
+	}
+	return arena;
+}
+
+static void region_free(struct pym_region *region)
+{
+	if (region->map)
+		__free_page(region->map);
+	kfree(region);
+}
+
+/**
+ * pym_region_outside() - arena numbers that a region must never give
+ * @heap: the heap
+ * @region: the region
+ *
+ * Return: a bit for each: the window's first, and those beyond it.
+ */
+u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region)
+{
+	u64 end = heap->window >> PYM_ARENA_SHIFT;
+	u64 first = (u64)region->number * PYM_REGION_ARENAS;
+	u64 outside = first ? 0 : 1;
+
+	if (end - first < PYM_REGION_ARENAS)
+		outside |= ~0ULL << (end - first);
+	return outside;
+}
+
+/* Put a region in its place.  Returns false if somebody else has. */
+static bool region_insert(struct pym_heap *heap, struct pym_region *region)
+{
+	bool inserted;
+
+	spin_lock(&heap->lock);
+	inserted = region->number == heap->made_regions;
+	if (inserted) {
+		/* Pairs with the acquire in find_region(). */
+		smp_store_release(&heap->regions[heap->made_regions++], region);
+		heap->meta_bytes += sizeof(*region) + PAGE_SIZE;
+	}
+	spin_unlock(&heap->lock);
+	return inserted;
+}
+
+static int region_create(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region;
+
+	region = kzalloc(sizeof(*region), PYM_GFP);
+	if (!region)
+		return -ENOMEM;
+	region->map = alloc_page(PYM_GFP | __GFP_ZERO);
+	if (!region->map) {
+		region_free(region);
+		return -ENOMEM;
+	}
+	region->number = number;
+	region->used = pym_region_outside(heap, region);
+	INIT_LIST_HEAD(&region->link);
+	if (!region_insert(heap, region)) {
+		region_free(region);
+		return 0;
+	}
+
+	/* Nobody may see the empty map any more when arenas come. */
+	wait_on_page_locked(empty_map);
+	heap->ops->zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
+			 PYMALLOC_POOL_SIZE);
+	spin_lock(&heap->lock);
+	region_requeue(heap, region);
+	spin_unlock(&heap->lock);
+	return 0;
+}
+
+/*
+ * Find @nr arena numbers in a row, all in one region.  Returns the first of
+ * them, or 0 if another region has to be made first.
+ */
+static u32 find_numbers_locked(struct pym_heap *heap, unsigned int nr)
+{
+	struct list_head *link = rooms_find(&heap->usable_regions, nr);
+	struct pym_region *region;
+
+	if (!link)
+		return 0;
+	region = list_entry(link, struct pym_region, link);
+	return region->number * PYM_REGION_ARENAS + __ffs64(run_starts(~region->used, nr));
+}
+
+static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
+{
+	struct pym_region *region = heap->regions[number / PYM_REGION_ARENAS];
+	unsigned int slot = number % PYM_REGION_ARENAS;
+
+	arena->number = number;
+	region->used |= BIT_ULL(slot);
+	region_requeue(heap, region);
+	heap->meta_bytes += sizeof(*arena);
+	if (arena->raw)
+		heap->nr_raw_arenas++;
+	else
+		heap->nr_arenas++;
+	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->raw);
+	rcu_assign_pointer(region->arenas[slot], arena);
+}
+
+static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigned int nr)
+{
+	struct pym_arena *arena, *next;
+	unsigned long made;
+	u32 number;
+	int err;
+
+	for (;;) {
+		spin_lock(&heap->lock);
+		number = find_numbers_locked(heap, nr);
+		if (number)
+			break;
+		made = heap->made_regions;
+		spin_unlock(&heap->lock);
+		if (made == heap->nr_regions)
+			return -ENOMEM;
+		err = region_create(heap, made);
+		if (err)
+			return err;
+	}
+	list_for_each_entry_safe(arena, next, fresh, link) {
+		list_del_init(&arena->link);
+		arena_insert_locked(heap, arena, number++);
+	}
+	spin_unlock(&heap->lock);
+	return 0;
+}
+
+/**
+ * pym_arena_create() - make arenas next to each other
+ * @heap: the heap
+ * @raw: for runs
+ * @nr: how many, at most 64
+ *
+ * All their pools are busy and belong to the caller.
+ *
+ * Context: Sleeps.
+ * Return: the first arena; the others follow it in the window.  -ENOMEM when
+ *	memory or the window is used up.
+ */
+struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr)
+{
+	struct pym_arena *arena, *next, *first = NULL;
+	LIST_HEAD(fresh);
+	unsigned int i;
+	int err = -ENOMEM;
+
+	for (i = 0; i < nr; i++) {
+		arena = arena_alloc(raw);
+		if (!arena)
+			goto free;
+		list_add_tail(&arena->link, &fresh);
+		if (!first)
+			first = arena;
+	}
+	err = arenas_insert(heap, &fresh, nr);
+	if (!err)
+		return first;
+free:
+	list_for_each_entry_safe(arena, next, &fresh, link)
+		kmem_cache_free(arena_cache, arena);
+	return ERR_PTR(err);
+}
+
+/**
+ * pym_lowest_bits() - the lowest bits that are set
+ * @bits: the bits
+ * @nr: how many of them
+ *
+ * Return: those; all if there are fewer.
+ */
+u64 pym_lowest_bits(u64 bits, unsigned int nr)
+{
+	u64 rest = bits;
+
+	while (rest && nr--)
+		rest &= rest - 1;
+	return bits & ~rest;
+}
+
+/**
+ * pym_pools_reserve() - take free pools, all from one arena
+ * @heap: the heap
+ * @want: how many, at least 1; what is returned may be fewer
+ * @ahead: how many more if pages have to be taken from the system anyway
+ * @bits: out: the pools, now busy
+ *
+ * They come from the fullest arena that has any (CPython's rule, so that
+ * sparse arenas drain), those that have kept their page first.
+ *
+ * Context: Sleeps.
+ * Return: the arena, or -ENOMEM.
+ */
+struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
+				    unsigned int ahead, u64 *bits)
+{
+	struct pym_arena *arena;
+	struct list_head *link;
+
+	want = min(want, PYMALLOC_ARENA_POOLS);
+
+	spin_lock(&heap->lock);
+	link = rooms_find(&heap->usable, 1);
+	if (link) {
+		arena = list_entry(link, struct pym_arena, link);
+		*bits = pym_lowest_bits(arena->cached, want);
+		if (hweight64(*bits) < want)
+			*bits |= pym_lowest_bits(arena->free & ~arena->cached,
+					     want + ahead - hweight64(*bits));
+		arena_take_locked(heap, arena, *bits);
+		spin_unlock(&heap->lock);
+		return arena;
+	}
+	spin_unlock(&heap->lock);
+
+	arena = pym_arena_create(heap, false, 1);
+	if (IS_ERR(arena))
+		return arena;
+	*bits = pym_lowest_bits(~0ULL, want + ahead);
+	pym_arena_free(heap, arena, ~*bits);
+	return arena;
+}
+
+/**
+ * pym_run_reserve() - take a run of at most 64 free pages
+ * @heap: the heap
+ * @nr: how many pages
+ * @first: out: the first page's place in the arena; all are now busy
+ *
+ * Context: Sleeps.
+ * Return: the arena, or -ENOMEM.
+ */
+struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
+				  unsigned int *first)
+{
+	struct pym_arena *arena;
+	struct list_head *link;
+
+	spin_lock(&heap->lock);
+	link = rooms_find(&heap->usable_raw, nr);
+	if (link) {
+		arena = list_entry(link, struct pym_arena, link);
+		*first = __ffs64(run_starts(arena->free, nr));
+		arena_take_locked(heap, arena, pym_bits(*first, nr));
+		spin_unlock(&heap->lock);
+		return arena;
+	}
+	spin_unlock(&heap->lock);
+
+	arena = pym_arena_create(heap, true, 1);
+	if (IS_ERR(arena))
+		return arena;
+	*first = 0;
+	pym_arena_free(heap, arena, ~pym_bits(0, nr));
+	return arena;
+}
+
+/**
+ * pym_cached_reserve() - take the empty pools of the arena that had one first
+ * @heap: the heap
+ * @bits: out: the pools, now busy, with their pages
+ *
+ * Return: the arena, or NULL if no empty pool has kept its page.
+ */
+struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
+{
+	struct pym_arena *arena;
+
+	spin_lock(&heap->lock);
+	arena = list_first_entry_or_null(&heap->cached, struct pym_arena, cached_link);
+	if (arena) {
+		*bits = arena->cached;
+		arena_take_locked(heap, arena, *bits);
+	}
+	spin_unlock(&heap->lock);
+	return arena;
+}
+
+/**
+ * pym_arenas_init() - a heap without arenas
+ * @heap: the heap, its window set
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int pym_arenas_init(struct pym_heap *heap)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(heap->usable.list); i++) {
+		INIT_LIST_HEAD(&heap->usable_regions.list[i]);
+		INIT_LIST_HEAD(&heap->usable.list[i]);
+		INIT_LIST_HEAD(&heap->usable_raw.list[i]);
+	}
+	INIT_LIST_HEAD(&heap->cached);
+	heap->nr_regions = DIV_ROUND_UP_ULL(heap->window, 1ULL << PYM_REGION_SHIFT);
+	heap->regions = kvcalloc(heap->nr_regions, sizeof(*heap->regions), PYM_GFP);
+	if (!heap->regions)
+		return -ENOMEM;
+	heap->meta_bytes += heap->nr_regions * sizeof(*heap->regions);
+	return 0;
+}
+
+static void clone_pool(struct pym_heap *heap, const struct pym_pool *pool,
+		       struct pym_heap *child, struct pym_pool *copy)
+{
+	memcpy(copy->free, pool->free, sizeof(copy->free));
+	copy->nr_alloc = pool->nr_alloc;
+	copy->boundary = pool->boundary;
+	copy->class = pool->class;
+	copy->group = pool->group;
+	*pym_pool_map(child, copy) = *pym_pool_map(heap, pool);
+	if (copy->class <= PYMALLOC_NR_CLASSES)
+		pym_class_link(&child->classes[copy->class], copy);
+}
+
+/* Clone what is in use of an arena; empty pools stay with the original. */
+static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
+{
+	unsigned long number = arena->number / PYM_REGION_ARENAS;
+	u64 used = ~arena->free, rest;
+	struct pym_arena *copy;
+	unsigned int nr;
+
+	if (!used)
+		return 0;
+	while (child->made_regions <= number)
+		if (region_create(child, child->made_regions))
+			return -ENOMEM;
+	copy = arena_alloc(arena->raw);
+	if (!copy)
+		return -ENOMEM;
+
+	spin_lock(&child->lock);
+	arena_insert_locked(child, copy, arena->number);
+	pym_arena_free_locked(child, copy, arena->free);
+	spin_unlock(&child->lock);
+
+	nr = pym_pages_share(arena, child, copy, used);
+	atomic_long_add(nr, &child->quota.used);
+	pym_pages_count_in(child, nr);
+	if (nr < hweight64(used))
+		return -ENOMEM;
+
+	copy->busy = 0;
+	for (rest = used; rest; rest &= rest - 1)
+		clone_pool(heap, &arena->pools[__ffs64(rest)], child,
+			   &copy->pools[__ffs64(rest)]);
+	return 0;
+}
+
+/**
+ * pym_arenas_clone() - clone all arenas of a heap
+ * @heap: the heap, at rest
+ * @child: the clone; its classes have their counts
+ *
+ * Context: Sleeps.
+ * Return: 0 or -ENOMEM; then the clone is incomplete.
+ */
+int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child)
+{
+	struct pym_arena *arena;
+	u64 offset = 0;
+	int err;
+
+	for (;;) {
+		/* The gate keeps it alive. */
+		rcu_read_lock();
+		arena = pym_arena_next(heap, &offset, heap->window);
+		rcu_read_unlock();
+		if (!arena)
+			return 0;
+		err = clone_arena(heap, arena, child);
+		if (err)
+			return err;
+		offset += PYMALLOC_ARENA_SIZE;
+		cond_resched();
+	}
+}
+
+/**
+ * pym_arenas_destroy() - free all arenas, whose pages have gone before
+ * @heap: the heap, used by nobody any more
+ */
+void pym_arenas_destroy(struct pym_heap *heap)
+{
+	unsigned long number;
+	unsigned int slot;
+
+	for (number = 0; number < heap->made_regions; number++) {
+		struct pym_region *region = heap->regions[number];
+
+		for (slot = 0; slot < PYM_REGION_ARENAS; slot++) {
+			struct pym_arena *arena;
+
+			arena = rcu_dereference_protected(region->arenas[slot], true);
+			if (arena)
+				kmem_cache_free(arena_cache, arena);
+		}
+		region_free(region);
+		cond_resched();
+	}
+	kvfree(heap->regions);
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The checker: proves that a heap's bitmaps, counts, lists and pages agree.
+ *
+ * It holds the gate, so that nothing is on its way: every pool is either free
+ * or in use, and every sum must be exact.
+ */
+#include <linux/bitops.h>
+#include <linux/kernel.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "core.h"
+
+/* What the walk has seen, to be compared with what the heap believes. */
+struct tally {
+	struct pym_heap *heap;
+	struct pym_verdict *verdict;
+	u64 pages, cached, arenas, raw_arenas, runs, run_pages;
+	u64 tail_end;	/* the run that is being walked ends here */
+	u64 cached_arenas;
+	u64 rooms[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas and raw arenas by room */
+	u64 region_rooms[PYM_REGION_ARENAS + 1];
+	struct {
+		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched;
+	} class[PYMALLOC_NR_CLASSES + 1];
+};
+
+/* Note a contradiction unless @ok.  Returns @ok. */
+static bool expect(struct tally *tally, bool ok, u64 offset, const char *message)
+{
+	if (!ok && !tally->verdict->errors++) {
+		tally->verdict->offset = offset;
+		strscpy(tally->verdict->message, message, sizeof(tally->verdict->message));
+	}
+	return ok;
+}
+
+/* Does a list have @nr entries?  It may be broken, and go round in a circle. */
+static bool list_has(const struct list_head *list, u64 nr)
+{
+	const struct list_head *entry;
+
+	list_for_each(entry, list)
+		if (!nr--)
+			return false;
+	return !nr;
+}
+
+static unsigned int count_free_blocks(const struct pym_pool *pool)
+{
+	unsigned int word, nr = 0;
+
+	for (word = 0; word < PYM_BITMAP_WORDS; word++)
+		nr += hweight64(pool->free[word]);
+	return nr;
+}
+
+static bool free_beyond_boundary(const struct pym_pool *pool)
+{
+	unsigned int word = pool->boundary / 64;
+
+	if (pool->boundary % 64 && pool->free[word++] >> (pool->boundary % 64))
+		return true;
+	for (; word < PYM_BITMAP_WORDS; word++)
+		if (pool->free[word])
+			return true;
+	return false;
+}
+
+static void check_pool_of_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
+{
+	struct pym_class *class = &tally->heap->classes[pool->class];
+	u8 group;
+
+	if (!expect(tally, class->size, offset, "the pool's class is not one of the heap's"))
+		return;
+	if (!expect(tally, pool->boundary <= class->capacity, offset,
+		    "the untouched boundary lies beyond the pool"))
+		return;
+	expect(tally, !free_beyond_boundary(pool), offset, "an untouched block is marked free");
+	if (!expect(tally, pool->nr_alloc == pool->boundary - count_free_blocks(pool), offset,
+		    "the pool's count of allocated blocks is not what its bitmap says"))
+		return;
+	expect(tally, pool->nr_alloc, offset, "a pool without blocks has a class");
+	group = pym_pool_group(class, pool);
+	expect(tally, pool->group == group, offset,
+	       "the pool is in the list of another fullness");
+	expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,
+	       "the pool is in a list though it is full, or in none though it is not");
+
+	tally->class[pool->class].groups[group]++;
+	tally->class[pool->class].blocks += pool->nr_alloc;
+	tally->class[pool->class].untouched += class->capacity - pool->boundary;
+}
+
+static void check_run(struct tally *tally, struct pym_pool *pool, u64 offset)
+{
+	if (pool->class == PYM_CLASS_TAIL) {
+		expect(tally, offset < tally->tail_end, offset, "a run's page belongs to no run");
+		return;
+	}
+	expect(tally, pool->run_pages, offset, "a run has no length");
+	tally->tail_end = offset + ((u64)pool->run_pages << PYM_POOL_SHIFT);
+	tally->runs++;
+	tally->run_pages += pool->run_pages;
+}
+
+static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned int index,
+		       u64 offset)
+{
+	struct pym_pool *pool = &arena->pools[index];
+	bool free = arena->free & BIT_ULL(index);
+	bool cached = arena->cached & BIT_ULL(index);
+	bool blocks = pool->class && pool->class <= PYMALLOC_NR_CLASSES;
+
+	tally->pages += !!pool->page;
+	/* Who asks such a pool for its arena is led astray. */
+	if (!expect(tally, pool->index == index, offset, "the pool has forgotten its place"))
+		return;
+	expect(tally, !pool->class || blocks || pool->class >= PYM_CLASS_RUN, offset,
+	       "the pool's class does not exist");
+	expect(tally, !pool->class == free, offset,
+	       "the pool is free and has a class, or is neither");
+	expect(tally, free || pool->page, offset, "a pool in use has no page");
+	expect(tally, !free || !pool->page == !cached, offset,
+	       "an empty pool's page is not counted, or counted without being there");
+	expect(tally, pool->class < PYM_CLASS_RUN || arena->raw, offset,
+	       "a run lies in an arena of pools");
+	expect(tally, !blocks || !arena->raw, offset, "a pool of blocks lies in a raw arena");
+	expect(tally, *pym_pool_map(tally->heap, pool) == (blocks ? pool->class : 0), offset,
+	       "the pool map shows another class");
+	expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
+	       "a run has lost one of its pages");
+
+	if (blocks)
+		check_pool_of_blocks(tally, pool, offset);
+	else if (pool->class >= PYM_CLASS_RUN)
+		check_run(tally, pool, offset);
+}
+
+static void check_arena(struct tally *tally, struct pym_arena *arena, u64 offset)
+{
+	unsigned int room = pym_arena_room(arena), i;
+
+	tally->arenas += !arena->raw;
+	tally->raw_arenas += arena->raw;
+	tally->rooms[arena->raw][room]++;
+	tally->cached += hweight64(arena->cached);
+	tally->cached_arenas += !!arena->cached;
+	/* Neither are its pools. */
+	if (!expect(tally, (u64)arena->number << PYM_ARENA_SHIFT == offset, offset,
+		    "the arena is not where it believes to be"))
+		return;
+	expect(tally, !arena->busy, offset, "pools of the arena are on their way at rest");
+	expect(tally, !(arena->cached & ~arena->free), offset,
+	       "a pool is both kept for reuse and in use");
+	expect(tally, arena->bucket == room, offset,
+	       "the arena is in the list of another fullness");
+	expect(tally, list_empty(&arena->link) == !room, offset,
+	       "the arena is in a list though it is full, or in none though it is not");
+	expect(tally, list_empty(&arena->cached_link) == !arena->cached, offset,
+	       "the arena's empty pools are not on the list of those to trim");
+	expect(tally, arena->cached || ~arena->free, offset,
+	       "an arena with nothing in it still exists");
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
+		check_pool(tally, arena, i, offset + ((u64)i << PYM_POOL_SHIFT));
+}
+
+static void check_arenas(struct tally *tally)
+{
+	struct pym_heap *heap = tally->heap;
+	struct pym_arena *arena;
+	u64 offset = 0;
+
+	for (;;) {
+		/* The gate keeps it alive. */
+		rcu_read_lock();
+		arena = pym_arena_next(heap, &offset, heap->window);
+		rcu_read_unlock();
+		if (!arena)
+			break;
+		expect(tally, offset, 0, "an arena lies where none may be");
+		check_arena(tally, arena, offset);
+		offset += PYMALLOC_ARENA_SIZE;
+		cond_resched();
+	}
+}
+
+static void check_region(struct tally *tally, const struct pym_region *region)
+{
+	u64 used = pym_region_outside(tally->heap, region);
+	u64 offset = (u64)region->number << PYM_REGION_SHIFT;
+	unsigned int room = pym_longest_run(~region->used), slot;
+
+	for (slot = 0; slot < PYM_REGION_ARENAS; slot++)
+		if (rcu_access_pointer(region->arenas[slot]))
+			used |= BIT_ULL(slot);
+	expect(tally, region->used == used, offset,
+	       "the arena numbers in use are not those of arenas");
+	expect(tally, region->bucket == room, offset,
+	       "the region is in the list of another room");
+	tally->region_rooms[room]++;
+}
+
+static void check_regions(struct tally *tally)
+{
+	struct pym_heap *heap = tally->heap;
+	unsigned long number;
+
+	for (number = 0; number < heap->made_regions; number++) {
+		if (expect(tally, heap->regions[number]->number == number, 0,
+			   "the region is not where it believes to be"))
+			check_region(tally, heap->regions[number]);
+		cond_resched();
+	}
+}
+
+static void check_lists(struct tally *tally, const struct pym_rooms *rooms, const u64 *nr)
+{
+	unsigned int room;
+
+	for (room = 1; room < ARRAY_SIZE(rooms->list); room++) {
+		expect(tally, list_has(&rooms->list[room], nr[room]), 0,
+		       "a list of arenas or regions has more or fewer than there are");
+		expect(tally, !nr[room] == !(rooms->mask & BIT_ULL(room - 1)), 0,
+		       "a mask of lists is not what the lists are");
+	}
+}
+
+static void check_class(struct tally *tally, u32 number)
+{
+	struct pym_class *class = &tally->heap->classes[number];
+	const u64 *groups = tally->class[number].groups;
+	unsigned int group;
+	u64 used = 0;
+
+	for (group = 0; group < PYM_GROUPS; group++) {
+		used += groups[group];
+		expect(tally, !class->size || list_has(&class->partial[group], groups[group]), 0,
+		       "a class's list of used pools has more or fewer than there are");
+	}
+	expect(tally, class->pools_used == used, 0, "a class's count of used pools is wrong");
+	expect(tally, class->pools_full == groups[PYM_GROUP_FULL], 0,
+	       "a class's count of full pools is wrong");
+	expect(tally, class->blocks == tally->class[number].blocks, 0,
+	       "a class's count of allocated blocks is wrong");
+	expect(tally, class->untouched == tally->class[number].untouched, 0,
+	       "a class's count of untouched blocks is wrong");
+	expect(tally, class->nr_allocs - class->nr_frees == class->blocks, 0,
+	       "a class's allocations and frees do not make its blocks");
+}
+
+static void check_totals(struct tally *tally)
+{
+	struct pym_heap *heap = tally->heap;
+	u32 number;
+
+	for (number = 0; number <= PYMALLOC_NR_CLASSES; number++)
+		check_class(tally, number);
+	check_lists(tally, &heap->usable_regions, tally->region_rooms);
+	check_lists(tally, &heap->usable, tally->rooms[false]);
+	check_lists(tally, &heap->usable_raw, tally->rooms[true]);
+	expect(tally, list_has(&heap->cached, tally->cached_arenas), 0,
+	       "the list of arenas with empty pools has more or fewer than there are");
+	expect(tally, heap->pages == tally->pages, 0, "the heap's count of pages is wrong");
+	expect(tally, (u64)atomic_long_read(&heap->quota.used) == tally->pages, 0,
+	       "the pages charged are not those held");
+	expect(tally, heap->pages_in - heap->pages_out == tally->pages, 0,
+	       "the pages taken and given back do not make those held");
+	expect(tally, heap->nr_cached == tally->cached, 0,
+	       "the heap's count of empty pools is wrong");
+	expect(tally, heap->nr_arenas == tally->arenas, 0, "the heap's count of arenas is wrong");
+	expect(tally, heap->nr_raw_arenas == tally->raw_arenas, 0,
+	       "the heap's count of raw arenas is wrong");
+	expect(tally, heap->runs == tally->runs, 0, "the heap's count of large objects is wrong");
+	expect(tally, heap->nr_run_allocs - heap->nr_run_frees == tally->runs, 0,
+	       "large objects allocated and freed do not make those held");
+	expect(tally, heap->run_pages == tally->run_pages, 0,
+	       "the heap's count of large objects' pages is wrong");
+}
+
+/**
+ * pym_check() - prove that a heap adds up
+ * @heap: the heap
+ * @verdict: out: what was found
+ *
+ * Context: Sleeps.  Everything else on the heap waits, but for faults.
+ * Return: 0 or -ENOMEM.
+ */
+int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
+{
+	struct tally *tally = kzalloc(sizeof(*tally), GFP_KERNEL);
+
+	if (!tally)
+		return -ENOMEM;
+	memset(verdict, 0, sizeof(*verdict));
+	tally->heap = heap;
+	tally->verdict = verdict;
+	down_write(&heap->gate);
+	check_arenas(tally);
+	check_regions(tally);
+	check_totals(tally);
+	up_write(&heap->gate);
+	kfree(tally);
+	return 0;
+}

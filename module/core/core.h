@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The core of the allocator: arenas, pools, blocks and heaps.
+ *
+ * It knows no files, no user memory and no mm.  The same sources build in
+ * user space, where models and fuzzers drive them.
+ *
+ * Locks
+ * -----
+ * heap->gate		read side around every operation, write side around
+ *			what needs the whole heap at rest (the checker).
+ *			Sleeps.
+ * class->lock		the pools that have this class: their bitmaps,
+ *			boundaries, counts and lists; pool->class goes to and
+ *			from this class only under it.
+ * heap->lock		arenas: where they are, which pools are free, cached
+ *			or busy, all pages; runs; the heap's page counts.
+ *
+ * The two spinlocks are leaves and are never held together.  A pool that is on
+ * its way between them is not free and has no class, so that only who holds it
+ * can reach it.  An arena may be looked up under RCU alone; it stays while one
+ * of its pools is not free.
+ */
+#ifndef PYM_CORE_H
+#define PYM_CORE_H
+
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/gfp.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/rcupdate.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include <linux/pymalloc.h>
+
+#define PYM_POOL_SHIFT		12
+#define PYM_ARENA_SHIFT		18
+#define PYM_REGION_ARENAS	64
+#define PYM_REGION_SHIFT	24
+#define PYM_BITMAP_WORDS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN / 64)
+
+/* pool->class, beyond the size classes 1 to PYMALLOC_NR_CLASSES */
+#define PYM_CLASS_NONE		0
+#define PYM_CLASS_RUN		254	/* the first page of a large object */
+#define PYM_CLASS_TAIL		255	/* its other pages */
+
+/*
+ * Used pools are kept by fullness, the fullest quarter first, so that sparse
+ * pools drain.  A full pool is in no list.
+ */
+#define PYM_GROUPS		4
+#define PYM_GROUP_FULL		PYM_GROUPS
+
+/* Empty pools that a heap keeps before it looks at its size. */
+#define PYM_STOCK_MIN		64
+
+/**
+ * struct pym_pool - one page of the window
+ * @free: a bit for each block below @boundary: free (1) or allocated (0)
+ * @link: in one of the class's lists, or in a finder's own
+ * @page: its memory; NULL if it has none
+ * @nr_alloc: blocks allocated
+ * @boundary: blocks from this one on are untouched
+ * @run_pages: of the first page of a run: pages in it
+ * @class: its size class, or PYM_CLASS_*
+ * @group: which of the class's lists it is in
+ * @index: its place in the arena
+ */
+struct pym_pool {
+	u64 free[PYM_BITMAP_WORDS];
+	struct list_head link;
+	struct page *page;
+	u16 nr_alloc;
+	union {
+		u16 boundary;
+		u16 run_pages;
+	};
+	u8 class;
+	u8 group;
+	u8 index;
+};
+
+/**
+ * struct pym_arena - 64 pools
+ * @number: its place in the window
+ * @raw: it holds runs, not pools of blocks
+ * @bucket: which of the heap's lists it is in; 0 is none
+ * @free: pools without a class that may be taken
+ * @cached: those of @free that have kept their page
+ * @busy: pools on their way from or to @free
+ * @link: in heap->usable or heap->usable_raw
+ * @cached_link: in heap->cached
+ * @rcu: its memory outlives those who looked it up
+ * @pools: the pools
+ */
+struct pym_arena {
+	u32 number;
+	bool raw;
+	u8 bucket;
+	u64 free;
+	u64 cached;
+	u64 busy;
+	struct list_head link;
+	struct list_head cached_link;
+	struct rcu_head rcu;
+	struct pym_pool pools[PYMALLOC_ARENA_POOLS];
+};
+
+/**
+ * struct pym_region - 64 arenas of the window and their part of the pool map
+ * @arenas: the arenas that exist
+ * @number: its place in the window
+ * @bucket: which of the heap's lists it is in; 0 is none
+ * @used: a bit for each arena number that is taken
+ * @link: in heap->usable_regions
+ * @map: the page of the pool map
+ */
+struct pym_region {
+	struct pym_arena __rcu *arenas[PYM_REGION_ARENAS];
+	u32 number;
+	u8 bucket;
+	u64 used;
+	struct list_head link;
+	struct page *map;
+};
+
+/**
+ * struct pym_class - one size class of a heap
+ * @lock: see the top of this file
+ * @size: bytes of a block
+ * @inverse: 65536 / (size / 8) + 1, for exact division
+ * @capacity: blocks in a pool
+ * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up
+ * @partial: used pools by fullness
+ * @pools_used: their number
+ * @pools_full: number of full pools
+ * @blocks: blocks allocated
+ * @untouched: blocks that are untouched
+ * @nr_allocs: allocations so far
+ * @nr_frees: frees so far
+ */
+struct pym_class {
+	/* Protects all that follows, and the pools of this class. */
+	spinlock_t lock;
+	u32 size;
+	u32 inverse;
+	u32 capacity;
+	u32 group_scale;
+	struct list_head partial[PYM_GROUPS];
+	u64 pools_used;
+	u64 pools_full;
+	u64 blocks;
+	u64 untouched;
+	u64 nr_allocs;
+	u64 nr_frees;
+} ____cacheline_aligned_in_smp;
+
+/**
+ * struct pym_quota - so many pages and no more
+ * @used: pages charged
+ * @max: the limit in bytes, read at every charge; 0 is no limit
+ */
+struct pym_quota {
+	atomic_long_t used;
+	const unsigned long *max;
+};
+
+/**
+ * struct pym_rooms - arenas or regions that have room, by how much
+ * @list: index 1 to 64: free pools, or the longest run of free pages, or of
+ *	free arena numbers
+ * @mask: bit n - 1: list[n] is not empty
+ */
+struct pym_rooms {
+	struct list_head list[64 + 1];
+	u64 mask;
+};
+
+struct pym_heap;
+
+/**
+ * struct pym_heap_ops - what the core asks of whoever shows the heap
+ * @zap: take @bytes of the window from @offset on away from everybody who maps
+ *	them; no fault finds the pages that were there any more.  May sleep
+ * @grown: the heap's pages have passed its threshold.  May not sleep
+ */
+struct pym_heap_ops {
+	void (*zap)(struct pym_heap *heap, u64 offset, u64 bytes);
+	void (*grown)(struct pym_heap *heap);
+};
+
+/**
+ * struct pym_heap - a set of arenas with one limit and one set of figures
+ * @id: its number
+ * @alignment: 8 or 16: the distance of its size classes
+ * @window: bytes of the window
+ * @limit: most bytes of pages; 0 is no limit
+ * @threshold: @ops->grown is called when the pages reach this; 0 is never
+ * @ops: see there
+ * @shares: it has been cloned, or is a clone: pages may belong to others, too
+ * @gate: see the top of this file
+ * @quota: its own pages
+ * @user: those of its user; may be NULL
+ * @lock: see the top of this file
+ * @regions: the window, 16 MiB an entry
+ * @nr_regions: entries of @regions
+ * @made_regions: those that are there, the first ones
+ * @usable_regions: regions that have an arena number to give
+ * @usable: arenas of pools that have a free one
+ * @usable_raw: arenas of runs that have a free page
+ * @cached: arenas with empty pools that have kept their page
+ * @nr_cached: number of those pools
+ * @nr_arenas: arenas of pools
+ * @nr_raw_arenas: arenas of runs
+ * @meta_bytes: bytes of metadata
+ * @pages: pages in the window
+ * @pages_peak: the most that @pages has been
+ * @pages_in: pages taken from the system so far
+ * @pages_out: pages given back so far
+ * @runs: large objects
+ * @run_pages: their pages
+ * @nr_run_allocs: large objects allocated so far
+ * @nr_run_frees: large objects freed so far
+ * @nr_bad_refs: refs refused so far
+ * @classes: the size classes; entry k has blocks of 8 * k bytes, entry 0 stands
+ *	for no class
+ */
+struct pym_heap {
+	u64 id;
+	u32 alignment;
+	u64 window;
+	unsigned long limit;
+	u64 threshold;
+	const struct pym_heap_ops *ops;
+	bool shares;
+	struct rw_semaphore gate;
+	struct pym_quota quota;
+	struct pym_quota *user;
+
+	/* Protects what follows up to the counts of objects, and the arenas. */
+	spinlock_t lock;
+	struct pym_region **regions;
+	unsigned long nr_regions;
+	unsigned long made_regions;
+	struct pym_rooms usable_regions;
+	struct pym_rooms usable;
+	struct pym_rooms usable_raw;
+	struct list_head cached;
+	u64 nr_cached;
+	u64 nr_arenas;
+	u64 nr_raw_arenas;
+	u64 meta_bytes;
+	u64 pages;
+	u64 pages_peak;
+	u64 pages_in;
+	u64 pages_out;
+	u64 runs;
+	u64 run_pages;
+	u64 nr_run_allocs;
+	u64 nr_run_frees;
+	atomic64_t nr_bad_refs;
+
+	struct pym_class classes[PYMALLOC_NR_CLASSES + 1];
+};
+
+/**
+ * struct pym_verdict - what the checker found
+ * @errors: contradictions; 0 is a sound heap
+ * @offset: where in the window the first one is, if it has a place
+ * @message: the first one in words
+ */
+struct pym_verdict {
+	u64 errors;
+	u64 offset;
+	char message[80];
+};
+
+/**
+ * struct pym_batch - refs that are being freed
+ * @refs: the refs
+ * @status: an enum pymalloc_ref_status for each that has been dealt with
+ * @nr: how many there are
+ * @done: how many have been dealt with
+ * @bad: how many of those were bad
+ * @empty: pools that have lost their last block, and their class
+ */
+struct pym_batch {
+	const u64 *refs;
+	u8 *status;
+	unsigned int nr;
+	unsigned int done;
+	unsigned int bad;
+	struct list_head empty;
+};
+
+/* All memory for a heap is charged, may fail, and kills nobody to succeed. */
+#define PYM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
+
+/* arena.c */
+int pym_arena_cache_init(void);
+void pym_arena_cache_exit(void);
+int pym_arenas_init(struct pym_heap *heap);
+void pym_arenas_destroy(struct pym_heap *heap);
+int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child);
+struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref);
+struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end);
+struct pym_arena *pym_arena_of(const struct pym_pool *pool);
+unsigned int pym_arena_room(const struct pym_arena *arena);
+struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr);
+void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
+void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
+struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
+				    unsigned int ahead, u64 *bits);
+struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
+				  unsigned int *first);
+struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits);
+unsigned int pym_longest_run(u64 bits);
+u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
+u64 pym_lowest_bits(u64 bits, unsigned int nr);
+u64 pym_pool_offset(const struct pym_pool *pool);
+u8 *pym_pool_map(struct pym_heap *heap, const struct pym_pool *pool);
+struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
+
+/* A mask of @nr bits from @first on. */
+static inline u64 pym_bits(unsigned int first, unsigned int nr)
+{
+	return GENMASK_ULL(first + nr - 1, first);
+}
+
+/* The pool of an arena that an offset lies in. */
+static inline struct pym_pool *pym_pool_at(struct pym_arena *arena, u64 ref)
+{
+	return &arena->pools[(ref >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS];
+}
+
+/* The pool that an offset lies in, as pym_arena_find() finds its arena. */
+static inline struct pym_pool *pym_pool_find(struct pym_heap *heap, u64 ref)
+{
+	struct pym_arena *arena = pym_arena_find(heap, ref);
+
+	return arena ? pym_pool_at(arena, ref) : NULL;
+}
+
+/* page.c */
+u64 pym_pages_fill(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int *err);
+unsigned int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
+unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
+			   unsigned int nr);
+unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
+			    unsigned int nr);
+int pym_page_own(struct pym_heap *heap, u64 offset);
+unsigned int pym_pages_share(struct pym_arena *arena, struct pym_heap *child,
+			     struct pym_arena *copy, u64 bits);
+void pym_pages_count_in(struct pym_heap *heap, unsigned int nr);
+int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes);
+int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes);
+void pym_pages_destroy(struct pym_heap *heap);
+
+/* quota.c */
+int pym_quota_charge(struct pym_quota *quota, unsigned long pages);
+void pym_quota_uncharge(struct pym_quota *quota, unsigned long pages);
+
+/* pool.c */
+void pym_class_init(struct pym_class *class, u32 size);
+void pym_class_clone(const struct pym_class *class, struct pym_class *child);
+void pym_class_link(struct pym_class *class, struct pym_pool *pool);
+void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number);
+unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned int nr);
+u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool);
+enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
+					     const struct pym_pool *pool, u64 ref);
+void pym_pool_give_locked(struct pym_class *class, struct pym_pool *pool,
+			  struct pym_batch *batch);
+
+/* raw.c */
+u64 pym_run_alloc(struct pym_heap *heap, u64 size, int *err);
+u64 pym_run_size(struct pym_heap *heap, u64 ref);
+enum pymalloc_ref_status pym_run_free(struct pym_heap *heap, u64 ref);
+int pym_run_shrink(struct pym_heap *heap, u64 ref, u64 size);
+
+/* trim.c */
+u64 pym_trim(struct pym_heap *heap);
+u64 pym_trim_gated(struct pym_heap *heap, u64 keep);
+void pym_trim_excess(struct pym_heap *heap);
+
+/* object.c */
+unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
+		       unsigned int nr, int *err);
+unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsigned int nr);
+u64 pym_usable(struct pym_heap *heap, u64 ref);
+int pym_resize(struct pym_heap *heap, u64 *ref, u64 size);
+struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
+	__acquires(class_lock);
+
+/* heap.c */
+int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window);
+int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child);
+void pym_heap_destroy(struct pym_heap *heap);
+
+/* stats.c */
+void pym_class_stats(struct pym_heap *heap, u32 number, struct pymalloc_class_stats *stats);
+void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats);
+
+/* walk.c */
+bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
+		    struct pymalloc_arena_info *info);
+bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
+		   struct pymalloc_pool_info *info);
+unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
+			     struct pymalloc_block_info *info, unsigned int room);
+
+/* check.c */
+int pym_check(struct pym_heap *heap, struct pym_verdict *verdict);
+
+#endif /* PYM_CORE_H */

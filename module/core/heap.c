@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Heaps: how they begin and end.
+ */
+#include "core.h"
+
+/**
+ * pym_heap_init() - an empty heap
+ * @heap: zeroed memory, with @id, @limit, @threshold, @ops and @user set
+ * @alignment: 8 or 16
+ * @window: bytes of the window, a multiple of the arena's size
+ *
+ * Context: Sleeps.
+ * Return: 0, or -ENOMEM and nothing needs to be destroyed.
+ */
+int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
+{
+	u32 number, step = alignment / PYMALLOC_BLOCK_MIN;
+
+	heap->alignment = alignment;
+	heap->window = window;
+	heap->quota.max = &heap->limit;
+	heap->meta_bytes = sizeof(*heap);
+	spin_lock_init(&heap->lock);
+	spin_lock_init(&heap->classes[PYM_CLASS_NONE].lock);
+	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
+		pym_class_init(&heap->classes[number], number * PYMALLOC_BLOCK_MIN);
+
+	init_rwsem(&heap->gate);
+	return pym_arenas_init(heap);
+}
+
+static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
+{
+	u32 number;
+
+	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
+		pym_class_clone(&heap->classes[number], &child->classes[number]);
+	child->runs = heap->runs;
+	child->run_pages = heap->run_pages;
+	child->nr_run_allocs = heap->nr_run_allocs;
+	child->nr_run_frees = heap->nr_run_frees;
+	return pym_arenas_clone(heap, child);
+}
+
+/**
+ * pym_heap_clone() - make a heap a copy of another, with the same pages
+ * @heap: the heap; from now on its pages may be shared
+ * @child: an empty heap, initialised alike, that nobody else knows yet
+ *
+ * Whoever writes to a page must call pym_page_own() before, in either heap.
+ *
+ * Context: Sleeps.  Nobody can write to pages of @heap until all mappings of
+ *	them have been taken away.
+ * Return: 0 or -ENOMEM; then @child must be destroyed.
+ */
+int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child)
+{
+	int err;
+
+	down_write(&heap->gate);
+	heap->shares = true;
+	child->shares = true;
+	err = clone_contents(heap, child);
+	up_write(&heap->gate);
+	return err;
+}
+
+/**
+ * pym_heap_destroy() - free all that a heap holds
+ * @heap: the heap; nobody uses or maps it any more
+ *
+ * Context: Sleeps.
+ */
+void pym_heap_destroy(struct pym_heap *heap)
+{
+	pym_pages_destroy(heap);
+	pym_arenas_destroy(heap);
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The object allocator: batches of blocks, whose classes it finds and feeds
+ * with pools, and whose empty pools it hands on.  What is larger than a block
+ * goes to the raw allocator.
+ */
+#include <linux/err.h>
+
+#include "core.h"
+#include "trace.h"
+
+/* The number of the class that serves a size of at most PYMALLOC_BLOCK_MAX. */
+static u32 class_number(const struct pym_heap *heap, u64 size)
+{
+	return ALIGN(size, heap->alignment) / PYMALLOC_BLOCK_MIN;
+}
+
+/* Blocks of one class that are being allocated. */
+struct wanted {
+	u32 number;
+	u64 *refs;
+	unsigned int nr;
+	unsigned int done;
+};
+
+static void take_locked(struct pym_class *class, struct wanted *wanted)
+{
+	wanted->done += pym_class_take_locked(class, wanted->refs + wanted->done,
+					      wanted->nr - wanted->done);
+}
+
+/*
+ * Put pools that have their page to work: as many as are wanted, as others may
+ * have freed blocks meanwhile.  Returns those.
+ */
+static u64 class_add(struct pym_heap *heap, struct pym_arena *arena, u64 bits,
+		     struct wanted *wanted)
+{
+	struct pym_class *class = &heap->classes[wanted->number];
+	u64 used, rest;
+
+	for (rest = bits; rest; rest &= rest - 1)
+		WRITE_ONCE(*pym_pool_map(heap, &arena->pools[__ffs64(rest)]), wanted->number);
+
+	spin_lock(&heap->lock);
+	arena->busy &= ~bits;
+	spin_unlock(&heap->lock);
+
+	spin_lock(&class->lock);
+	take_locked(class, wanted);
+	used = pym_lowest_bits(bits, DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
+	for (rest = used; rest; rest &= rest - 1) {
+		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
+
+		pym_class_add_locked(class, pool, wanted->number);
+		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
+	}
+	take_locked(class, wanted);
+	spin_unlock(&class->lock);
+	return used;
+}
+
+/*
+ * How many pages to take before they are wanted.  They come cheaper together,
+ * and are mapped together at the first touch.  Never more than what the heap
+ * would keep anyway if they had been used.
+ */
+static unsigned int pages_ahead(struct pym_heap *heap)
+{
+	return min_t(u64, READ_ONCE(heap->pages) / 8, PYMALLOC_ARENA_POOLS - 1);
+}
+
+/* Give a class enough new pools for all blocks, or some of them, and take them. */
+static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
+{
+	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done,
+					 heap->classes[wanted->number].capacity);
+	struct pym_arena *arena;
+	u64 bits, filled;
+	int err;
+
+	arena = pym_pools_reserve(heap, want, pages_ahead(heap), &bits);
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
+	filled = pym_lowest_bits(pym_pages_fill(heap, arena, bits, &err), want);
+	if (filled)
+		bits &= ~class_add(heap, arena, filled, wanted);
+	pym_arena_free(heap, arena, bits);
+	return filled ? 0 : err;
+}
+
+static int class_grow(struct pym_heap *heap, struct wanted *wanted)
+{
+	int err = class_grow_once(heap, wanted);
+
+	if (err && err != -EINTR && pym_trim_gated(heap, 0))
+		err = class_grow_once(heap, wanted);
+	return err;
+}
+
+static unsigned int alloc_blocks(struct pym_heap *heap, u32 number, u64 *refs,
+				 unsigned int nr, int *err)
+{
+	struct wanted wanted = { .number = number, .refs = refs, .nr = nr };
+	struct pym_class *class = &heap->classes[number];
+
+	spin_lock(&class->lock);
+	take_locked(class, &wanted);
+	spin_unlock(&class->lock);
+	while (wanted.done < nr && !*err)
+		*err = class_grow(heap, &wanted);
+	return wanted.done;
+}
+
+static unsigned int alloc_runs(struct pym_heap *heap, u64 size, u64 *refs,
+			       unsigned int nr, int *err)
+{
+	unsigned int done;
+
+	for (done = 0; done < nr; done++) {
+		refs[done] = pym_run_alloc(heap, size, err);
+		if (!refs[done])
+			break;
+	}
+	return done;
+}
+
+/* The entry for no class if the pool is no pool of blocks. */
+static struct pym_class *pool_class(struct pym_heap *heap, const struct pym_pool *pool)
+{
+	u8 number = READ_ONCE(pool->class);
+
+	return &heap->classes[number > PYMALLOC_NR_CLASSES ? PYM_CLASS_NONE : number];
+}
+
+/**
+ * pym_pool_class_lock() - lock a pool's size class
+ * @heap: the heap
+ * @pool: the pool, found under RCU
+ *
+ * Context: Under RCU.
+ * Return: the class, locked; its size is 0 if the pool is no pool of blocks.
+ */
+struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
+	__acquires(class_lock)
+{
+	for (;;) {
+		struct pym_class *class = pool_class(heap, pool);
+
+		spin_lock(&class->lock);
+		if (class == pool_class(heap, pool))
+			return class;
+		spin_unlock(&class->lock);
+	}
+}
+
+/* Free those from the batch's next ref on whose pools have this class. */
+static void free_in_class_locked(struct pym_heap *heap, struct pym_class *class,
+				 struct pym_pool *pool, struct pym_batch *batch)
+{
+	do {
+		pym_pool_give_locked(class, pool, batch);
+		if (batch->done == batch->nr)
+			break;
+		pool = pym_pool_find(heap, batch->refs[batch->done]);
+	} while (pool && pool_class(heap, pool) == class);
+}
+
+/*
+ * Free the blocks from the batch's next ref on that are of one class, under one
+ * hold of its lock.  Returns false if that ref is not in a pool of blocks.
+ */
+static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
+{
+	struct pym_class *class;
+	struct pym_pool *pool;
+	bool found = false;
+
+	rcu_read_lock();
+	pool = pym_pool_find(heap, batch->refs[batch->done]);
+	if (pool) {
+		class = pym_pool_class_lock(heap, pool);
+		found = class->size;
+		if (found)
+			free_in_class_locked(heap, class, pool, batch);
+		spin_unlock(&class->lock);
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* The batch's next ref is not in a pool of blocks: is it a large object? */
+static void free_elsewhere(struct pym_heap *heap, struct pym_batch *batch)
+{
+	u64 ref = batch->refs[batch->done];
+	enum pymalloc_ref_status status = PYMALLOC_REF_RANGE;
+
+	if (ref >= PYMALLOC_ARENA_SIZE && ref < heap->window)
+		status = pym_run_free(heap, ref);
+	batch->status[batch->done++] = status;
+	batch->bad += status != PYMALLOC_REF_OK;
+}
+
+/* Pools without blocks go back to their arenas. */
+static void free_pools(struct pym_heap *heap, struct list_head *empty)
+{
+	struct pym_pool *pool, *next;
+
+	if (list_empty(empty))
+		return;
+
+	spin_lock(&heap->lock);
+	list_for_each_entry_safe(pool, next, empty, link) {
+		list_del_init(&pool->link);
+		trace_pool_free(heap->id, pym_pool_offset(pool));
+		pym_arena_free_locked(heap, pym_arena_of(pool), BIT_ULL(pool->index));
+	}
+	spin_unlock(&heap->lock);
+	pym_trim_excess(heap);
+}
+
+static unsigned int free_gated(struct pym_heap *heap, const u64 *refs, u8 *status,
+			       unsigned int nr)
+{
+	struct pym_batch batch = { .refs = refs, .status = status, .nr = nr };
+
+	INIT_LIST_HEAD(&batch.empty);
+	while (batch.done < nr)
+		if (!free_in_class(heap, &batch))
+			free_elsewhere(heap, &batch);
+	free_pools(heap, &batch.empty);
+	if (batch.bad)
+		atomic64_add(batch.bad, &heap->nr_bad_refs);
+	return batch.bad;
+}
+
+/**
+ * pym_free() - free a batch of any mix of sizes
+ * @heap: the heap
+ * @refs: the refs
+ * @status: out: an enum pymalloc_ref_status for each
+ * @nr: how many
+ *
+ * Context: Sleeps.
+ * Return: how many of them were bad.
+ */
+unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsigned int nr)
+{
+	unsigned int bad;
+
+	down_read(&heap->gate);
+	bad = free_gated(heap, refs, status, nr);
+	up_read(&heap->gate);
+	trace_free_batch(heap->id, nr, bad);
+	return bad;
+}
+
+/* Clear blocks; those that cannot be cleared are freed.  Returns how many are left. */
+static unsigned int zero_blocks(struct pym_heap *heap, u64 size, u64 *refs,
+				unsigned int nr, int *err)
+{
+	unsigned int done = 0;
+	int failed = 0;
+	u8 status;
+
+	while (done < nr && !failed) {
+		failed = pym_pages_zero(heap, refs[done], size);
+		done += !failed;
+	}
+	if (!failed)
+		return nr;
+	*err = failed;
+	while (nr > done)
+		free_gated(heap, &refs[--nr], &status, 1);
+	return done;
+}
+
+static unsigned int alloc_gated(struct pym_heap *heap, u64 size, bool zero,
+				u64 *refs, unsigned int nr, int *err)
+{
+	*err = 0;
+	/* Runs are made of fresh pages, which are zero. */
+	if (size > PYMALLOC_BLOCK_MAX)
+		return alloc_runs(heap, size, refs, nr, err);
+	nr = alloc_blocks(heap, class_number(heap, size), refs, nr, err);
+	return zero ? zero_blocks(heap, ALIGN(size, heap->alignment), refs, nr, err) : nr;
+}
+
+/**
+ * pym_alloc() - allocate a batch of one size
+ * @heap: the heap
+ * @size: bytes of each, 1 to PYMALLOC_SIZE_MAX
+ * @zero: they must read as zero
+ * @refs: where the refs go
+ * @nr: how many
+ * @err: out: why there are fewer: -ENOMEM, -EDQUOT, -EINTR; else 0
+ *
+ * Context: Sleeps.
+ * Return: how many were allocated.
+ */
+unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
+		       unsigned int nr, int *err)
+{
+	unsigned int done;
+
+	down_read(&heap->gate);
+	done = alloc_gated(heap, size, zero, refs, nr, err);
+	up_read(&heap->gate);
+	trace_alloc_batch(heap->id, size, nr, done);
+	return done;
+}
+
+/* The size of the allocated block at @ref, or 0. */
+static u64 block_size(struct pym_heap *heap, u64 ref)
+{
+	struct pym_class *class;
+	struct pym_pool *pool;
+	u64 size = 0;
+
+	rcu_read_lock();
+	pool = pym_pool_find(heap, ref);
+	if (pool) {
+		class = pym_pool_class_lock(heap, pool);
+		if (class->size && pym_pool_find_block(class, pool, ref) == PYMALLOC_REF_OK)
+			size = class->size;
+		spin_unlock(&class->lock);
+	}
+	rcu_read_unlock();
+	return size;
+}
+
+/**
+ * pym_usable() - the size of an object
+ * @heap: the heap
+ * @ref: any offset
+ *
+ * Return: the bytes its holder may use; 0 if no allocated object starts there.
+ */
+u64 pym_usable(struct pym_heap *heap, u64 ref)
+{
+	return block_size(heap, ref) ?: pym_run_size(heap, ref);
+}
+
+static int resize_move(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)
+{
+	u8 status;
+	int err;
+	u64 to;
+
+	if (!alloc_gated(heap, size, false, &to, 1, &err))
+		return err;
+	err = pym_pages_copy(heap, to, *ref, min(size, old_size));
+	/* Somebody else may have freed it under our hands. */
+	if (!err && free_gated(heap, ref, &status, 1))
+		err = -EBADSLT;
+	if (err)
+		free_gated(heap, &to, &status, 1);
+	else
+		*ref = to;
+	return err;
+}
+
+static int resize_gated(struct pym_heap *heap, u64 *ref, u64 size)
+{
+	u64 old_size = pym_usable(heap, *ref);
+	int err;
+
+	if (!old_size)
+		return -EBADSLT;
+	if (size <= old_size && size > PYMALLOC_BLOCK_MAX)
+		return pym_run_shrink(heap, *ref, size);
+	/* CPython's rule: stay unless that saves more than a quarter. */
+	if (size <= old_size &&
+	    (size * 4 > old_size * 3 || ALIGN(size, heap->alignment) == old_size))
+		return 0;
+	err = resize_move(heap, ref, old_size, size);
+	/* What only shrinks can as well stay. */
+	if (size <= old_size && err != -EBADSLT)
+		return 0;
+	return err;
+}
+
+/**
+ * pym_resize() - give an object another size
+ * @heap: the heap
+ * @ref: in: the object; out: where it is now
+ * @size: its new size, 1 to PYMALLOC_SIZE_MAX
+ *
+ * Context: Sleeps.
+ * Return: 0; or with the object as it was -EBADSLT (no object starts there),
+ *	-ENOMEM, -EDQUOT or -EINTR.
+ */
+int pym_resize(struct pym_heap *heap, u64 *ref, u64 size)
+{
+	int err;
+
+	down_read(&heap->gate);
+	err = resize_gated(heap, ref, size);
+	up_read(&heap->gate);
+	return err;
+}

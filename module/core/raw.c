@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The raw allocator: runs of whole pages for objects over 512 bytes.
+ *
+ * A run of up to 64 pages lies within one arena; a longer one has arenas of
+ * its own, next to each other, and leaves the rest of the last one to others.
+ * The first page has the class RUN and the length, the others the class TAIL.
+ */
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include "core.h"
+
+/* One arena's part of a run. */
+struct part {
+	struct pym_arena *arena;
+	u64 bits;
+};
+
+/* The part of a run of @nr pages at @ref that starts after @done of them. */
+static struct part run_part(struct pym_heap *heap, u64 ref, unsigned int nr,
+			    unsigned int done)
+{
+	u64 at = ref + ((u64)done << PYM_POOL_SHIFT);
+	unsigned int first = (at >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
+	unsigned int here = min(nr - done, PYMALLOC_ARENA_POOLS - first);
+	struct part part = { .bits = pym_bits(first, here) };
+
+	/* It has busy pools or a class, so that it cannot go away. */
+	rcu_read_lock();
+	part.arena = pym_arena_find(heap, at);
+	rcu_read_unlock();
+	return part;
+}
+
+/* Reserve @nr pages in a row.  Returns where, or 0 and *@err. */
+static u64 run_reserve(struct pym_heap *heap, unsigned int nr, int *err)
+{
+	unsigned int first = 0, last = nr % PYMALLOC_ARENA_POOLS;
+	struct pym_arena *arena;
+	u64 ref;
+
+	if (nr <= PYMALLOC_ARENA_POOLS)
+		arena = pym_run_reserve(heap, nr, &first);
+	else
+		arena = pym_arena_create(heap, true,
+					 DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
+	if (IS_ERR(arena)) {
+		*err = PTR_ERR(arena);
+		return 0;
+	}
+	ref = pym_pool_offset(&arena->pools[first]);
+	if (nr > PYMALLOC_ARENA_POOLS && last) {
+		struct part part = run_part(heap, ref, nr, nr - last);
+
+		pym_arena_free(heap, part.arena, ~part.bits);
+	}
+	return ref;
+}
+
+/* Give the pages of busy pools back, and free the pools. */
+static void run_release(struct pym_heap *heap, u64 ref, unsigned int nr)
+{
+	unsigned int done = 0;
+
+	while (done < nr) {
+		struct part part = run_part(heap, ref, nr, done);
+
+		pym_pages_drop(heap, part.arena, part.bits);
+		done += hweight64(part.bits);
+		pym_arena_free(heap, part.arena, part.bits);
+		cond_resched();
+	}
+}
+
+static int run_fill(struct pym_heap *heap, u64 ref, unsigned int nr)
+{
+	unsigned int done;
+	int err = 0;
+
+	for (done = 0; done < nr && !err;) {
+		struct part part = run_part(heap, ref, nr, done);
+
+		pym_pages_fill(heap, part.arena, part.bits, &err);
+		done += hweight64(part.bits);
+		cond_resched();
+	}
+	return err;
+}
+
+/* Set the class of busy pools: from then on they are in use. */
+static void run_set_class_locked(struct pym_heap *heap, u64 ref, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		struct pym_pool *pool = pym_pool_find(heap, ref + ((u64)i << PYM_POOL_SHIFT));
+
+		pym_arena_of(pool)->busy &= ~BIT_ULL(pool->index);
+		WRITE_ONCE(pool->class, i ? PYM_CLASS_TAIL : PYM_CLASS_RUN);
+	}
+}
+
+/* The reverse. */
+static void run_clear_class_locked(struct pym_heap *heap, u64 ref, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		struct pym_pool *pool = pym_pool_find(heap, ref + ((u64)i << PYM_POOL_SHIFT));
+
+		pym_arena_of(pool)->busy |= BIT_ULL(pool->index);
+		WRITE_ONCE(pool->class, PYM_CLASS_NONE);
+	}
+}
+
+static u64 run_alloc_once(struct pym_heap *heap, unsigned int nr, int *err)
+{
+	u64 ref = run_reserve(heap, nr, err);
+
+	if (!ref)
+		return 0;
+	*err = run_fill(heap, ref, nr);
+	if (*err) {
+		run_release(heap, ref, nr);
+		return 0;
+	}
+	spin_lock(&heap->lock);
+	run_set_class_locked(heap, ref, nr);
+	pym_pool_find(heap, ref)->run_pages = nr;
+	heap->runs++;
+	heap->run_pages += nr;
+	heap->nr_run_allocs++;
+	spin_unlock(&heap->lock);
+	return ref;
+}
+
+/**
+ * pym_run_alloc() - allocate a large object
+ * @heap: the heap
+ * @size: its bytes, at most PYMALLOC_SIZE_MAX; it reads as zero
+ * @err: out: -ENOMEM, -EDQUOT or -EINTR; untouched on success
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading.
+ * Return: its ref, or 0.
+ */
+u64 pym_run_alloc(struct pym_heap *heap, u64 size, int *err)
+{
+	unsigned int nr = DIV_ROUND_UP_ULL(size, PYMALLOC_POOL_SIZE);
+	u64 ref = run_alloc_once(heap, nr, err);
+
+	if (!ref && *err != -EINTR && pym_trim_gated(heap, 0))
+		ref = run_alloc_once(heap, nr, err);
+	return ref;
+}
+
+/* The length of the run that starts at @ref, or what is wrong with it. */
+static enum pymalloc_ref_status run_find_locked(struct pym_heap *heap, u64 ref,
+						unsigned int *nr)
+{
+	struct pym_pool *pool = pym_pool_find(heap, ref);
+
+	if (!pool || pool->class < PYM_CLASS_RUN)
+		return PYMALLOC_REF_FOREIGN;
+	if (pool->class != PYM_CLASS_RUN || offset_in_page(ref))
+		return PYMALLOC_REF_MISALIGNED;
+	*nr = pool->run_pages;
+	return PYMALLOC_REF_OK;
+}
+
+/**
+ * pym_run_size() - the size of a large object
+ * @heap: the heap
+ * @ref: any offset
+ *
+ * Return: its bytes; 0 if no large object starts there.
+ */
+u64 pym_run_size(struct pym_heap *heap, u64 ref)
+{
+	unsigned int nr = 0;
+
+	spin_lock(&heap->lock);
+	run_find_locked(heap, ref, &nr);
+	spin_unlock(&heap->lock);
+	return (u64)nr << PYM_POOL_SHIFT;
+}
+
+/**
+ * pym_run_free() - free a large object
+ * @heap: the heap
+ * @ref: any offset
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading.
+ * Return: PYMALLOC_REF_OK if it was freed, else what is wrong with @ref.
+ */
+enum pymalloc_ref_status pym_run_free(struct pym_heap *heap, u64 ref)
+{
+	enum pymalloc_ref_status status;
+	unsigned int nr;
+
+	spin_lock(&heap->lock);
+	status = run_find_locked(heap, ref, &nr);
+	if (status == PYMALLOC_REF_OK) {
+		run_clear_class_locked(heap, ref, nr);
+		heap->runs--;
+		heap->run_pages -= nr;
+		heap->nr_run_frees++;
+	}
+	spin_unlock(&heap->lock);
+
+	if (status == PYMALLOC_REF_OK)
+		run_release(heap, ref, nr);
+	return status;
+}
+
+/**
+ * pym_run_shrink() - give the end of a large object back
+ * @heap: the heap
+ * @ref: the object
+ * @size: its new size in bytes; nothing happens if it has fewer pages
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading.
+ * Return: 0, or -EBADSLT if no large object starts at @ref.
+ */
+int pym_run_shrink(struct pym_heap *heap, u64 ref, u64 size)
+{
+	unsigned int keep = DIV_ROUND_UP_ULL(size, PYMALLOC_POOL_SIZE), nr = 0;
+	u64 end = ref + ((u64)keep << PYM_POOL_SHIFT);
+	enum pymalloc_ref_status status;
+
+	spin_lock(&heap->lock);
+	status = run_find_locked(heap, ref, &nr);
+	if (nr > keep) {
+		run_clear_class_locked(heap, end, nr - keep);
+		pym_pool_find(heap, ref)->run_pages = keep;
+		heap->run_pages -= nr - keep;
+	}
+	spin_unlock(&heap->lock);
+
+	if (nr > keep)
+		run_release(heap, end, nr - keep);
+	return status == PYMALLOC_REF_OK ? 0 : -EBADSLT;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A heap's figures.
+ */
+#include <linux/string.h>
+
+#include "core.h"
+
+/**
+ * pym_class_stats() - the figures of one size class, at one moment
+ * @heap: the heap
+ * @number: the class
+ * @stats: out: the figures
+ */
+void pym_class_stats(struct pym_heap *heap, u32 number, struct pymalloc_class_stats *stats)
+{
+	struct pym_class *class = &heap->classes[number];
+
+	memset(stats, 0, sizeof(*stats));
+	spin_lock(&class->lock);
+	stats->size = class->size;
+	stats->pools_used = class->pools_used;
+	stats->pools_full = class->pools_full;
+	stats->blocks = class->blocks;
+	stats->blocks_untouched = class->untouched;
+	stats->nr_allocs = class->nr_allocs;
+	stats->nr_frees = class->nr_frees;
+	stats->blocks_free = (class->pools_used + class->pools_full) * class->capacity -
+			     class->blocks - class->untouched;
+	spin_unlock(&class->lock);
+}
+
+static void add_class(struct pymalloc_stats *stats, const struct pymalloc_class_stats *class)
+{
+	stats->pools_used += class->pools_used;
+	stats->pools_full += class->pools_full;
+	stats->blocks += class->blocks;
+	stats->block_bytes += class->blocks * class->size;
+	stats->nr_allocs += class->nr_allocs;
+	stats->nr_frees += class->nr_frees;
+}
+
+/**
+ * pym_heap_stats() - the figures of a heap
+ * @heap: the heap
+ * @stats: out: all but the fields that describe the call
+ */
+void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
+{
+	u32 number, step = heap->alignment / PYMALLOC_BLOCK_MIN;
+	struct pymalloc_class_stats class;
+
+	memset(stats, 0, sizeof(*stats));
+	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step) {
+		pym_class_stats(heap, number, &class);
+		add_class(stats, &class);
+	}
+	stats->limit = heap->limit;
+	stats->threshold = READ_ONCE(heap->threshold);
+	stats->nr_bad_refs = atomic64_read(&heap->nr_bad_refs);
+
+	spin_lock(&heap->lock);
+	stats->page_bytes = heap->pages << PYM_POOL_SHIFT;
+	stats->page_bytes_peak = heap->pages_peak << PYM_POOL_SHIFT;
+	stats->meta_bytes = heap->meta_bytes;
+	stats->arenas = heap->nr_arenas;
+	stats->raw_arenas = heap->nr_raw_arenas;
+	stats->pools_empty = heap->nr_cached;
+	stats->runs = heap->runs;
+	stats->run_pages = heap->run_pages;
+	stats->nr_allocs += heap->nr_run_allocs;
+	stats->nr_frees += heap->nr_run_frees;
+	stats->nr_pages_in = heap->pages_in;
+	stats->nr_pages_out = heap->pages_out;
+	spin_unlock(&heap->lock);
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Walks: the heap piece by piece, for those who look at it from outside.
+ *
+ * A pool is copied under the lock that guards it, so that it is right for one
+ * moment; between two pools the heap goes on.
+ */
+#include <linux/bitops.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "core.h"
+
+static u32 state_without_class(const struct pym_pool *pool)
+{
+	if (pool->class == PYM_CLASS_RUN)
+		return PYMALLOC_POOL_RUN;
+	if (pool->class == PYM_CLASS_TAIL)
+		return PYMALLOC_POOL_TAIL;
+	return pool->page ? PYMALLOC_POOL_EMPTY : PYMALLOC_POOL_NONE;
+}
+
+static void copy_pool_of_blocks(const struct pym_class *class, const struct pym_pool *pool,
+				struct pymalloc_pool_info *info)
+{
+	info->state = pool->nr_alloc == class->capacity ? PYMALLOC_POOL_FULL :
+							  PYMALLOC_POOL_USED;
+	info->size = class->size;
+	info->allocated = pool->nr_alloc;
+	info->free = pool->boundary - pool->nr_alloc;
+	info->untouched = class->capacity - pool->boundary;
+}
+
+static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
+		      struct pymalloc_pool_info *info)
+{
+	struct pym_class *class = pym_pool_class_lock(heap, pool);
+	bool blocks = class->size;
+
+	memset(info, 0, sizeof(*info));
+	info->offset = pym_pool_offset(pool);
+	if (blocks)
+		copy_pool_of_blocks(class, pool, info);
+	spin_unlock(&class->lock);
+	if (blocks)
+		return;
+
+	spin_lock(&heap->lock);
+	info->state = state_without_class(pool);
+	if (info->state == PYMALLOC_POOL_RUN)
+		info->size = pool->run_pages << PYM_POOL_SHIFT;
+	spin_unlock(&heap->lock);
+}
+
+static void count_pool(struct pymalloc_arena_info *info, const struct pymalloc_pool_info *pool)
+{
+	switch (pool->state) {
+	case PYMALLOC_POOL_NONE:
+		info->pools_none++;
+		break;
+	case PYMALLOC_POOL_EMPTY:
+		info->pools_empty++;
+		break;
+	case PYMALLOC_POOL_USED:
+		info->pools_used++;
+		break;
+	default:
+		info->pools_full++;
+	}
+	info->blocks += pool->allocated + (pool->state == PYMALLOC_POOL_RUN);
+}
+
+/**
+ * pym_walk_arena() - describe the next arena
+ * @heap: the heap
+ * @at: in: from which offset to look; out: behind the arena
+ * @end: where to stop
+ * @info: out: the arena
+ *
+ * Return: false if there is none.
+ */
+bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
+		    struct pymalloc_arena_info *info)
+{
+	struct pymalloc_pool_info pool;
+	struct pym_arena *arena;
+	unsigned int i;
+
+	memset(info, 0, sizeof(*info));
+	rcu_read_lock();
+	arena = pym_arena_next(heap, at, end);
+	if (arena) {
+		info->offset = (u64)arena->number << PYM_ARENA_SHIFT;
+		info->kind = arena->raw ? PYMALLOC_ARENA_RAW : PYMALLOC_ARENA_OBJECT;
+		for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+			copy_pool(heap, &arena->pools[i], &pool);
+			count_pool(info, &pool);
+		}
+		*at = info->offset + PYMALLOC_ARENA_SIZE;
+	}
+	rcu_read_unlock();
+	return arena;
+}
+
+/**
+ * pym_walk_pool() - describe the next pool
+ * @heap: the heap
+ * @at: in: from which offset to look; out: behind the pool
+ * @end: where to stop
+ * @info: out: the pool
+ *
+ * Return: false if there is none.
+ */
+bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
+		   struct pymalloc_pool_info *info)
+{
+	struct pym_arena *arena;
+
+	*at = round_down(*at, PYMALLOC_POOL_SIZE);
+	rcu_read_lock();
+	arena = pym_arena_next(heap, at, end);
+	if (arena) {
+		copy_pool(heap, pym_pool_at(arena, *at), info);
+		*at += PYMALLOC_POOL_SIZE;
+	}
+	rcu_read_unlock();
+	return arena;
+}
+
+static u32 block_state(const struct pym_pool *pool, unsigned int index)
+{
+	if (index >= pool->boundary)
+		return PYMALLOC_BLOCK_UNTOUCHED;
+	if (pool->free[index / 64] & BIT_ULL(index % 64))
+		return PYMALLOC_BLOCK_FREE;
+	return PYMALLOC_BLOCK_ALLOCATED;
+}
+
+/* Describe the blocks of a pool from *@at to @end, and move *@at behind them. */
+static unsigned int copy_blocks(const struct pym_class *class, const struct pym_pool *pool,
+				u64 *at, u64 end, struct pymalloc_block_info *info,
+				unsigned int room)
+{
+	u64 base = pym_pool_offset(pool);
+	unsigned int index = DIV_ROUND_UP((u32)(*at - base), class->size);
+	unsigned int done;
+
+	for (done = 0; index < class->capacity && done < room; done++, index++) {
+		if (base + index * class->size >= end)
+			break;
+		info[done] = (struct pymalloc_block_info) {
+			.ref = base + index * class->size,
+			.size = class->size,
+			.state = block_state(pool, index),
+		};
+	}
+	*at = base + (index < class->capacity ? index * class->size : PYMALLOC_POOL_SIZE);
+	return done;
+}
+
+static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *at,
+			     struct pymalloc_block_info *info)
+{
+	struct pymalloc_pool_info run;
+	bool whole = !offset_in_page(*at);
+
+	*at = round_down(*at, PYMALLOC_POOL_SIZE) + PYMALLOC_POOL_SIZE;
+	copy_pool(heap, pool, &run);
+	if (run.state != PYMALLOC_POOL_RUN || !whole)
+		return 0;
+	*info = (struct pymalloc_block_info) {
+		.ref = run.offset,
+		.size = run.size,
+		.state = PYMALLOC_BLOCK_ALLOCATED,
+	};
+	return 1;
+}
+
+/**
+ * pym_walk_blocks() - describe the blocks of the next pool
+ * @heap: the heap
+ * @at: in: from which offset to look; out: behind the last block described
+ * @end: where to stop
+ * @info: out: the blocks
+ * @room: how many @info has room for, at least 1
+ *
+ * Return: how many were described.  0 says nothing about what is behind *@at.
+ */
+unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
+			     struct pymalloc_block_info *info, unsigned int room)
+{
+	struct pym_arena *arena;
+	struct pym_class *class;
+	struct pym_pool *pool;
+	unsigned int done = 0;
+	bool blocks;
+
+	rcu_read_lock();
+	arena = pym_arena_next(heap, at, end);
+	if (!arena)
+		goto unlock;
+	pool = pym_pool_at(arena, *at);
+	class = pym_pool_class_lock(heap, pool);
+	blocks = class->size;
+	if (blocks)
+		done = copy_blocks(class, pool, at, end, info, room);
+	spin_unlock(&class->lock);
+	if (!blocks)
+		done = copy_run(heap, pool, at, info);
+unlock:
+	rcu_read_unlock();
+	return done;
+}
