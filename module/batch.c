@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ioctls that move objects.
+ *
+ * A batch is done in parts of PART refs: each is copied once, without a lock,
+ * and after each the caller may be interrupted and knows how far it came.
+ */
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "service.h"
+
+#define PART	128
+
+static int check_count(u32 flags, u32 known, u32 count)
+{
+	if (flags & ~known || !count)
+		return -EINVAL;
+	return count > PYMALLOC_BATCH_MAX ? -E2BIG : 0;
+}
+
+/* Between two parts of a batch. */
+static int pause_batch(void)
+{
+	cond_resched();
+	return signal_pending(current) ? -EINTR : 0;
+}
+
+/* Copy the next part's refs in; those that can be read, at least. */
+static unsigned int read_refs(u64 array, u32 done, u64 *refs, unsigned int nr)
+{
+	u64 __user *from = (u64 __user *)u64_to_user_ptr(array) + done;
+	unsigned long left = copy_from_user(refs, from, nr * sizeof(*refs));
+
+	return nr - DIV_ROUND_UP(left, sizeof(*refs));
+}
+
+static unsigned int write_words(u64 array, u32 done, const u64 *words, unsigned int nr)
+{
+	u64 __user *to = (u64 __user *)u64_to_user_ptr(array) + done;
+	unsigned long left = copy_to_user(to, words, nr * sizeof(*words));
+
+	return nr - DIV_ROUND_UP(left, sizeof(*words));
+}
+
+/* Pages and metadata are paid for by the heap's maker, whoever calls. */
+static unsigned int alloc_charged(struct pym_service_heap *sheap, u64 size, bool zero,
+				  u64 *refs, unsigned int nr, int *err)
+{
+	struct mem_cgroup *old = set_active_memcg(sheap->memcg);
+	unsigned int done = pym_alloc(&sheap->heap, size, zero, refs, nr, err);
+
+	set_active_memcg(old);
+	return done;
+}
+
+static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *alloc)
+{
+	unsigned int nr = min_t(u32, alloc->count - alloc->done, PART);
+	unsigned int got, stored;
+	u8 status[PART] __uninitialized;
+	u64 refs[PART] __uninitialized;
+	int err;
+
+	got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
+			    refs, nr, &err);
+	stored = write_words(alloc->refs, alloc->done, refs, got);
+	alloc->done += stored;
+	if (stored == got)
+		return err;
+	/* What the caller was not told of would be lost. */
+	pym_free(&sheap->heap, refs + stored, status, got - stored);
+	return -EFAULT;
+}
+
+/**
+ * pym_alloc_ioctl() - PYMALLOC_IOC_ALLOC
+ * @call: the call, with a struct pymalloc_alloc
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_alloc_ioctl(struct pym_call *call)
+{
+	struct pymalloc_alloc *alloc = &call->args.alloc;
+	int err;
+
+	alloc->done = 0;
+	err = pym_may_change(call, true) ?:
+	      check_count(alloc->flags, PYMALLOC_ALLOC_ZERO, alloc->count);
+	if (err)
+		return err;
+	if (!alloc->size || alloc->size > PYMALLOC_SIZE_MAX)
+		return -EINVAL;
+	for (;;) {
+		err = alloc_part(call->sheap, alloc);
+		if (err || alloc->done == alloc->count)
+			return err;
+		err = pause_batch();
+		if (err)
+			return err;
+	}
+}
+
+static int free_part(struct pym_service_heap *sheap, struct pymalloc_free *free)
+{
+	unsigned int nr = min_t(u32, free->count - free->done, PART);
+	unsigned int got, bad, i;
+	u8 status[PART] __uninitialized;
+	u64 refs[PART] __uninitialized;
+
+	got = read_refs(free->refs, free->done, refs, nr);
+	bad = pym_free(&sheap->heap, refs, status, got);
+	for (i = 0; bad && free->first_bad == free->count && i < got; i++)
+		if (status[i] != PYMALLOC_REF_OK)
+			free->first_bad = free->done + i;
+	free->nr_bad += bad;
+	free->done += got;
+	if (free->status && copy_to_user((u8 __user *)u64_to_user_ptr(free->status) +
+					 free->done - got, status, got))
+		return -EFAULT;
+	return got == nr ? 0 : -EFAULT;
+}
+
+/**
+ * pym_free_ioctl() - PYMALLOC_IOC_FREE
+ * @call: the call, with a struct pymalloc_free
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_free_ioctl(struct pym_call *call)
+{
+	struct pymalloc_free *free = &call->args.free;
+	int err;
+
+	free->done = 0;
+	free->nr_bad = 0;
+	free->first_bad = free->count;
+	err = pym_may_change(call, true) ?: check_count(free->flags, 0, free->count);
+	while (!err) {
+		err = free_part(call->sheap, free);
+		if (err)
+			return err;
+		if (free->done == free->count)
+			return free->nr_bad ? -EBADSLT : 0;
+		err = pause_batch();
+	}
+	return err;
+}
+
+static int usable_part(struct pym_service_heap *sheap, struct pymalloc_usable *usable)
+{
+	unsigned int nr = min_t(u32, usable->count - usable->done, PART);
+	unsigned int got, stored, i;
+	u64 words[PART] __uninitialized;
+
+	got = read_refs(usable->refs, usable->done, words, nr);
+	for (i = 0; i < got; i++)
+		words[i] = pym_usable(&sheap->heap, words[i]);
+	stored = write_words(usable->sizes, usable->done, words, got);
+	usable->done += stored;
+	return stored == nr ? 0 : -EFAULT;
+}
+
+/**
+ * pym_usable_ioctl() - PYMALLOC_IOC_USABLE
+ * @call: the call, with a struct pymalloc_usable
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_usable_ioctl(struct pym_call *call)
+{
+	struct pymalloc_usable *usable = &call->args.usable;
+	int err;
+
+	usable->done = 0;
+	err = check_count(usable->flags, 0, usable->count);
+	while (!err) {
+		err = usable_part(call->sheap, usable);
+		if (err || usable->done == usable->count)
+			return err;
+		err = pause_batch();
+	}
+	return err;
+}
+
+/**
+ * pym_resize_ioctl() - PYMALLOC_IOC_RESIZE
+ * @call: the call, with a struct pymalloc_resize
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_resize_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_resize *resize = &call->args.resize;
+	struct mem_cgroup *old;
+	int err;
+
+	err = pym_may_change(call, true);
+	if (err)
+		return err;
+	if (resize->flags || !resize->size || resize->size > PYMALLOC_SIZE_MAX)
+		return -EINVAL;
+	old = set_active_memcg(sheap->memcg);
+	err = pym_resize(&sheap->heap, &resize->ref, resize->size);
+	set_active_memcg(old);
+	return err;
+}

@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debugfs: the machine and its heaps as text.
+ *
+ * A file takes its snapshot when it is opened and prints from that: reading
+ * never touches a heap.  The first line of every file names the format and its
+ * version.
+ */
+#include <linux/cred.h>
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "service.h"
+
+#define FORMAT_VERSION	1
+
+/* One line of the map of pools. */
+struct map_row {
+	u64 offset;
+	char pools[PYMALLOC_ARENA_POOLS];
+};
+
+struct snapshot {
+	const struct view *view;
+	struct pymalloc_heap_info info;
+	struct pymalloc_stats stats;
+	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
+	struct pym_verdict verdict;
+	u64 user_bytes;
+	unsigned int user_heaps;
+	size_t nr;	/* entries of the array below */
+	size_t room;
+	union {
+		struct pymalloc_arena_info *arenas;
+		struct map_row *rows;
+		struct pymalloc_heap_info *heaps;
+		void *array;
+	};
+};
+
+/* A file: how its snapshot is taken, and how it is printed. */
+struct view {
+	const char *name;
+	size_t entry;	/* bytes of an entry of the array, if it has one */
+	int (*take)(struct snapshot *snap, struct pym_service_heap *sheap);
+	void (*print)(struct seq_file *m, const struct snapshot *snap);
+};
+
+static void print_bytes(struct seq_file *m, const char *what, u64 bytes)
+{
+	seq_printf(m, "%-24s %16llu\n", what, bytes);
+}
+
+/* A limit, where 0 is none. */
+static void print_limit(struct seq_file *m, const char *what, u64 limit)
+{
+	if (limit)
+		print_bytes(m, what, limit);
+	else
+		seq_printf(m, "%-24s %16s\n", what, "none");
+}
+
+/* Parts of a thousand of @whole, or 0 of nothing. */
+static u64 per_mille(u64 part, u64 whole)
+{
+	return whole ? div64_u64(part * 1000, whole) : 0;
+}
+
+static void print_heap_heading(struct seq_file *m, const struct snapshot *snap)
+{
+	seq_printf(m, "heap %llu \"%s\" of %s[%d], uid %u, alignment %u, window %llu MiB\n\n",
+		   snap->info.id, snap->info.name, snap->info.comm, snap->info.pid,
+		   snap->info.uid, snap->info.alignment, snap->info.window >> 20);
+}
+
+static int take_stats(struct snapshot *snap, struct pym_service_heap *sheap)
+{
+	u32 number, step = sheap->heap.alignment / PYMALLOC_BLOCK_MIN;
+
+	pym_heap_stats(&sheap->heap, &snap->stats);
+	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
+		pym_class_stats(&sheap->heap, number, &snap->classes[snap->nr++]);
+	return 0;
+}
+
+static void print_class(struct seq_file *m, unsigned int index,
+			const struct pymalloc_class_stats *class)
+{
+	u64 pools = class->pools_used + class->pools_full;
+
+	if (!pools && !class->nr_allocs)
+		return;
+	seq_printf(m, "%5u %4u %9llu %9llu %11llu %11llu %11llu %13llu %13llu\n",
+		   index, class->size, class->pools_used, class->pools_full,
+		   class->blocks, class->blocks_free, class->blocks_untouched,
+		   class->nr_allocs, class->nr_frees);
+}
+
+static void print_stats(struct seq_file *m, const struct snapshot *snap)
+{
+	const struct pymalloc_stats *stats = &snap->stats;
+	u64 used = stats->block_bytes + (stats->run_pages << PYM_POOL_SHIFT);
+	u64 kept = per_mille(stats->page_bytes - used, stats->page_bytes);
+	size_t i;
+
+	print_heap_heading(m, snap);
+	seq_printf(m, "%5s %4s %9s %9s %11s %11s %11s %13s %13s\n", "class", "size",
+		   "used", "full", "allocated", "free", "untouched", "allocs", "frees");
+	for (i = 0; i < snap->nr; i++)
+		print_class(m, i, &snap->classes[i]);
+
+	seq_puts(m, "\n");
+	print_bytes(m, "arenas of pools", stats->arenas);
+	print_bytes(m, "arenas of runs", stats->raw_arenas);
+	print_bytes(m, "pools used", stats->pools_used);
+	print_bytes(m, "pools full", stats->pools_full);
+	print_bytes(m, "pools empty, kept", stats->pools_empty);
+	print_bytes(m, "large objects", stats->runs);
+	print_bytes(m, "their pages", stats->run_pages);
+	seq_puts(m, "\n");
+	print_bytes(m, "bytes in blocks", stats->block_bytes);
+	print_bytes(m, "bytes in pages", stats->page_bytes);
+	print_bytes(m, "bytes in pages, peak", stats->page_bytes_peak);
+	print_bytes(m, "bytes of metadata", stats->meta_bytes);
+	seq_printf(m, "%-24s %14llu.%llu %%\n", "held but not allocated", kept / 10, kept % 10);
+	seq_puts(m, "\n");
+	print_bytes(m, "objects allocated", stats->nr_allocs);
+	print_bytes(m, "objects freed", stats->nr_frees);
+	print_bytes(m, "refs refused", stats->nr_bad_refs);
+	print_bytes(m, "pages taken", stats->nr_pages_in);
+	print_bytes(m, "pages given back", stats->nr_pages_out);
+}
+
+static int take_arenas(struct snapshot *snap, struct pym_service_heap *sheap)
+{
+	u64 at = 0;
+
+	while (snap->nr < snap->room &&
+	       pym_walk_arena(&sheap->heap, &at, sheap->heap.window,
+			      &snap->arenas[snap->nr])) {
+		snap->nr++;
+		cond_resched();
+	}
+	return 0;
+}
+
+static void print_arenas(struct seq_file *m, const struct snapshot *snap)
+{
+	size_t i;
+
+	print_heap_heading(m, snap);
+	seq_printf(m, "%14s %6s %6s %6s %6s %6s %9s\n", "offset", "kind", "none", "empty",
+		   "used", "full", "allocated");
+	for (i = 0; i < snap->nr; i++) {
+		const struct pymalloc_arena_info *arena = &snap->arenas[i];
+
+		seq_printf(m, "%#14llx %6s %6u %6u %6u %6u %9u\n", arena->offset,
+			   arena->kind == PYMALLOC_ARENA_RAW ? "runs" : "pools",
+			   arena->pools_none, arena->pools_empty, arena->pools_used,
+			   arena->pools_full, arena->blocks);
+	}
+}
+
+static char pool_letter(const struct pymalloc_pool_info *pool)
+{
+	switch (pool->state) {
+	case PYMALLOC_POOL_NONE:
+		return '.';
+	case PYMALLOC_POOL_EMPTY:
+		return '0';
+	case PYMALLOC_POOL_USED:
+		return '0' + max(1U, pool->allocated * 10 /
+				     (pool->allocated + pool->free + pool->untouched));
+	case PYMALLOC_POOL_FULL:
+		return '#';
+	case PYMALLOC_POOL_RUN:
+		return 'R';
+	default:
+		return 'r';
+	}
+}
+
+static int take_pools(struct snapshot *snap, struct pym_service_heap *sheap)
+{
+	struct map_row *row = snap->rows - 1;
+	struct pymalloc_pool_info pool;
+	u64 at = 0;
+
+	while (pym_walk_pool(&sheap->heap, &at, sheap->heap.window, &pool)) {
+		u64 offset = round_down(pool.offset, PYMALLOC_ARENA_SIZE);
+
+		if (!snap->nr || row->offset != offset) {
+			if (snap->nr == snap->room)
+				break;
+			row = &snap->rows[snap->nr++];
+			row->offset = offset;
+			memset(row->pools, '.', sizeof(row->pools));
+		}
+		row->pools[(pool.offset - offset) >> PYM_POOL_SHIFT] = pool_letter(&pool);
+		cond_resched();
+	}
+	return 0;
+}
+
+static void print_pools(struct seq_file *m, const struct snapshot *snap)
+{
+	size_t i;
+
+	print_heap_heading(m, snap);
+	seq_puts(m, "one line an arena, one letter a pool: . no page, 0 empty, 1 to 9 used by tenths, # full, R run, r its further pages\n");
+	for (i = 0; i < snap->nr; i++)
+		seq_printf(m, "%#14llx %.64s\n", snap->rows[i].offset, snap->rows[i].pools);
+}
+
+static int take_limits(struct snapshot *snap, struct pym_service_heap *sheap)
+{
+	snap->user_bytes = (u64)atomic_long_read(&sheap->user->quota.used) << PYM_POOL_SHIFT;
+	snap->user_heaps = atomic_read(&sheap->user->heaps);
+	pym_heap_stats(&sheap->heap, &snap->stats);
+	return 0;
+}
+
+static void print_limits(struct seq_file *m, const struct snapshot *snap)
+{
+	print_heap_heading(m, snap);
+	print_bytes(m, "heap bytes", snap->stats.page_bytes);
+	print_limit(m, "heap bytes, limit", snap->stats.limit);
+	print_limit(m, "heap bytes, notice", snap->stats.threshold);
+	print_bytes(m, "user bytes", snap->user_bytes);
+	print_limit(m, "user bytes, limit", READ_ONCE(pym_user_bytes));
+	print_bytes(m, "user heaps", snap->user_heaps);
+	print_limit(m, "user heaps, limit", READ_ONCE(pym_user_heaps));
+}
+
+static int take_nothing(struct snapshot *snap, struct pym_service_heap *sheap)
+{
+	return 0;
+}
+
+static void print_clients(struct seq_file *m, const struct snapshot *snap)
+{
+	print_heap_heading(m, snap);
+	seq_printf(m, "%8s %6s %s\n", "pid", "uid", "command");
+	seq_printf(m, "%8d %6u %s\n", snap->info.pid, snap->info.uid, snap->info.comm);
+}
+
+static int take_check(struct snapshot *snap, struct pym_service_heap *sheap)
+{
+	return pym_check(&sheap->heap, &snap->verdict);
+}
+
+static void print_check(struct seq_file *m, const struct snapshot *snap)
+{
+	print_heap_heading(m, snap);
+	if (snap->verdict.errors)
+		seq_printf(m, "%llu contradictions, the first at %#llx: %s\n",
+			   snap->verdict.errors, snap->verdict.offset, snap->verdict.message);
+	else
+		seq_puts(m, "sound\n");
+}
+
+static int take_summary(struct snapshot *snap, struct pym_service_heap *unused)
+{
+	struct pym_service_heap *sheap;
+	u64 id = 0;
+
+	while (snap->nr < snap->room) {
+		sheap = pym_registry_next(id);
+		if (!sheap)
+			break;
+		id = sheap->heap.id;
+		pym_service_info(sheap, &snap->heaps[snap->nr++]);
+		pym_service_put(sheap);
+		cond_resched();
+	}
+	return 0;
+}
+
+static void print_summary(struct seq_file *m, const struct snapshot *snap)
+{
+	u64 page_bytes = 0, used_bytes = 0;
+	size_t i;
+
+	for (i = 0; i < snap->nr; i++) {
+		page_bytes += snap->heaps[i].page_bytes;
+		used_bytes += snap->heaps[i].used_bytes;
+	}
+	print_bytes(m, "heaps", snap->nr);
+	print_bytes(m, "bytes in pages", page_bytes);
+	print_bytes(m, "bytes allocated", used_bytes);
+	seq_printf(m, "\n%8s %8s %6s %14s %14s %-16s %s\n", "heap", "pid", "uid",
+		   "pages", "allocated", "command", "name");
+	for (i = 0; i < snap->nr; i++) {
+		const struct pymalloc_heap_info *heap = &snap->heaps[i];
+
+		seq_printf(m, "%8llu %8d %6u %14llu %14llu %-16s %s\n", heap->id, heap->pid,
+			   heap->uid, heap->page_bytes, heap->used_bytes, heap->comm,
+			   heap->name);
+	}
+}
+
+static const struct view heap_views[] = {
+	{ "stats", 0, take_stats, print_stats },
+	{ "arenas", sizeof(struct pymalloc_arena_info), take_arenas, print_arenas },
+	{ "pools", sizeof(struct map_row), take_pools, print_pools },
+	{ "limits", 0, take_limits, print_limits },
+	{ "clients", 0, take_nothing, print_clients },
+	{ "check", 0, take_check, print_check },
+};
+
+static const struct view summary_view = {
+	"summary", sizeof(struct pymalloc_heap_info), take_summary, print_summary
+};
+
+static struct dentry *root;
+
+static int view_show(struct seq_file *m, void *unused)
+{
+	const struct snapshot *snap = m->private;
+
+	seq_printf(m, "pymalloc %s version %d\n", snap->view->name, FORMAT_VERSION);
+	snap->view->print(m, snap);
+	return 0;
+}
+
+static void snapshot_free(struct snapshot *snap)
+{
+	kvfree(snap->array);
+	kvfree(snap);
+}
+
+/* Room for what is there, and for what may come while it is copied. */
+static size_t entries_now(struct pym_service_heap *sheap)
+{
+	size_t nr = sheap ? READ_ONCE(sheap->heap.nr_arenas) +
+			    READ_ONCE(sheap->heap.nr_raw_arenas) :
+			    pym_registry_count();
+
+	return nr + 64;
+}
+
+static struct snapshot *snapshot_take(const struct view *view, struct pym_service_heap *sheap)
+{
+	struct snapshot *snap = kvzalloc(sizeof(*snap), GFP_KERNEL);
+	int err = -ENOMEM;
+
+	if (!snap)
+		return ERR_PTR(-ENOMEM);
+	snap->view = view;
+	if (sheap)
+		pym_service_info(sheap, &snap->info);
+	if (view->entry) {
+		snap->room = entries_now(sheap);
+		snap->array = kvcalloc(snap->room, view->entry, GFP_KERNEL);
+		if (!snap->array)
+			goto free;
+	}
+	err = view->take(snap, sheap);
+	if (err)
+		goto free;
+	return snap;
+
+free:
+	snapshot_free(snap);
+	return ERR_PTR(err);
+}
+
+static int view_open(struct file *file, const struct view *view,
+		     struct pym_service_heap *sheap)
+{
+	struct snapshot *snap = snapshot_take(view, sheap);
+	int err;
+
+	if (IS_ERR(snap))
+		return PTR_ERR(snap);
+	err = single_open(file, view_show, snap);
+	if (err)
+		snapshot_free(snap);
+	return err;
+}
+
+static int view_release(struct inode *inode, struct file *file)
+{
+	struct seq_file *m = file->private_data;
+
+	snapshot_free(m->private);
+	return single_release(inode, file);
+}
+
+static int summary_open(struct inode *inode, struct file *file)
+{
+	return view_open(file, &summary_view, NULL);
+}
+
+/* The file's name says which view of its folder's heap it is. */
+static int heap_view_open(struct inode *inode, struct file *file)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(heap_views); i++)
+		if (!strcmp(heap_views[i].name, file->f_path.dentry->d_name.name))
+			return view_open(file, &heap_views[i], inode->i_private);
+	return -ENOENT;
+}
+
+static const struct file_operations summary_fops = {
+	.owner		= THIS_MODULE,
+	.open		= summary_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= view_release,
+};
+
+static const struct file_operations heap_view_fops = {
+	.owner		= THIS_MODULE,
+	.open		= heap_view_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= view_release,
+};
+
+/**
+ * pym_debugfs_add() - show a heap
+ * @sheap: the heap
+ */
+void pym_debugfs_add(struct pym_service_heap *sheap)
+{
+	char name[32];
+	unsigned int i;
+
+	snprintf(name, sizeof(name), "heap%llu", sheap->heap.id);
+	sheap->debugfs = debugfs_create_dir(name, root);
+	for (i = 0; i < ARRAY_SIZE(heap_views); i++)
+		debugfs_create_file(heap_views[i].name, 0400, sheap->debugfs, sheap,
+				    &heap_view_fops);
+}
+
+/**
+ * pym_debugfs_remove() - show a heap no longer
+ * @sheap: the heap
+ *
+ * Context: Sleeps until nobody is opening its files.
+ */
+void pym_debugfs_remove(struct pym_service_heap *sheap)
+{
+	debugfs_remove(sheap->debugfs);
+}
+
+/**
+ * pym_debugfs_init() - make the folder
+ */
+void pym_debugfs_init(void)
+{
+	root = debugfs_create_dir("pymalloc", NULL);
+	debugfs_create_file("summary", 0400, root, NULL, &summary_fops);
+}
+
+/**
+ * pym_debugfs_exit() - remove the folder
+ */
+void pym_debugfs_exit(void)
+{
+	debugfs_remove(root);
+}

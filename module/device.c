@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /dev/pymalloc: where heaps are made, listed and opened.
+ *
+ * Everybody may use it, as everybody may call mmap(): what it gives is charged
+ * to the caller's memory cgroup and counted against his limits, and nothing in
+ * it shows one user's memory to another.
+ */
+#include <linux/cred.h>
+#include <linux/err.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+
+#include "service.h"
+
+static int info_ioctl(struct pym_call *call)
+{
+	struct pymalloc_info *info = &call->args.info;
+	struct pym_user *user = pym_user_get(current_euid());
+
+	if (!user)
+		return -ENOMEM;
+	*info = (struct pymalloc_info) {
+		.argsz = info->argsz,
+		.abi_version = PYMALLOC_ABI_VERSION,
+		.pool_size = PYMALLOC_POOL_SIZE,
+		.arena_size = PYMALLOC_ARENA_SIZE,
+		.block_min = PYMALLOC_BLOCK_MIN,
+		.block_max = PYMALLOC_BLOCK_MAX,
+		.nr_classes = PYMALLOC_NR_CLASSES,
+		.batch_max = PYMALLOC_BATCH_MAX,
+		.size_max = PYMALLOC_SIZE_MAX,
+		.window_default = READ_ONCE(pym_default_window),
+		.window_max = PYMALLOC_WINDOW_MAX,
+		.limit_default = READ_ONCE(pym_default_limit),
+		.user_bytes = (u64)atomic_long_read(&user->quota.used) << PYM_POOL_SHIFT,
+		.user_bytes_max = READ_ONCE(pym_user_bytes),
+		.user_heaps = atomic_read(&user->heaps),
+		.user_heaps_max = READ_ONCE(pym_user_heaps),
+	};
+	pym_user_put(user);
+	return 0;
+}
+
+/* Make the call return a descriptor of the heap. */
+static int return_descriptor(struct pym_call *call, struct pym_service_heap *sheap,
+			     bool read_only)
+{
+	struct file *file = pym_heapfs_open(sheap, read_only);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	call->result = file;
+	return 0;
+}
+
+static int create_ioctl(struct pym_call *call)
+{
+	struct pymalloc_create *create = &call->args.create;
+	struct pym_service_heap *sheap;
+	int err;
+
+	sheap = pym_service_create(create);
+	if (IS_ERR(sheap))
+		return PTR_ERR(sheap);
+	create->id = sheap->heap.id;
+	err = return_descriptor(call, sheap, false);
+	pym_service_put(sheap);
+	return err;
+}
+
+static int open_ioctl(struct pym_call *call)
+{
+	struct pymalloc_open *open = &call->args.open;
+	struct pym_service_heap *sheap;
+	int err = -EPERM;
+
+	if (open->flags & ~PYMALLOC_OPEN_RDONLY)
+		return -EINVAL;
+	sheap = pym_registry_find(open->id);
+	if (!sheap)
+		return -ENOENT;
+	if (pym_service_may_open(sheap))
+		err = return_descriptor(call, sheap, open->flags & PYMALLOC_OPEN_RDONLY);
+	pym_service_put(sheap);
+	return err;
+}
+
+static int list_ioctl(struct pym_call *call)
+{
+	struct pymalloc_list *list = &call->args.list;
+	struct pym_service_heap *sheap;
+	u64 after = list->after;
+	int err;
+
+	list->done = 0;
+	err = pym_list_check(list);
+	while (!err && list->done < list->count) {
+		sheap = pym_registry_next(after);
+		if (!sheap)
+			break;
+		after = sheap->heap.id;
+		if (pym_service_may_open(sheap))
+			err = pym_list_entry(list, sheap);
+		pym_service_put(sheap);
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	return err;
+}
+
+static const struct pym_command device_commands[] = {
+	PYM_COMMAND(PYMALLOC_IOC_INFO, pymalloc_info, user_heaps_max, info_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_CREATE, pymalloc_create, name, create_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_OPEN, pymalloc_open, id, open_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
+};
+
+static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return pym_command_run(file, NULL, device_commands, ARRAY_SIZE(device_commands),
+			       cmd, (void __user *)arg);
+}
+
+static const struct file_operations device_fops = {
+	.owner		= THIS_MODULE,
+	.unlocked_ioctl	= device_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.llseek		= noop_llseek,
+};
+
+static struct miscdevice device = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "pymalloc",
+	.fops	= &device_fops,
+	.mode	= 0666,
+};
+
+/**
+ * pym_device_init() - make the device appear
+ *
+ * Return: 0 or a negative error.
+ */
+int pym_device_init(void)
+{
+	return misc_register(&device);
+}
+
+/**
+ * pym_device_exit() - make it disappear
+ */
+void pym_device_exit(void)
+{
+	misc_deregister(&device);
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A heap's descriptor.
+ */
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/seq_file.h>
+
+#include "service.h"
+
+/**
+ * pym_heap_enter() - the heap that a descriptor is to the caller
+ * @file: the descriptor
+ *
+ * A child of fork() that has inherited the heap has a heap of its own behind
+ * the same descriptor; to everybody else it is the heap it was made for.
+ *
+ * Return: the heap; pym_heap_leave() must follow.
+ */
+struct pym_service_heap *pym_heap_enter(struct file *file)
+{
+	struct pym_service_heap *sheap = file->private_data, *own;
+
+	if (current->mm == sheap->mm)
+		return sheap;
+	own = pym_family_find(sheap->family, current->mm);
+	if (!own)
+		return sheap;
+	pym_service_meet(own);
+	return own;
+}
+
+/**
+ * pym_heap_leave() - the reverse of pym_heap_enter()
+ * @file: the descriptor
+ * @sheap: the heap
+ */
+void pym_heap_leave(struct file *file, struct pym_service_heap *sheap)
+{
+	if (sheap != file->private_data)
+		pym_service_put(sheap);
+}
+
+/**
+ * pym_may_change() - may the caller change a heap through a descriptor?
+ * @call: what he calls
+ * @client_only: only the heap's own process may do this
+ *
+ * Return: 0, -EBADF (a read-only descriptor) or -EPERM (another process).
+ */
+int pym_may_change(const struct pym_call *call, bool client_only)
+{
+	if (!(call->file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	return client_only && current->mm != call->sheap->mm ? -EPERM : 0;
+}
+
+static int trim_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_trim *trim = &call->args.trim;
+	int err;
+
+	err = pym_may_change(call, false);
+	if (err)
+		return err;
+	if (trim->flags)
+		return -EINVAL;
+	trim->released = pym_trim(&sheap->heap);
+	return 0;
+}
+
+static bool is_above_threshold(struct pym_heap *heap)
+{
+	u64 threshold = READ_ONCE(heap->threshold);
+
+	return threshold && READ_ONCE(heap->pages) << PYM_POOL_SHIFT >= threshold;
+}
+
+static int notify_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_notify *notify = &call->args.notify;
+	int err;
+
+	err = pym_may_change(call, true);
+	if (err)
+		return err;
+	if (notify->flags)
+		return -EINVAL;
+	WRITE_ONCE(sheap->heap.threshold, notify->threshold);
+	if (is_above_threshold(&sheap->heap))
+		sheap->heap.ops->grown(&sheap->heap);
+	return 0;
+}
+
+static int list_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_list *list = &call->args.list;
+	int err;
+
+	list->done = 0;
+	err = pym_list_check(list);
+	if (err || !list->count || list->after >= sheap->heap.id)
+		return err;
+	return pym_list_entry(list, sheap);
+}
+
+static const struct pym_command heap_commands[] = {
+	PYM_COMMAND(PYMALLOC_IOC_ALLOC, pymalloc_alloc, done, pym_alloc_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_FREE, pymalloc_free, first_bad, pym_free_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_USABLE, pymalloc_usable, done, pym_usable_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_RESIZE, pymalloc_resize, size, pym_resize_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_STATS, pymalloc_stats, class_size, pym_stats_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_WALK, pymalloc_walk, reserved, pym_walk_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_TRIM, pymalloc_trim, released, trim_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_CHECK, pymalloc_check, message, pym_check_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_NOTIFY, pymalloc_notify, threshold, notify_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
+};
+
+static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct pym_service_heap *sheap = pym_heap_enter(file);
+	long result;
+
+	result = pym_command_run(file, sheap, heap_commands, ARRAY_SIZE(heap_commands),
+				 cmd, (void __user *)arg);
+	pym_heap_leave(file, sheap);
+	return result;
+}
+
+static __poll_t heap_poll(struct file *file, poll_table *wait)
+{
+	struct pym_service_heap *sheap = pym_heap_enter(file);
+	bool above;
+
+	poll_wait(file, &sheap->family->wait, wait);
+	above = is_above_threshold(&sheap->heap);
+	pym_heap_leave(file, sheap);
+	return above ? EPOLLPRI : 0;
+}
+
+static void heap_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct pym_service_heap *sheap = file->private_data;
+
+	seq_printf(m, "pymalloc-heap:\t%llu\n", sheap->heap.id);
+}
+
+static int heap_release(struct inode *inode, struct file *file)
+{
+	pym_service_put(file->private_data);
+	return 0;
+}
+
+const struct file_operations pym_heap_fops = {
+	.owner		= THIS_MODULE,
+	.unlocked_ioctl	= heap_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.mmap		= pym_window_mmap,
+	.poll		= heap_poll,
+	.show_fdinfo	= heap_show_fdinfo,
+	.release	= heap_release,
+	.llseek		= noop_llseek,
+};

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A small pseudo file system that gives each heap an inode of its own, so that
+ * its pages can be taken away from everybody who maps it, and nobody else.
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+
+#include "service.h"
+
+#define PYM_HEAPFS_MAGIC	0x70796d61	/* "pyma" */
+
+static struct vfsmount *heapfs_mount;
+static int heapfs_mounts;
+
+static int heapfs_init_fs_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, PYM_HEAPFS_MAGIC) ? 0 : -ENOMEM;
+}
+
+/* A mount holds the module, so that it is mounted only while there are heaps. */
+static struct file_system_type heapfs_type = {
+	.name		= "pymalloc",
+	.owner		= THIS_MODULE,
+	.init_fs_context = heapfs_init_fs_context,
+	.kill_sb	= kill_anon_super,
+};
+
+/**
+ * pym_heapfs_inode() - a new inode
+ *
+ * Context: Sleeps.
+ * Return: the inode or an error pointer.
+ */
+struct inode *pym_heapfs_inode(void)
+{
+	struct inode *inode;
+	int err;
+
+	err = simple_pin_fs(&heapfs_type, &heapfs_mount, &heapfs_mounts);
+	if (err)
+		return ERR_PTR(err);
+	inode = alloc_anon_inode(heapfs_mount->mnt_sb);
+	if (IS_ERR(inode))
+		simple_release_fs(&heapfs_mount, &heapfs_mounts);
+	return inode;
+}
+
+/**
+ * pym_heapfs_put_inode() - the reverse of pym_heapfs_inode()
+ * @inode: the inode
+ *
+ * Context: Sleeps.
+ */
+void pym_heapfs_put_inode(struct inode *inode)
+{
+	iput(inode);
+	simple_release_fs(&heapfs_mount, &heapfs_mounts);
+}
+
+/**
+ * pym_heapfs_open() - a new descriptor of a heap
+ * @sheap: the heap; the file takes a reference of its own
+ * @read_only: the descriptor can change nothing
+ *
+ * Context: Sleeps.
+ * Return: the file or an error pointer.
+ */
+struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only)
+{
+	struct file *file;
+
+	/* The file's last put gives both back. */
+	__module_get(THIS_MODULE);
+	ihold(sheap->family->inode);
+	file = alloc_file_pseudo(sheap->family->inode, heapfs_mount, "pymalloc",
+				 read_only ? O_RDONLY : O_RDWR, &pym_heap_fops);
+	if (IS_ERR(file)) {
+		iput(sheap->family->inode);
+		module_put(THIS_MODULE);
+		return file;
+	}
+	kref_get(&sheap->ref);
+	file->private_data = sheap;
+	return file;
+}

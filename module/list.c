@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Lists of heaps.
+ */
+#include "service.h"
+
+/**
+ * pym_list_check() - is a list's description in order?
+ * @list: the description
+ *
+ * Return: 0, -EINVAL or -E2BIG.
+ */
+int pym_list_check(const struct pymalloc_list *list)
+{
+	if (list->count > PYMALLOC_BATCH_MAX)
+		return -E2BIG;
+	if (list->flags || list->reserved ||
+	    list->entry_size < offsetofend(struct pymalloc_heap_info, name) ||
+	    list->entry_size > PAGE_SIZE)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * pym_list_entry() - add a heap to a list
+ * @list: the list, which has room
+ * @sheap: the heap
+ *
+ * Return: 0 or -EFAULT.
+ */
+int pym_list_entry(struct pymalloc_list *list, struct pym_service_heap *sheap)
+{
+	struct pymalloc_heap_info info;
+	int err;
+
+	pym_service_info(sheap, &info);
+	err = pym_put_entry(list->heaps, list->done, list->entry_size, &info, sizeof(info));
+	if (!err)
+		list->done++;
+	return err;
+}

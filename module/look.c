@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ioctls that look at a heap.
+ */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "service.h"
+
+static int put_class_stats(struct pym_heap *heap, struct pymalloc_stats *stats,
+			   const struct pymalloc_stats *asked)
+{
+	u32 number, step = heap->alignment / PYMALLOC_BLOCK_MIN;
+	struct pymalloc_class_stats class;
+	int err;
+
+	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step) {
+		if (stats->nr_classes == asked->nr_classes)
+			break;
+		pym_class_stats(heap, number, &class);
+		err = pym_put_entry(asked->classes, stats->nr_classes, asked->class_size,
+				    &class, sizeof(class));
+		if (err)
+			return err;
+		stats->nr_classes++;
+	}
+	return 0;
+}
+
+/**
+ * pym_stats_ioctl() - PYMALLOC_IOC_STATS
+ * @call: the call, with a struct pymalloc_stats
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_stats_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_stats asked = call->args.stats;
+	struct pymalloc_stats *stats = &call->args.stats;
+
+	if (asked.flags)
+		return -EINVAL;
+	if (asked.classes &&
+	    (asked.class_size < offsetofend(struct pymalloc_class_stats, nr_frees) ||
+	     asked.class_size > PAGE_SIZE))
+		return -EINVAL;
+
+	pym_heap_stats(&sheap->heap, stats);
+	stats->argsz = asked.argsz;
+	stats->classes = asked.classes;
+	stats->class_size = asked.class_size;
+	return asked.classes ? put_class_stats(&sheap->heap, stats, &asked) : 0;
+}
+
+/*
+ * One step of a walk: describe what comes next in @entries, which have room
+ * for @room, and move @walk->next on.
+ */
+struct walker {
+	size_t size;
+	unsigned int (*step)(struct pym_heap *heap, struct pymalloc_walk *walk,
+			     void *entries, unsigned int room);
+};
+
+static unsigned int step_arena(struct pym_heap *heap, struct pymalloc_walk *walk,
+			       void *entries, unsigned int room)
+{
+	return pym_walk_arena(heap, &walk->next, walk->end, entries);
+}
+
+static unsigned int step_pool(struct pym_heap *heap, struct pymalloc_walk *walk,
+			      void *entries, unsigned int room)
+{
+	return pym_walk_pool(heap, &walk->next, walk->end, entries);
+}
+
+static unsigned int step_blocks(struct pym_heap *heap, struct pymalloc_walk *walk,
+				void *entries, unsigned int room)
+{
+	return pym_walk_blocks(heap, &walk->next, walk->end, entries, room);
+}
+
+static const struct walker walkers[] = {
+	[PYMALLOC_WALK_ARENAS]	= { sizeof(struct pymalloc_arena_info), step_arena },
+	[PYMALLOC_WALK_POOLS]	= { sizeof(struct pymalloc_pool_info), step_pool },
+	[PYMALLOC_WALK_BLOCKS]	= { sizeof(struct pymalloc_block_info), step_blocks },
+};
+
+/* Room for the blocks of the smallest class that one pool has. */
+#define WALK_ROOM	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN)
+
+static int walk_check(const struct pymalloc_walk *walk)
+{
+	if (walk->count > PYMALLOC_BATCH_MAX)
+		return -E2BIG;
+	if (walk->what >= ARRAY_SIZE(walkers) || !walkers[walk->what].step ||
+	    !walk->count || walk->reserved || walk->entry_size < walkers[walk->what].size ||
+	    walk->entry_size > PAGE_SIZE)
+		return -EINVAL;
+	return 0;
+}
+
+static int walk_put(struct pymalloc_walk *walk, const char *entries, unsigned int nr)
+{
+	size_t size = walkers[walk->what].size;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		err = pym_put_entry(walk->entries, walk->done, walk->entry_size,
+				    entries + i * size, size);
+		if (err)
+			return err;
+		walk->done++;
+	}
+	return 0;
+}
+
+static int walk_some(struct pym_heap *heap, struct pymalloc_walk *walk, void *entries)
+{
+	const struct walker *walker = &walkers[walk->what];
+	int err = 0;
+
+	while (walk->done < walk->count && walk->next < walk->end && !err) {
+		unsigned int room = min_t(u32, walk->count - walk->done, WALK_ROOM);
+		u64 from = walk->next;
+
+		err = walk_put(walk, entries, walker->step(heap, walk, entries, room));
+		if (err)
+			walk->next = from;
+		else if (signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	if (walk->next >= walk->end)
+		walk->next = 0;
+	return err;
+}
+
+/**
+ * pym_walk_ioctl() - PYMALLOC_IOC_WALK
+ * @call: the call, with a struct pymalloc_walk
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_walk_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_walk *walk = &call->args.walk;
+	u64 end = walk->end;
+	void *entries;
+	int err;
+
+	walk->done = 0;
+	err = walk_check(walk);
+	if (err)
+		return err;
+	entries = kcalloc(WALK_ROOM, walkers[walk->what].size, GFP_KERNEL_ACCOUNT);
+	if (!entries)
+		return -ENOMEM;
+	walk->next = walk->start;
+	if (!end || end > sheap->heap.window)
+		walk->end = sheap->heap.window;
+	err = walk_some(&sheap->heap, walk, entries);
+	walk->end = end;
+	kfree(entries);
+	return err;
+}
+
+/**
+ * pym_check_ioctl() - PYMALLOC_IOC_CHECK
+ * @call: the call, with a struct pymalloc_check
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_check_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_check *check = &call->args.check;
+	struct pym_verdict verdict;
+	int err;
+
+	BUILD_BUG_ON(sizeof(check->message) != sizeof(verdict.message));
+
+	if (check->flags)
+		return -EINVAL;
+	err = pym_check(&sheap->heap, &verdict);
+	if (err)
+		return err;
+	check->errors = verdict.errors;
+	check->offset = verdict.offset;
+	memcpy(check->message, verdict.message, sizeof(check->message));
+	return 0;
+}

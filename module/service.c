@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Heaps with an owner: how they are made, who may open them, how they end.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/ctype.h>
+#include <linux/err.h>
+#include <linux/memcontrol.h>
+#include <linux/pid_namespace.h>
+#include <linux/poll.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "service.h"
+#include "trace.h"
+
+static struct workqueue_struct *service_queue;
+
+static void service_grown(struct pym_heap *heap)
+{
+	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+
+	wake_up_interruptible_poll(&sheap->family->wait, EPOLLPRI);
+}
+
+static const struct pym_heap_ops service_ops = {
+	.zap	= pym_window_zap,
+	.grown	= service_grown,
+};
+
+static bool name_is_valid(const char *name)
+{
+	size_t i, length = strnlen(name, PYMALLOC_NAME_LEN);
+
+	if (length == PYMALLOC_NAME_LEN)
+		return false;
+	for (i = 0; i < length; i++)
+		if (!isascii(name[i]) || !isprint(name[i]))
+			return false;
+	return true;
+}
+
+static bool window_is_valid(u64 window)
+{
+	return window >= PYMALLOC_WINDOW_MIN && window <= PYMALLOC_WINDOW_MAX &&
+	       !(window % PYMALLOC_ARENA_SIZE);
+}
+
+/* Fill in the defaults, and see that all makes sense. */
+static bool create_is_valid(struct pymalloc_create *create)
+{
+	if (!create->alignment)
+		create->alignment = 8;
+	if (!create->window)
+		create->window = READ_ONCE(pym_default_window);
+	if (!create->limit)
+		create->limit = READ_ONCE(pym_default_limit);
+
+	return !create->flags && !create->reserved &&
+	       (create->alignment == 8 || create->alignment == 16) &&
+	       window_is_valid(create->window) && create->limit <= ULONG_MAX &&
+	       name_is_valid(create->name);
+}
+
+/* Who the heap is for, and who pays for it: the caller. */
+static void set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
+{
+	sheap->mm = mm;
+	mmgrab(mm);
+	sheap->memcg = get_mem_cgroup_from_mm(current->mm);
+	get_task_comm(sheap->comm, current);
+}
+
+static void forget_client(struct pym_service_heap *sheap)
+{
+	mem_cgroup_put(sheap->memcg);
+	mmdrop(sheap->mm);
+	put_pid(sheap->pid);
+}
+
+static int charge_user(struct pym_service_heap *sheap)
+{
+	int err;
+
+	sheap->user = pym_user_get(current_euid());
+	if (!sheap->user)
+		return -ENOMEM;
+	err = pym_user_charge_heap(sheap->user);
+	if (err)
+		pym_user_put(sheap->user);
+	return err;
+}
+
+static void uncharge_user(struct pym_service_heap *sheap)
+{
+	if (!sheap->inherited)
+		pym_user_uncharge_heap(sheap->user);
+	pym_user_put(sheap->user);
+}
+
+/* Undo what is done for every heap, inherited or not. */
+static void service_free(struct pym_service_heap *sheap)
+{
+	pym_heap_destroy(&sheap->heap);
+	forget_client(sheap);
+	pym_family_put(sheap->family);
+	uncharge_user(sheap);
+	kvfree(sheap);
+}
+
+static void appear_work(struct work_struct *work)
+{
+	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, appear);
+
+	pym_debugfs_add(sheap);
+	pym_service_put(sheap);
+}
+
+static void service_release(struct pym_service_heap *sheap)
+{
+	pym_registry_remove(sheap);
+	pym_debugfs_remove(sheap);
+	trace_heap_destroy(sheap->heap.id);
+	service_free(sheap);
+}
+
+static void release_work(struct work_struct *work)
+{
+	service_release(container_of(work, struct pym_service_heap, release));
+}
+
+static struct pym_service_heap *service_alloc(const char *name)
+{
+	struct pym_service_heap *sheap = kvzalloc(sizeof(*sheap), PYM_GFP);
+
+	if (!sheap)
+		return NULL;
+	kref_init(&sheap->ref);
+	INIT_WORK(&sheap->appear, appear_work);
+	INIT_WORK(&sheap->release, release_work);
+	strscpy(sheap->name, name, sizeof(sheap->name));
+	sheap->heap.ops = &service_ops;
+	return sheap;
+}
+
+/**
+ * pym_service_create() - make a heap for the calling process
+ * @create: in: what is asked for; out: what it has got
+ *
+ * Context: Sleeps.
+ * Return: the heap with one reference; or -EINVAL, -EDQUOT or -ENOMEM.
+ */
+struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
+{
+	struct pym_service_heap *sheap;
+	int err;
+
+	if (!create_is_valid(create))
+		return ERR_PTR(-EINVAL);
+	sheap = service_alloc(create->name);
+	if (!sheap)
+		return ERR_PTR(-ENOMEM);
+	sheap->heap.limit = create->limit;
+
+	err = charge_user(sheap);
+	if (err)
+		goto free;
+	sheap->heap.user = &sheap->user->quota;
+	sheap->family = pym_family_new();
+	err = PTR_ERR_OR_ZERO(sheap->family);
+	if (err)
+		goto uncharge;
+	err = pym_heap_init(&sheap->heap, create->alignment, create->window);
+	if (err)
+		goto put_family;
+	set_client(sheap, current->mm);
+	sheap->pid = get_pid(task_tgid(current));
+	err = pym_registry_add(sheap);
+	if (err) {
+		service_free(sheap);
+		return ERR_PTR(err);
+	}
+	pym_debugfs_add(sheap);
+	trace_heap_create(sheap->heap.id, sheap->heap.window, sheap->heap.limit);
+	return sheap;
+
+put_family:
+	pym_family_put(sheap->family);
+uncharge:
+	uncharge_user(sheap);
+free:
+	kvfree(sheap);
+	return ERR_PTR(err);
+}
+
+/**
+ * pym_service_clone() - the heap of a child that fork() is making
+ * @sheap: its parent's heap
+ * @mm: the child
+ *
+ * Context: Sleeps.  Both address spaces are locked for writing.
+ * Return: the heap with one reference; or -ENOMEM.
+ */
+struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
+					   struct mm_struct *mm)
+{
+	struct pym_service_heap *child = service_alloc(sheap->name);
+	int err;
+
+	if (!child)
+		return ERR_PTR(-ENOMEM);
+	child->inherited = true;
+	child->heap.limit = sheap->heap.limit;
+	child->heap.user = sheap->heap.user;
+	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);
+	if (err) {
+		kvfree(child);
+		return ERR_PTR(err);
+	}
+	child->user = sheap->user;
+	refcount_inc(&child->user->refs);
+	child->family = pym_family_get(sheap->family);
+	set_client(child, mm);
+	err = pym_heap_clone(&sheap->heap, &child->heap);
+	if (err)
+		goto free;
+	err = pym_registry_add(child);
+	if (err)
+		goto free;
+	err = pym_family_add(child->family, child);
+	if (err)
+		goto remove;
+	/* No folder can be made while address spaces are locked. */
+	kref_get(&child->ref);
+	queue_work(service_queue, &child->appear);
+	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
+	return child;
+
+remove:
+	pym_registry_remove(child);
+free:
+	service_free(child);
+	return ERR_PTR(err);
+}
+
+/**
+ * pym_service_meet() - learn which process a heap has been inherited by
+ * @sheap: the heap
+ */
+void pym_service_meet(struct pym_service_heap *sheap)
+{
+	struct pid *pid;
+
+	if (READ_ONCE(sheap->pid) || current->mm != sheap->mm)
+		return;
+	pid = get_pid(task_tgid(current));
+	if (cmpxchg(&sheap->pid, NULL, pid))
+		put_pid(pid);
+}
+
+static void last_put(struct kref *ref)
+{
+	struct pym_service_heap *sheap = container_of(ref, struct pym_service_heap, ref);
+
+	if (!sheap->inherited) {
+		service_release(sheap);
+		return;
+	}
+	/* Mappings go while the address space is locked. */
+	queue_work(service_queue, &sheap->release);
+}
+
+/**
+ * pym_service_put() - drop a reference; the last one ends the heap
+ * @sheap: the heap
+ *
+ * Context: Sleeps.
+ */
+void pym_service_put(struct pym_service_heap *sheap)
+{
+	kref_put(&sheap->ref, last_put);
+}
+
+/**
+ * pym_service_init() - prepare for heaps that are inherited
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int pym_service_init(void)
+{
+	service_queue = alloc_workqueue("pymalloc", WQ_UNBOUND, 0);
+	return service_queue ? 0 : -ENOMEM;
+}
+
+/**
+ * pym_service_exit() - wait until the last heaps have gone
+ */
+void pym_service_exit(void)
+{
+	destroy_workqueue(service_queue);
+}
+
+/**
+ * pym_service_may_open() - may the caller look at a heap?
+ * @sheap: the heap
+ *
+ * Return: true for the user who made it and for CAP_SYS_ADMIN.
+ */
+bool pym_service_may_open(const struct pym_service_heap *sheap)
+{
+	return uid_eq(sheap->user->uid, current_euid()) || capable(CAP_SYS_ADMIN);
+}
+
+/**
+ * pym_service_info() - who a heap is, as the caller sees it
+ * @sheap: the heap
+ * @info: out: the description
+ */
+void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
+{
+	struct pymalloc_stats stats;
+
+	pym_heap_stats(&sheap->heap, &stats);
+	*info = (struct pymalloc_heap_info) {
+		.id = sheap->heap.id,
+		.window = sheap->heap.window,
+		.limit = sheap->heap.limit,
+		.page_bytes = stats.page_bytes,
+		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
+		.alignment = sheap->heap.alignment,
+		.uid = from_kuid_munged(current_user_ns(), sheap->user->uid),
+		.pid = pid_vnr(sheap->pid),
+	};
+	memcpy(info->comm, sheap->comm, sizeof(info->comm));
+	memcpy(info->name, sheap->name, sizeof(info->name));
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The service around the core: heaps as descriptors, and who may use them.
+ */
+#ifndef PYM_SERVICE_H
+#define PYM_SERVICE_H
+
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "core/core.h"
+
+/**
+ * struct pym_user - what one user holds in all his heaps
+ * @uid: who
+ * @refs: heaps, and calls that look at him
+ * @heaps: his heaps
+ * @quota: their pages
+ * @node: in the table of users
+ */
+struct pym_user {
+	kuid_t uid;
+	refcount_t refs;
+	atomic_t heaps;
+	struct pym_quota quota;
+	struct hlist_node node;
+};
+
+/**
+ * struct pym_family - a heap and those that fork() has made of it
+ * @refs: one for each of them
+ * @inode: what the windows of all of them map
+ * @wait: those who poll for the threshold of any of them
+ * @clones: the heaps of children, by their mm
+ */
+struct pym_family {
+	refcount_t refs;
+	struct inode *inode;
+	wait_queue_head_t wait;
+	struct xarray clones;
+};
+
+/**
+ * struct pym_service_heap - a heap with its owner
+ * @heap: the heap
+ * @ref: one for each descriptor and mapping, and for those who look at it in
+ *	passing
+ * @family: what it shares with the heaps that fork() has made of it
+ * @inherited: fork() has made it: it is its process's only as long as that
+ *	maps it
+ * @mappings: of a heap that was inherited; protected by its mm's mmap_lock
+ * @mm: the client: the only address space that may allocate, free and map
+ * @memcg: pays for pages and metadata
+ * @user: whose quota it counts against
+ * @pid: its process; NULL until a child has used what it inherited
+ * @comm: the command of the process that made it, at that time
+ * @name: the heap's name
+ * @debugfs: its folder
+ * @appear: makes that
+ * @release: ends a heap whose last reference went where nothing may sleep on
+ *	a folder
+ */
+struct pym_service_heap {
+	struct pym_heap heap;
+	struct kref ref;
+	struct pym_family *family;
+	bool inherited;
+	unsigned int mappings;
+	struct mm_struct *mm;
+	struct mem_cgroup *memcg;
+	struct pym_user *user;
+	struct pid *pid;
+	char comm[TASK_COMM_LEN];
+	char name[PYMALLOC_NAME_LEN];
+	struct dentry *debugfs;
+	struct work_struct appear;
+	struct work_struct release;
+};
+
+/* main.c: module parameters */
+extern unsigned long pym_default_limit;
+extern unsigned long pym_default_window;
+extern unsigned long pym_user_bytes;
+extern unsigned int pym_user_heaps;
+
+/* user.c */
+struct pym_user *pym_user_get(kuid_t uid);
+void pym_user_put(struct pym_user *user);
+int pym_user_charge_heap(struct pym_user *user);
+void pym_user_uncharge_heap(struct pym_user *user);
+
+/* registry.c */
+int pym_registry_add(struct pym_service_heap *sheap);
+void pym_registry_remove(struct pym_service_heap *sheap);
+unsigned long pym_registry_count(void);
+struct pym_service_heap *pym_registry_find(u64 id);
+struct pym_service_heap *pym_registry_next(u64 after);
+
+/* family.c */
+struct pym_family *pym_family_new(void);
+struct pym_family *pym_family_get(struct pym_family *family);
+void pym_family_put(struct pym_family *family);
+int pym_family_add(struct pym_family *family, struct pym_service_heap *clone);
+void pym_family_remove(struct pym_family *family, struct pym_service_heap *clone);
+struct pym_service_heap *pym_family_find(struct pym_family *family, struct mm_struct *mm);
+
+/* heapfs.c */
+struct inode *pym_heapfs_inode(void);
+void pym_heapfs_put_inode(struct inode *inode);
+struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only);
+
+/* service.c */
+int pym_service_init(void);
+void pym_service_exit(void);
+struct pym_service_heap *pym_service_create(struct pymalloc_create *create);
+struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
+					   struct mm_struct *mm);
+void pym_service_meet(struct pym_service_heap *sheap);
+void pym_service_put(struct pym_service_heap *sheap);
+bool pym_service_may_open(const struct pym_service_heap *sheap);
+void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
+
+/**
+ * struct pym_call - one ioctl on its way
+ * @file: the descriptor it came on
+ * @sheap: the heap it is about; NULL on the device
+ * @result: out: a descriptor to be returned; may stay NULL
+ * @args: the argument struct, copied in before and out after
+ */
+struct pym_call {
+	struct file *file;
+	struct pym_service_heap *sheap;
+	struct file *result;
+	union {
+		u32 argsz;
+		struct pymalloc_info info;
+		struct pymalloc_create create;
+		struct pymalloc_open open;
+		struct pymalloc_list list;
+		struct pymalloc_alloc alloc;
+		struct pymalloc_free free;
+		struct pymalloc_usable usable;
+		struct pymalloc_resize resize;
+		struct pymalloc_stats stats;
+		struct pymalloc_walk walk;
+		struct pymalloc_trim trim;
+		struct pymalloc_check check;
+		struct pymalloc_notify notify;
+	} args;
+};
+
+/**
+ * struct pym_command - an ioctl command
+ * @cmd: its number
+ * @size: bytes of its struct as this module knows it
+ * @min_size: bytes of the struct in the first version
+ * @run: does it
+ */
+struct pym_command {
+	unsigned int cmd;
+	size_t size;
+	size_t min_size;
+	int (*run)(struct pym_call *call);
+};
+
+#define PYM_COMMAND(_cmd, _struct, _last, _run) {		\
+	.cmd = _cmd,						\
+	.size = sizeof(struct _struct),				\
+	.min_size = offsetofend(struct _struct, _last),		\
+	.run = _run,						\
+}
+
+/* args.c */
+long pym_command_run(struct file *file, struct pym_service_heap *sheap,
+		     const struct pym_command *commands, unsigned int nr,
+		     unsigned int cmd, void __user *arg);
+int pym_put_entry(u64 array, u32 index, u32 entry_size, const void *entry, size_t size);
+
+/* list.c */
+int pym_list_entry(struct pymalloc_list *list, struct pym_service_heap *sheap);
+int pym_list_check(const struct pymalloc_list *list);
+
+/* batch.c */
+int pym_alloc_ioctl(struct pym_call *call);
+int pym_free_ioctl(struct pym_call *call);
+int pym_usable_ioctl(struct pym_call *call);
+int pym_resize_ioctl(struct pym_call *call);
+
+/* look.c */
+int pym_stats_ioctl(struct pym_call *call);
+int pym_walk_ioctl(struct pym_call *call);
+int pym_check_ioctl(struct pym_call *call);
+
+/* heapfd.c */
+extern const struct file_operations pym_heap_fops;
+int pym_may_change(const struct pym_call *call, bool client_only);
+struct pym_service_heap *pym_heap_enter(struct file *file);
+void pym_heap_leave(struct file *file, struct pym_service_heap *sheap);
+
+/* window.c */
+int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
+void pym_window_zap(struct pym_heap *heap, u64 offset, u64 bytes);
+
+/* device.c */
+int pym_device_init(void);
+void pym_device_exit(void);
+
+/* debugfs.c */
+void pym_debugfs_init(void);
+void pym_debugfs_exit(void);
+void pym_debugfs_add(struct pym_service_heap *sheap);
+void pym_debugfs_remove(struct pym_service_heap *sheap);
+
+#endif /* PYM_SERVICE_H */

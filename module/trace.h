@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Tracepoints: every change of state that is not on the library's fast path.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM pymalloc
+
+#if !defined(PYM_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define PYM_TRACE_H
+
+#include <linux/tracepoint.h>
+
+TRACE_EVENT(heap_create,
+	TP_PROTO(u64 heap, u64 window, u64 limit),
+	TP_ARGS(heap, window, limit),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, window)
+		__field(u64, limit)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->window = window;
+		__entry->limit = limit;
+	),
+	TP_printk("heap=%llu window=%llu limit=%llu",
+		  __entry->heap, __entry->window, __entry->limit)
+);
+
+TRACE_EVENT(heap_destroy,
+	TP_PROTO(u64 heap),
+	TP_ARGS(heap),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+	),
+	TP_printk("heap=%llu", __entry->heap)
+);
+
+TRACE_EVENT(arena_new,
+	TP_PROTO(u64 heap, u64 offset, bool raw),
+	TP_ARGS(heap, offset, raw),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, offset)
+		__field(bool, raw)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->offset = offset;
+		__entry->raw = raw;
+	),
+	TP_printk("heap=%llu offset=0x%llx raw=%d",
+		  __entry->heap, __entry->offset, __entry->raw)
+);
+
+TRACE_EVENT(pool_new,
+	TP_PROTO(u64 heap, u64 offset, u32 size),
+	TP_ARGS(heap, offset, size),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, offset)
+		__field(u32, size)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->offset = offset;
+		__entry->size = size;
+	),
+	TP_printk("heap=%llu offset=0x%llx size=%u",
+		  __entry->heap, __entry->offset, __entry->size)
+);
+
+DECLARE_EVENT_CLASS(pymalloc_place,
+	TP_PROTO(u64 heap, u64 offset),
+	TP_ARGS(heap, offset),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, offset)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->offset = offset;
+	),
+	TP_printk("heap=%llu offset=0x%llx", __entry->heap, __entry->offset)
+);
+
+DEFINE_EVENT(pymalloc_place, arena_free,
+	TP_PROTO(u64 heap, u64 offset),
+	TP_ARGS(heap, offset)
+);
+
+DEFINE_EVENT(pymalloc_place, pool_free,
+	TP_PROTO(u64 heap, u64 offset),
+	TP_ARGS(heap, offset)
+);
+
+TRACE_EVENT(alloc_batch,
+	TP_PROTO(u64 heap, u64 size, u32 count, u32 done),
+	TP_ARGS(heap, size, count, done),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, size)
+		__field(u32, count)
+		__field(u32, done)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->size = size;
+		__entry->count = count;
+		__entry->done = done;
+	),
+	TP_printk("heap=%llu size=%llu count=%u done=%u",
+		  __entry->heap, __entry->size, __entry->count, __entry->done)
+);
+
+TRACE_EVENT(free_batch,
+	TP_PROTO(u64 heap, u32 count, u32 bad),
+	TP_ARGS(heap, count, bad),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u32, count)
+		__field(u32, bad)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->count = count;
+		__entry->bad = bad;
+	),
+	TP_printk("heap=%llu count=%u bad=%u",
+		  __entry->heap, __entry->count, __entry->bad)
+);
+
+#endif /* PYM_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Users: how many heaps and pages each of them holds.
+ */
+#include <linux/hashtable.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+
+#include "service.h"
+
+static DEFINE_HASHTABLE(users, 6);
+static DEFINE_MUTEX(users_lock);
+
+static struct pym_user *find_user_locked(kuid_t uid)
+{
+	struct pym_user *user;
+
+	lockdep_assert_held(&users_lock);
+	hash_for_each_possible(users, user, node, __kuid_val(uid))
+		if (uid_eq(user->uid, uid))
+			return user;
+	return NULL;
+}
+
+static struct pym_user *add_user_locked(kuid_t uid)
+{
+	struct pym_user *user = kzalloc(sizeof(*user), PYM_GFP);
+
+	if (!user)
+		return NULL;
+	user->uid = uid;
+	user->quota.max = &pym_user_bytes;
+	refcount_set(&user->refs, 1);
+	hash_add(users, &user->node, __kuid_val(uid));
+	return user;
+}
+
+/**
+ * pym_user_get() - what a user holds
+ * @uid: the user
+ *
+ * Context: Sleeps.
+ * Return: it, with a reference; NULL without memory.
+ */
+struct pym_user *pym_user_get(kuid_t uid)
+{
+	struct pym_user *user;
+
+	mutex_lock(&users_lock);
+	user = find_user_locked(uid);
+	if (user)
+		refcount_inc(&user->refs);
+	else
+		user = add_user_locked(uid);
+	mutex_unlock(&users_lock);
+	return user;
+}
+
+/**
+ * pym_user_put() - the reverse of pym_user_get()
+ * @user: the user
+ *
+ * Context: Sleeps.
+ */
+void pym_user_put(struct pym_user *user)
+{
+	if (!refcount_dec_and_mutex_lock(&user->refs, &users_lock))
+		return;
+	hash_del(&user->node);
+	mutex_unlock(&users_lock);
+	kfree(user);
+}
+
+/**
+ * pym_user_charge_heap() - count one more heap
+ * @user: whose
+ *
+ * Return: 0, or -EDQUOT and nothing is counted.
+ */
+int pym_user_charge_heap(struct pym_user *user)
+{
+	unsigned int max = READ_ONCE(pym_user_heaps);
+
+	if (atomic_inc_return(&user->heaps) > max && max) {
+		atomic_dec(&user->heaps);
+		return -EDQUOT;
+	}
+	return 0;
+}
+
+/**
+ * pym_user_uncharge_heap() - count one heap less
+ * @user: whose
+ */
+void pym_user_uncharge_heap(struct pym_user *user)
+{
+	atomic_dec(&user->heaps);
+}
