@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The subcommands, and what they share. */
+#ifndef _PYMALLOC_COMMAND_H
+#define _PYMALLOC_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/pymalloc.h>
+
+/* Beside 0 for success. */
+#define EXIT_FAILED	1
+#define EXIT_USAGE	2
+
+/* Each parses its own arguments and returns the exit status. */
+int run_main(int argc, char **argv);
+int ls_main(int argc, char **argv);
+int show_main(int argc, char **argv);
+int map_main(int argc, char **argv);
+int check_main(int argc, char **argv);
+int trim_main(int argc, char **argv);
+
+/* service.c: these end the program with a message if they fail */
+int open_device(void);
+int open_heap(__u64 id, unsigned int flags);
+void call(int fd, unsigned long command, void *args);
+size_t list_heaps(int fd, struct pymalloc_heap_info **heaps);
+
+/* target.c */
+
+/**
+ * struct target - what a subcommand's line asks for
+ * @id: the heap's number
+ * @json: print JSON
+ * @arena: an arena's number, where the subcommand takes one
+ * @has_arena: whether one was given
+ */
+struct target {
+	__u64 id;
+	bool json;
+	__u64 arena;
+	bool has_arena;
+};
+
+struct target parse_target(int argc, char **argv, const char *args_doc,
+			   const char *doc, bool takes_arena);
+
+/* size.c */
+#define SIZE_LEN	24
+
+const char *format_bytes(char *text, __u64 bytes);
+__u64 fragmentation(__u64 held, __u64 used);
+
+#endif /* _PYMALLOC_COMMAND_H */

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* pymalloc run: start a program with the malloc shim in front of its malloc. */
+#include <argp.h>
+#include <err.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+
+#define SHIM	"libpymalloc-malloc.so"
+
+static error_t parse(int key, char *word, struct argp_state *state)
+{
+	char ***command = state->input;
+
+	(void)word;
+	switch (key) {
+	case ARGP_KEY_ARG:
+		*command = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which command?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The shim is beside this program, or where `make install` puts it. */
+static char *find_shim(void)
+{
+	static const char * const places[] = { "", "../lib/" };
+	char self[PATH_MAX], path[PATH_MAX + 32];
+	char *shim;
+	size_t i;
+
+	if (!realpath("/proc/self/exe", self))
+		err(EXIT_FAILED, "/proc/self/exe");
+	strrchr(self, '/')[1] = '\0';
+	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		snprintf(path, sizeof(path), "%s%s%s", self, places[i], SHIM);
+		shim = realpath(path, NULL);
+		if (shim)
+			return shim;
+	}
+	errx(EXIT_FAILED, "%s is neither in %s nor in %s../lib/", SHIM, self,
+	     self);
+}
+
+/* In front of what is preloaded already: the first malloc wins. */
+static void preload(const char *shim)
+{
+	const char *others = getenv("LD_PRELOAD");
+	char *value;
+
+	if (strpbrk(shim, ": "))
+		errx(EXIT_FAILED, "%s: the loader splits this name at ':' and ' '",
+		     shim);
+	if (asprintf(&value, others ? "%s:%s" : "%s", shim, others) < 0 ||
+	    setenv("LD_PRELOAD", value, 1) < 0)
+		err(EXIT_FAILED, NULL);
+	free(value);
+}
+
+int run_main(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.parser = parse,
+		.args_doc = "[--] CMD...",
+		.doc = "Run CMD with objects of up to 512 bytes in a heap of the kernel's.\n"
+		       "Sets LD_PRELOAD and, unless it is set, PYTHONMALLOC=malloc.\n"
+		       "The exit status is that of CMD.",
+	};
+	char **command;
+	char *shim;
+
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &command);
+	shim = find_shim();
+	preload(shim);
+	free(shim);
+	if (setenv("PYTHONMALLOC", "malloc", 0) < 0)
+		err(EXIT_FAILED, NULL);
+	execvp(command[0], command);
+	err(EXIT_FAILED, "%s", command[0]);
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Questions to the service. */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "command.h"
+
+#define DEVICE		"/dev/pymalloc"
+#define HEAPS_A_CALL	64
+
+int open_device(void)
+{
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		err(EXIT_FAILED, "%s", DEVICE);
+	return fd;
+}
+
+int open_heap(__u64 id, unsigned int flags)
+{
+	struct pymalloc_open args = {
+		.argsz = sizeof(args),
+		.flags = flags,
+		.id = id,
+	};
+	int device = open_device();
+	int fd = ioctl(device, PYMALLOC_IOC_OPEN, &args);
+
+	if (fd < 0 && errno == ENOENT)
+		errx(EXIT_FAILED, "no heap has the number %llu", id);
+	if (fd < 0)
+		err(EXIT_FAILED, "heap %llu", id);
+	close(device);
+	return fd;
+}
+
+void call(int fd, unsigned long command, void *args)
+{
+	int ret;
+
+	do {
+		ret = ioctl(fd, command, args);
+	} while (ret < 0 && errno == EINTR);
+	if (ret < 0)
+		err(EXIT_FAILED, "the service");
+}
+
+/* All heaps, or the one whose descriptor @fd is.  The caller frees them. */
+size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
+{
+	struct pymalloc_heap_info *list = NULL;
+	struct pymalloc_list args = { .argsz = sizeof(args) };
+	size_t count = 0;
+
+	do {
+		list = reallocarray(list, count + HEAPS_A_CALL, sizeof(*list));
+		if (!list)
+			err(EXIT_FAILED, NULL);
+		args.heaps = (uintptr_t)(list + count);
+		args.count = HEAPS_A_CALL;
+		args.entry_size = sizeof(*list);
+		call(fd, PYMALLOC_IOC_LIST, &args);
+		count += args.done;
+		if (count)
+			args.after = list[count - 1].id;
+	} while (args.done == HEAPS_A_CALL);
+	*heaps = list;
+	return count;
+}

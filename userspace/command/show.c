@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* pymalloc show: a heap's figures, as a whole and by size class. */
+#include <err.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "table.h"
+
+static const struct column heap_columns[] = {
+	{ "HEAP", KIND_NUMBER },
+	{ "PID", KIND_NUMBER },
+	{ "COMMAND", KIND_TEXT },
+	{ "NAME", KIND_TEXT },
+	{ "UID", KIND_NUMBER },
+	{ "ALIGNMENT", KIND_NUMBER },
+	{ "WINDOW", KIND_BYTES },
+	{ "LIMIT", KIND_LIMIT },
+	{ "THRESHOLD", KIND_LIMIT },
+	{ "BYTES", KIND_BYTES },
+	{ "PEAK", KIND_BYTES },
+	{ "USED", KIND_BYTES },
+	{ "FRAG", KIND_PERCENT },
+	{ "METADATA", KIND_BYTES },
+	{ "ARENAS", KIND_NUMBER },
+	{ "RAW_ARENAS", KIND_NUMBER },
+	{ "POOLS_USED", KIND_NUMBER },
+	{ "POOLS_FULL", KIND_NUMBER },
+	{ "POOLS_EMPTY", KIND_NUMBER },
+	{ "BLOCKS", KIND_NUMBER },
+	{ "BLOCK_BYTES", KIND_BYTES },
+	{ "RUNS", KIND_NUMBER },
+	{ "RUN_BYTES", KIND_BYTES },
+	{ "ALLOCS", KIND_NUMBER },
+	{ "FREES", KIND_NUMBER },
+	{ "BAD_REFS", KIND_NUMBER },
+	{ "PAGES_IN", KIND_NUMBER },
+	{ "PAGES_OUT", KIND_NUMBER },
+	{ NULL, 0 }
+};
+
+static const struct column class_columns[] = {
+	{ "SIZE", KIND_NUMBER },
+	{ "POOLS_USED", KIND_NUMBER },
+	{ "POOLS_FULL", KIND_NUMBER },
+	{ "BLOCKS", KIND_NUMBER },
+	{ "FREE", KIND_NUMBER },
+	{ "UNTOUCHED", KIND_NUMBER },
+	{ "BYTES", KIND_BYTES },
+	{ "ALLOCS", KIND_NUMBER },
+	{ "FREES", KIND_NUMBER },
+	{ NULL, 0 }
+};
+
+static struct table *heap_table(const struct pymalloc_heap_info *heap,
+				const struct pymalloc_stats *stats,
+				enum layout layout)
+{
+	struct table *table = table_new("heap", heap_columns, layout);
+	__u64 run_bytes = stats->run_pages * PYMALLOC_POOL_SIZE;
+	__u64 used = stats->block_bytes + run_bytes;
+
+	table_line(table);
+	table_number(table, heap->id);
+	table_number(table, heap->pid);
+	table_text(table, heap->comm);
+	table_text(table, heap->name);
+	table_number(table, heap->uid);
+	table_number(table, heap->alignment);
+	table_number(table, heap->window);
+	table_number(table, stats->limit);
+	table_number(table, stats->threshold);
+	table_number(table, stats->page_bytes);
+	table_number(table, stats->page_bytes_peak);
+	table_number(table, used);
+	table_number(table, fragmentation(stats->page_bytes, used));
+	table_number(table, stats->meta_bytes);
+	table_number(table, stats->arenas);
+	table_number(table, stats->raw_arenas);
+	table_number(table, stats->pools_used);
+	table_number(table, stats->pools_full);
+	table_number(table, stats->pools_empty);
+	table_number(table, stats->blocks);
+	table_number(table, stats->block_bytes);
+	table_number(table, stats->runs);
+	table_number(table, run_bytes);
+	table_number(table, stats->nr_allocs);
+	table_number(table, stats->nr_frees);
+	table_number(table, stats->nr_bad_refs);
+	table_number(table, stats->nr_pages_in);
+	table_number(table, stats->nr_pages_out);
+	return table;
+}
+
+static void add_class(struct table *table,
+		      const struct pymalloc_class_stats *class)
+{
+	table_line(table);
+	table_number(table, class->size);
+	table_number(table, class->pools_used);
+	table_number(table, class->pools_full);
+	table_number(table, class->blocks);
+	table_number(table, class->blocks_free);
+	table_number(table, class->blocks_untouched);
+	table_number(table, class->blocks * class->size);
+	table_number(table, class->nr_allocs);
+	table_number(table, class->nr_frees);
+}
+
+/* The classes that were ever used. */
+static struct table *class_table(const struct pymalloc_class_stats *classes,
+				 size_t count, enum layout layout)
+{
+	struct table *table = table_new("classes", class_columns, layout);
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (classes[i].nr_allocs)
+			add_class(table, &classes[i]);
+	return table;
+}
+
+int show_main(int argc, char **argv)
+{
+	struct target target = parse_target(argc, argv, "HEAP",
+					    "Print a heap's figures, by size class.",
+					    false);
+	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
+	struct pymalloc_stats stats = {
+		.argsz = sizeof(stats),
+		.classes = (uintptr_t)classes,
+		.nr_classes = PYMALLOC_NR_CLASSES,
+		.class_size = sizeof(*classes),
+	};
+	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
+	struct pymalloc_heap_info *heap;
+	struct table *tables[2];
+
+	if (list_heaps(fd, &heap) != 1)
+		errx(EXIT_FAILED, "heap %llu is gone", target.id);
+	call(fd, PYMALLOC_IOC_STATS, &stats);
+	close(fd);
+	tables[0] = heap_table(heap, &stats,
+			       target.json ? LAYOUT_JSON : LAYOUT_RECORD);
+	tables[1] = class_table(classes, stats.nr_classes,
+				target.json ? LAYOUT_JSON : LAYOUT_LIST);
+	free(heap);
+	tables_print(tables, 2);
+	return 0;
+}

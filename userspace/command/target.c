@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The arguments of the subcommands that are about one heap. */
+#include <argp.h>
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "command.h"
+
+struct input {
+	struct target target;
+	bool takes_arena;
+	bool has_id;
+	bool has_pid;
+	__u64 pid;
+};
+
+static __u64 parse_number(struct argp_state *state, const char *text)
+{
+	char *end;
+	__u64 number;
+
+	errno = 0;
+	number = strtoull(text, &end, 0);
+	if (*text < '0' || *text > '9' || *end || errno)
+		argp_error(state, "not a number: %s", text);
+	return number;
+}
+
+static void parse_word(struct argp_state *state, const char *word)
+{
+	struct input *input = state->input;
+	struct target *target = &input->target;
+	__u64 number = parse_number(state, word);
+
+	if (!input->has_id && !input->has_pid) {
+		target->id = number;
+		input->has_id = true;
+	} else if (input->takes_arena && !target->has_arena) {
+		target->arena = number;
+		target->has_arena = true;
+	} else {
+		argp_error(state, "too many arguments");
+	}
+}
+
+static error_t parse(int key, char *word, struct argp_state *state)
+{
+	struct input *input = state->input;
+
+	switch (key) {
+	case 'j':
+		input->target.json = true;
+		return 0;
+	case 'p':
+		if (input->has_id)
+			argp_error(state, "HEAP and --pid are two heaps");
+		input->pid = parse_number(state, word);
+		input->has_pid = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		parse_word(state, word);
+		return 0;
+	case ARGP_KEY_END:
+		if (!input->has_id && !input->has_pid)
+			argp_error(state, "which heap? Give HEAP or --pid PID");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static __u64 heap_of_process(__u64 pid)
+{
+	struct pymalloc_heap_info *heaps;
+	int device = open_device();
+	size_t count = list_heaps(device, &heaps);
+	size_t found = 0;
+	__u64 id = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if ((__u64)heaps[i].pid != pid)
+			continue;
+		id = heaps[i].id;
+		found++;
+	}
+	if (!pid || !found)
+		errx(EXIT_FAILED, "process %llu has no heap", pid);
+	if (found > 1)
+		errx(EXIT_FAILED, "process %llu has %zu heaps", pid, found);
+	free(heaps);
+	close(device);
+	return id;
+}
+
+struct target parse_target(int argc, char **argv, const char *args_doc,
+			   const char *doc, bool takes_arena)
+{
+	static const struct argp_option options[] = {
+		{ "json", 'j', NULL, 0, "print JSON", 0 },
+		{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
+		{ 0 }
+	};
+	const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = args_doc,
+		.doc = doc,
+	};
+	struct input input = { .takes_arena = takes_arena };
+
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &input);
+	if (input.has_pid)
+		input.target.id = heap_of_process(input.pid);
+	return input.target;
+}

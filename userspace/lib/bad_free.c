@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What happens when something is freed that is no object. */
+#include <stdlib.h>
+
+#include "heap.h"
+
+static const char *describe(unsigned int status)
+{
+	switch (status) {
+	case PYMALLOC_REF_FREE:
+		return "double free";
+	case PYMALLOC_REF_UNTOUCHED:
+		return "never allocated";
+	case PYMALLOC_REF_MISALIGNED:
+		return "not the start of an object";
+	case PYMALLOC_REF_FOREIGN:
+		return "no object is there";
+	default:
+		return "not in the heap";
+	}
+}
+
+static void abort_on_bad_free(struct pymalloc_heap *heap, void *object,
+			      unsigned int status)
+{
+	(void)heap;
+	pymalloc_say("free(): invalid pointer %p: %s\n", object,
+		     describe(status));
+	abort();
+}
+
+static pymalloc_bad_free_fn bad_free = abort_on_bad_free;
+
+void pymalloc_bad_free(struct pymalloc_heap *heap, void *object,
+		       unsigned int status)
+{
+	__atomic_load_n(&bad_free, __ATOMIC_ACQUIRE)(heap, object, status);
+}
+
+pymalloc_bad_free_fn pymalloc_set_bad_free(pymalloc_bad_free_fn fn)
+{
+	pymalloc_bad_free_fn old;
+
+	old = __atomic_exchange_n(&bad_free, fn ? fn : abort_on_bad_free,
+				  __ATOMIC_ACQ_REL);
+	return old == abort_on_bad_free ? NULL : old;
+}

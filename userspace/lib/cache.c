@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Caches come and go: a thread's is made when it first needs one, and goes
+ * when the thread ends or the heap is destroyed.  Their memory comes from
+ * mmap(), so that the malloc shim can use them.
+ */
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "cache.h"
+
+static void *const no_slots[1];
+
+#define NO_OBJECTS	{ [0 ... PYMALLOC_NR_CLASSES] = (void **)no_slots }
+
+const struct pymalloc_magazines pymalloc_no_magazines = {
+	.top = NO_OBJECTS,
+	.full = NO_OBJECTS,
+};
+
+#define NO_MAGAZINES	((struct pymalloc_magazines *)&pymalloc_no_magazines)
+
+__thread struct pymalloc_magazines
+	*pymalloc_magazines[PYMALLOC_CACHED_HEAPS + 1] = {
+	[0 ... PYMALLOC_CACHED_HEAPS] = NO_MAGAZINES
+};
+
+/* How far the calling thread's end has come. */
+static __thread enum { ALIVE, LEAVING, GONE } thread_state;
+
+/* Protects what follows, all heaps' lists of caches and their counts. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pymalloc_heap *heaps[PYMALLOC_CACHED_HEAPS];
+static pthread_key_t exit_key;
+static bool has_exit_key;
+
+static void link_cache(struct pymalloc_cache *cache)
+{
+	struct pymalloc_heap *heap = cache->heap;
+
+	pthread_mutex_lock(&lock);
+	cache->next = heap->caches;
+	cache->link = &heap->caches;
+	if (cache->next)
+		cache->next->link = &cache->next;
+	/* Last, so that the list can be followed whenever a fork() copies it. */
+	__atomic_store_n(&heap->caches, cache, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&lock);
+}
+
+static struct pymalloc_cache *create_cache(struct pymalloc_heap *heap)
+{
+	struct pymalloc_cache *cache;
+
+	cache = mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cache == MAP_FAILED)
+		return NULL;
+	cache->heap = heap;
+	cache->home = &pymalloc_magazines[heap->index];
+	pymalloc_magazines_init(cache);
+	link_cache(cache);
+	/* In this order: pthread_setspecific() may allocate. */
+	*cache->home = &cache->magazines;
+	pthread_setspecific(exit_key, &exit_key);
+	return cache;
+}
+
+static struct pymalloc_cache *cache_at(struct pymalloc_magazines *magazines)
+{
+	if (magazines == NO_MAGAZINES)
+		return NULL;
+	return (struct pymalloc_cache *)magazines;
+}
+
+/* Returns NULL if the thread has no cache for this heap and can get none. */
+struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap)
+{
+	struct pymalloc_cache *cache;
+
+	cache = cache_at(pymalloc_magazines[heap->index]);
+	if (cache || heap->index == PYMALLOC_CACHED_HEAPS ||
+	    thread_state == GONE)
+		return cache;
+	return create_cache(heap);
+}
+
+/* The lock is held.  What the cache holds is lost unless it was drained. */
+static void destroy_cache(struct pymalloc_cache *cache)
+{
+	struct pymalloc_heap *heap = cache->heap;
+
+	heap->nr_refills += cache->nr_refills;
+	heap->nr_flushes += cache->nr_flushes;
+	*cache->link = cache->next;
+	if (cache->next)
+		cache->next->link = cache->link;
+	*cache->home = NO_MAGAZINES;
+	munmap(cache, sizeof(*cache));
+}
+
+/*
+ * Runs among the destructors of a thread's keys.  The others may still free
+ * what they kept, so the caches go in the second round; what is freed even
+ * later costs a call each.
+ */
+static void on_thread_exit(void *value)
+{
+	struct pymalloc_cache *cache;
+	size_t i;
+
+	if (thread_state == ALIVE) {
+		thread_state = LEAVING;
+		pthread_setspecific(exit_key, value);
+		return;
+	}
+	thread_state = GONE;
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++) {
+		cache = cache_at(pymalloc_magazines[i]);
+		if (!cache)
+			continue;
+		pymalloc_magazines_drain(cache);
+		destroy_cache(cache);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* Gives back what the threads had that did not come along. */
+static void inherit_caches(struct pymalloc_heap *heap)
+{
+	struct pymalloc_cache *own = cache_at(pymalloc_magazines[heap->index]);
+	struct pymalloc_cache *cache = heap->caches, *next;
+
+	for (; cache; cache = next) {
+		next = cache->next;
+		if (cache == own)
+			continue;
+		pymalloc_magazines_abandon(cache);
+		munmap(cache, sizeof(*cache));
+	}
+	heap->caches = own;
+	if (own) {
+		own->next = NULL;
+		own->link = &heap->caches;
+	}
+}
+
+/*
+ * Only the thread that called fork() lives on in the child.  The others may
+ * have been anywhere, with the lock held or in the middle of a batch.
+ */
+static void inherit(void)
+{
+	size_t i;
+
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++)
+		if (heaps[i])
+			inherit_caches(heaps[i]);
+}
+
+/* Gives a new heap its index, and with it every thread's magazines for it. */
+void pymalloc_cache_attach(struct pymalloc_heap *heap)
+{
+	size_t i = 0;
+
+	pthread_mutex_lock(&lock);
+	if (!has_exit_key) {
+		has_exit_key = !pthread_key_create(&exit_key, on_thread_exit);
+		pthread_atfork(NULL, NULL, inherit);
+	}
+	while (i < PYMALLOC_CACHED_HEAPS && (heaps[i] || !has_exit_key))
+		i++;
+	if (i < PYMALLOC_CACHED_HEAPS)
+		heaps[i] = heap;
+	heap->index = i;
+	heap->view.magazines = (char *)&pymalloc_magazines[i] -
+			       (char *)__builtin_thread_pointer();
+	pthread_mutex_unlock(&lock);
+}
+
+/* Destroys the caches of a heap that nobody uses any more. */
+void pymalloc_cache_detach(struct pymalloc_heap *heap)
+{
+	pthread_mutex_lock(&lock);
+	while (heap->caches)
+		destroy_cache(heap->caches);
+	if (heap->index < PYMALLOC_CACHED_HEAPS)
+		heaps[heap->index] = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+static void count_cache(const struct pymalloc_cache *cache,
+			struct pymalloc_cache_stats *stats)
+{
+	size_t class;
+
+	for (class = 1; class < PYMALLOC_MAGAZINES; class++) {
+		size_t blocks = pymalloc_magazine_count(cache, class);
+
+		stats->blocks += blocks;
+		stats->bytes += blocks * class * PYMALLOC_BLOCK_MIN;
+	}
+	stats->threads++;
+	stats->nr_refills += cache->nr_refills;
+	stats->nr_flushes += cache->nr_flushes;
+}
+
+void pymalloc_cache_stats(struct pymalloc_heap *heap,
+			  struct pymalloc_cache_stats *stats)
+{
+	const struct pymalloc_cache *cache;
+
+	*stats = (struct pymalloc_cache_stats){
+		.bytes_max = PYMALLOC_CACHE_BYTES,
+	};
+	pthread_mutex_lock(&lock);
+	stats->nr_refills = heap->nr_refills;
+	stats->nr_flushes = heap->nr_flushes;
+	for (cache = heap->caches; cache; cache = cache->next)
+		count_cache(cache, stats);
+	pthread_mutex_unlock(&lock);
+}

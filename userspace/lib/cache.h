@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One thread's magazines for one heap: the part that is off the fast path. */
+#ifndef _PYMALLOC_CACHE_H
+#define _PYMALLOC_CACHE_H
+
+#include <assert.h>
+
+#include "heap.h"
+
+/* Slots of a magazine: what each has, and what one that needs it may get. */
+#define PYMALLOC_SLOTS_MIN	64
+#define PYMALLOC_SLOTS_MAX	1024
+/*
+ * Bytes of blocks for which all magazines of a cache together may have slots.
+ * Half of it is PYMALLOC_SLOTS_MIN of each class, for those programs that use all
+ * alike.  The other half goes to those that need more; two can have
+ * PYMALLOC_SLOTS_MAX, whatever their class.
+ */
+#define PYMALLOC_CACHE_BYTES	(2 * 1024 * 1024)
+static_assert(PYMALLOC_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
+	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYMALLOC_CACHE_BYTES);
+/* Blocks in one call: at first, and at most. */
+#define PYMALLOC_BATCH_FIRST	16
+#define PYMALLOC_BATCH_MOST	(PYMALLOC_SLOTS_MAX / 2)
+/* Crossings of others after which a magazine need not be as large as it is. */
+#define PYMALLOC_IDLE		256
+
+/**
+ * struct pymalloc_cache - one thread's magazines for one heap
+ * @magazines: by size class; what pymalloc_magazines points at
+ * @heap: the heap
+ * @home: the owner's entry in pymalloc_magazines
+ * @next: the heap's next cache
+ * @link: what points at this one in that list
+ * @nr_refills: batches allocated
+ * @nr_flushes: batches given back
+ * @spare: bytes of blocks for which magazines may yet get slots
+ * @hand: the class that was looked at last for slots that it does not need
+ * @crossed: by class, @nr_refills + @nr_flushes when it last did either
+ * @batch: by class, blocks that it then asked for; less than 0 for a flush
+ * @abandoned: its thread is no more, and left it as it happened to be
+ * @nr_refs: refs waiting in @refs to be freed
+ * @refs: a batch on its way to the kernel
+ * @status: what the kernel says of each
+ * @small: the slots of magazines that never had more than PYMALLOC_SLOTS_MIN
+ * @large: the slots of the others
+ *
+ * Magazines fill their slots from the last one down.  The one after that is
+ * the NULL below a magazine's first object.
+ */
+struct pymalloc_cache {
+	struct pymalloc_magazines magazines;
+	struct pymalloc_heap *heap;
+	struct pymalloc_magazines **home;
+	struct pymalloc_cache *next;
+	struct pymalloc_cache **link;
+	__u64 nr_refills;
+	__u64 nr_flushes;
+	size_t spare;
+	size_t hand;
+	__u64 crossed[PYMALLOC_MAGAZINES];
+	int batch[PYMALLOC_MAGAZINES];
+	bool abandoned;
+	unsigned int nr_refs;
+	__u64 refs[PYMALLOC_BATCH_MOST];
+	__u8 status[PYMALLOC_BATCH_MOST];
+	void *small[PYMALLOC_MAGAZINES][PYMALLOC_SLOTS_MIN + 1];
+	void *large[PYMALLOC_MAGAZINES][PYMALLOC_SLOTS_MAX + 1];
+};
+
+#pragma GCC visibility push(hidden)
+
+/* magazine.c */
+void pymalloc_magazines_init(struct pymalloc_cache *cache);
+size_t pymalloc_magazine_count(const struct pymalloc_cache *cache,
+			       size_t class);
+bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class);
+void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class);
+void pymalloc_magazines_drain(struct pymalloc_cache *cache);
+void pymalloc_magazines_abandon(struct pymalloc_cache *cache);
+
+/* cache.c */
+struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap);
+void pymalloc_cache_attach(struct pymalloc_heap *heap);
+void pymalloc_cache_detach(struct pymalloc_heap *heap);
+
+#pragma GCC visibility pop
+
+#endif /* _PYMALLOC_CACHE_H */

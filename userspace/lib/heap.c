@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Heaps: made, mapped and given back. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cache.h"
+
+/* Descriptors below this number are left to the program, if it may have more. */
+#define LOWEST_FD	1000
+
+static size_t pool_map_bytes(const struct pymalloc_heap *heap)
+{
+	return heap->window / PYMALLOC_POOL_SIZE;
+}
+
+/* Fills in what the caller left to the service. */
+static int complete(int device, struct pymalloc_create *args)
+{
+	struct pymalloc_info info = { .argsz = sizeof(info) };
+
+	if (ioctl(device, PYMALLOC_IOC_INFO, &info) < 0)
+		return -1;
+	if (!args->alignment)
+		args->alignment = PYMALLOC_BLOCK_MIN;
+	if (!args->window)
+		args->window = info.window_default;
+	if (info.abi_version == PYMALLOC_ABI_VERSION)
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
+static int open_new(struct pymalloc_create *args)
+{
+	int device = pymalloc_open_device();
+	int fd = -1;
+
+	if (device < 0)
+		return -1;
+	if (!complete(device, args))
+		fd = ioctl(device, PYMALLOC_IOC_CREATE, args);
+	close(device);
+	return fd < 0 ? -1 : pymalloc_move_up(fd, LOWEST_FD);
+}
+
+static int map_heap(struct pymalloc_heap *heap)
+{
+	char *base = mmap(NULL, heap->window, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_NORESERVE, heap->fd, 0);
+	__u8 *pool_map;
+
+	if (base == MAP_FAILED)
+		return -1;
+	pool_map = mmap(NULL, pool_map_bytes(heap), PROT_READ, MAP_SHARED,
+			heap->fd, PYMALLOC_POOL_MAP_OFFSET);
+	if (pool_map == MAP_FAILED) {
+		munmap(base, heap->window);
+		return -1;
+	}
+	heap->view.base = base;
+	heap->view.pool_map = pool_map;
+	heap->view.nr_units = heap->window / PYMALLOC_BLOCK_MIN;
+	return 0;
+}
+
+static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args)
+{
+	heap->fd = open_new(args);
+	if (heap->fd < 0)
+		return -1;
+	heap->id = args->id;
+	heap->window = args->window;
+	heap->view.round = args->alignment - 1;
+	heap->view.keep = ~heap->view.round;
+	if (map_heap(heap) < 0) {
+		close(heap->fd);
+		return -1;
+	}
+	pymalloc_cache_attach(heap);
+	return 0;
+}
+
+static int fill_in(struct pymalloc_create *args,
+		   const struct pymalloc_heap_options *options)
+{
+	const char *name = options->name ? options->name : "";
+	size_t length = strlen(name);
+
+	args->alignment = options->alignment;
+	args->limit = options->limit;
+	args->window = options->window;
+	if (length < sizeof(args->name)) {
+		memcpy(args->name, name, length);
+		return 0;
+	}
+	errno = EINVAL;
+	return -1;
+}
+
+struct pymalloc_heap *
+pymalloc_heap_create(const struct pymalloc_heap_options *options)
+{
+	struct pymalloc_create args = { .argsz = sizeof(args) };
+	struct pymalloc_heap *heap;
+	int err;
+
+	if (options && fill_in(&args, options) < 0)
+		return NULL;
+	heap = mmap(NULL, sizeof(*heap), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (heap == MAP_FAILED)
+		return NULL;
+	if (!init_heap(heap, &args))
+		return heap;
+	err = errno;
+	munmap(heap, sizeof(*heap));
+	errno = err;
+	return NULL;
+}
+
+void pymalloc_heap_destroy(struct pymalloc_heap *heap)
+{
+	if (!heap)
+		return;
+	pymalloc_cache_detach(heap);
+	munmap((void *)heap->view.pool_map, pool_map_bytes(heap));
+	munmap(heap->view.base, heap->window);
+	close(heap->fd);
+	munmap(heap, sizeof(*heap));
+}
+
+int pymalloc_heap_fd(const struct pymalloc_heap *heap)
+{
+	return heap->fd;
+}
+
+__u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
+{
+	return heap->id;
+}
+
+void pymalloc_heap_flush(struct pymalloc_heap *heap)
+{
+	if (pymalloc_magazines[heap->index] != &pymalloc_no_magazines)
+		pymalloc_magazines_drain(pymalloc_cache_get(heap));
+}
+
+int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)
+{
+	__u64 total = 0;
+	int ret;
+
+	pymalloc_heap_flush(heap);
+	do {
+		struct pymalloc_trim args = { .argsz = sizeof(args) };
+
+		ret = pymalloc_call(heap, PYMALLOC_IOC_TRIM, &args);
+		total += args.released;
+	} while (ret < 0 && errno == EINTR);
+	if (released)
+		*released = total;
+	return ret;
+}
+
+int pymalloc_heap_stats(struct pymalloc_heap *heap,
+			struct pymalloc_stats *stats,
+			struct pymalloc_class_stats *classes)
+{
+	int ret;
+
+	do {
+		*stats = (struct pymalloc_stats){
+			.argsz = sizeof(*stats),
+			.classes = (uintptr_t)classes,
+			.nr_classes = classes ? PYMALLOC_NR_CLASSES : 0,
+			.class_size = classes ? sizeof(*classes) : 0,
+		};
+		ret = pymalloc_call(heap, PYMALLOC_IOC_STATS, stats);
+	} while (ret < 0 && errno == EINTR);
+	return ret;
+}

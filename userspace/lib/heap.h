@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A heap as the library knows it, and what its files do for one another. */
+#ifndef _PYMALLOC_HEAP_H
+#define _PYMALLOC_HEAP_H
+
+#include <pymalloc.h>
+
+#include "magazine.h"
+
+#define PYMALLOC_DEVICE	"/dev/pymalloc"
+
+struct pymalloc_cache;
+
+/**
+ * struct pymalloc_heap - a heap
+ * @view: where it is mapped, and what else the fast paths need; the first
+ *	member, as programs with pymalloc-inline.h take it to be
+ * @index: of this heap in pymalloc_magazines
+ * @fd: its descriptor; changes if the program closes it
+ * @id: its number
+ * @window: bytes of its window
+ * @caches: all threads' caches for it
+ * @nr_refills: batches allocated by caches that are gone
+ * @nr_flushes: batches given back by caches that are gone
+ *
+ * The last three are protected by the lock in cache.c.
+ */
+struct pymalloc_heap {
+	struct pymalloc_view view;
+	size_t index;
+	int fd;
+	__u64 id;
+	__u64 window;
+	struct pymalloc_cache *caches;
+	__u64 nr_refills;
+	__u64 nr_flushes;
+};
+
+#pragma GCC visibility push(hidden)
+
+/* service.c */
+int pymalloc_open_device(void);
+int pymalloc_move_up(int fd, int lowest);
+int pymalloc_call(struct pymalloc_heap *heap, unsigned long command,
+		  void *args);
+unsigned int pymalloc_service_alloc(struct pymalloc_heap *heap, size_t size,
+				    unsigned int flags, __u64 *refs,
+				    unsigned int count);
+void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
+			   __u8 *status, unsigned int count);
+bool pymalloc_service_has_heap(struct pymalloc_heap *heap);
+size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref);
+
+/* say.c */
+void pymalloc_say(const char *format, ...);
+
+/* bad_free.c */
+void pymalloc_bad_free(struct pymalloc_heap *heap, void *object,
+		       unsigned int status);
+
+/* large.c */
+void *pymalloc_large_alloc(struct pymalloc_heap *heap, size_t size,
+			   unsigned int flags);
+void *pymalloc_large_resize(struct pymalloc_heap *heap, void *object,
+			    size_t size);
+
+#pragma GCC visibility pop
+
+static inline __u64 pymalloc_ref(const struct pymalloc_heap *heap,
+				 const void *object)
+{
+	return (uintptr_t)object - (uintptr_t)heap->view.base;
+}
+
+/* The heap has every size class whose number is a multiple of this. */
+static inline size_t pymalloc_step(const struct pymalloc_heap *heap)
+{
+	return (heap->view.round + 1) / PYMALLOC_BLOCK_MIN;
+}
+
+#endif /* _PYMALLOC_HEAP_H */

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Where magazines and the kernel meet: in batches.
+ *
+ * How often they do is decided by how many slots a magazine has, and by how
+ * many of them one batch fills or empties.
+ *
+ * Slots: a magazine that turns out to be too small gets twice as many, as long
+ * as the thread has bytes to spare.  When it has none, those come from
+ * magazines that have not crossed for long.
+ *
+ * Batches: twice as large each time that the same way is taken again, so that
+ * a program that only allocates or only frees makes few calls, up to half of
+ * the slots, so that either way is open afterwards.  Small again after a turn:
+ * one that goes up and down by almost as much as there are slots finds the
+ * point from which it fits and makes no more calls, which it would miss by
+ * steps of half of them.
+ */
+#include <string.h>
+
+#include "cache.h"
+
+static size_t min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* One past the last slot: where @top is if there is no object. */
+static void **end_of(const struct pymalloc_cache *cache, size_t class,
+		     void **top)
+{
+	if (top >= (void **)cache->large)
+		return (void **)&cache->large[class][PYMALLOC_SLOTS_MAX];
+	return (void **)&cache->small[class][PYMALLOC_SLOTS_MIN];
+}
+
+static void **end(const struct pymalloc_cache *cache, size_t class)
+{
+	return end_of(cache, class, cache->magazines.top[class]);
+}
+
+static size_t count_slots(const struct pymalloc_cache *cache, size_t class)
+{
+	return end(cache, class) - cache->magazines.full[class];
+}
+
+/* Objects in a magazine; of another thread, too. */
+size_t pymalloc_magazine_count(const struct pymalloc_cache *cache, size_t class)
+{
+	void **top = __atomic_load_n(&cache->magazines.top[class],
+				     __ATOMIC_RELAXED);
+
+	return end_of(cache, class, top) - top;
+}
+
+/* The classes that the heap has not get no slots. */
+void pymalloc_magazines_init(struct pymalloc_cache *cache)
+{
+	size_t step = pymalloc_step(cache->heap);
+	size_t class;
+
+	cache->spare = PYMALLOC_CACHE_BYTES;
+	for (class = 0; class < PYMALLOC_MAGAZINES; class++) {
+		void **slots = cache->small[class];
+
+		cache->magazines.top[class] = slots + PYMALLOC_SLOTS_MIN;
+		cache->magazines.full[class] = slots + PYMALLOC_SLOTS_MIN;
+		if (!class || class % step)
+			continue;
+		cache->magazines.full[class] = slots;
+		cache->spare -= PYMALLOC_SLOTS_MIN * class * PYMALLOC_BLOCK_MIN;
+	}
+}
+
+/* No fewer than there are objects. */
+static void set_slots(struct pymalloc_cache *cache, size_t class, size_t slots)
+{
+	void **top = cache->magazines.top[class];
+	size_t count = pymalloc_magazine_count(cache, class);
+
+	if (slots > PYMALLOC_SLOTS_MIN && top < (void **)cache->large) {
+		void **large_end = &cache->large[class][PYMALLOC_SLOTS_MAX];
+
+		memcpy(large_end - count, top, count * sizeof(*top));
+		cache->magazines.top[class] = large_end - count;
+	}
+	cache->magazines.full[class] = end(cache, class) - slots;
+}
+
+/* Gives the refs that are waiting to the kernel. */
+static void send(struct pymalloc_cache *cache)
+{
+	unsigned int count = cache->nr_refs;
+
+	if (!count)
+		return;
+	cache->nr_refs = 0;
+	cache->nr_flushes++;
+	pymalloc_service_free(cache->heap, cache->refs,
+			      cache->abandoned ? NULL : cache->status, count);
+}
+
+static void add_refs(struct pymalloc_cache *cache, void **objects, size_t count)
+{
+	__u64 *refs = cache->refs + cache->nr_refs;
+	size_t i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < count; i++)
+		refs[i] = pymalloc_ref(cache->heap, objects[i]);
+	cache->nr_refs += count;
+}
+
+/* Takes the @count oldest objects out of a magazine; send() must follow. */
+static void take_out(struct pymalloc_cache *cache, size_t class, size_t count)
+{
+	void **top = cache->magazines.top[class];
+	void **oldest = end(cache, class) - count;
+	size_t done = 0;
+	size_t part;
+
+	while (done < count) {
+		if (cache->nr_refs == PYMALLOC_BATCH_MOST)
+			send(cache);
+		part = min(count - done, PYMALLOC_BATCH_MOST - cache->nr_refs);
+		add_refs(cache, oldest + done, part);
+		done += part;
+	}
+	memmove(top + count, top, (oldest - top) * sizeof(*top));
+	cache->magazines.top[class] = top + count;
+}
+
+void pymalloc_magazines_drain(struct pymalloc_cache *cache)
+{
+	size_t class;
+
+	for (class = 1; class < PYMALLOC_MAGAZINES; class++)
+		take_out(cache, class, pymalloc_magazine_count(cache, class));
+	send(cache);
+}
+
+/*
+ * As above, for a thread that was anywhere when fork() left it behind: a block
+ * may be in two places by then, or free already, and that is nobody's mistake.
+ */
+void pymalloc_magazines_abandon(struct pymalloc_cache *cache)
+{
+	cache->abandoned = true;
+	pymalloc_magazines_drain(cache);
+}
+
+/*
+ * Takes back what a magazine had more than the least, if it has not crossed
+ * for long: it is not in use, or never needs the kernel, and will get it again
+ * if that was a mistake.  One magazine each time: this is no place to search.
+ */
+static void reclaim(struct pymalloc_cache *cache)
+{
+	size_t class = 1 + cache->hand % PYMALLOC_NR_CLASSES;
+	__u64 now = cache->nr_refills + cache->nr_flushes;
+	size_t slots = count_slots(cache, class);
+	size_t count = pymalloc_magazine_count(cache, class);
+
+	cache->hand = class;
+	if (slots <= PYMALLOC_SLOTS_MIN ||
+	    now - cache->crossed[class] < PYMALLOC_IDLE)
+		return;
+	if (count > PYMALLOC_SLOTS_MIN) {
+		take_out(cache, class, count - PYMALLOC_SLOTS_MIN);
+		send(cache);
+	}
+	set_slots(cache, class, PYMALLOC_SLOTS_MIN);
+	cache->spare += (slots - PYMALLOC_SLOTS_MIN) *
+			class * PYMALLOC_BLOCK_MIN;
+}
+
+/* Returns false if that would give it hardly any more slots. */
+static bool grow(struct pymalloc_cache *cache, size_t class)
+{
+	size_t slots = count_slots(cache, class);
+	size_t wanted = min(slots, PYMALLOC_SLOTS_MAX - slots);
+	size_t size = class * PYMALLOC_BLOCK_MIN;
+
+	if (wanted * size > cache->spare)
+		reclaim(cache);
+	wanted = min(wanted, cache->spare / size);
+	if (wanted < PYMALLOC_BATCH_FIRST)
+		return false;
+	cache->spare -= wanted * size;
+	set_slots(cache, class, slots + wanted);
+	return true;
+}
+
+static void mark_crossed(struct pymalloc_cache *cache, size_t class)
+{
+	cache->crossed[class] = cache->nr_refills + cache->nr_flushes;
+}
+
+/* @last: the last batch that went this way, if none has gone the other since */
+static size_t next_batch(int last)
+{
+	return last > 0 ? 2 * last : PYMALLOC_BATCH_FIRST;
+}
+
+/* Makes room in a full magazine: the objects used last stay. */
+void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
+{
+	size_t count;
+
+	mark_crossed(cache, class);
+	if (grow(cache, class))
+		return;
+	count = min(next_batch(-cache->batch[class]),
+		    count_slots(cache, class) / 2);
+	cache->batch[class] = -(int)count;
+	take_out(cache, class, count);
+	send(cache);
+}
+
+/*
+ * Puts @count objects, or as many as there are, into an empty magazine, the
+ * first on top: they are used in the kernel's order.
+ */
+static size_t put_in(struct pymalloc_cache *cache, size_t class, size_t count)
+{
+	void **slots_end = end(cache, class);
+	void **top = slots_end - count;
+	char *base = cache->heap->view.base;
+	size_t done, i;
+
+	done = pymalloc_service_alloc(cache->heap, class * PYMALLOC_BLOCK_MIN,
+				      0, (__u64 *)top, count);
+	if (done < count)
+		top = memmove(slots_end - done, top, done * sizeof(*top));
+	/* All that a block costs here: less than one more turn of the loop. */
+#pragma GCC unroll 8
+	for (i = 0; i < done; i++)
+		top[i] = base + (uintptr_t)top[i];
+	cache->magazines.top[class] = top;
+	return done;
+}
+
+/*
+ * Fills an empty magazine.  When there is no memory, what lies in the other
+ * magazines may be all it takes to free some.
+ *
+ * Returns false with errno ENOMEM if not a single object is to be had.
+ */
+bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class)
+{
+	size_t count = next_batch(cache->batch[class]);
+
+	mark_crossed(cache, class);
+	if (count > count_slots(cache, class) / 2)
+		grow(cache, class);
+	count = min(count, count_slots(cache, class) / 2);
+	cache->batch[class] = count;
+	cache->nr_refills++;
+	if (put_in(cache, class, count))
+		return true;
+	pymalloc_magazines_drain(cache);
+	return put_in(cache, class, 1);
+}

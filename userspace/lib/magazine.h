@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whose magazines are where.  How they work is said in pymalloc-inline.h. */
+#ifndef _PYMALLOC_MAGAZINE_H
+#define _PYMALLOC_MAGAZINE_H
+
+#include <pymalloc-inline.h>
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+
+/* Heaps with magazines; the further ones use the entry of that number. */
+#define PYMALLOC_CACHED_HEAPS	16
+#define PYMALLOC_MAGAZINES	(PYMALLOC_NR_CLASSES + 1)
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * The calling thread's magazines for each heap.  Threads that have none yet,
+ * and the last entry for ever, share a set that is empty and full at once, so
+ * that the fast paths need not ask.
+ */
+extern __thread struct pymalloc_magazines
+	*pymalloc_magazines[PYMALLOC_CACHED_HEAPS + 1]
+	__attribute__((tls_model("initial-exec")));
+extern const struct pymalloc_magazines pymalloc_no_magazines;
+
+#pragma GCC visibility pop
+
+/* Returns 0 for what is not, or not the start of, anything in a pool. */
+static inline size_t pymalloc_class_at(const struct pymalloc_view *view,
+				       const void *object)
+{
+	size_t unit = pymalloc_unit(view, object);
+
+	return unit < view->nr_units ? pymalloc_unit_class(view, unit) : 0;
+}
+
+/* CPython's rule: stay, unless more than a quarter would be saved. */
+static inline bool pymalloc_stays(size_t usable, size_t size)
+{
+	return size <= usable && 4 * size > 3 * usable;
+}
+
+#endif /* _PYMALLOC_MAGAZINE_H */

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Blocks: the fast paths, and what happens when they fail. */
+#include <errno.h>
+#include <string.h>
+
+#include "cache.h"
+
+void *pymalloc_malloc(struct pymalloc_heap *heap, size_t size)
+{
+	return pymalloc_inline_malloc(heap, size);
+}
+
+void pymalloc_free(struct pymalloc_heap *heap, void *object)
+{
+	pymalloc_inline_free(heap, object);
+}
+
+static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
+{
+	__u64 ref;
+
+	if (!pymalloc_service_alloc(heap, size, 0, &ref, 1))
+		return NULL;
+	return heap->view.base + ref;
+}
+
+void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
+{
+	struct pymalloc_cache *cache;
+	size_t class_size;
+	size_t class;
+
+	if (size > PYMALLOC_BLOCK_MAX)
+		return pymalloc_large_alloc(heap, size, 0);
+	if (!size)
+		size = 1;
+	cache = pymalloc_cache_get(heap);
+	if (!cache)
+		return alloc_uncached(heap, size);
+	class_size = pymalloc_class_size(&heap->view, size);
+	class = class_size / PYMALLOC_BLOCK_MIN;
+	/* A size of 0 comes here with objects left. */
+	if (!pymalloc_magazine_count(cache, class) &&
+	    !pymalloc_magazine_refill(cache, class))
+		return NULL;
+	return pymalloc_pop(&cache->magazines, class_size);
+}
+
+static void free_uncached(struct pymalloc_heap *heap, void *object)
+{
+	__u64 ref = pymalloc_ref(heap, object);
+	__u8 status;
+
+	pymalloc_service_free(heap, &ref, &status, 1);
+}
+
+void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
+{
+	struct pymalloc_cache *cache;
+	size_t class;
+
+	if (!object)
+		return;
+	/* The kernel says what is wrong with it, if it is only misaligned. */
+	class = pymalloc_class_at(&heap->view, object);
+	cache = class ? pymalloc_cache_get(heap) : NULL;
+	if (!cache) {
+		free_uncached(heap, object);
+		return;
+	}
+	if (cache->magazines.top[class] == cache->magazines.full[class])
+		pymalloc_magazine_make_room(cache, class);
+	*--cache->magazines.top[class] = object;
+}
+
+void *pymalloc_calloc(struct pymalloc_heap *heap, size_t count, size_t size)
+{
+	size_t bytes;
+	void *object;
+
+	if (__builtin_mul_overflow(count, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (bytes > PYMALLOC_BLOCK_MAX)
+		return pymalloc_large_alloc(heap, bytes, PYMALLOC_ALLOC_ZERO);
+	object = pymalloc_malloc(heap, bytes);
+	return object ? memset(object, 0, bytes) : NULL;
+}
+
+/* Any multiple of the alignment does: a pool's blocks start at its start. */
+void *pymalloc_aligned_alloc(struct pymalloc_heap *heap, size_t alignment,
+			     size_t size)
+{
+	size_t mask = alignment - 1;
+
+	if (!alignment || (alignment & mask) ||
+	    alignment > PYMALLOC_POOL_SIZE) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (size > PYMALLOC_BLOCK_MAX)
+		return pymalloc_large_alloc(heap, size, 0);
+	return pymalloc_malloc(heap, size ? (size + mask) & ~mask : alignment);
+}
+
+size_t pymalloc_usable_size(struct pymalloc_heap *heap, const void *object)
+{
+	size_t class;
+
+	if (!object)
+		return 0;
+	class = pymalloc_class_at(&heap->view, object);
+	if (class)
+		return class * PYMALLOC_BLOCK_MIN;
+	return pymalloc_service_usable(heap, pymalloc_ref(heap, object));
+}

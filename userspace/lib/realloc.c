@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Objects that change their size. */
+#include <errno.h>
+#include <string.h>
+
+#include "heap.h"
+
+static void *move(struct pymalloc_heap *heap, void *object, size_t usable,
+		  size_t size)
+{
+	void *moved = pymalloc_malloc(heap, size);
+
+	if (!moved)
+		return NULL;
+	memcpy(moved, object, size < usable ? size : usable);
+	pymalloc_free(heap, object);
+	return moved;
+}
+
+void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
+{
+	size_t usable;
+
+	if (!object)
+		return pymalloc_malloc(heap, size);
+	if (!size) {
+		pymalloc_free(heap, object);
+		return NULL;
+	}
+	usable = pymalloc_usable_size(heap, object);
+	if (pymalloc_stays(usable, size))
+		return object;
+	if (usable > PYMALLOC_BLOCK_MAX && size > PYMALLOC_BLOCK_MAX)
+		return pymalloc_large_resize(heap, object, size);
+	if (usable)
+		return move(heap, object, usable, size);
+	pymalloc_bad_free(heap, object, PYMALLOC_REF_FOREIGN);
+	errno = EINVAL;
+	return NULL;
+}

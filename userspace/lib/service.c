@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Calls to the kernel's service.
+ *
+ * A program may close descriptors that it did not open; daemons do so to all
+ * of them.  A heap lives as long as it is mapped, so one that has lost its
+ * descriptor gets another by its number.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "heap.h"
+
+int pymalloc_open_device(void)
+{
+	return open(PYMALLOC_DEVICE, O_RDWR | O_CLOEXEC);
+}
+
+/* Moves a descriptor out of the way of those that a program counts on. */
+int pymalloc_move_up(int fd, int lowest)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+static int open_heap(__u64 id)
+{
+	struct pymalloc_open args = {
+		.argsz = sizeof(args),
+		.id = id,
+	};
+	int device = pymalloc_open_device();
+	int fd;
+
+	if (device < 0)
+		return -1;
+	fd = ioctl(device, PYMALLOC_IOC_OPEN, &args);
+	close(device);
+	return fd;
+}
+
+/*
+ * Under its old number if that is free: then it stays right for the parent,
+ * too, when a child of vfork() has closed everything.
+ */
+static bool reopen_heap(struct pymalloc_heap *heap, int lost)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int fd;
+
+	pthread_mutex_lock(&lock);
+	fd = heap->fd;
+	if (fd == lost) {
+		fd = open_heap(heap->id);
+		if (fd >= 0) {
+			fd = pymalloc_move_up(fd, lost);
+			__atomic_store_n(&heap->fd, fd, __ATOMIC_RELAXED);
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return fd >= 0;
+}
+
+int pymalloc_call(struct pymalloc_heap *heap, unsigned long command, void *args)
+{
+	int fd = __atomic_load_n(&heap->fd, __ATOMIC_RELAXED);
+	int ret = ioctl(fd, command, args);
+
+	if (ret < 0 && (errno == EBADF || errno == ENOTTY) &&
+	    reopen_heap(heap, fd))
+		ret = ioctl(heap->fd, command, args);
+	return ret;
+}
+
+/* Returns how many were allocated; if none, errno is ENOMEM. */
+unsigned int pymalloc_service_alloc(struct pymalloc_heap *heap, size_t size,
+				    unsigned int flags, __u64 *refs,
+				    unsigned int count)
+{
+	struct pymalloc_alloc args = {
+		.argsz = sizeof(args),
+		.flags = flags,
+		.size = size,
+		.refs = (uintptr_t)refs,
+		.count = count,
+	};
+	int saved = errno;
+	int ret;
+
+	do {
+		ret = pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &args);
+	} while (ret < 0 && errno == EINTR && !args.done);
+	errno = args.done ? saved : ENOMEM;
+	return args.done;
+}
+
+static void report_bad(struct pymalloc_heap *heap, const __u64 *refs,
+		       const __u8 *status, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (status[i] != PYMALLOC_REF_OK)
+			pymalloc_bad_free(heap, heap->view.base + refs[i],
+					  status[i]);
+}
+
+/* A child of fork() has no heap if there was no memory to make it. */
+bool pymalloc_service_has_heap(struct pymalloc_heap *heap)
+{
+	struct pymalloc_alloc nothing = { .argsz = sizeof(nothing) };
+
+	/* EINVAL is for what is asked, EPERM for who asks. */
+	return pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &nothing) && errno != EPERM;
+}
+
+/*
+ * Keeps errno.  A heap that this process may not use (any more) keeps its
+ * blocks: there is nobody to tell, and nothing is corrupted.
+ */
+void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
+			   __u8 *status, unsigned int count)
+{
+	int saved = errno;
+
+	while (count) {
+		struct pymalloc_free args = {
+			.argsz = sizeof(args),
+			.refs = (uintptr_t)refs,
+			.status = (uintptr_t)status,
+			.count = count,
+		};
+		int ret = pymalloc_call(heap, PYMALLOC_IOC_FREE, &args);
+
+		if (ret < 0 && errno != EBADSLT && errno != EINTR)
+			break;
+		if (args.nr_bad && status)
+			report_bad(heap, refs, status, args.done);
+		refs += args.done;
+		count -= args.done;
+	}
+	errno = saved;
+}
+
+size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref)
+{
+	__u64 size = 0;
+	struct pymalloc_usable args = {
+		.argsz = sizeof(args),
+		.refs = (uintptr_t)&ref,
+		.sizes = (uintptr_t)&size,
+		.count = 1,
+	};
+	int ret;
+
+	do {
+		ret = pymalloc_call(heap, PYMALLOC_IOC_USABLE, &args);
+	} while (ret < 0 && errno == EINTR);
+	return size;
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Allocations that ask for an alignment. */
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "shim.h"
+
+static bool is_power_of_two(size_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+/*
+ * A block whose size is a multiple of the alignment is aligned: a pool's
+ * blocks start at its start.  glibc takes any alignment, and has the rest.
+ */
+PYMALLOC_API void *memalign(size_t alignment, size_t size)
+{
+	size_t mask = alignment - 1;
+
+	if (!is_power_of_two(alignment) || alignment > PYMALLOC_BLOCK_MAX ||
+	    size > PYMALLOC_BLOCK_MAX)
+		return __libc_memalign(alignment, size);
+	size = size ? (size + mask) & ~mask : alignment;
+	if (size > PYMALLOC_BLOCK_MAX)
+		return __libc_memalign(alignment, size);
+	return malloc(size);
+}
+
+PYMALLOC_API void *aligned_alloc(size_t alignment, size_t size)
+{
+	return memalign(alignment, size);
+}
+
+PYMALLOC_API int posix_memalign(void **object, size_t alignment, size_t size)
+{
+	int saved = errno;
+	int err = EINVAL;
+	void *aligned;
+
+	if (is_power_of_two(alignment) && alignment >= sizeof(void *)) {
+		aligned = memalign(alignment, size);
+		err = aligned ? 0 : ENOMEM;
+	}
+	if (!err)
+		*object = aligned;
+	errno = saved;
+	return err;
+}
+
+PYMALLOC_API void *valloc(size_t size)
+{
+	return __libc_valloc(size);
+}
+
+PYMALLOC_API void *pvalloc(size_t size)
+{
+	return __libc_pvalloc(size);
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A child of fork() has a heap of its own with all that its parent allocated.
+ * Only if there was no memory to make it there is nothing to go on with.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+/* As timeout(1) and env(1) end when it is they who failed. */
+#define EXIT_NO_HEAP	125
+
+static void check_child(void)
+{
+	int saved = errno;
+
+	if (!pymalloc_service_has_heap(shim_heap)) {
+		pymalloc_say("pymalloc: no memory for the heap of a forked child: %d ends here\n",
+			     getpid());
+		_exit(EXIT_NO_HEAP);
+	}
+	errno = saved;
+}
+
+void shim_watch_fork(void)
+{
+	pthread_atfork(NULL, NULL, check_child);
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* malloc() and free() and what is made of them. */
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim.h"
+
+/* Allocations for which a service that had no memory is left alone. */
+#define HOLD_OFF	1024
+
+static bool holding_off(unsigned int *left)
+{
+	unsigned int now = __atomic_load_n(left, __ATOMIC_RELAXED);
+
+	if (now)
+		__atomic_store_n(left, now - 1, __ATOMIC_RELAXED);
+	return now;
+}
+
+static __attribute_noinline__ void *malloc_slow(size_t size)
+{
+	static unsigned int hold_off;
+	int saved = errno;
+	void *object;
+
+	if (!shim_start() || holding_off(&hold_off))
+		return __libc_malloc(size);
+	object = pymalloc_malloc_slow(shim_heap, size);
+	if (object)
+		return object;
+	__atomic_store_n(&hold_off, HOLD_OFF, __ATOMIC_RELAXED);
+	errno = saved;
+	return __libc_malloc(size);
+}
+
+PYMALLOC_API void *malloc(size_t size)
+{
+	size_t mask = SHIM_ALIGNMENT - 1;
+	void *object;
+
+	if (unlikely(size > PYMALLOC_BLOCK_MAX))
+		return __libc_malloc(size);
+	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
+			      (size + mask) & ~mask);
+	return likely(object) ? object : malloc_slow(size);
+}
+
+static __attribute_noinline__ void free_slow(void *object)
+{
+	if (shim_owns(object))
+		pymalloc_free_slow(shim_heap, object);
+	else
+		__libc_free(object);
+}
+
+PYMALLOC_API void free(void *object)
+{
+	if (unlikely(!pymalloc_push(pymalloc_magazines[SHIM_INDEX], &shim_view,
+				    object)))
+		free_slow(object);
+}
+
+/* Programs linked before glibc 2.26 may call it. */
+PYMALLOC_API void cfree(void *object)
+{
+	free(object);
+}
+
+PYMALLOC_API void *calloc(size_t count, size_t size)
+{
+	size_t bytes;
+	void *object;
+
+	if (__builtin_mul_overflow(count, size, &bytes) ||
+	    bytes > PYMALLOC_BLOCK_MAX)
+		return __libc_calloc(count, size);
+	object = malloc(bytes);
+	return object ? memset(object, 0, bytes) : NULL;
+}
+
+PYMALLOC_API void *realloc(void *object, size_t size)
+{
+	size_t usable;
+	void *moved;
+
+	if (!object)
+		return malloc(size);
+	if (!shim_owns(object))
+		return __libc_realloc(object, size);
+	if (!size) {
+		free(object);
+		return NULL;
+	}
+	usable = shim_usable(object);
+	if (pymalloc_stays(usable, size))
+		return object;
+	moved = malloc(size);
+	if (moved) {
+		memcpy(moved, object, size < usable ? size : usable);
+		free(object);
+	}
+	return moved;
+}
+
+PYMALLOC_API void *reallocarray(void *object, size_t count, size_t size)
+{
+	size_t bytes;
+
+	if (!__builtin_mul_overflow(count, size, &bytes))
+		return realloc(object, bytes);
+	errno = ENOMEM;
+	return NULL;
+}

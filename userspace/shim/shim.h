@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The malloc shim: objects of up to PYMALLOC_BLOCK_MAX bytes from the service,
+ * all others, and these too when the service has none, from the C library.
+ * An object is the service's if its address lies in the heap's window.
+ */
+#ifndef _PYMALLOC_SHIM_H
+#define _PYMALLOC_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "heap.h"
+
+/* As malloc() must align. */
+#define SHIM_ALIGNMENT	16
+/* The shim's own copy of the library has this one heap. */
+#define SHIM_INDEX	0
+
+#pragma GCC visibility push(hidden)
+
+/* start.c: all zero, so that nothing is in the window, until there is a heap */
+extern struct pymalloc_view shim_view;
+extern struct pymalloc_heap *shim_heap;
+bool shim_start(void);
+
+/* fork.c */
+void shim_watch_fork(void);
+
+#pragma GCC visibility pop
+
+/* The C library's own, by names that nobody else defines. */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *object, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+void *__libc_valloc(size_t size);
+void *__libc_pvalloc(size_t size);
+void __libc_free(void *object);
+
+static inline bool shim_owns(const void *object)
+{
+	__u64 ref = (uintptr_t)object - (uintptr_t)shim_view.base;
+
+	return ref / PYMALLOC_BLOCK_MIN < shim_view.nr_units;
+}
+
+/* Bytes of the block at @object; 0 if there is none. */
+static inline size_t shim_usable(const void *object)
+{
+	return pymalloc_class_at(&shim_view, object) * PYMALLOC_BLOCK_MIN;
+}
+
+#endif /* _PYMALLOC_SHIM_H */

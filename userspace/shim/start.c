@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The shim's heap: made by the first allocation, kept until the process ends. */
+#include <errno.h>
+#include <string.h>
+
+#include "shim.h"
+
+/* Addresses to ask for; fewer if the process may not have them. */
+#define WINDOW_MOST	(64ULL << 30)
+#define WINDOW_LEAST	(64ULL << 20)
+
+struct pymalloc_view shim_view;
+struct pymalloc_heap *shim_heap;
+
+static struct pymalloc_heap *create_heap(void)
+{
+	struct pymalloc_heap_options options = {
+		.name = "malloc",
+		.alignment = SHIM_ALIGNMENT,
+		.window = WINDOW_MOST,
+	};
+	struct pymalloc_heap *heap;
+
+	do {
+		heap = pymalloc_heap_create(&options);
+		options.window /= 2;
+	} while (!heap && (errno == ENOMEM || errno == EINVAL) &&
+		 options.window >= WINDOW_LEAST);
+	return heap;
+}
+
+static bool start(void)
+{
+	int saved = errno;
+
+	shim_heap = create_heap();
+	if (!shim_heap) {
+		pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
+			     PYMALLOC_DEVICE, strerrordesc_np(errno));
+		errno = saved;
+		return false;
+	}
+	shim_watch_fork();
+	shim_view.base = shim_heap->view.base;
+	shim_view.pool_map = shim_heap->view.pool_map;
+	/* Last: from now on the window is not empty. */
+	__atomic_store_n(&shim_view.nr_units, shim_heap->view.nr_units,
+			 __ATOMIC_RELEASE);
+	errno = saved;
+	return true;
+}
+
+/*
+ * Returns whether there is a heap.  What is allocated while it is being made,
+ * by that itself or by another thread, comes from the C library.
+ */
+bool shim_start(void)
+{
+	static enum { NEW, STARTING, READY, ABSENT } state;
+	int now = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
+
+	if (now != NEW)
+		return now == READY;
+	if (__atomic_exchange_n(&state, STARTING, __ATOMIC_ACQ_REL) != NEW)
+		return false;
+	now = start() ? READY : ABSENT;
+	__atomic_store_n(&state, now, __ATOMIC_RELEASE);
+	return now == READY;
+}
