@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Everything is built below build/. What is slow to make (kernels to test, the
+# VM's image) is kept in ~/.cache/pymalloc, or in PYMALLOC_CACHE.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+KERNEL ?= 6.12
+KVERSION ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVERSION)/build
+MODULES ?= $(CURDIR)/build/module
+
+vm := selftests/vm
+results := build/results
+parts := style harness core vm kselftest-6.1 kselftest-6.12
+
+MAKEFLAGS += --no-print-directory
+
+all: deps-build ## the module and user space; the module for both test kernels if this machine has no headers
+	$(MAKE) $(if $(wildcard $(KDIR)),module,modules) userspace
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+# kbuild puts its output beside the sources, so give it a tree of links to
+# them for each kernel. $(1) is the kernel's build tree, $(2) its release.
+define build_module
+	@mkdir -p $(MODULES)/$(2)
+	@find $(MODULES)/$(2) -xtype l -delete
+	@cp -rsf $(addprefix $(CURDIR)/, Kbuild module uapi selftests) $(MODULES)/$(2)
+	+$(MAKE) -C $(1) M=$(MODULES)/$(2) W=1 modules
+endef
+
+module: ## the module for the kernel of this machine, or KVERSION
+	$(call build_module,$(KDIR),$(KVERSION))
+
+modules: module-6.1 module-6.12 ## the module for both test kernels
+
+module-%:
+	@$(vm)/kernel $* >/dev/null
+	$(call build_module,build/kernel/$*/build,$$(cat build/kernel/$*/release))
+
+module-debug: export PYMALLOC_KUNIT = y
+
+userspace: ## the library, the malloc shim and the command
+	$(MAKE) -C userspace
+
+docs: ## Documentation/ as HTML in build/docs/, its kernel-doc comments checked
+	@$(vm)/deps docs
+	$(MAKE) -C Documentation
+
+tests: modules userspace
+	$(vm)/source >/dev/null
+	$(MAKE) -C selftests
+
+deps: ## install every Debian package that building and testing need
+	@$(vm)/deps build test peers docs
+
+deps-build:
+	@$(vm)/deps build headers
+
+install: ## what `make` built: the module, the library, the command, the header
+	$(MAKE) -C $(KDIR) M=$(MODULES)/$(KVERSION) \
+		INSTALL_MOD_PATH=$(DESTDIR) CONFIG_MODULE_SIG_ALL= modules_install
+	$(if $(DESTDIR),,depmod $(KVERSION))
+	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+uninstall: ## undo install
+	rm -f $(DESTDIR)/lib/modules/$(KVERSION)/*/pymalloc.ko*
+	$(if $(DESTDIR),,depmod $(KVERSION))
+	$(MAKE) -C userspace uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+run: deps modules userspace ## a demonstration, in the VM
+	@$(vm)/run --kernel $(KERNEL) -- selftests/demo
+
+shell: deps modules userspace ## a shell in the VM, with the module loaded (KERNEL=6.1 or 6.12)
+	@$(vm)/run --kernel $(KERNEL) --shell
+
+bench: deps module-$(KERNEL) userspace ## measure it against other allocators, in the VM
+	@$(vm)/deps bench
+	@$(MAKE) -C selftests/bench
+	@selftests/bench/run --kernel $(KERNEL)
+
+check: deps ## build everything and run every test, on both test kernels
+	@rm -rf $(results) && mkdir -p $(results)
+	@for part in $(parts); do \
+		echo 'Bail out! did not run' >$(results)/$$part.tap; \
+	done
+	@-$(MAKE) -k $(parts:%=$(results)/%.tap)
+	@selftests/summary $(parts:%=$(results)/%.tap)
+
+check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shellcheck
+check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
+check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
+check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
+check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
+
+check-style check-core check-vm check-kselftest check-kunit:
+	@selftests/summary $^
+
+$(results)/style.tap: deps FORCE
+	@selftests/record style selftests/style
+
+$(results)/core.tap: deps FORCE
+	@$(MAKE) -s -C selftests/core
+	@selftests/record core selftests/core/check
+
+$(results)/harness.tap: deps FORCE
+	@selftests/record harness selftests/harness
+
+$(results)/vm.tap: deps FORCE
+	@selftests/record vm $(vm)/selftest
+
+# Not with each load of the module.
+no_kunit := --append kunit.filter_glob=none
+
+$(results)/kselftest-%.tap: deps tests FORCE
+	@selftests/record kselftest-$* \
+		$(vm)/run --kernel $* --timeout 3600 $(no_kunit) -- selftests/kselftest
+
+$(results)/kunit.tap: deps module-debug FORCE
+	@selftests/record kunit \
+		$(vm)/run --kernel debug --timeout 3600 $(no_kunit) -- selftests/kunit/run
+
+clean: ## remove what was built, but not the cache
+	rm -rf build
+
+clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
+	rm -rf $${PYMALLOC_CACHE:-$${XDG_CACHE_HOME:-~/.cache}/pymalloc}
+
+FORCE:
+.PHONY: FORCE all help module modules userspace docs tests deps deps-build \
+	install uninstall run shell bench clean clean-cache \
+	check check-style check-core check-vm check-kselftest check-kunit

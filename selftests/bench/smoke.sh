@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Does the benchmark work? Every workload on every subject, with few operations,
+# the checker on every heap of ours afterwards, and a report of all of it. The
+# figures themselves say nothing here.
+
+set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=../userspace/tap.sh
+. "${0%/*}/tap.sh"
+
+workloads=(calibrate pair lifo replace queue touch touch-thp arenas-1 arenas-100
+	arenas-10000 threads-1 threads-2-heaps threads-2-shared)
+
+measure_all()
+{
+	"$here/measure" ns 1 --quick "${workloads[@]}" >"$scratch/raw"
+}
+
+# did SUBJECT [WORKLOAD...]: all of them, but for those given.
+did()
+{
+	local subject=$1 workload
+
+	shift
+	for workload in "${workloads[@]}"; do
+		[[ " $* " != *" $workload "* ]] || continue
+		grep -E "^$workload,$subject,ns,[0-9.]+$" "$scratch/raw" || return
+	done
+}
+
+report_all()
+{
+	"$here/report" "$scratch" "$scratch/raw" >"$scratch/report" || return
+	cat "$scratch/report"
+	! grep -q 'not measured' "$scratch/report" &&
+		[ "$(head -n 1 "$scratch/alloc.csv")" = workload,subject,metric,value ]
+}
+
+ok "every workload on every subject" measure_all
+for subject in library inline; do
+	ok "$subject" did $subject
+done
+for subject in shim glibc jemalloc tcmalloc mimalloc; do
+	ok "$subject" did $subject threads-2-heaps
+done
+ok "pyobject" did pyobject queue threads-2-heaps threads-2-shared
+ok "report" report_all
+finish

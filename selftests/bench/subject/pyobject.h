@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* CPython's pymalloc, which counts on its callers to hold the GIL. */
+#include <stddef.h>
+
+#define SUBJECT_THREADS	1
+#define SUBJECT_HEAPS	1
+
+/* As Python.h has them, which building this does not need. */
+void *PyObject_Malloc(size_t size);
+void PyObject_Free(void *block);
+
+struct subject { };
+
+static inline struct subject subject_create(void)
+{
+	return (struct subject){ };
+}
+
+static inline void *subject_alloc(struct subject subject, size_t size)
+{
+	(void)subject;
+	return PyObject_Malloc(size);
+}
+
+static inline void subject_free(struct subject subject, void *block)
+{
+	(void)subject;
+	PyObject_Free(block);
+}

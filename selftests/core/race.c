@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tasks that interrupt each other: wherever the core could be preempted
+ * (around its locks, where it sleeps, where it looks up under RCU) another task
+ * may run a call of its own to its end, and be interrupted in turn.
+ *
+ *	race [-s SEED] [-n CALLS]
+ *
+ * A task owns the objects that it is busy with: no other frees them meanwhile.
+ * So every free must succeed, no two objects may overlap, contents must
+ * survive, and when all have come to an end the heap must add up.  Now and then
+ * a task breaks the rule, and only its victim may suffer.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "random.h"
+#include "tap.h"
+
+#define MAX_BATCH	24
+#define MAX_OBJECTS	2000
+#define MAX_DEPTH	3
+#define MAX_PAGES	8
+#define MAX_MEMBERS	3
+#define GENERATION	100
+#define ROUND		1000
+
+#define MIB		(1024 * 1024ULL)
+
+/* An allocated object; @tag is 0 if it could not be written to. */
+struct object {
+	u64 ref;
+	u64 size;
+	u64 tag;
+};
+
+/**
+ * struct plan - what the tasks do
+ * @name: what that is
+ * @window: bytes of the heap's window
+ * @limit: of the heap
+ * @size_max: the largest object
+ * @faults: so many calls of 100 meet failures
+ * @fewer: so many objects at rest
+ * @forks: the heap forks, now and then
+ */
+struct plan {
+	const char *name;
+	u64 window;
+	u64 limit;
+	u64 size_max;
+	unsigned int faults;
+	unsigned int fewer;
+	bool forks;
+};
+
+static const struct plan plans[] = {
+	{ "blocks, few at a time", MIB, 0, 512, 0, 20, false },
+	{ "blocks, in many arenas", 32 * MIB, 0, 512, 0, MAX_OBJECTS, false },
+	{ "blocks and runs, a small window", 2 * MIB, 0, 300000, 0, 60, false },
+	{ "blocks and runs, at the limit, with failures", 32 * MIB, MIB, 300000, 10, 100, false },
+	{ "a heap that forks", MIB, 0, 20000, 0, 60, true },
+	{ "a heap that forks, with failures", 32 * MIB, 2 * MIB, 512, 10, 200, true },
+};
+
+/**
+ * struct member - a heap of a family, and its objects
+ * @heap: the heap
+ * @objects: the objects that no task is busy with
+ * @nr_objects: their number
+ * @taken: for each 8 bytes of the window: does an object lie there?
+ */
+struct member {
+	struct pym_heap heap;
+	struct object objects[MAX_OBJECTS + MAX_DEPTH * MAX_BATCH];
+	unsigned int nr_objects;
+	bool *taken;
+};
+
+static struct {
+	const struct plan *plan;
+	struct random random;
+	u64 seed;
+	u64 calls;
+	u64 call;
+	unsigned int depth;
+	struct member *members[MAX_MEMBERS];
+	unsigned int nr_members;
+	/* The one that the running task works on. */
+	struct member *now;
+	u64 last_tag;
+	/* Where a fault is going on. */
+	u64 fault;
+	struct pym_quota user;
+	unsigned long user_max;
+	/* An object that is being resized, and may be freed by somebody else. */
+	u64 victim;
+	bool stolen;
+} test;
+
+static void describe(void)
+{
+	printf("# \"%s\", call %llu, %u deep; to repeat: race -s %llu -n %llu\n",
+	       test.plan->name, test.call, test.depth, test.seed, test.calls);
+}
+
+static u64 below(u64 end)
+{
+	return random_below(&test.random, end);
+}
+
+static bool chance(unsigned int percent)
+{
+	return random_chance(&test.random, percent);
+}
+
+static u64 rounded(u64 size)
+{
+	return ALIGN(size, size > PYMALLOC_BLOCK_MAX ? PAGE_SIZE : PYMALLOC_BLOCK_MIN);
+}
+
+/* The place of an object is taken, or is not taken any more. */
+static void set_taken(const struct object *object, bool taken)
+{
+	u64 at;
+
+	MUST(object->ref >= PYMALLOC_ARENA_SIZE &&
+	     object->ref + object->size <= test.now->heap.window, "an object out of the window");
+	for (at = object->ref; at < object->ref + object->size; at += PYMALLOC_BLOCK_MIN) {
+		bool *place = &test.now->taken[at / PYMALLOC_BLOCK_MIN];
+
+		MUST(*place != taken, "two objects overlap at %#llx", at);
+		*place = taken;
+	}
+}
+
+/* A word of an object; nobody interrupts. */
+static u64 *word(u64 at)
+{
+	void (*preempt)(void) = kernel.preempt;
+	struct page *page;
+	u64 *word;
+
+	kernel.preempt = NULL;
+	MUST(pym_pages_get(&test.now->heap, at, &page, 1), "an object without a page");
+	word = (u64 *)((char *)page_address(page) + offset_in_page(at));
+	put_page(page);
+	kernel.preempt = preempt;
+	return word;
+}
+
+/*
+ * Make the page of a word the heap's own, as a fault does before a write.  Other
+ * threads may write to that page at the same time.
+ */
+static bool own(u64 at)
+{
+	int err;
+
+	test.fault = at;
+	err = pym_page_own(&test.now->heap, at);
+	test.fault = 0;
+	MUST(!err || (err == -ENOMEM && kernel.failures), "a page could not be copied");
+	return !err;
+}
+
+/* An object's tag is its first and its last word. */
+static void put_tag(struct object *object)
+{
+	u64 last = object->ref + object->size - sizeof(u64);
+
+	if (!own(object->ref) || !own(last))
+		return;
+	object->tag = ++test.last_tag;
+	*word(object->ref) = object->tag;
+	*word(last) = object->tag;
+}
+
+static bool has_tag(const struct object *object, u64 at)
+{
+	return !object->tag || *word(at) == object->tag;
+}
+
+static void expect_tag(const struct object *object)
+{
+	MUST(has_tag(object, object->ref), "an object has lost its contents");
+	MUST(has_tag(object, object->ref + object->size - sizeof(u64)),
+	     "an object has lost its end");
+}
+
+/* The object is everybody's. */
+static void put_object(u64 ref, u64 size)
+{
+	struct object object = { .ref = ref, .size = rounded(size) };
+
+	set_taken(&object, true);
+	put_tag(&object);
+	test.now->objects[test.now->nr_objects++] = object;
+}
+
+/* The object is this task's alone. */
+static struct object take_object(void)
+{
+	struct object *place = &test.now->objects[below(test.now->nr_objects)], object = *place;
+
+	*place = test.now->objects[--test.now->nr_objects];
+	expect_tag(&object);
+	return object;
+}
+
+static u64 a_size(void)
+{
+	if (test.plan->size_max > PYMALLOC_BLOCK_MAX && chance(40))
+		return random_size(&test.random, test.plan->size_max);
+	/* Few classes, and pools of few blocks, that come and go. */
+	return chance(80) ? 512 - 128 * below(3) : 1 + below(PYMALLOC_BLOCK_MAX);
+}
+
+static void call_alloc(void)
+{
+	unsigned int nr = 1 + below(MAX_BATCH), done, i;
+	u64 refs[MAX_BATCH], size = a_size();
+	int err = 1;
+
+	if (size > PYMALLOC_BLOCK_MAX)
+		nr = min(nr, 2U);
+	if (test.now->nr_objects + nr > MAX_OBJECTS)
+		return;
+	done = pym_alloc(&test.now->heap, size, chance(30), refs, nr, &err);
+	MUST((done == nr) == !err, "%u of %u objects and error %d", done, nr, err);
+	for (i = 0; i < done; i++)
+		put_object(refs[i], size);
+}
+
+static void call_free(void)
+{
+	unsigned int nr = min(1 + below(MAX_BATCH), test.now->nr_objects), bad = 0, i;
+	u8 status[2 * MAX_BATCH];
+	u64 refs[2 * MAX_BATCH];
+
+	for (i = 0; i < nr; i++) {
+		struct object object = take_object();
+
+		set_taken(&object, false);
+		refs[bad + i] = object.ref;
+		/* Wrong, whatever the others do. */
+		if (chance(10))
+			refs[++bad + i] = below(PYMALLOC_ARENA_SIZE);
+	}
+	MUST(pym_free(&test.now->heap, refs, status, nr + bad) == bad, "an object was not freed");
+}
+
+/* Free what another task is resizing, and let its page go. */
+static void steal(void)
+{
+	unsigned int depth = test.depth;
+	u8 status;
+
+	test.depth = MAX_DEPTH;
+	test.stolen = !pym_free(&test.now->heap, &test.victim, &status, 1);
+	if (chance(50))
+		pym_trim(&test.now->heap);
+	test.depth = depth;
+}
+
+static void resize_victim(u64 ref, u64 size)
+{
+	int err;
+
+	test.stolen = false;
+	test.victim = ref;
+	err = pym_resize(&test.now->heap, &ref, size);
+	if (test.stolen)
+		/* In place, there was nothing left to do when it was freed. */
+		MUST(err == -EBADSLT || ref == test.victim, "error %d for a lost object", err);
+	test.victim = 0;
+	if (!test.stolen)
+		put_object(ref, pym_usable(&test.now->heap, ref));
+}
+
+static void call_resize(void)
+{
+	struct object object;
+	u64 size = a_size(), ref, kept;
+
+	if (!test.now->nr_objects || test.victim)
+		return;
+	object = take_object();
+	set_taken(&object, false);
+	ref = object.ref;
+	if (chance(10)) {
+		resize_victim(ref, size);
+		return;
+	}
+	MUST(pym_usable(&test.now->heap, ref) == object.size, "an object's size has changed");
+	kept = min(object.size, size);
+	if (pym_resize(&test.now->heap, &ref, size)) {
+		MUST(ref == object.ref, "a resize has failed, and moved");
+		kept = object.size;
+	}
+	MUST(kept < sizeof(u64) || has_tag(&object, ref), "a resize has lost the contents");
+	MUST(kept < object.size || has_tag(&object, ref + kept - sizeof(u64)),
+	     "a resize has lost the end");
+	put_object(ref, pym_usable(&test.now->heap, ref));
+}
+
+/* What others see of the heap while it changes. */
+static void call_look(void)
+{
+	u64 at = below(test.now->heap.window), end = test.now->heap.window, before = at;
+	struct pymalloc_block_info blocks[64];
+	struct pymalloc_arena_info arena;
+	struct pymalloc_pool_info pool;
+	struct pymalloc_stats stats;
+
+	switch (below(4)) {
+	case 0:
+		while (pym_walk_arena(&test.now->heap, &at, end, &arena))
+			MUST(arena.offset + PYMALLOC_ARENA_SIZE == at, "a walk has lost its way");
+		break;
+	case 1:
+		while (pym_walk_pool(&test.now->heap, &at, end, &pool))
+			MUST(pool.offset + PAGE_SIZE == at, "a walk has lost its way");
+		break;
+	case 2:
+		for (; at < end; before = at) {
+			pym_walk_blocks(&test.now->heap, &at, end, blocks, ARRAY_SIZE(blocks));
+			MUST(at > before, "a walk has lost its way");
+		}
+		break;
+	default:
+		pym_heap_stats(&test.now->heap, &stats);
+	}
+}
+
+/* A fault: find pages, wait for a while, and see that they are still there. */
+static void call_fault(void)
+{
+	u64 at = below(test.now->heap.window);
+	struct page *pages[MAX_PAGES];
+	unsigned int nr = pym_pages_get(&test.now->heap, at, pages, MAX_PAGES), i;
+
+	cond_resched();
+	MUST(pym_pages_same(&test.now->heap, at, pages, nr) <= nr, "more pages than there were");
+	for (i = 0; i < nr; i++) {
+		page_address(pages[i]);
+		put_page(pages[i]);
+	}
+}
+
+static void call(void)
+{
+	bool grow = test.now->nr_objects < test.plan->fewer;
+	u64 what = below(100);
+
+	if (what < 75)
+		(what < (grow ? 45 : 30) ? call_alloc : call_free)();
+	else if (what < 85)
+		call_resize();
+	else if (what < 88)
+		pym_trim(&test.now->heap);
+	else if (what < 94)
+		call_look();
+	else
+		call_fault();
+}
+
+static void preempt(void)
+{
+	struct member *interrupted = test.now;
+	u64 fault = test.fault;
+
+	if (test.depth == MAX_DEPTH || !chance(4))
+		return;
+	if (test.victim) {
+		/* Its place must stay free, whoever owns it. */
+		if (!test.stolen)
+			steal();
+		return;
+	}
+	test.depth++;
+	test.fault = 0;
+	if (fault && chance(50)) {
+		own(fault);
+	} else {
+		test.now = test.members[below(test.nr_members)];
+		call();
+		test.now = interrupted;
+	}
+	test.fault = fault;
+	test.depth--;
+}
+
+static void verify_member(void)
+{
+	struct pymalloc_stats stats;
+	struct pym_verdict verdict;
+	unsigned int i;
+	u64 bytes = 0;
+
+	MUST(!pym_check(&test.now->heap, &verdict), "the checker had no memory");
+	MUST(!verdict.errors, "%llu contradictions, the first at %#llx: %s", verdict.errors,
+	     verdict.offset, verdict.message);
+	pym_heap_stats(&test.now->heap, &stats);
+	for (i = 0; i < test.now->nr_objects; i++)
+		bytes += test.now->objects[i].size;
+	MUST(stats.blocks + stats.runs == test.now->nr_objects, "%llu objects, not %u",
+	     stats.blocks + stats.runs, test.now->nr_objects);
+	MUST(stats.block_bytes + stats.run_pages * PAGE_SIZE == bytes, "other bytes");
+	MUST(!stats.limit || stats.page_bytes_peak <= stats.limit, "beyond the limit");
+}
+
+/* All have come to an end. */
+static void verify(void)
+{
+	long pages;
+	unsigned int i;
+
+	kernel_fail_nothing();
+	kernel.preempt = NULL;
+	pages = kernel.pages - 1;
+	for (i = 0; i < test.nr_members; i++) {
+		test.now = test.members[i];
+		verify_member();
+		pages -= test.now->heap.made_regions;
+	}
+	/* All pages that there are, but for those of the pool maps. */
+	MUST(atomic_long_read(&test.user.used) == pages, "the user is charged for %ld pages, not %ld",
+	     atomic_long_read(&test.user.used), pages);
+	kernel.preempt = preempt;
+}
+
+static void zap(struct pym_heap *heap, u64 offset, u64 bytes)
+{
+	struct pym_pool *pool;
+	struct page *page;
+
+	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
+		return;
+	cond_resched();
+	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
+		rcu_read_lock();
+		pool = pym_pool_find(heap, offset);
+		rcu_read_unlock();
+		/* A copy takes the place of a page whose pool is not busy. */
+		MUST(!(pym_arena_of(pool)->busy & BIT_ULL(pool->index)) ||
+		     !pym_pages_get(heap, offset, &page, 1),
+		     "a page that is going away can still be found");
+	}
+	cond_resched();
+}
+
+static void grown(struct pym_heap *heap)
+{
+	MUST(heap->threshold, "a notice that nobody wanted");
+}
+
+static const struct pym_heap_ops ops = { .zap = zap, .grown = grown };
+
+static struct member *new_member(void)
+{
+	struct member *member = aligned_alloc(64, ALIGN(sizeof(*member), 64));
+
+	memset(member, 0, sizeof(*member));
+	test.members[test.nr_members++] = member;
+	member->heap.ops = &ops;
+	member->heap.limit = test.plan->limit;
+	member->heap.threshold = MIB / 2;
+	member->heap.user = &test.user;
+	MUST(!pym_heap_init(&member->heap, 8, test.plan->window), "no heap");
+	member->taken = calloc(test.plan->window / PYMALLOC_BLOCK_MIN, sizeof(*member->taken));
+	return member;
+}
+
+static void delete_member(struct member *member)
+{
+	pym_heap_destroy(&member->heap);
+	free(member->taken);
+	free(member);
+}
+
+/* One of the heaps forks. Nobody is busy with it. */
+static void fork_member(void)
+{
+	struct member *parent = test.members[below(test.nr_members)], *child;
+
+	child = new_member();
+	MUST(!pym_heap_clone(&parent->heap, &child->heap), "no clone");
+	memcpy(child->objects, parent->objects, sizeof(child->objects));
+	child->nr_objects = parent->nr_objects;
+	memcpy(child->taken, parent->taken, test.plan->window / PYMALLOC_BLOCK_MIN);
+}
+
+/* One heap of the family survives, and has a new family at once. */
+static void new_generation(void)
+{
+	kernel_fail_nothing();
+	kernel.preempt = NULL;
+	while (test.nr_members > 1) {
+		struct member **place = &test.members[below(test.nr_members)];
+
+		delete_member(*place);
+		*place = test.members[--test.nr_members];
+	}
+	while (test.nr_members < MAX_MEMBERS)
+		fork_member();
+	kernel.preempt = preempt;
+}
+
+/* A family, from its beginning to its end. */
+static void run_round(void)
+{
+	unsigned int i;
+
+	test.nr_members = 0;
+	new_member();
+	kernel.preempt = preempt;
+	for (i = 0; i < ROUND; i++, test.call++) {
+		if (test.plan->forks && i % GENERATION == GENERATION - 1)
+			new_generation();
+		if (chance(test.plan->faults))
+			kernel_fail(below(KERNEL_EVENTS), below(20), 1 + below(20));
+		test.now = test.members[below(test.nr_members)];
+		call();
+		kernel_at_rest();
+		if (chance(5))
+			verify();
+	}
+	verify();
+	kernel.preempt = NULL;
+	while (test.nr_members)
+		delete_member(test.members[--test.nr_members]);
+}
+
+static void run(const void *plan)
+{
+	test.plan = plan;
+	test.random.state = test.seed * 1000 + (test.plan - plans) + 1;
+	kernel.describe = describe;
+	test.user.max = &test.user_max;
+	MUST(!pym_arena_cache_init(), "no cache");
+	while (test.call < test.calls / ARRAY_SIZE(plans))
+		run_round();
+	pym_arena_cache_exit();
+}
+
+int main(int argc, char **argv)
+{
+	const struct plan *plan;
+	int option;
+
+	test.seed = 1;
+	test.calls = 90000;
+	while ((option = getopt(argc, argv, "s:n:")) != -1) {
+		if (option == 's')
+			test.seed = strtoull(optarg, NULL, 0);
+		else if (option == 'n')
+			test.calls = strtoull(optarg, NULL, 0);
+		else
+			return 2;
+	}
+	tap_begin();
+	printf("# seed %llu, %llu calls, not counting those that interrupt\n", test.seed,
+	       test.calls);
+	for (plan = plans; plan < plans + ARRAY_SIZE(plans); plan++)
+		tap_run(plan->name, run, plan);
+	return tap_end();
+}

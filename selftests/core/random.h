@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Numbers that look random and are the same every time (xorshift64*).
+ */
+#ifndef RANDOM_H
+#define RANDOM_H
+
+struct random {
+	u64 state;	/* any number but 0 */
+};
+
+static inline u64 random_word(struct random *random)
+{
+	random->state ^= random->state >> 12;
+	random->state ^= random->state << 25;
+	random->state ^= random->state >> 27;
+	return random->state * 2685821657736338717ULL;
+}
+
+/* A number below @end. */
+static inline u64 random_below(struct random *random, u64 end)
+{
+	return (random_word(random) >> 11) % end;
+}
+
+/* True in @percent of 100 cases. */
+static inline bool random_chance(struct random *random, unsigned int percent)
+{
+	return random_below(random, 100) < percent;
+}
+
+/* A size: mostly small ones of @max, but of every order of magnitude. */
+static inline u64 random_size(struct random *random, u64 max)
+{
+	u64 size = random_word(random) >> (64 - 3 - random_below(random, 22));
+
+	return 1 + size % max;
+}
+
+#endif /* RANDOM_H */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A heap and its shadow: a model that is too simple to be wrong.
+ *
+ * The shadow has one entry for each page of the window and, in pages of
+ * blocks, one for each block.  Every call on the heap goes through it: it
+ * looks up what the call must return, makes the call, compares, and panics
+ * where they differ.  What lies where is not predicted, only judged.  Every
+ * object is full of a pattern of its own, which is there until it is freed.
+ */
+#ifndef SHADOW_H
+#define SHADOW_H
+
+#include "core.h"
+
+/**
+ * struct shadow_config - a heap to be made
+ * @alignment: 8 or 16
+ * @window: bytes of its window
+ * @limit: most bytes of pages; 0 is no limit
+ * @threshold: bytes of pages to be told of; 0 is never
+ * @user: its user's quota; may be NULL
+ */
+struct shadow_config {
+	u32 alignment;
+	u64 window;
+	u64 limit;
+	u64 threshold;
+	struct pym_quota *user;
+};
+
+/**
+ * struct shadow_object - an allocated object
+ * @ref: where it is
+ * @size: bytes its holder may use
+ * @tag: which pattern it holds; 0 if it could not be written to
+ */
+struct shadow_object {
+	u64 ref;
+	u64 size;
+	u32 tag;
+};
+
+/* struct shadow_page.slots: an object's index and SLOT_OBJECT, or */
+#define SLOT_UNTOUCHED	0
+#define SLOT_FREE	1
+#define SLOT_OBJECT	2
+
+/**
+ * struct shadow_page - a page of the window
+ * @class: as in struct pym_pool
+ * @slots: one for each block; a run's first page has one for the run
+ * @allocated: slots that are objects
+ * @touched: slots that are not untouched
+ */
+struct shadow_page {
+	u8 class;
+	u32 *slots;
+	unsigned int allocated;
+	unsigned int touched;
+};
+
+/**
+ * struct shadow - a heap and what is known of it
+ * @heap: the heap
+ * @pages: its window
+ * @objects: the objects, in no order
+ * @nr_objects: how many
+ * @room: entries allocated for @objects
+ * @last_tag: the last tag that was given
+ * @nr_allocs: allocations by class; 0 is large objects
+ * @nr_frees: frees by class
+ * @nr_bad_refs: bad refs
+ * @peak: the peak of pages when it was last looked at
+ * @grown: how often the threshold was passed in this call
+ */
+struct shadow {
+	struct pym_heap heap;
+	struct shadow_page *pages;
+	struct shadow_object *objects;
+	size_t nr_objects;
+	size_t room;
+	u32 last_tag;
+	u64 nr_allocs[PYMALLOC_NR_CLASSES + 1];
+	u64 nr_frees[PYMALLOC_NR_CLASSES + 1];
+	u64 nr_bad_refs;
+	u64 peak;
+	unsigned int grown;
+};
+
+/* NULL if there was no memory. */
+struct shadow *shadow_new(const struct shadow_config *config);
+/* A clone of a heap, with its contents; NULL if there was no memory. */
+struct shadow *shadow_fork(struct shadow *parent);
+void shadow_delete(struct shadow *shadow);
+
+/* These return what the core's functions do. */
+unsigned int shadow_alloc(struct shadow *shadow, u64 size, bool zero, u64 *refs,
+			  unsigned int nr);
+unsigned int shadow_free(struct shadow *shadow, const u64 *refs, unsigned int nr);
+int shadow_resize(struct shadow *shadow, u64 *ref, u64 size);
+u64 shadow_usable(struct shadow *shadow, u64 ref);
+u64 shadow_trim(struct shadow *shadow);
+
+/* Write to an object, if there is one. */
+void shadow_write(struct shadow *shadow, u64 ref);
+
+/* Walk a part of the window, @room blocks at a time. */
+void shadow_walk(struct shadow *shadow, u64 start, u64 end, unsigned int room);
+/* Run the checker, and compare every figure, page, pool and block. */
+void shadow_verify(struct shadow *shadow);
+
+/* enum pymalloc_arena_kind of the arena whose first page this is; 0: it is empty. */
+u32 shadow_kind(const struct shadow *shadow, u64 first);
+/* The bytes that an object of @size really has. */
+u64 shadow_rounded(const struct shadow *shadow, u64 size);
+
+#endif /* SHADOW_H */

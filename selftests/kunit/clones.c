@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Clones: a heap and its copy share pages until one of them writes.
+ *
+ * Here nobody maps them, so that a write is a call of pym_page_own() and what
+ * is written after it.
+ */
+#include "kunit.h"
+
+static struct page *page_at(struct test_heap *th, u64 ref)
+{
+	return heap_pool(&th->heap, ref)->page;
+}
+
+static void write(struct kunit *test, struct test_heap *th, u64 ref, u64 bytes, u8 value)
+{
+	KUNIT_ASSERT_EQ(test, pym_page_own(&th->heap, ref), 0);
+	fill(&th->heap, ref, bytes, value);
+}
+
+static void a_clone_has_what_the_heap_has(struct kunit *test)
+{
+	struct scene *scene = scene_new(test);
+	struct test_heap *parent = container_of(scene->heap, struct test_heap, heap);
+	struct test_heap *child = heap_clone(test, parent);
+	struct pymalloc_stats stats = heap_stats(&parent->heap), copy = heap_stats(&child->heap);
+	struct pymalloc_pool_info pool, pool_copy;
+	u64 at = 0, at_copy = 0;
+
+	heap_check(test, &parent->heap);
+	heap_check(test, &child->heap);
+	KUNIT_EXPECT_EQ(test, copy.blocks, stats.blocks);
+	KUNIT_EXPECT_EQ(test, copy.block_bytes, stats.block_bytes);
+	KUNIT_EXPECT_EQ(test, copy.runs, stats.runs);
+	KUNIT_EXPECT_EQ(test, copy.run_pages, stats.run_pages);
+	KUNIT_EXPECT_EQ(test, copy.nr_allocs, stats.nr_allocs);
+	KUNIT_EXPECT_EQ(test, copy.pools_used, stats.pools_used);
+	KUNIT_EXPECT_EQ(test, copy.pools_full, stats.pools_full);
+	KUNIT_EXPECT_EQ_MSG(test, copy.pools_empty, 0, "what is empty is not worth it");
+
+	while (pym_walk_pool(&parent->heap, &at, TEST_WINDOW, &pool)) {
+		KUNIT_ASSERT_TRUE(test, pym_walk_pool(&child->heap, &at_copy, TEST_WINDOW,
+						      &pool_copy));
+		if (pool.state == PYMALLOC_POOL_EMPTY)
+			continue;
+		KUNIT_EXPECT_MEMEQ(test, &pool_copy, &pool, sizeof(pool));
+		KUNIT_EXPECT_PTR_EQ(test, page_at(child, pool.offset),
+				    page_at(parent, pool.offset));
+	}
+}
+
+static void neither_sees_what_the_other_writes(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child, *grandchild;
+	u64 one = alloc_one(test, &parent->heap, 64), two = alloc_one(test, &parent->heap, 64);
+
+	write(test, parent, one, 128, 1);
+	child = heap_clone(test, parent);
+	grandchild = heap_clone(test, child);
+	write(test, child, one, 64, 2);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, one), page_at(grandchild, one));
+	KUNIT_EXPECT_PTR_NE(test, page_at(parent, one), page_at(child, one));
+	write(test, parent, two, 64, 3);
+
+	KUNIT_EXPECT_TRUE(test, is_filled(&parent->heap, one, 64, 1));
+	KUNIT_EXPECT_TRUE(test, is_filled(&parent->heap, two, 64, 3));
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, one, 64, 2));
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, two, 64, 1));
+	KUNIT_EXPECT_TRUE(test, is_filled(&grandchild->heap, one, 128, 1));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.used), 3);
+}
+
+static void what_one_frees_the_other_keeps(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 block = alloc_one(test, &parent->heap, 64), run = alloc_one(test, &parent->heap, 20000);
+
+	write(test, parent, block, 64, 1);
+	child = heap_clone(test, parent);
+	KUNIT_EXPECT_EQ(test, free_one(&child->heap, block), PYMALLOC_REF_OK);
+	KUNIT_EXPECT_EQ(test, free_one(&parent->heap, run), PYMALLOC_REF_OK);
+	pym_trim(&child->heap);
+	KUNIT_EXPECT_EQ(test, pym_usable(&child->heap, block), 0);
+	KUNIT_EXPECT_EQ(test, pym_usable(&child->heap, run), 20480);
+	KUNIT_EXPECT_EQ(test, pym_usable(&parent->heap, block), 64);
+	KUNIT_EXPECT_TRUE(test, is_filled(&parent->heap, block, 64, 1));
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, run, 20480, 0));
+
+	KUNIT_EXPECT_EQ(test, alloc_one(test, &child->heap, 64), block);
+	KUNIT_EXPECT_PTR_NE(test, page_at(child, block), page_at(parent, block));
+	heap_check(test, &parent->heap);
+}
+
+/* The core writes, too: when it clears blocks, and when it moves them. */
+static void the_core_copies_before_it_writes(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 *refs = alloc_many(test, &parent->heap, 64, 3);
+	u64 *others = alloc_many(test, &parent->heap, 128, 2), moved = refs[0], cleared;
+	int err;
+
+	write(test, parent, refs[0], 3 * 64, 1);
+	write(test, parent, others[0], 2 * 128, 2);
+	child = heap_clone(test, parent);
+
+	free_one(&child->heap, refs[2]);
+	KUNIT_ASSERT_EQ(test, pym_alloc(&child->heap, 64, true, &cleared, 1, &err), 1);
+	KUNIT_EXPECT_EQ(test, cleared, refs[2]);
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, cleared, 64, 0));
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, refs[0], 2 * 64, 1));
+	KUNIT_EXPECT_TRUE(test, is_filled(&parent->heap, refs[0], 3 * 64, 1));
+
+	free_one(&child->heap, others[1]);
+	KUNIT_ASSERT_EQ(test, pym_resize(&child->heap, &moved, 128), 0);
+	KUNIT_EXPECT_EQ(test, moved, others[1]);
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, moved, 64, 1));
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, others[0], 128, 2));
+	KUNIT_EXPECT_TRUE(test, is_filled(&parent->heap, others[0], 2 * 128, 2));
+}
+
+static void the_last_owner_keeps_the_page(struct kunit *test)
+{
+	struct test_heap *user = heap_new(test, 8, TEST_WINDOW);
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	struct page *page;
+	u64 ref;
+
+	parent->heap.user = &user->user;
+	ref = alloc_one(test, &parent->heap, 64);
+	child = heap_clone(test, parent);
+	page = page_at(parent, ref);
+	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&user->user.used), 1, "it is paid for once");
+	heap_drop(test, parent);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&user->user.used), 1);
+	write(test, child, ref, 64, 1);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(child, ref), page);
+	heap_drop(test, child);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&user->user.used), 0);
+}
+
+static void without_memory_a_page_stays_shared(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 *refs = alloc_many(test, &parent->heap, 64, 3), ref = refs[0], moved = refs[0];
+	u64 *others = alloc_many(test, &parent->heap, 128, 2);
+	int err;
+
+	write(test, parent, ref, 64, 1);
+	child = heap_clone(test, parent);
+	free_one(&child->heap, refs[2]);
+	free_one(&child->heap, others[1]);
+	parent->user_max = 2 * PYMALLOC_POOL_SIZE;
+	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, ref), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, 64, true, refs, 1, &err), 0);
+	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, pym_resize(&child->heap, &moved, 128), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, moved, ref);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(child, ref), page_at(parent, ref));
+	KUNIT_EXPECT_EQ(test, heap_stats(&child->heap).blocks, 3);
+	heap_check(test, &child->heap);
+
+	parent->user_max = 0;
+	write(test, child, ref, 64, 2);
+	KUNIT_EXPECT_TRUE(test, is_filled(&parent->heap, ref, 64, 1));
+}
+
+static void only_what_is_shared_is_copied(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 ref = alloc_one(test, &parent->heap, 64), later;
+	struct page *page = page_at(parent, ref);
+
+	KUNIT_EXPECT_EQ(test, pym_page_own(&parent->heap, ref), 0);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
+	child = heap_clone(test, parent);
+	later = alloc_one(test, &child->heap, 8);
+	page = page_at(child, later);
+	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, later), 0);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(child, later), page);
+	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, TEST_WINDOW - 1), -EFAULT);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(a_clone_has_what_the_heap_has),
+	KUNIT_CASE(neither_sees_what_the_other_writes),
+	KUNIT_CASE(what_one_frees_the_other_keeps),
+	KUNIT_CASE(the_core_copies_before_it_writes),
+	KUNIT_CASE(the_last_owner_keeps_the_page),
+	KUNIT_CASE(without_memory_a_page_stays_shared),
+	KUNIT_CASE(only_what_is_shared_is_copied),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name		= "pymalloc_clones",
+	.test_cases	= cases,
+};
+
+kunit_test_suites(&suite);

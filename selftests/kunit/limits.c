@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Limits: a heap's own, and its user's.
+ */
+#include "kunit.h"
+
+#define PAGES(nr)	((u64)(nr) * PYMALLOC_POOL_SIZE)
+#define POOL_BLOCKS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MAX)
+#define MOST		(64 * POOL_BLOCKS)
+
+static u64 refs[MOST];
+
+/* Allocate the largest blocks until there are no more; @err says why. */
+static unsigned int alloc_all(struct pym_heap *heap, int *err)
+{
+	return pym_alloc(heap, PYMALLOC_BLOCK_MAX, false, refs, MOST, err);
+}
+
+struct limit {
+	unsigned long bytes;
+	unsigned int pages;
+};
+
+static const struct limit limits[] = {
+	{ 1, 0 }, { 4095, 0 }, { 4096, 1 }, { 8191, 1 }, { 7 * 4096, 7 }, { 33 * 4096 + 5, 33 },
+};
+
+static void describe_limit(const struct limit *limit, char *text)
+{
+	snprintf(text, KUNIT_PARAM_DESC_SIZE, "%lu bytes", limit->bytes);
+}
+
+KUNIT_ARRAY_PARAM(limit, limits, describe_limit);
+
+static void a_heap_ends_at_its_limit(struct kunit *test)
+{
+	const struct limit *limit = test->param_value;
+	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
+	unsigned int done;
+	int err;
+
+	heap->limit = limit->bytes;
+	done = alloc_all(heap, &err);
+	KUNIT_EXPECT_EQ(test, done, limit->pages * POOL_BLOCKS);
+	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, heap->pages, limit->pages);
+	heap_check(test, heap);
+	if (!done)
+		return;
+	KUNIT_EXPECT_EQ(test, free_one(heap, refs[0]), PYMALLOC_REF_OK);
+	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, PYMALLOC_BLOCK_MAX), refs[0]);
+}
+
+static void a_limit_may_sink_below_what_is_held(struct kunit *test)
+{
+	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
+	unsigned int done;
+	int err;
+
+	heap->limit = PAGES(8);
+	done = alloc_all(heap, &err);
+	heap->limit = PAGES(2);
+	KUNIT_EXPECT_EQ(test, pym_alloc(heap, 8, false, refs + done, 1, &err), 0);
+	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+	free_many(test, heap, refs, 7 * POOL_BLOCKS);
+	alloc_one(test, heap, PAGES(1));
+	KUNIT_EXPECT_EQ_MSG(test, heap->pages, 2, "what was empty has gone");
+}
+
+static void heaps_share_their_users_limit(struct kunit *test)
+{
+	struct test_heap *one = heap_new(test, 8, TEST_WINDOW);
+	struct test_heap *two = heap_new(test, 8, TEST_WINDOW);
+	int err;
+
+	two->heap.user = &one->user;
+	one->user_max = PAGES(8);
+	alloc_many(test, &one->heap, PYMALLOC_BLOCK_MAX, 5 * POOL_BLOCKS);
+	KUNIT_EXPECT_EQ(test, alloc_all(&two->heap, &err), 3 * POOL_BLOCKS);
+	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&one->user.used), 8);
+	heap_check(test, &one->heap);
+	heap_check(test, &two->heap);
+
+	free_many(test, &two->heap, refs, 3 * POOL_BLOCKS);
+	pym_trim(&two->heap);
+	alloc_one(test, &one->heap, PAGES(3));
+}
+
+/* Before it fails a heap gives up what it keeps for later. */
+static void a_heap_trims_before_it_fails(struct kunit *test)
+{
+	struct test_heap *th = heap_new(test, 8, TEST_WINDOW);
+	struct pym_heap *heap = &th->heap;
+	int err;
+
+	heap->limit = PAGES(4);
+	KUNIT_EXPECT_EQ(test, alloc_all(heap, &err), 4 * POOL_BLOCKS);
+	free_many(test, heap, refs, 4 * POOL_BLOCKS);
+	KUNIT_EXPECT_EQ(test, heap->nr_cached, 4);
+	free_one(heap, alloc_one(test, heap, PAGES(4)));
+	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
+
+	heap->limit = 0;
+	th->user_max = PAGES(4);
+	KUNIT_EXPECT_EQ(test, alloc_all(heap, &err), 4 * POOL_BLOCKS);
+	free_many(test, heap, refs, 4 * POOL_BLOCKS);
+	alloc_one(test, heap, PAGES(4));
+}
+
+/* Blocks too: all empty pools lie in an arena that is not the fullest. */
+static void a_class_trims_before_it_fails(struct kunit *test)
+{
+	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
+	unsigned int arena = PYMALLOC_ARENA_POOLS * POOL_BLOCKS;
+	u64 *all = alloc_many(test, heap, PYMALLOC_BLOCK_MAX, 2 * arena - POOL_BLOCKS);
+
+	/* The first arena is nearly full, but its free pool has no page. */
+	free_many(test, heap, all, POOL_BLOCKS);
+	pym_trim(heap);
+	free_many(test, heap, all + arena, 2 * POOL_BLOCKS);
+	heap->limit = PAGES(heap->pages);
+	KUNIT_ASSERT_EQ(test, heap->nr_cached, 2);
+	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, 8), all[0]);
+	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
+}
+
+static void a_run_is_charged_whole_or_not_at_all(struct kunit *test)
+{
+	struct test_heap *th = heap_new(test, 8, TEST_WINDOW);
+	struct pym_heap *heap = &th->heap;
+	int err;
+
+	heap->limit = PAGES(70);
+	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(71), false, refs, 1, &err), 0);
+	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, heap->pages, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 0);
+	heap_check(test, heap);
+
+	th->user_max = PAGES(69);
+	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(70), false, refs, 1, &err), 0);
+	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.used), 0);
+	heap_check(test, heap);
+
+	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(30), false, refs, 3, &err), 2);
+	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.used), 60);
+}
+
+static void a_quota_is_exact(struct kunit *test)
+{
+	unsigned long max = PAGES(10);
+	struct pym_quota quota = { .max = &max };
+
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 11), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 4), 0);
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 7), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 6), 0);
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 1), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&quota.used), 10);
+	pym_quota_uncharge(&quota, 1);
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 1), 0);
+	max = 0;
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 1000), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&quota.used), 1010);
+
+	KUNIT_EXPECT_EQ(test, pym_quota_charge(NULL, 1000), 0);
+	pym_quota_uncharge(NULL, 1000);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_PARAM(a_heap_ends_at_its_limit, limit_gen_params),
+	KUNIT_CASE(a_limit_may_sink_below_what_is_held),
+	KUNIT_CASE(heaps_share_their_users_limit),
+	KUNIT_CASE(a_heap_trims_before_it_fails),
+	KUNIT_CASE(a_class_trims_before_it_fails),
+	KUNIT_CASE(a_run_is_charged_whole_or_not_at_all),
+	KUNIT_CASE(a_quota_is_exact),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name		= "pymalloc_limits",
+	.test_cases	= cases,
+};
+
+kunit_test_suites(&suite);

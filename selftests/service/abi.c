@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What every command owes its callers, whatever it does: the size in its
+ * struct, flags, reserved fields, bad pointers, the right descriptor.
+ */
+#include <assert.h>
+
+#include "service.h"
+
+#define SIZE_IS(type, bytes) static_assert(sizeof(struct pymalloc_##type) == (bytes), #type)
+
+SIZE_IS(info, 88);
+SIZE_IS(create, 72);
+SIZE_IS(open, 16);
+SIZE_IS(heap_info, 104);
+SIZE_IS(list, 40);
+SIZE_IS(alloc, 32);
+SIZE_IS(free, 40);
+SIZE_IS(usable, 32);
+SIZE_IS(resize, 24);
+SIZE_IS(class_stats, 64);
+SIZE_IS(stats, 176);
+SIZE_IS(arena_info, 32);
+SIZE_IS(pool_info, 32);
+SIZE_IS(block_info, 16);
+SIZE_IS(walk, 56);
+SIZE_IS(trim, 16);
+SIZE_IS(check, 104);
+SIZE_IS(notify, 16);
+
+union argument {
+	__u32 argsz;
+	struct pymalloc_create create;
+	struct pymalloc_open open;
+	struct pymalloc_list list;
+	struct pymalloc_alloc alloc;
+	struct pymalloc_free free;
+	struct pymalloc_usable usable;
+	struct pymalloc_resize resize;
+	struct pymalloc_walk walk;
+	unsigned char bytes[256];
+};
+
+#define ON_DEVICE 1
+#define ON_HEAP 2
+
+/* Offset 0 holds argsz, so it says "no such field" of all others. */
+struct command {
+	const char *name;
+	unsigned long number;
+	size_t size;
+	size_t flags;
+	__u32 known_flags;
+	size_t reserved;
+	int where;
+	bool opens;	/* returns a descriptor */
+};
+
+#define SHAPE(type, NAME) \
+	.name = #NAME, .number = PYMALLOC_IOC_##NAME, .size = sizeof(struct pymalloc_##type)
+#define FLAGS(type) .flags = offsetof(struct pymalloc_##type, flags)
+#define RESERVED(type) .reserved = offsetof(struct pymalloc_##type, reserved)
+
+static const struct command commands[] = {
+	{ SHAPE(info, INFO), .where = ON_DEVICE },
+	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create), .where = ON_DEVICE,
+	  .opens = true },
+	{ SHAPE(open, OPEN), FLAGS(open), .known_flags = PYMALLOC_OPEN_RDONLY,
+	  .where = ON_DEVICE, .opens = true },
+	{ SHAPE(list, LIST), FLAGS(list), RESERVED(list), .where = ON_DEVICE | ON_HEAP },
+	{ SHAPE(alloc, ALLOC), FLAGS(alloc), .known_flags = PYMALLOC_ALLOC_ZERO,
+	  .where = ON_HEAP },
+	{ SHAPE(free, FREE), FLAGS(free), .where = ON_HEAP },
+	{ SHAPE(usable, USABLE), FLAGS(usable), .where = ON_HEAP },
+	{ SHAPE(resize, RESIZE), FLAGS(resize), .where = ON_HEAP },
+	{ SHAPE(stats, STATS), FLAGS(stats), .where = ON_HEAP },
+	{ SHAPE(walk, WALK), RESERVED(walk), .where = ON_HEAP },
+	{ SHAPE(trim, TRIM), FLAGS(trim), .where = ON_HEAP },
+	{ SHAPE(check, CHECK), FLAGS(check), .where = ON_HEAP },
+	{ SHAPE(notify, NOTIFY), FLAGS(notify), .where = ON_HEAP },
+	{ .name = NULL }
+};
+
+FIXTURE(abi)
+{
+	struct heap heap;
+	int device;
+	__u64 ref;
+	__u64 refs[1];
+	__u64 sizes[1];
+	char entries[256];
+	union argument arg;
+};
+
+FIXTURE_SETUP(abi)
+{
+	self->heap = HEAP();
+	self->device = device_open(_metadata);
+	self->ref = alloc_one(&self->heap, 64);
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+	close(self->device);
+}
+
+/* An argument with which the command works, any number of times. */
+static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
+{
+	union argument *arg = &self->arg;
+
+	memset(arg, 0, sizeof(*arg));
+	arg->argsz = c->size;
+	self->refs[0] = self->ref;
+	switch (c->number) {
+	case PYMALLOC_IOC_OPEN:
+		arg->open.id = self->heap.id;
+		break;
+	case PYMALLOC_IOC_LIST:
+		arg->list.heaps = user_ptr(self->entries);
+		arg->list.count = 1;
+		arg->list.entry_size = sizeof(struct pymalloc_heap_info);
+		break;
+	case PYMALLOC_IOC_ALLOC:
+		arg->alloc.refs = user_ptr(self->refs);
+		arg->alloc.size = 64;
+		arg->alloc.count = 1;
+		break;
+	case PYMALLOC_IOC_FREE:
+		self->refs[0] = alloc_one(&self->heap, 64);
+		arg->free.refs = user_ptr(self->refs);
+		arg->free.count = 1;
+		break;
+	case PYMALLOC_IOC_USABLE:
+		arg->usable.refs = user_ptr(self->refs);
+		arg->usable.sizes = user_ptr(self->sizes);
+		arg->usable.count = 1;
+		break;
+	case PYMALLOC_IOC_RESIZE:
+		arg->resize.ref = self->ref;
+		arg->resize.size = 64;
+		break;
+	case PYMALLOC_IOC_WALK:
+		arg->walk.what = PYMALLOC_WALK_ARENAS;
+		arg->walk.entries = user_ptr(self->entries);
+		arg->walk.count = 1;
+		arg->walk.entry_size = sizeof(struct pymalloc_arena_info);
+		break;
+	}
+	return arg;
+}
+
+static int descriptor(FIXTURE_DATA(abi) *self, const struct command *c)
+{
+	return c->where & ON_DEVICE ? self->device : self->heap.fd;
+}
+
+/* 0 or -errno: a descriptor that was returned is closed again. */
+static int try(FIXTURE_DATA(abi) *self, const struct command *c, void *arg)
+{
+	int ret = call(descriptor(self, c), c->number, arg);
+
+	if (ret < 0 || !c->opens)
+		return ret;
+	close(ret);
+	return 0;
+}
+
+/* A copy of the argument at the end of what may be read or written. */
+static void *at_edge(struct __test_metadata *_metadata, union argument *arg, size_t bytes,
+		     int beyond)
+{
+	void *edge = edge_buffer(_metadata, bytes, beyond);
+
+	memcpy(edge, arg, bytes);
+	return edge;
+}
+
+TEST_F(abi, good)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		EXPECT_EQ(0, try(self, c, good(self, c))) TH_LOG("%s", c->name);
+	}
+}
+
+TEST_F(abi, descriptors_close_on_exec)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		int fd;
+
+		if (!c->opens)
+			continue;
+		fd = call(self->device, c->number, good(self, c));
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD)) TH_LOG("%s", c->name);
+		close(fd);
+	}
+}
+
+TEST_F(abi, size_too_small)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		const __u32 sizes[] = { 0, 1, 4, c->size - 8, c->size - 1 };
+
+		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+			union argument *arg = good(self, c);
+
+			arg->argsz = sizes[i];
+			EXPECT_EQ(-EINVAL, try(self, c, arg)) TH_LOG("%s %u", c->name, sizes[i]);
+		}
+	}
+}
+
+TEST_F(abi, size_larger_with_zeroes)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		for (__u32 more = 1; more <= 64; more++) {
+			union argument *arg = good(self, c);
+
+			arg->argsz = c->size + more;
+			EXPECT_EQ(0, try(self, c, arg)) TH_LOG("%s +%u", c->name, more);
+		}
+	}
+}
+
+TEST_F(abi, size_larger_with_something)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		for (__u32 more = 1; more <= 64; more++) {
+			union argument *arg = good(self, c);
+
+			arg->argsz = c->size + more;
+			arg->bytes[arg->argsz - 1] = 1;
+			EXPECT_EQ(-E2BIG, try(self, c, arg)) TH_LOG("%s +%u", c->name, more);
+		}
+	}
+}
+
+TEST_F(abi, size_huge)
+{
+	static const __u32 sizes[] = { 1 << 20, 1U << 31, ~0U };
+
+	for (const struct command *c = commands; c->name; c++) {
+		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+			union argument *arg = good(self, c);
+
+			arg->argsz = sizes[i];
+			EXPECT_EQ(-E2BIG, try(self, c, arg)) TH_LOG("%s %u", c->name, sizes[i]);
+		}
+	}
+}
+
+TEST_F(abi, size_larger_than_memory)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		union argument *arg = good(self, c);
+
+		arg->argsz = c->size + 8;
+		EXPECT_EQ(-EFAULT, try(self, c, at_edge(_metadata, arg, c->size, PROT_NONE)))
+			TH_LOG("%s", c->name);
+	}
+}
+
+TEST_F(abi, unknown_flags)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		for (int bit = 0; c->flags && bit < 32; bit++) {
+			union argument *arg = good(self, c);
+			__u32 flag = 1U << bit;
+
+			memcpy(&arg->bytes[c->flags], &flag, sizeof(flag));
+			EXPECT_EQ(flag & c->known_flags ? 0 : -EINVAL, try(self, c, arg))
+				TH_LOG("%s flag %d", c->name, bit);
+		}
+	}
+}
+
+TEST_F(abi, reserved_fields)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		for (int byte = 0; c->reserved && byte < 4; byte++) {
+			union argument *arg = good(self, c);
+
+			arg->bytes[c->reserved + byte] = 1;
+			EXPECT_EQ(-EINVAL, try(self, c, arg)) TH_LOG("%s byte %d", c->name, byte);
+		}
+	}
+}
+
+TEST_F(abi, unmapped_argument)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		EXPECT_EQ(-EFAULT, try(self, c, NULL)) TH_LOG("%s", c->name);
+		EXPECT_EQ(-EFAULT, try(self, c, (void *)-1L)) TH_LOG("%s", c->name);
+		EXPECT_EQ(-EFAULT, try(self, c, (void *)(1UL << 63))) TH_LOG("%s", c->name);
+	}
+}
+
+TEST_F(abi, half_an_argument)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		void *half = at_edge(_metadata, good(self, c), c->size / 2, PROT_NONE);
+
+		EXPECT_EQ(-EFAULT, try(self, c, half)) TH_LOG("%s", c->name);
+	}
+}
+
+/* The struct cannot be written back: nothing may come of it, no heap above all. */
+TEST_F(abi, read_only_argument)
+{
+	__u32 heaps = service_info(_metadata).user_heaps;
+
+	for (const struct command *c = commands; c->name; c++) {
+		void *page = at_edge(_metadata, good(self, c), PYMALLOC_POOL_SIZE, PROT_NONE);
+
+		ASSERT_EQ(0, mprotect(page, PYMALLOC_POOL_SIZE, PROT_READ));
+		EXPECT_EQ(-EFAULT, try(self, c, page)) TH_LOG("%s", c->name);
+		heap_check(&self->heap);
+	}
+	EXPECT_EQ(heaps, service_info(_metadata).user_heaps);
+}
+
+TEST_F(abi, wrong_descriptor)
+{
+	int file = open("/dev/null", O_RDWR);
+
+	for (const struct command *c = commands; c->name; c++) {
+		union argument *arg = good(self, c);
+
+		EXPECT_EQ(c->where & ON_DEVICE ? 0 : -ENOTTY,
+			  call(self->device, c->number, arg) < 0 ? -errno : 0)
+			TH_LOG("%s on the device", c->name);
+		EXPECT_EQ(c->where & ON_HEAP ? 0 : -ENOTTY,
+			  call(self->heap.fd, c->number, good(self, c)))
+			TH_LOG("%s on a heap", c->name);
+		EXPECT_EQ(-ENOTTY, call(file, c->number, good(self, c)))
+			TH_LOG("%s on another file", c->name);
+	}
+}
+
+static bool is_command(unsigned long number)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		if (c->number == number)
+			return true;
+	}
+	return false;
+}
+
+TEST_F(abi, unknown_commands)
+{
+	for (unsigned int nr = 0; nr < 256; nr++) {
+		unsigned long numbers[] = {
+			_IO(PYMALLOC_IOC_MAGIC, nr),
+			_IOWR(PYMALLOC_IOC_MAGIC, nr, struct pymalloc_alloc),
+			_IO(PYMALLOC_IOC_MAGIC + 1, nr),
+		};
+
+		for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+			if (is_command(numbers[i]))
+				continue;
+			EXPECT_EQ(-ENOTTY, call(self->device, numbers[i], &self->arg));
+			EXPECT_EQ(-ENOTTY, call(self->heap.fd, numbers[i], &self->arg));
+		}
+	}
+}
+
+/* A descriptor is for ioctl, mmap and poll. */
+TEST_F(abi, no_stream)
+{
+	const int fds[] = { self->device, self->heap.fd };
+	char byte = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		EXPECT_EQ(-1, read(fds[i], &byte, 1));
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_EQ(-1, write(fds[i], &byte, 1));
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_EQ(-1, ftruncate(fds[i], 1 << 20));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, POOL, PROT_READ, MAP_SHARED, self->device, 0));
+	EXPECT_EQ(ENODEV, errno);
+}
+
+TEST(geometry)
+{
+	struct pymalloc_info info = service_info(_metadata);
+
+	EXPECT_EQ(sizeof(info), info.argsz);
+	EXPECT_EQ(PYMALLOC_ABI_VERSION, info.abi_version);
+	EXPECT_EQ(PYMALLOC_POOL_SIZE, info.pool_size);
+	EXPECT_EQ(PYMALLOC_ARENA_SIZE, info.arena_size);
+	EXPECT_EQ(PYMALLOC_BLOCK_MIN, info.block_min);
+	EXPECT_EQ(PYMALLOC_BLOCK_MAX, info.block_max);
+	EXPECT_EQ(PYMALLOC_NR_CLASSES, info.nr_classes);
+	EXPECT_EQ(PYMALLOC_BATCH_MAX, info.batch_max);
+	EXPECT_EQ(PYMALLOC_SIZE_MAX, info.size_max);
+	EXPECT_EQ(PYMALLOC_WINDOW_MAX, info.window_max);
+	EXPECT_EQ(0, info.window_default % PYMALLOC_ARENA_SIZE);
+	EXPECT_LE(PYMALLOC_WINDOW_MIN, info.window_default);
+	EXPECT_GE(PYMALLOC_WINDOW_MAX, info.window_default);
+}
+
+TEST(info_counts_the_user)
+{
+	struct pymalloc_info before = service_info(_metadata);
+	struct heap heap = HEAP();
+	struct pymalloc_info after;
+
+	alloc_one(&heap, 3 * POOL);
+	alloc_one(&heap, 8);
+	after = service_info(_metadata);
+	EXPECT_EQ(before.user_heaps + 1, after.user_heaps);
+	EXPECT_EQ(before.user_bytes + 4 * POOL, after.user_bytes);
+	heap_close(&heap);
+	after = service_info(_metadata);
+	EXPECT_EQ(before.user_heaps, after.user_heaps);
+	EXPECT_EQ(before.user_bytes, after.user_bytes);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The 32-bit entry to the kernel: the structs are the same, so that every
+ * command passes through. A 64-bit program gets there by int $0x80, with all
+ * that it points to in the lowest 4 GiB.
+ */
+#include "service.h"
+
+#ifdef __x86_64__
+
+#define IOCTL_32 54
+#define GETPID_32 20
+
+static long call_32(long number, unsigned int a, unsigned int b, unsigned int c)
+{
+	long ret;
+
+	asm volatile("int $0x80"
+		     : "=a" (ret)
+		     : "a" (number), "b" (a), "c" (b), "d" (c)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return (int)ret;
+}
+
+static int ioctl_32(int fd, unsigned int command, void *arg)
+{
+	return call_32(IOCTL_32, fd, command, user_ptr(arg));
+}
+
+struct low {
+	__u64 refs[1000];
+	__u8 status[1000];
+	__u64 sizes[1000];
+	struct pymalloc_block_info blocks[1000];
+	union {
+		struct pymalloc_info info;
+		struct pymalloc_create create;
+		struct pymalloc_open open;
+		struct pymalloc_list list;
+		struct pymalloc_heap_info heap_info;
+		struct pymalloc_alloc alloc;
+		struct pymalloc_free free;
+		struct pymalloc_usable usable;
+		struct pymalloc_resize resize;
+		struct pymalloc_stats stats;
+		struct pymalloc_walk walk;
+		struct pymalloc_trim trim;
+		struct pymalloc_check check;
+		struct pymalloc_notify notify;
+	};
+	struct pymalloc_heap_info entry;
+};
+
+/* A machine may have no 32-bit entry: then a child finds out. */
+static bool has_32_bit_entry(void)
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child)
+		_exit(call_32(GETPID_32, 0, 0, 0) == getpid() ? 0 : 1);
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+FIXTURE(compat)
+{
+	struct low *low;
+	int device;
+	int heap;
+};
+
+FIXTURE_SETUP(compat)
+{
+	struct low *low;
+
+	if (!has_32_bit_entry())
+		SKIP(return, "this kernel has no 32-bit system calls");
+	low = mmap(NULL, sizeof(*low), PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	ASSERT_NE(MAP_FAILED, low);
+	self->low = low;
+	self->device = device_open(_metadata);
+	low->create = (struct pymalloc_create)ARG(create, .name = "compat");
+	self->heap = ioctl_32(self->device, PYMALLOC_IOC_CREATE, &low->create);
+	ASSERT_LE(0, self->heap);
+	low->alloc = (struct pymalloc_alloc)ARG(alloc, .size = 40, .count = 1000,
+						.refs = user_ptr(low->refs));
+	ASSERT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_ALLOC, &low->alloc));
+	ASSERT_EQ(1000, low->alloc.done);
+}
+
+FIXTURE_TEARDOWN(compat)
+{
+	close(self->heap);
+	close(self->device);
+}
+
+TEST_F(compat, device)
+{
+	struct low *low = self->low;
+	int fd;
+
+	low->info = (struct pymalloc_info)ARG(info);
+	EXPECT_EQ(0, ioctl_32(self->device, PYMALLOC_IOC_INFO, &low->info));
+	EXPECT_EQ(PYMALLOC_ABI_VERSION, low->info.abi_version);
+	low->list = (struct pymalloc_list)ARG(list, .heaps = user_ptr(&low->entry), .count = 1,
+					      .entry_size = sizeof(low->entry));
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_LIST, &low->list));
+	EXPECT_STREQ("compat", low->entry.name);
+	low->open = (struct pymalloc_open)ARG(open, .id = low->entry.id,
+					      .flags = PYMALLOC_OPEN_RDONLY);
+	fd = ioctl_32(self->device, PYMALLOC_IOC_OPEN, &low->open);
+	EXPECT_LE(0, fd);
+	close(fd);
+}
+
+TEST_F(compat, objects)
+{
+	struct low *low = self->low;
+
+	low->usable = (struct pymalloc_usable)ARG(usable, .refs = user_ptr(low->refs), .count = 10,
+						  .sizes = user_ptr(low->sizes));
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_USABLE, &low->usable));
+	EXPECT_EQ(40, low->sizes[9]);
+	low->resize = (struct pymalloc_resize)ARG(resize, .ref = low->refs[0], .size = 400);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_RESIZE, &low->resize));
+	low->refs[0] = low->resize.ref;
+	low->refs[500] = 0;
+	low->free = (struct pymalloc_free)ARG(free, .refs = user_ptr(low->refs), .count = 1000,
+					      .status = user_ptr(low->status));
+	EXPECT_EQ(-EBADSLT, ioctl_32(self->heap, PYMALLOC_IOC_FREE, &low->free));
+	EXPECT_EQ(1, low->free.nr_bad);
+	EXPECT_EQ(500, low->free.first_bad);
+	EXPECT_EQ(PYMALLOC_REF_RANGE, low->status[500]);
+}
+
+TEST_F(compat, looks)
+{
+	struct low *low = self->low;
+
+	low->stats = (struct pymalloc_stats)ARG(stats);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_STATS, &low->stats));
+	EXPECT_EQ(1000, low->stats.blocks);
+	low->walk = (struct pymalloc_walk)ARG(walk, .what = PYMALLOC_WALK_BLOCKS, .count = 1000,
+					      .entries = user_ptr(low->blocks),
+					      .entry_size = sizeof(low->blocks[0]));
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_WALK, &low->walk));
+	EXPECT_EQ(1000, low->walk.done);
+	low->trim = (struct pymalloc_trim)ARG(trim);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_TRIM, &low->trim));
+	low->notify = (struct pymalloc_notify)ARG(notify, .threshold = 1);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_NOTIFY, &low->notify));
+	low->check = (struct pymalloc_check)ARG(check);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_CHECK, &low->check));
+	EXPECT_EQ(0, low->check.errors);
+}
+
+TEST_F(compat, unknown)
+{
+	EXPECT_EQ(-ENOTTY, ioctl_32(self->device, PYMALLOC_IOC_CHECK, self->low));
+	EXPECT_EQ(-ENOTTY, ioctl_32(self->heap, PYMALLOC_IOC_INFO, self->low));
+}
+
+#else
+
+TEST(compat)
+{
+	SKIP(return, "nothing to compare with on this machine");
+}
+
+#endif /* __x86_64__ */
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fork(): the child has a heap of its own with all that its parent had, and
+ * neither sees what the other does from then on.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+#include "service.h"
+
+#define OBJECTS 20000
+#define SIZE 200
+
+static __u64 refs[OBJECTS];
+
+FIXTURE(fork)
+{
+	struct heap heap;
+	__u64 run;	/* a large object of 100 pages */
+};
+
+/* The number that object @i holds: read and written as a volatile. */
+static volatile long *number(struct heap *heap, int i)
+{
+	return (volatile long *)at(heap, refs[i]);
+}
+
+FIXTURE_SETUP(fork)
+{
+	self->heap = HEAP(.name = "fork");
+	alloc(&self->heap, SIZE, refs, OBJECTS);
+	for (int i = 0; i < OBJECTS; i++)
+		*number(&self->heap, i) = i;
+	self->run = alloc_one(&self->heap, 100 * POOL);
+	memset(at(&self->heap, self->run), 'r', 100 * POOL);
+}
+
+FIXTURE_TEARDOWN(fork)
+{
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+}
+
+static bool numbers_are(struct heap *heap, int step, long offset)
+{
+	for (int i = 0; i < OBJECTS; i += step)
+		if (*number(heap, i) != i + offset)
+			return false;
+	return true;
+}
+
+static void add_to_numbers(struct heap *heap, int step, long offset)
+{
+	for (int i = 0; i < OBJECTS; i += step)
+		*number(heap, i) += offset;
+}
+
+/* Have @body run in a child; it ends with status 0 unless an assertion fails. */
+#define IN_CHILD(child, ...) \
+	do { \
+		pid_t _pid = fork(); \
+		ASSERT_LE(0, _pid); \
+		if (!_pid) { \
+			__VA_ARGS__; \
+			_exit(0); \
+		} \
+		child = _pid; \
+	} while (0)
+
+TEST_F(fork, child_reads_what_its_parent_had)
+{
+	pid_t child;
+
+	IN_CHILD(child, {
+		EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+		EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', 100 * POOL));
+		EXPECT_EQ(SIZE / 8, pool_map(&self->heap, refs[0]));
+		EXPECT_EQ(SIZE, usable(&self->heap, refs[0]));
+		heap_check(&self->heap);
+	});
+	join_child(_metadata, child);
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+}
+
+TEST_F(fork, writes_are_not_seen_across)
+{
+	int ready[2];
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pipe(ready));
+	IN_CHILD(child, {
+		close(ready[1]);
+		add_to_numbers(&self->heap, 7, 1000000);
+		/* Until the parent has written. */
+		EXPECT_EQ(0, read(ready[0], &byte, 1));
+		EXPECT_TRUE(numbers_are(&self->heap, 7, 1000000));
+		EXPECT_EQ(1, *number(&self->heap, 1));
+		heap_check(&self->heap);
+	});
+	close(ready[0]);
+	add_to_numbers(&self->heap, 5, -5000000);
+	EXPECT_TRUE(numbers_are(&self->heap, 5, -5000000));
+	EXPECT_EQ(7, *number(&self->heap, 7));
+	close(ready[1]);
+	join_child(_metadata, child);
+	EXPECT_TRUE(numbers_are(&self->heap, 5, -5000000));
+	EXPECT_EQ(7, *number(&self->heap, 7));
+}
+
+/* What the kernel writes for a process is the process's own, too. */
+TEST_F(fork, the_kernel_writes_to_copies)
+{
+	__u64 ref = refs[0], zeroed[100], blocks[100];
+	pid_t child;
+
+	alloc(&self->heap, 48, blocks, ARRAY_SIZE(blocks));
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
+		memset(at(&self->heap, blocks[i]), 'p', 48);
+	IN_CHILD(child, {
+		struct pymalloc_resize arg = ARG(resize, .ref = ref, .size = 512);
+		struct iovec to = { at(&self->heap, refs[2]), 8 };
+		long value = 42;
+		struct iovec from = { &value, 8 };
+
+		free_all(&self->heap, blocks, ARRAY_SIZE(blocks));
+		alloc_flags(&self->heap, 48, zeroed, ARRAY_SIZE(zeroed), PYMALLOC_ALLOC_ZERO);
+		for (size_t i = 0; i < ARRAY_SIZE(zeroed); i++)
+			EXPECT_TRUE(is_filled(at(&self->heap, zeroed[i]), 0, 48));
+		EXPECT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_RESIZE, &arg));
+		EXPECT_EQ(0, *(long *)at(&self->heap, arg.ref));
+		EXPECT_EQ(8, process_vm_writev(getpid(), &from, 1, &to, 1, 0));
+		EXPECT_EQ(42, *number(&self->heap, 2));
+		heap_check(&self->heap);
+	});
+	join_child(_metadata, child);
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
+		EXPECT_TRUE(is_filled(at(&self->heap, blocks[i]), 'p', 48));
+	EXPECT_EQ(2, *number(&self->heap, 2));
+	EXPECT_EQ(SIZE, usable(&self->heap, refs[0]));
+}
+
+TEST_F(fork, child_frees_and_allocates_alone)
+{
+	__u64 more[500];
+	pid_t child;
+
+	IN_CHILD(child, {
+		free_all(&self->heap, refs, OBJECTS / 2);
+		free_one(&self->heap, self->run);
+		heap_trim(&self->heap);
+		EXPECT_EQ(OBJECTS / 2, heap_stats(&self->heap).blocks);
+		alloc(&self->heap, 64, more, ARRAY_SIZE(more));
+		for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+			memset(at(&self->heap, more[i]), 'c', 64);
+		heap_check(&self->heap);
+	});
+	join_child(_metadata, child);
+	EXPECT_EQ(OBJECTS, heap_stats(&self->heap).blocks);
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', 100 * POOL));
+}
+
+TEST_F(fork, parent_goes_first)
+{
+	int ready[2], result[2];
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, pipe(result));
+	IN_CHILD(child, {
+		/* This one is the parent; its child outlives it. */
+		if (!fork()) {
+			close(ready[1]);
+			read(ready[0], &byte, 1);
+			byte = numbers_are(&self->heap, 1, 0) ? 'y' : 'n';
+			write(result[1], &byte, 1);
+			_exit(0);
+		}
+		add_to_numbers(&self->heap, 1, 9);
+	});
+	join_child(_metadata, child);
+	close(ready[1]);
+	ASSERT_EQ(1, read(result[0], &byte, 1));
+	EXPECT_EQ('y', byte);
+}
+
+TEST_F(fork, grandchildren)
+{
+	pid_t child, grandchild;
+
+	IN_CHILD(child, {
+		add_to_numbers(&self->heap, 3, 1);
+		IN_CHILD(grandchild, {
+			EXPECT_TRUE(numbers_are(&self->heap, 3, 1));
+			add_to_numbers(&self->heap, 3, 1);
+			EXPECT_TRUE(numbers_are(&self->heap, 3, 2));
+			heap_check(&self->heap);
+		});
+		join_child(_metadata, grandchild);
+		EXPECT_TRUE(numbers_are(&self->heap, 3, 1));
+		heap_check(&self->heap);
+	});
+	join_child(_metadata, child);
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+}
+
+/* The parent's memory is not twice what it was: pages are shared. */
+TEST_F(fork, pages_are_shared)
+{
+	struct pymalloc_info before = service_info(_metadata);
+	pid_t child;
+
+	IN_CHILD(child, {
+		struct pymalloc_info after = service_info(_metadata);
+
+		EXPECT_EQ(before.user_bytes, after.user_bytes);
+		*number(&self->heap, 0) = 1;
+		after = service_info(_metadata);
+		EXPECT_EQ(before.user_bytes + POOL, after.user_bytes);
+	});
+	join_child(_metadata, child);
+}
+
+struct writer {
+	struct heap *heap;
+	pthread_t thread;
+	atomic_bool stop;
+	bool lost;
+};
+
+/* Counts in an object of its own, and looks whether a count was lost. */
+static void *write_on(void *arg)
+{
+	struct writer *writer = arg;
+	long count = *number(writer->heap, 1);
+
+	for (int i = 0; !atomic_load(&writer->stop); i = (i + 1) % OBJECTS) {
+		number(writer->heap, i)[1] = count;
+		*number(writer->heap, 1) = ++count;
+		writer->lost |= *number(writer->heap, 1) != count;
+	}
+	*number(writer->heap, 1) = 1;
+	return NULL;
+}
+
+TEST_F(fork, a_thread_writes_all_the_while)
+{
+	struct writer writer = { .heap = &self->heap };
+	pid_t child;
+
+	ASSERT_EQ(0, pthread_create(&writer.thread, NULL, write_on, &writer));
+	for (int round = 0; round < 10; round++) {
+		IN_CHILD(child, {
+			long first = *number(&self->heap, 1);
+
+			EXPECT_EQ(2, *number(&self->heap, 2));
+			sched_yield();
+			EXPECT_EQ(first, *number(&self->heap, 1));
+			heap_check(&self->heap);
+		});
+		join_child(_metadata, child);
+	}
+	atomic_store(&writer.stop, true);
+	ASSERT_EQ(0, pthread_join(writer.thread, NULL));
+	EXPECT_FALSE(writer.lost);
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+}
+
+TEST_F(fork, storm)
+{
+	pid_t children[20];
+
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
+		IN_CHILD(children[i], {
+			add_to_numbers(&self->heap, 100, i);
+			EXPECT_TRUE(numbers_are(&self->heap, 100, i));
+		});
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
+		join_child(_metadata, children[i]);
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+}
+
+/* A part of the mappings only: what does not come along stays the parent's. */
+TEST_F(fork, window_kept_from_the_child)
+{
+	pid_t child;
+
+	ASSERT_EQ(0, madvise(self->heap.window, self->heap.bytes, MADV_DONTFORK));
+	IN_CHILD(child, {
+		EXPECT_EQ(SIGSEGV, touch(at(&self->heap, refs[0]), false));
+		EXPECT_EQ(SIZE / 8, pool_map(&self->heap, refs[0]));
+	});
+	add_to_numbers(&self->heap, 1, 1);
+	join_child(_metadata, child);
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 1));
+}
+
+TEST_F(fork, the_window_mapped_again)
+{
+	pid_t child;
+
+	IN_CHILD(child, {
+		char *again = mmap(NULL, self->heap.bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+				   self->heap.fd, 0);
+
+		ASSERT_NE(MAP_FAILED, again);
+		*(long *)(again + refs[3]) = 33;
+		EXPECT_EQ(33, *number(&self->heap, 3));
+	});
+	join_child(_metadata, child);
+	EXPECT_EQ(3, *number(&self->heap, 3));
+}
+
+TEST_F(fork, heap_of_a_child_is_listed)
+{
+	struct pymalloc_heap_info info;
+	__u64 id = self->heap.id;
+	pid_t child;
+
+	IN_CHILD(child, {
+		info = heap_info(_metadata, self->heap.fd);
+		EXPECT_NE(id, info.id);
+		EXPECT_EQ(getpid(), info.pid);
+		EXPECT_STREQ("fork", info.name);
+	});
+	join_child(_metadata, child);
+	EXPECT_EQ(id, heap_info(_metadata, self->heap.fd).id);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Limits: a heap's bytes, a user's heaps and bytes. Past one of them a call
+ * fails with what was done so far; nothing is lost, and what is freed can be
+ * had again.
+ */
+#include "service.h"
+
+#define PARAMETERS "/sys/module/pymalloc/parameters/"
+
+static void write_parameter(struct __test_metadata *_metadata, const char *name, __u64 value)
+{
+	char path[128], text[32];
+	int fd, length = snprintf(text, sizeof(text), "%llu", value);
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	fd = open(path, O_WRONLY);
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
+	close(fd);
+}
+
+static __u64 read_parameter(struct __test_metadata *_metadata, const char *name)
+{
+	char path[128];
+	__u64 value = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	file = fopen(path, "r");
+	ASSERT_NE(NULL, file) TH_LOG("%s: %m", path);
+	ASSERT_EQ(1, fscanf(file, "%llu", &value));
+	fclose(file);
+	return value;
+}
+
+static const char *const parameters[] = { "heap_limit", "window", "user_heaps", "user_bytes" };
+
+/* Each test may set them: they are put back, by whoever set them. */
+FIXTURE(limits)
+{
+	__u64 before[ARRAY_SIZE(parameters)];
+};
+
+FIXTURE_SETUP(limits)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++)
+		self->before[i] = read_parameter(_metadata, parameters[i]);
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++)
+		write_parameter(_metadata, parameters[i], self->before[i]);
+}
+
+static int try_alloc(struct heap *heap, __u64 size, __u64 *refs, __u32 count, __u32 *done)
+{
+	struct pymalloc_alloc arg = ARG(alloc, .size = size, .refs = user_ptr(refs),
+					.count = count);
+	int ret = call(heap->fd, PYMALLOC_IOC_ALLOC, &arg);
+
+	*done = arg.done;
+	return ret;
+}
+
+static __u64 refs[3000];
+
+/* A heap of ten pages, asked for more. */
+static void fill(struct heap *heap, __u64 size, __u32 expected)
+{
+	struct __test_metadata *_metadata = heap->test;
+	__u32 done;
+
+	ASSERT_EQ(-ENOMEM, try_alloc(heap, size, refs, ARRAY_SIZE(refs), &done));
+	ASSERT_EQ(expected, done) TH_LOG("size %llu", size);
+	ASSERT_GE(heap_stats(heap).limit, heap_stats(heap).page_bytes);
+	ASSERT_EQ(expected, heap_stats(heap).blocks + heap_stats(heap).runs);
+	heap_check(heap);
+}
+
+TEST_F(limits, of_a_heap)
+{
+	static const __u64 sizes[] = { 24, 64, 104, 512, 513, 2 * 4096, 3 * 4096, 10 * 4096 };
+	struct heap heap = HEAP(.limit = 10 * POOL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		__u64 size = sizes[i];
+		__u32 fit = size <= 512 ? 10 * (POOL / size) : 10 / run_pages(size);
+
+		for (int round = 0; round < 3; round++) {
+			fill(&heap, size, fit);
+			free_all(&heap, refs, fit);
+		}
+	}
+	EXPECT_EQ(10 * POOL, heap_stats(&heap).page_bytes_peak);
+	heap_close(&heap);
+}
+
+/* One block given back makes room for one. */
+TEST_F(limits, full_and_one_free)
+{
+	struct heap heap = HEAP(.limit = 10 * POOL);
+	__u64 again[2];
+	__u32 done;
+
+	fill(&heap, 512, 80);
+	free_one(&heap, refs[33]);
+	EXPECT_EQ(-ENOMEM, try_alloc(&heap, 512, again, 2, &done));
+	EXPECT_EQ(1, done);
+	EXPECT_EQ(refs[33], again[0]);
+	EXPECT_EQ(-ENOMEM, try_alloc(&heap, 8, again, 1, &done));
+	EXPECT_EQ(0, done);
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+/* Empty pools that are kept for one class are no reason to fail in another. */
+TEST_F(limits, trims_itself_first)
+{
+	struct heap heap = HEAP(.limit = 10 * POOL);
+
+	fill(&heap, 512, 80);
+	free_all(&heap, refs, 80);
+	fill(&heap, 16, 10 * 256);
+	free_all(&heap, refs, 10 * 256);
+	fill(&heap, 10 * POOL, 1);
+	heap_close(&heap);
+}
+
+TEST_F(limits, smaller_than_a_page)
+{
+	struct heap heap = HEAP(.limit = 1);
+	__u32 done;
+
+	EXPECT_EQ(-ENOMEM, try_alloc(&heap, 8, refs, 1, &done));
+	EXPECT_EQ(0, done);
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+TEST_F(limits, defaults)
+{
+	struct pymalloc_info info;
+	struct heap heap;
+
+	write_parameter(_metadata, "heap_limit", 7 * POOL);
+	write_parameter(_metadata, "window", 5 * ARENA);
+	info = service_info(_metadata);
+	EXPECT_EQ(7 * POOL, info.limit_default);
+	EXPECT_EQ(5 * ARENA, info.window_default);
+	heap = HEAP();
+	EXPECT_EQ(7 * POOL, heap_info(_metadata, heap.fd).limit);
+	EXPECT_EQ(5 * ARENA, heap.bytes);
+	fill(&heap, 512, 56);
+	heap_close(&heap);
+}
+
+/*
+ * A user's limits, as a user who has nothing else: what follows runs in a
+ * child with a user number of its own.
+ */
+#define SOMEBODY 12345
+
+static pid_t fork_somebody(struct __test_metadata *_metadata)
+{
+	pid_t child = fork();
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		ASSERT_EQ(0, setgid(SOMEBODY));
+		ASSERT_EQ(0, setuid(SOMEBODY));
+	}
+	return child;
+}
+
+TEST_F(limits, heaps_of_a_user)
+{
+	pid_t child;
+
+	write_parameter(_metadata, "user_heaps", 3);
+	child = fork_somebody(_metadata);
+	if (!child) {
+		struct pymalloc_create arg = ARG(create);
+		int device = device_open(_metadata);
+		struct heap first = HEAP();
+
+		HEAP();
+		HEAP();
+		EXPECT_EQ(3, service_info(_metadata).user_heaps);
+		EXPECT_EQ(3, service_info(_metadata).user_heaps_max);
+		EXPECT_EQ(-EDQUOT, call(device, PYMALLOC_IOC_CREATE, &arg));
+		EXPECT_EQ(3, service_info(_metadata).user_heaps);
+		EXPECT_LE(0, heap_open(_metadata, first.id, 0));
+		_exit(0);
+	}
+	join_child(_metadata, child);
+	child = fork_somebody(_metadata);
+	if (!child) {
+		EXPECT_EQ(0, service_info(_metadata).user_heaps);
+		for (int i = 0; i < 10; i++) {
+			struct heap heap = HEAP();
+
+			heap_close(&heap);
+		}
+		_exit(0);
+	}
+	join_child(_metadata, child);
+	EXPECT_EQ(0, service_info(_metadata).user_heaps);
+}
+
+/* Two heaps share what their user may have. */
+TEST_F(limits, bytes_of_a_user)
+{
+	pid_t child;
+
+	write_parameter(_metadata, "user_bytes", 20 * POOL);
+	child = fork_somebody(_metadata);
+	if (!child) {
+		struct heap a = HEAP(), b = HEAP();
+		struct pymalloc_info info;
+		__u32 done;
+
+		alloc(&a, 512, refs, 15 * 8);
+		EXPECT_EQ(-EDQUOT, try_alloc(&b, 512, refs + 120, 100, &done));
+		EXPECT_EQ(5 * 8, done);
+		info = service_info(_metadata);
+		EXPECT_EQ(20 * POOL, info.user_bytes);
+		EXPECT_EQ(20 * POOL, info.user_bytes_max);
+		EXPECT_EQ(-EDQUOT, try_alloc(&a, POOL, refs + 200, 1, &done));
+		heap_check(&a);
+		heap_check(&b);
+		free_all(&a, refs, 15 * 8);
+		heap_trim(&a);
+		alloc(&b, 512, refs, 15 * 8);
+		EXPECT_EQ(-EDQUOT, try_alloc(&b, 512, refs + 200, 1, &done));
+		heap_check(&b);
+		_exit(0);
+	}
+	join_child(_metadata, child);
+	EXPECT_EQ(0, service_info(_metadata).user_bytes);
+}
+
+TEST_F(limits, resize_past_the_users_bytes)
+{
+	pid_t child;
+
+	write_parameter(_metadata, "user_bytes", 4 * POOL);
+	child = fork_somebody(_metadata);
+	if (!child) {
+		struct heap heap = HEAP();
+		struct pymalloc_resize arg = ARG(resize, .ref = alloc_one(&heap, 3 * POOL),
+						 .size = 4 * POOL);
+		__u64 ref = arg.ref;
+
+		EXPECT_EQ(-EDQUOT, call(heap.fd, PYMALLOC_IOC_RESIZE, &arg));
+		EXPECT_EQ(ref, arg.ref);
+		EXPECT_EQ(3 * POOL, usable(&heap, ref));
+		heap_check(&heap);
+		_exit(0);
+	}
+	join_child(_metadata, child);
+}
+
+/* 0 is no limit. */
+TEST_F(limits, none)
+{
+	static const char *const off[] = { "heap_limit", "user_heaps", "user_bytes" };
+	struct pymalloc_info info;
+	struct heap heap;
+
+	for (size_t i = 0; i < ARRAY_SIZE(off); i++)
+		write_parameter(_metadata, off[i], 0);
+	info = service_info(_metadata);
+	EXPECT_EQ(0, info.limit_default);
+	EXPECT_EQ(0, info.user_heaps_max);
+	EXPECT_EQ(0, info.user_bytes_max);
+	heap = HEAP();
+	alloc(&heap, POOL, refs, ARRAY_SIZE(refs));
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The memory cgroup of a heap's maker pays for the heap's pages and metadata,
+ * whoever calls, and its limit is the heap's.
+ */
+#include <sys/stat.h>
+
+#include "service.h"
+
+#define GROUP "/sys/fs/cgroup/pymalloc-test"
+#define MIB (1024 * 1024ULL)
+
+static void write_file(struct __test_metadata *_metadata, const char *file, __u64 value)
+{
+	char path[128], text[32];
+	int fd, length = snprintf(text, sizeof(text), "%llu", value);
+
+	snprintf(path, sizeof(path), GROUP "/%s", file);
+	fd = open(path, O_WRONLY);
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
+	close(fd);
+}
+
+/* The number in @file, after @key if it has keys. */
+static __u64 read_file(struct __test_metadata *_metadata, const char *file, const char *key)
+{
+	char path[128], word[64];
+	__u64 value = ~0ULL;
+	FILE *stream;
+
+	snprintf(path, sizeof(path), GROUP "/%s", file);
+	stream = fopen(path, "r");
+	ASSERT_NE(NULL, stream) TH_LOG("%s: %m", path);
+	if (!key) {
+		ASSERT_EQ(1, fscanf(stream, "%llu", &value));
+	}
+	while (key && fscanf(stream, "%63s %llu", word, &value) == 2 && strcmp(word, key))
+		;
+	fclose(stream);
+	return value;
+}
+
+static __u64 charged(struct __test_metadata *_metadata)
+{
+	return read_file(_metadata, "memory.current", NULL);
+}
+
+/* Each test runs in a cgroup of its own, which goes with it. */
+FIXTURE(memcg)
+{
+	struct heap heap;
+};
+
+FIXTURE_SETUP(memcg)
+{
+	ASSERT_EQ(0, mkdir(GROUP, 0755)) TH_LOG("%m; is cgroup2 mounted?");
+	write_file(_metadata, "cgroup.procs", getpid());
+	self->heap = HEAP();
+}
+
+FIXTURE_TEARDOWN(memcg)
+{
+	FILE *up = fopen("/sys/fs/cgroup/cgroup.procs", "w");
+
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+	ASSERT_NE(NULL, up);
+	fprintf(up, "%d", getpid());
+	ASSERT_EQ(0, fclose(up));
+	ASSERT_EQ(0, rmdir(GROUP)) TH_LOG("%m");
+}
+
+/* The counter is kept in lots of 64 pages a CPU: allow for some of them. */
+#define SLACK (2 * MIB)
+
+TEST_F(memcg, pages_are_charged)
+{
+	__u64 before = charged(_metadata), with, ref;
+
+	ref = alloc_one(&self->heap, 16 * MIB);
+	with = charged(_metadata);
+	EXPECT_LE(before + 16 * MIB - SLACK, with);
+	EXPECT_GE(before + 16 * MIB + SLACK, with);
+	free_one(&self->heap, ref);
+	heap_trim(&self->heap);
+	EXPECT_GE(before + SLACK, charged(_metadata));
+}
+
+static __u64 refs[PYMALLOC_BATCH_MAX];
+
+TEST_F(memcg, blocks_and_metadata_are_charged)
+{
+	__u64 before = charged(_metadata), metadata = heap_stats(&self->heap).meta_bytes;
+
+	alloc(&self->heap, 256, refs, ARRAY_SIZE(refs));
+	metadata = heap_stats(&self->heap).meta_bytes - metadata;
+	EXPECT_LE(before + 16 * MIB - SLACK, charged(_metadata));
+	EXPECT_LE(metadata / 2, read_file(_metadata, "memory.stat", "slab"));
+	free_all(&self->heap, refs, ARRAY_SIZE(refs));
+	heap_trim(&self->heap);
+	EXPECT_GE(before + SLACK, charged(_metadata));
+}
+
+/* Past the group's limit: ENOMEM, with what fitted, and nobody is killed. */
+static void run_into_the_limit(struct heap *heap, __u64 size, __u32 count)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_alloc arg = ARG(alloc, .refs = user_ptr(refs), .size = size,
+					.count = count);
+	struct pymalloc_stats stats;
+
+	ASSERT_EQ(-ENOMEM, call(heap->fd, PYMALLOC_IOC_ALLOC, &arg));
+	ASSERT_LT(0, arg.done);
+	stats = heap_stats(heap);
+	ASSERT_EQ(arg.done, stats.blocks + stats.runs);
+	ASSERT_GE(16 * MIB, stats.page_bytes);
+	ASSERT_LE(4 * MIB, stats.page_bytes);
+	heap_check(heap);
+	free_all(heap, refs, arg.done);
+	heap_trim(heap);
+	ASSERT_EQ(0, heap_stats(heap).page_bytes);
+}
+
+TEST_F(memcg, limit)
+{
+	static const __u64 sizes[] = { 512, 4096, 100000 };
+
+	memset(refs, 0, sizeof(refs));
+	write_file(_metadata, "memory.max", charged(_metadata) + 8 * MIB);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		run_into_the_limit(&self->heap, sizes[i], ARRAY_SIZE(refs));
+	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
+}
+
+/* A cgroup at its limit can still free, look and start again. */
+TEST_F(memcg, again_after_the_limit)
+{
+	__u32 count = 1000;
+
+	memset(refs, 0, sizeof(refs));
+	write_file(_metadata, "memory.max", charged(_metadata) + 8 * MIB);
+	for (int round = 0; round < 5; round++) {
+		run_into_the_limit(&self->heap, 512, ARRAY_SIZE(refs));
+		alloc(&self->heap, 512, refs, count);
+		heap_check(&self->heap);
+		free_all(&self->heap, refs, count);
+	}
+	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
+}
+
+/* The maker pays, even after it has moved to another group. */
+TEST_F(memcg, maker_pays)
+{
+	FILE *up = fopen("/sys/fs/cgroup/cgroup.procs", "w");
+	__u64 before = charged(_metadata), ref;
+
+	ASSERT_NE(NULL, up);
+	fprintf(up, "%d", getpid());
+	ASSERT_EQ(0, fclose(up));
+	ref = alloc_one(&self->heap, 16 * MIB);
+	EXPECT_LE(before + 16 * MIB - SLACK, charged(_metadata));
+	free_one(&self->heap, ref);
+	heap_trim(&self->heap);
+	EXPECT_GE(before + SLACK, charged(_metadata));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of the service share: system calls that return -errno, a
+ * heap with its two maps, helpers that assert, memory that faults where a
+ * test wants it to, children, and the heap's checker after everything.
+ *
+ * Helpers that assert take the heap, which remembers whose assertions they
+ * raise. They must not be called from threads: an assertion jumps.
+ */
+#ifndef SELFTESTS_SERVICE_H
+#define SELFTESTS_SERVICE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <kselftest_harness.h>
+#include <linux/pymalloc.h>
+
+/*
+ * A test that hangs has to end some time; how long it takes says nothing on
+ * an emulated machine that others use, too.
+ */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 900
+
+#define DEVICE_PATH "/dev/pymalloc"
+#define POOL ((__u64)PYMALLOC_POOL_SIZE)
+#define ARENA ((__u64)PYMALLOC_ARENA_SIZE)
+
+/* An argument struct with its size filled in. */
+#define ARG(type, ...) \
+	{ .argsz = sizeof(struct pymalloc_##type), __VA_ARGS__ }
+
+struct heap {
+	struct __test_metadata *test;
+	int fd;
+	__u64 id;
+	__u64 bytes;		/* of the window */
+	char *window;
+	const __u8 *map;
+};
+
+static inline __u64 user_ptr(const void *p)
+{
+	return (uintptr_t)p;
+}
+
+static inline __u64 round_up(__u64 value, __u64 unit)
+{
+	return (value + unit - 1) / unit * unit;
+}
+
+/* The command's result, or -errno. */
+static inline int call(int fd, unsigned long command, void *arg)
+{
+	int ret = ioctl(fd, command, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+/* xorshift: the same numbers in every run. */
+static inline __u64 next_random(__u64 *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+static inline void shuffle(__u64 *refs, size_t count, __u64 *seed)
+{
+	for (size_t i = count; i > 1; i--) {
+		size_t other = next_random(seed) % i;
+		__u64 ref = refs[i - 1];
+
+		refs[i - 1] = refs[other];
+		refs[other] = ref;
+	}
+}
+
+static inline bool is_filled(const void *memory, int byte, size_t bytes)
+{
+	const char *p = memory;
+
+	return !bytes || (p[0] == (char)byte && !memcmp(p, p + 1, bytes - 1));
+}
+
+/*
+ * Heaps
+ */
+
+static inline int device_open(struct __test_metadata *_metadata)
+{
+	int fd = open(DEVICE_PATH, O_RDWR | O_CLOEXEC);
+
+	ASSERT_LE(0, fd) TH_LOG("%s: %m; is pymalloc.ko loaded?", DEVICE_PATH);
+	return fd;
+}
+
+static inline struct pymalloc_info service_info(struct __test_metadata *_metadata)
+{
+	struct pymalloc_info arg = ARG(info);
+	int device = device_open(_metadata);
+
+	ASSERT_EQ(0, call(device, PYMALLOC_IOC_INFO, &arg));
+	close(device);
+	return arg;
+}
+
+/* A new descriptor of a heap, or -errno. */
+static inline int heap_open(struct __test_metadata *_metadata, __u64 id, __u32 flags)
+{
+	struct pymalloc_open arg = ARG(open, .id = id, .flags = flags);
+	int device = device_open(_metadata);
+	int fd = call(device, PYMALLOC_IOC_OPEN, &arg);
+
+	close(device);
+	return fd;
+}
+
+/* The heap that @fd, its own descriptor, says it is. */
+static inline struct pymalloc_heap_info heap_info(struct __test_metadata *_metadata, int fd)
+{
+	struct pymalloc_heap_info info;
+	struct pymalloc_list arg = ARG(list, .heaps = user_ptr(&info), .count = 1,
+				       .entry_size = sizeof(info));
+
+	ASSERT_EQ(0, call(fd, PYMALLOC_IOC_LIST, &arg));
+	ASSERT_EQ(1, arg.done);
+	return info;
+}
+
+/* Does the device list this heap to the caller? */
+static inline bool heap_listed(struct __test_metadata *_metadata, __u64 id)
+{
+	struct pymalloc_heap_info info = {};
+	struct pymalloc_list arg = ARG(list, .heaps = user_ptr(&info), .count = 1,
+				       .entry_size = sizeof(info), .after = id - 1);
+	int device = device_open(_metadata);
+
+	ASSERT_EQ(0, call(device, PYMALLOC_IOC_LIST, &arg));
+	close(device);
+	return arg.done && info.id == id;
+}
+
+static inline struct heap heap_create(struct __test_metadata *_metadata,
+				      struct pymalloc_create arg)
+{
+	struct heap heap = { .test = _metadata };
+	int device = device_open(_metadata);
+
+	heap.fd = call(device, PYMALLOC_IOC_CREATE, &arg);
+	ASSERT_LE(0, heap.fd) TH_LOG("create: %s", strerror(-heap.fd));
+	close(device);
+	heap.id = arg.id;
+	heap.bytes = heap_info(_metadata, heap.fd).window;
+	heap.window = mmap(NULL, heap.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, heap.fd, 0);
+	ASSERT_NE(MAP_FAILED, heap.window);
+	heap.map = mmap(NULL, heap.bytes / POOL, PROT_READ, MAP_SHARED, heap.fd,
+			PYMALLOC_POOL_MAP_OFFSET);
+	ASSERT_NE(MAP_FAILED, heap.map);
+	return heap;
+}
+
+#define HEAP(...) \
+	heap_create(_metadata, (struct pymalloc_create)ARG(create, __VA_ARGS__))
+
+static inline void heap_unmap(struct heap *heap)
+{
+	munmap(heap->window, heap->bytes);
+	munmap((void *)heap->map, heap->bytes / POOL);
+}
+
+static inline void heap_close(struct heap *heap)
+{
+	heap_unmap(heap);
+	close(heap->fd);
+}
+
+static inline void heap_check(struct heap *heap)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_check arg = ARG(check);
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_CHECK, &arg));
+	ASSERT_EQ(0, arg.errors) TH_LOG("at %#llx: %.80s", arg.offset, arg.message);
+}
+
+static inline struct pymalloc_stats heap_stats(struct heap *heap)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_stats arg = ARG(stats);
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_STATS, &arg));
+	return arg;
+}
+
+static inline __u64 heap_trim(struct heap *heap)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_trim arg = ARG(trim);
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_TRIM, &arg));
+	return arg.released;
+}
+
+static inline char *at(struct heap *heap, __u64 ref)
+{
+	return heap->window + ref;
+}
+
+static inline __u8 pool_map(struct heap *heap, __u64 ref)
+{
+	return __atomic_load_n(heap->map + ref / POOL, __ATOMIC_RELAXED);
+}
+
+/*
+ * Objects
+ */
+
+static inline void alloc_flags(struct heap *heap, __u64 size, __u64 *refs, __u32 count,
+			       __u32 flags)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_alloc arg = ARG(alloc, .size = size, .refs = user_ptr(refs),
+					.count = count, .flags = flags);
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_ALLOC, &arg)) TH_LOG("size %llu", size);
+	ASSERT_EQ(count, arg.done);
+}
+
+static inline void alloc(struct heap *heap, __u64 size, __u64 *refs, __u32 count)
+{
+	alloc_flags(heap, size, refs, count, 0);
+}
+
+static inline __u64 alloc_one(struct heap *heap, __u64 size)
+{
+	__u64 ref;
+
+	alloc(heap, size, &ref, 1);
+	return ref;
+}
+
+/* Frees what is there: every ref must be good. */
+static inline void free_all(struct heap *heap, const __u64 *refs, __u32 count)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_free arg = ARG(free, .refs = user_ptr(refs), .count = count);
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_FREE, &arg));
+	ASSERT_EQ(count, arg.done);
+	ASSERT_EQ(0, arg.nr_bad);
+	ASSERT_EQ(count, arg.first_bad);
+}
+
+static inline void free_one(struct heap *heap, __u64 ref)
+{
+	free_all(heap, &ref, 1);
+}
+
+/* What FREE says of one ref. Frees it if it is good. */
+static inline enum pymalloc_ref_status free_status(struct heap *heap, __u64 ref)
+{
+	struct __test_metadata *_metadata = heap->test;
+	__u8 status = 0xff;
+	struct pymalloc_free arg = ARG(free, .refs = user_ptr(&ref), .status = user_ptr(&status),
+				       .count = 1);
+	int ret = call(heap->fd, PYMALLOC_IOC_FREE, &arg);
+
+	ASSERT_EQ(status == PYMALLOC_REF_OK ? 0 : -EBADSLT, ret);
+	ASSERT_EQ(1, arg.done);
+	ASSERT_EQ(status != PYMALLOC_REF_OK, arg.nr_bad);
+	ASSERT_EQ(status == PYMALLOC_REF_OK, arg.first_bad);
+	return status;
+}
+
+static inline __u64 usable(struct heap *heap, __u64 ref)
+{
+	struct __test_metadata *_metadata = heap->test;
+	__u64 size = ~0ULL;
+	struct pymalloc_usable arg = ARG(usable, .refs = user_ptr(&ref), .sizes = user_ptr(&size),
+					 .count = 1);
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_USABLE, &arg));
+	ASSERT_EQ(1, arg.done);
+	return size;
+}
+
+static inline __u64 run_pages(__u64 size)
+{
+	return round_up(size, POOL) / POOL;
+}
+
+/*
+ * Memory that faults
+ */
+
+/*
+ * A buffer of @bytes; what follows it directly has the protection @prot.
+ */
+static inline void *edge_buffer(struct __test_metadata *_metadata, size_t bytes, int prot)
+{
+	size_t inside = round_up(bytes, POOL);
+	char *base = mmap(NULL, inside + POOL, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, base);
+	ASSERT_EQ(0, mprotect(base + inside, POOL, prot));
+	return base + inside - bytes;
+}
+
+static sigjmp_buf touch_env;
+
+static inline void touch_failed(int signal)
+{
+	siglongjmp(touch_env, signal);
+}
+
+/* The signal that an access to @memory raises; 0 if it works. */
+static inline int touch(void *memory, bool write)
+{
+	char *p = memory;
+	int fault = sigsetjmp(touch_env, 1);
+
+	if (!fault) {
+		signal(SIGBUS, touch_failed);
+		signal(SIGSEGV, touch_failed);
+		if (write)
+			__atomic_store_n(p, 1, __ATOMIC_RELAXED);
+		else
+			__atomic_load_n(p, __ATOMIC_RELAXED);
+	}
+	signal(SIGBUS, SIG_DFL);
+	signal(SIGSEGV, SIG_DFL);
+	return fault;
+}
+
+/*
+ * Children
+ */
+
+/* Waits for a child that has to end by _exit(0). */
+static inline void join_child(struct __test_metadata *_metadata, pid_t child)
+{
+	int status;
+
+	ASSERT_LT(0, child);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("signal %d", WTERMSIG(status));
+	ASSERT_EQ(0, WEXITSTATUS(status));
+}
+
+/*
+ * Most tests use one heap with the defaults.
+ */
+FIXTURE(service)
+{
+	struct heap heap;
+};
+
+FIXTURE_SETUP(service)
+{
+	self->heap = HEAP();
+}
+
+FIXTURE_TEARDOWN(service)
+{
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+}
+
+#endif /* SELFTESTS_SERVICE_H */

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tracepoints: each event is seen for what causes it, with its figures.
+ */
+#include <sys/stat.h>
+
+#include "service.h"
+
+#define TRACING "/sys/kernel/tracing/"
+#define INSTANCE TRACING "instances/pymalloc-test/"
+
+static const char *const events[] = {
+	"heap_create", "heap_destroy", "arena_new", "arena_free",
+	"pool_new", "pool_free", "alloc_batch", "free_batch",
+};
+
+FIXTURE(tracepoints)
+{
+	char text[1 << 20];
+};
+
+/* An instance of its own: nobody else's trace is disturbed. */
+FIXTURE_SETUP(tracepoints)
+{
+	ASSERT_EQ(0, mkdir(INSTANCE, 0700)) TH_LOG("%m; is tracefs mounted?");
+}
+
+FIXTURE_TEARDOWN(tracepoints)
+{
+	ASSERT_EQ(0, rmdir(INSTANCE)) TH_LOG("%m");
+}
+
+static void set_event(struct __test_metadata *_metadata, const char *event, const char *value)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), INSTANCE "events/pymalloc/%s/enable", event);
+	fd = open(path, O_WRONLY);
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(1, write(fd, value, 1));
+	close(fd);
+}
+
+/* What has been traced since the last time. */
+static void read_trace(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) *self)
+{
+	int fd = open(INSTANCE "trace", O_RDONLY);
+	ssize_t length = 0, now;
+
+	ASSERT_LE(0, fd);
+	do {
+		now = read(fd, self->text + length, sizeof(self->text) - 1 - length);
+		ASSERT_LE(0, now);
+		length += now;
+	} while (now);
+	self->text[length] = '\0';
+	close(fd);
+	close(open(INSTANCE "trace", O_WRONLY | O_TRUNC));
+}
+
+static bool traced(FIXTURE_DATA(tracepoints) *self, const char *format, ...)
+{
+	char line[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	return strstr(self->text, line);
+}
+
+/* A heap's whole life, from which every event can be had. */
+struct life {
+	__u64 id;
+	__u64 window;
+	__u64 pool;
+	__u64 run;
+};
+
+static struct life live(struct __test_metadata *_metadata)
+{
+	struct heap heap = HEAP(.limit = 1 << 20);
+	struct life life = { .id = heap.id, .window = heap.bytes };
+	__u64 refs[4];
+	struct pymalloc_free arg = ARG(free, .refs = user_ptr(refs), .count = 4);
+
+	alloc(&heap, 60, refs, 3);
+	life.pool = refs[0] & -POOL;
+	life.run = alloc_one(&heap, 2 * POOL);
+	refs[3] = 0;
+	EXPECT_EQ(-EBADSLT, call(heap.fd, PYMALLOC_IOC_FREE, &arg));
+	heap_trim(&heap);
+	free_one(&heap, life.run);
+	heap_close(&heap);
+	return life;
+}
+
+TEST_F(tracepoints, figures)
+{
+	struct life life;
+
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		set_event(_metadata, events[i], "1");
+	life = live(_metadata);
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "heap_create: heap=%llu window=%llu limit=%u\n", life.id,
+			   life.window, 1 << 20)) TH_LOG("%s", self->text);
+	EXPECT_TRUE(traced(self, "arena_new: heap=%llu offset=%#llx raw=0\n", life.id,
+			   life.pool & -ARENA));
+	EXPECT_TRUE(traced(self, "arena_new: heap=%llu offset=%#llx raw=1\n", life.id,
+			   life.run & -ARENA));
+	EXPECT_TRUE(traced(self, "pool_new: heap=%llu offset=%#llx size=64\n", life.id,
+			   life.pool));
+	EXPECT_TRUE(traced(self, "alloc_batch: heap=%llu size=60 count=3 done=3\n", life.id));
+	EXPECT_TRUE(traced(self, "free_batch: heap=%llu count=4 bad=1\n", life.id));
+	EXPECT_TRUE(traced(self, "pool_free: heap=%llu offset=%#llx\n", life.id, life.pool));
+	EXPECT_TRUE(traced(self, "arena_free: heap=%llu offset=%#llx\n", life.id,
+			   life.pool & -ARENA));
+	EXPECT_TRUE(traced(self, "arena_free: heap=%llu offset=%#llx\n", life.id,
+			   life.run & -ARENA));
+	EXPECT_TRUE(traced(self, "heap_destroy: heap=%llu\n", life.id));
+}
+
+/* Each event can be had alone. */
+TEST_F(tracepoints, one_at_a_time)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		struct life life;
+
+		set_event(_metadata, events[i], "1");
+		life = live(_metadata);
+		set_event(_metadata, events[i], "0");
+		read_trace(_metadata, self);
+		for (size_t j = 0; j < ARRAY_SIZE(events); j++) {
+			EXPECT_EQ(i == j, traced(self, "%s: heap=%llu", events[j], life.id))
+				TH_LOG("%s with only %s", events[j], events[i]);
+		}
+	}
+}
+
+/* Off again: nothing is seen. */
+TEST_F(tracepoints, off)
+{
+	live(_metadata);
+	read_trace(_metadata, self);
+	EXPECT_EQ(NULL, strstr(self->text, "heap="));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module stays while it is used, goes when it is not, and comes again.
+ * It is loaded when this program ends, whatever happened.
+ */
+#include <sys/uio.h>
+
+#include "service.h"
+
+#define ROUNDS 20
+
+/* 0, or an errno. */
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "pymalloc", O_NONBLOCK) ? errno : 0;
+}
+
+/* From the file that the environment names; where it is installed otherwise. */
+static int load(void)
+{
+	const char *path = getenv("PYMALLOC_MODULE");
+	int fd, error;
+
+	if (!path)
+		return system("modprobe pymalloc");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	error = syscall(SYS_finit_module, fd, "", 0) ? errno : 0;
+	close(fd);
+	return error;
+}
+
+static bool loaded(void)
+{
+	return !access("/sys/module/pymalloc", F_OK);
+}
+
+FIXTURE(unload)
+{
+};
+
+FIXTURE_SETUP(unload)
+{
+	ASSERT_TRUE(loaded());
+}
+
+FIXTURE_TEARDOWN(unload)
+{
+	if (!loaded()) {
+		ASSERT_EQ(0, load());
+	}
+}
+
+TEST_F(unload, not_with_the_device_open)
+{
+	int device = device_open(_metadata);
+
+	EXPECT_EQ(EAGAIN, unload());
+	close(device);
+	EXPECT_EQ(0, unload());
+}
+
+TEST_F(unload, not_with_a_heap_open)
+{
+	struct heap heap = HEAP();
+
+	heap_unmap(&heap);
+	EXPECT_EQ(EAGAIN, unload());
+	heap_check(&heap);
+	close(heap.fd);
+	EXPECT_EQ(0, unload());
+}
+
+TEST_F(unload, not_with_a_window_mapped)
+{
+	struct heap heap = HEAP();
+	__u64 ref = alloc_one(&heap, 8);
+
+	*at(&heap, ref) = 'x';
+	munmap((void *)heap.map, heap.bytes / POOL);
+	close(heap.fd);
+	EXPECT_EQ(EAGAIN, unload());
+	EXPECT_EQ('x', *at(&heap, ref));
+	munmap(heap.window, heap.bytes);
+	EXPECT_EQ(0, unload());
+}
+
+TEST_F(unload, not_with_a_pool_map_mapped)
+{
+	struct heap heap = HEAP();
+	__u64 ref = alloc_one(&heap, 8);
+
+	EXPECT_EQ(1, pool_map(&heap, ref));
+	munmap(heap.window, heap.bytes);
+	close(heap.fd);
+	EXPECT_EQ(EAGAIN, unload());
+	EXPECT_EQ(1, pool_map(&heap, ref));
+	munmap((void *)heap.map, heap.bytes / POOL);
+	EXPECT_EQ(0, unload());
+}
+
+TEST_F(unload, not_with_debugfs_open)
+{
+	int fd = open("/sys/kernel/debug/pymalloc/summary", O_RDONLY);
+
+	ASSERT_LE(0, fd) TH_LOG("%m");
+	EXPECT_EQ(EAGAIN, unload());
+	close(fd);
+	EXPECT_EQ(0, unload());
+}
+
+/* A page that waits in a pipe is the system's: the module may go. */
+TEST_F(unload, with_a_page_in_a_pipe)
+{
+	struct heap heap = HEAP();
+	__u64 ref = alloc_one(&heap, POOL);
+	struct iovec iov = { at(&heap, ref), POOL };
+	char copy[PYMALLOC_POOL_SIZE];
+	int fds[2];
+
+	ASSERT_EQ(0, pipe(fds));
+	memset(at(&heap, ref), 'p', POOL);
+	ASSERT_EQ(POOL, vmsplice(fds[1], &iov, 1, 0));
+	heap_close(&heap);
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(POOL, read(fds[0], copy, POOL));
+	EXPECT_TRUE(is_filled(copy, 'p', POOL));
+}
+
+static void use(struct __test_metadata *_metadata)
+{
+	struct heap heap = HEAP();
+	static __u64 refs[1000];
+
+	alloc(&heap, 64, refs, ARRAY_SIZE(refs));
+	for (size_t i = 0; i < ARRAY_SIZE(refs); i++)
+		memset(at(&heap, refs[i]), 'x', 64);
+	alloc_one(&heap, 1 << 20);
+	free_all(&heap, refs, ARRAY_SIZE(refs) / 2);
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+TEST_F(unload, again_and_again)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, unload());
+		ASSERT_FALSE(loaded());
+		ASSERT_NE(0, access(DEVICE_PATH, F_OK));
+		ASSERT_EQ(0, load());
+		use(_metadata);
+	}
+}
+
+TEST_HARNESS_MAIN

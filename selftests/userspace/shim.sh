@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Programs that no one here wrote, on the malloc shim: with the device, without
+# it, and in the ways in which programs are unkind to an allocator.
+
+set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=tap.sh
+. "${0%/*}/tap.sh"
+
+pymalloc=$userspace/pymalloc
+
+# python CODE [ARG...]: on the shim; what it writes to stderr fails the test.
+python()
+{
+	"$pymalloc" run -- python3 -c "$@" 2>"$scratch/stderr" || {
+		cat "$scratch/stderr"
+		return 1
+	}
+	! grep . "$scratch/stderr"
+}
+
+work='
+import ast, glob, hashlib, os
+digest = hashlib.sha256()
+for path in sorted(glob.glob(os.path.dirname(ast.__file__) + "/a*.py")):
+	digest.update(ast.dump(ast.parse(open(path).read())).encode())
+print(digest.hexdigest())'
+
+same_output()
+{
+	[ "$(python3 -c "$work")" = "$(python "$work")" ]
+}
+
+# Without the device: in a mount namespace whose /dev has only what is needed.
+without_device()
+{
+	# shellcheck disable=SC2016
+	unshare -m bash -c '
+		mount -t tmpfs none /mnt && touch /mnt/null &&
+		mount --bind /dev/null /mnt/null && mount --move /mnt /dev &&
+		exec "$@"' - "$pymalloc" run "$@"
+}
+
+falls_back()
+{
+	local output
+
+	output=$(without_device python3 -c 'print(len([str(i) for i in range(10000)]))' \
+		2>"$scratch/stderr") || return
+	cat "$scratch/stderr"
+	[ "$output" = 10000 ] && [ "$(wc -l <"$scratch/stderr")" = 1 ] &&
+		grep -q '^pymalloc: /dev/pymalloc: No such file or directory; ' "$scratch/stderr"
+}
+
+falls_back_when_it_is_no_device()
+{
+	# shellcheck disable=SC2016
+	unshare -m bash -c 'mount --bind /dev/null /dev/pymalloc && exec "$@"' - \
+		"$pymalloc" run python3 -c '' 2>"$scratch/stderr" || return
+	[ "$(wc -l <"$scratch/stderr")" = 1 ]
+}
+
+prints_two()
+{
+	[ "$("$@")" = 2 ]
+}
+
+# Freed twice and then flushed, as its thread ends.
+double_free='
+import ctypes, threading
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.free.argtypes = [ctypes.c_void_p]
+def twice():
+	library.malloc(472)	# lest the pool goes
+	object = library.malloc(472)
+	library.free(object)
+	library.free(object)
+thread = threading.Thread(target=twice)
+thread.start()
+thread.join()'
+
+aborts()
+{
+	status 134 bash -c '"$@"; exit $?' - "$pymalloc" run python3 -c "$double_free" \
+		2>"$scratch/stderr" || return
+	grep -q '^free(): invalid pointer 0x[0-9a-f]*: double free$' "$scratch/stderr"
+}
+
+small_address_space()
+{
+	(ulimit -v $((8 << 20)) && python 'print(sum(len(str(i)) for i in range(100000)))') &&
+		(ulimit -v $((1 << 20)) && python 'print("a small window")')
+}
+
+ok "a program's output is the same" same_output
+ok "children of subprocess" python '
+import subprocess
+for i in range(20):
+	line = subprocess.run(["echo", str(i)], stdout=subprocess.PIPE, check=True).stdout
+	assert line == b"%d\n" % i
+assert subprocess.run("exit 3", shell=True).returncode == 3'
+ok "os.posix_spawn, os.system, os.popen" python '
+import os
+pid = os.posix_spawn("/bin/true", ["true"], os.environ)
+assert os.waitpid(pid, 0)[1] == 0
+assert os.system("true") == 0
+assert os.popen("echo hello").read() == "hello\n"'
+ok "exec" prints_two "$pymalloc" run sh -c 'exec python3 -c "print(1 + 1)"'
+ok "threads" python '
+import threading, queue
+jobs, results = queue.Queue(), queue.Queue()
+def work():
+	while (n := jobs.get()) is not None:
+		results.put([str(i) for i in range(n)])
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for i in range(400): jobs.put(i)
+for thread in threads: jobs.put(None)
+for thread in threads: thread.join()
+assert sum(len(results.get()) for _ in range(400)) == sum(range(400))'
+ok "all descriptors closed" python '
+import os
+os.closerange(3, 4096)
+kept = [str(i) for i in range(100000)]
+del kept
+assert len([str(i) for i in range(100000)]) == 100000'
+ok "an address space of 8 GiB, and one of 1" small_address_space
+ok "the heap is sound" python '
+import os, subprocess, sys
+subprocess.run([sys.argv[1], "check", "--pid", str(os.getpid())], check=True)' "$pymalloc"
+ok "a double free aborts" aborts
+ok "no device: one line, and the C library" falls_back
+ok "no device of ours: one line, and the C library" falls_back_when_it_is_no_device
+finish

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The malloc shim, seen by a program that knows nothing of it: the program
+ * starts itself again with `pymalloc run`. kselftest_harness.h forks for each
+ * test, which the shim does not allow, so this is plain kselftest.h.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <kselftest.h>
+#include <linux/pymalloc.h>
+
+#define SHORT_LIVED 1000
+
+static unsigned int failures;
+
+static void expect(bool true_now, const char *what, const char *where, int line)
+{
+	if (true_now)
+		return;
+	ksft_print_msg("%s:%d: %s\n", where, line, what);
+	failures++;
+}
+
+/* Fails the test that it is in. */
+#define EXPECT(condition) expect(condition, #condition, __func__, __LINE__)
+
+/* Only blocks of the service come in these sizes: the C library's end in 8. */
+static bool from_service(void *object)
+{
+	size_t usable = malloc_usable_size(object);
+
+	return usable && usable % 16 == 0 && usable <= PYMALLOC_BLOCK_MAX;
+}
+
+static bool aligned_to(const void *object, size_t alignment)
+{
+	return (uintptr_t)object % alignment == 0;
+}
+
+static bool all_are(const void *object, int byte, size_t size)
+{
+	const unsigned char *bytes = object;
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		if (bytes[i] != byte)
+			return false;
+	return true;
+}
+
+static void *before_main;
+
+static __attribute__((constructor)) void allocate_before_main(void)
+{
+	before_main = malloc(100);
+	memset(before_main, 1, 100);
+}
+
+static void test_before_main(void)
+{
+	EXPECT(from_service(before_main));
+	EXPECT(all_are(before_main, 1, 100));
+	free(before_main);
+}
+
+static void test_every_size(void)
+{
+	static void *objects[2000];
+	size_t size;
+
+	for (size = 0; size < 2000; size++) {
+		objects[size] = malloc(size);
+		EXPECT(objects[size]);
+		EXPECT(aligned_to(objects[size], __alignof__(max_align_t)));
+		EXPECT(malloc_usable_size(objects[size]) >= size);
+		EXPECT(from_service(objects[size]) == (size <= PYMALLOC_BLOCK_MAX));
+		memset(objects[size], size, size);
+	}
+	for (size = 0; size < 2000; size++) {
+		EXPECT(all_are(objects[size], size & 0xff, size));
+		free(objects[size]);
+	}
+	free(NULL);
+	EXPECT(malloc_usable_size(NULL) == 0);
+}
+
+static void test_calloc(void)
+{
+	size_t size, round;
+
+	for (round = 0; round < 3; round++) {
+		for (size = 0; size < 1000; size++) {
+			void *object = calloc(size, 1);
+
+			EXPECT(object);
+			EXPECT(all_are(object, 0, size));
+			memset(object, 0xff, size);
+			free(object);
+		}
+	}
+	errno = 0;
+	EXPECT(!calloc(SIZE_MAX / 2, 3) && errno == ENOMEM);
+	errno = 0;
+	EXPECT(!calloc(1ULL << 32, 1ULL << 32) && errno == ENOMEM);
+}
+
+static void test_realloc(void)
+{
+	static const size_t sizes[] = { 1, 16, 17, 100, 300, 400, 512, 513, 600, 5000, 300000 };
+	const size_t count = sizeof(sizes) / sizeof(*sizes);
+	size_t from, to;
+
+	for (from = 0; from < count; from++) {
+		for (to = 0; to < count; to++) {
+			size_t both = sizes[from] < sizes[to] ? sizes[from] : sizes[to];
+			void *object = malloc(sizes[from]);
+
+			memset(object, from, sizes[from]);
+			object = realloc(object, sizes[to]);
+			EXPECT(object);
+			EXPECT(all_are(object, from, both));
+			EXPECT(malloc_usable_size(object) >= sizes[to]);
+			memset(object, to, sizes[to]);
+			free(object);
+		}
+	}
+}
+
+static void test_realloc_edges(void)
+{
+	void *object = realloc(NULL, 200);
+
+	EXPECT(from_service(object));
+	EXPECT(realloc(object, 190) == object);
+	memset(object, 7, 190);
+	errno = 0;
+	EXPECT(!realloc(object, SIZE_MAX / 2) && errno == ENOMEM);
+	EXPECT(all_are(object, 7, 190));
+	errno = 0;
+	EXPECT(!reallocarray(object, SIZE_MAX / 2, 3) && errno == ENOMEM);
+	object = reallocarray(object, 10, 40);
+	EXPECT(object && all_are(object, 7, 190));
+	EXPECT(!realloc(object, 0));
+}
+
+static void expect_aligned(void *object, size_t alignment, size_t size)
+{
+	EXPECT(object);
+	EXPECT(aligned_to(object, alignment));
+	EXPECT(malloc_usable_size(object) >= size);
+	memset(object, 0xaa, size);
+	free(object);
+}
+
+static void test_alignments(void)
+{
+	static const size_t sizes[] = { 0, 1, 24, 100, 300, 500, 512, 513, 4000, 10000 };
+	size_t alignment, i;
+
+	for (alignment = 1; alignment <= 65536; alignment *= 2) {
+		for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+			size_t size = sizes[i];
+			void *object;
+
+			expect_aligned(memalign(alignment, size), alignment, size);
+			expect_aligned(aligned_alloc(alignment, size), alignment, size);
+			if (alignment < sizeof(void *))
+				continue;
+			EXPECT(!posix_memalign(&object, alignment, size));
+			expect_aligned(object, alignment, size);
+		}
+	}
+	expect_aligned(valloc(100), getpagesize(), 100);
+	expect_aligned(pvalloc(100), getpagesize(), getpagesize());
+}
+
+static void test_aligned_blocks_are_the_service_s(void)
+{
+	void *object = memalign(64, 100);
+
+	EXPECT(malloc_usable_size(object) == 128);
+	free(object);
+	object = memalign(32, 70);
+	EXPECT(malloc_usable_size(object) == 96);
+	free(object);
+	object = memalign(256, 300);
+	EXPECT(malloc_usable_size(object) == 512);
+	free(object);
+}
+
+static void test_posix_memalign_errors(void)
+{
+	void *object = &object;
+
+	errno = EDOM;
+	EXPECT(posix_memalign(&object, 0, 10) == EINVAL);
+	EXPECT(posix_memalign(&object, 4, 10) == EINVAL);
+	EXPECT(posix_memalign(&object, 24, 10) == EINVAL);
+	EXPECT(posix_memalign(&object, 64, SIZE_MAX / 2) == ENOMEM);
+	EXPECT(errno == EDOM && object == &object);
+}
+
+static void test_free_keeps_errno(void)
+{
+	static void *objects[3000];
+	size_t i;
+
+	for (i = 0; i < 3000; i++)
+		objects[i] = malloc(i % 3 ? 100 : 100000);
+	for (i = 0; i < 3000; i++) {
+		errno = EDOM;
+		free(objects[i]);
+		EXPECT(errno == EDOM);
+	}
+}
+
+/* What the service says of this process. */
+static void look(struct pymalloc_heap_info *heap, __u64 *blocks)
+{
+	static struct pymalloc_heap_info heaps[256];
+	struct pymalloc_list list = {
+		.argsz = sizeof(list),
+		.heaps = (uintptr_t)heaps,
+		.count = 256,
+		.entry_size = sizeof(*heaps),
+	};
+	struct pymalloc_open open_heap = {
+		.argsz = sizeof(open_heap),
+		.flags = PYMALLOC_OPEN_RDONLY,
+	};
+	struct pymalloc_stats stats = { .argsz = sizeof(stats) };
+	int device = open("/dev/pymalloc", O_RDWR | O_CLOEXEC);
+	size_t i;
+	int fd;
+
+	EXPECT(!ioctl(device, PYMALLOC_IOC_LIST, &list));
+	for (i = 0; i < list.done && heaps[i].pid != getpid(); i++)
+		continue;
+	EXPECT(i < list.done);
+	*heap = heaps[i];
+	open_heap.id = heap->id;
+	fd = ioctl(device, PYMALLOC_IOC_OPEN, &open_heap);
+	EXPECT(!ioctl(fd, PYMALLOC_IOC_STATS, &stats));
+	*blocks = stats.blocks;
+	close(fd);
+	close(device);
+}
+
+static void test_the_heap(void)
+{
+	struct pymalloc_heap_info heap;
+	__u64 blocks;
+
+	look(&heap, &blocks);
+	EXPECT(!strcmp(heap.name, "malloc"));
+	EXPECT(heap.alignment == 16);
+	EXPECT(blocks);
+}
+
+static pthread_key_t key;
+
+static void *short_life(void *object)
+{
+	pthread_setspecific(key, strdup("freed by the key's destructor"));
+	free(object);
+	return malloc(200);
+}
+
+/* A magazine is 16 blocks at first: leaked ones would be many more. */
+static void test_threads_leave_nothing(void)
+{
+	struct pymalloc_heap_info heap;
+	__u64 before, after;
+	pthread_t thread;
+	size_t i;
+
+	EXPECT(!pthread_key_create(&key, free));
+	look(&heap, &before);
+	for (i = 0; i < SHORT_LIVED; i++) {
+		void *object = malloc(300);
+
+		EXPECT(!pthread_create(&thread, NULL, short_life, object));
+		EXPECT(!pthread_join(thread, &object));
+		EXPECT(object);
+		free(object);
+	}
+	look(&heap, &after);
+	EXPECT(after < before + SHORT_LIVED);
+}
+
+static void test_dlopen(void)
+{
+	void *library = dlopen("libresolv.so.2", RTLD_NOW);
+
+	EXPECT(library);
+	EXPECT(!dlsym(library, "no_such_function"));
+	EXPECT(dlerror());
+	EXPECT(!dlclose(library));
+}
+
+static void test_children_in_our_memory(void)
+{
+	static char * const argv[] = { "sh", "-c", "exit 7", NULL };
+	char line[16] = "";
+	FILE *pipe;
+	pid_t child;
+	int status;
+
+	EXPECT(WEXITSTATUS(system("exit 5")) == 5);
+	pipe = popen("echo hello", "r");
+	EXPECT(pipe && fgets(line, sizeof(line), pipe));
+	EXPECT(!strcmp(line, "hello\n"));
+	EXPECT(pclose(pipe) == 0);
+	EXPECT(!posix_spawnp(&child, "sh", NULL, NULL, argv, environ));
+	EXPECT(waitpid(child, &status, 0) == child);
+	EXPECT(WEXITSTATUS(status) == 7);
+}
+
+/* What @object holds, freed and allocated anew, in a child. */
+static int use_in_child(char *object)
+{
+	int i;
+
+	if (strcmp(object, "parent's"))
+		return 1;
+	memcpy(object, "child's", sizeof("child's"));
+	free(object);
+	for (i = 0; i < 10000; i++) {
+		object = malloc(i % 512 + 1);
+		if (!object)
+			return 2;
+		memset(object, i, i % 512 + 1);
+		if (i % 3)
+			free(object);
+	}
+	return 0;
+}
+
+static void test_fork(void)
+{
+	char *object = strdup("parent's");
+	pid_t child;
+	int status;
+
+	child = fork();
+	if (!child)
+		_exit(use_in_child(object));
+	EXPECT(waitpid(child, &status, 0) == child);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	EXPECT(!strcmp(object, "parent's"));
+	free(object);
+}
+
+static void *allocate_until_told(void *stop)
+{
+	while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED)) {
+		void *objects[100];
+		int i;
+
+		for (i = 0; i < 100; i++)
+			objects[i] = malloc(i * 5 + 1);
+		for (i = 0; i < 100; i++)
+			free(objects[i]);
+	}
+	return NULL;
+}
+
+static void test_fork_with_threads(void)
+{
+	pthread_t threads[2];
+	int i, status, stop = 0;
+	pid_t child;
+
+	for (i = 0; i < 2; i++)
+		EXPECT(!pthread_create(&threads[i], NULL, allocate_until_told, &stop));
+	for (i = 0; i < 10; i++) {
+		char *object = strdup("parent's");
+
+		child = fork();
+		if (!child)
+			_exit(use_in_child(object));
+		EXPECT(waitpid(child, &status, 0) == child);
+		EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		EXPECT(!strcmp(object, "parent's"));
+		free(object);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* From here on every refill fails. */
+static void exhaust_the_service(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PYMALLOC_IOC_ALLOC, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {
+		.len = sizeof(filter) / sizeof(*filter),
+		.filter = filter,
+	};
+
+	EXPECT(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+static void test_falls_back_when_there_is_no_memory(void)
+{
+	static void *objects[20000];
+	size_t i, from_libc = 0;
+
+	exhaust_the_service();
+	for (i = 0; i < 20000; i++) {
+		objects[i] = malloc(250);
+		EXPECT(objects[i]);
+		from_libc += !from_service(objects[i]);
+		memset(objects[i], i, 250);
+	}
+	EXPECT(from_libc > 10000);
+	for (i = 0; i < 20000; i++) {
+		objects[i] = realloc(objects[i], 260);
+		EXPECT(all_are(objects[i], i & 0xff, 250));
+		free(objects[i]);
+	}
+}
+
+/* After all of stdio's and the library's own. */
+static void allocate_after_exit(void)
+{
+	void *object = malloc(100);
+
+	if (!object)
+		_exit(KSFT_FAIL);
+	free(object);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{ "malloc before main", test_before_main },
+	{ "malloc of every size", test_every_size },
+	{ "calloc", test_calloc },
+	{ "realloc", test_realloc },
+	{ "realloc at its edges", test_realloc_edges },
+	{ "memalign, aligned_alloc, posix_memalign, valloc, pvalloc", test_alignments },
+	{ "aligned blocks of the service", test_aligned_blocks_are_the_service_s },
+	{ "errors of posix_memalign", test_posix_memalign_errors },
+	{ "free keeps errno", test_free_keeps_errno },
+	{ "the heap as the service sees it", test_the_heap },
+	{ "threads leave nothing", test_threads_leave_nothing },
+	{ "dlopen and dlsym", test_dlopen },
+	{ "system, popen and posix_spawn", test_children_in_our_memory },
+	{ "fork", test_fork },
+	{ "fork while threads allocate", test_fork_with_threads },
+	{ "the C library when the service has no memory",
+	  test_falls_back_when_there_is_no_memory },
+};
+
+#define NR_TESTS (sizeof(tests) / sizeof(*tests))
+
+/* The command lies where it was built: ../../userspace from here. */
+static void run_on_the_shim(const char *self)
+{
+	char path[4096] = "", command[4200];
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+		ksft_exit_fail_msg("/proc/self/exe: %m\n");
+	snprintf(command, sizeof(command), "%s/../../userspace/pymalloc",
+		 dirname(path));
+	execl(command, "pymalloc", "run", "--", self, "on the shim", NULL);
+	ksft_exit_fail_msg("%s: %m\n", command);
+}
+
+static void run(size_t i)
+{
+	failures = 0;
+	tests[i].run();
+	ksft_test_result(!failures, "%s\n", tests[i].name);
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc < 2)
+		run_on_the_shim(argv[0]);
+	atexit(allocate_after_exit);
+	ksft_print_header();
+	ksft_set_plan(NR_TESTS);
+	for (i = 0; i < NR_TESTS; i++)
+		run(i);
+	ksft_finished();
+}
