@@ -426,7 +426,7 @@ static void verify(void)
 		pages -= test.now->heap.made_regions;
 	}
 	/* All pages that there are, but for those of the pool maps. */
-	MUST(atomic_long_read(&test.user.used) == pages, "the user is charged for %ld pages, not %ld",
+	MUST(atomic_long_read(&test.user.used) == pages, "%ld pages charged to the user, not %ld",
 	     atomic_long_read(&test.user.used), pages);
 	kernel.preempt = preempt;
 }

@@ -168,13 +168,13 @@ static int try(FIXTURE_DATA(abi) *self, const struct command *c, void *arg)
 	return 0;
 }
 
-/* A copy of the argument at the end of what may be read or written. */
+/* A copy of the argument in the last @bytes of what may be read or written. */
 static void *at_edge(struct __test_metadata *_metadata, union argument *arg, size_t bytes,
 		     int beyond)
 {
 	void *edge = edge_buffer(_metadata, bytes, beyond);
 
-	memcpy(edge, arg, bytes);
+	memcpy(edge, arg, bytes < sizeof(*arg) ? bytes : sizeof(*arg));
 	return edge;
 }
 
