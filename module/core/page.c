@@ -7,6 +7,7 @@
  * been taken away.
  */
 #include <linux/bitops.h>
+#include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/log2.h>
@@ -164,18 +165,24 @@ static void page_join(struct page *page)
 	get_page(page);
 }
 
-/* A copy for a heap that has so far been counted for the original. */
+/*
+ * A copy for a heap that has so far been counted for the original; or -EDQUOT
+ * or -ENOMEM.
+ */
 static struct page *page_copy(struct pym_heap *heap, struct page *page)
 {
 	struct page *copy;
+	int err;
 
-	if (pym_quota_charge(heap->user, 1))
-		return NULL;
+	err = pym_quota_charge(heap->user, 1);
+	if (err)
+		return ERR_PTR(err);
 	copy = alloc_page(GFP_KERNEL_ACCOUNT);
-	if (copy)
-		copy_highpage(copy, page);
-	else
+	if (!copy) {
 		pym_quota_uncharge(heap->user, 1);
+		return ERR_PTR(-ENOMEM);
+	}
+	copy_highpage(copy, page);
 	return copy;
 }
 
@@ -206,9 +213,11 @@ unsigned int pym_pages_share(struct pym_arena *arena, struct pym_heap *child,
 	for (; bits; bits &= bits - 1, nr++) {
 		unsigned int index = __ffs64(bits);
 
-		copy->pools[index].page = page_share(child, arena->pools[index].page);
-		if (!copy->pools[index].page)
+		struct page *page = page_share(child, arena->pools[index].page);
+
+		if (IS_ERR(page))
 			break;
+		copy->pools[index].page = page;
 	}
 	return nr;
 }
@@ -360,8 +369,8 @@ static int page_replace(struct pym_heap *heap, u64 offset, struct page *old)
 {
 	struct page *new = page_copy(heap, old);
 
-	if (!new)
-		return -ENOMEM;
+	if (IS_ERR(new))
+		return PTR_ERR(new);
 	if (swap_page(heap, offset, old, new)) {
 		wait_on_page_locked(old);
 		heap->ops->zap(heap, round_down(offset, PAGE_SIZE), PAGE_SIZE);
@@ -380,7 +389,7 @@ static int page_replace(struct pym_heap *heap, u64 offset, struct page *old)
  * @offset: the offset
  *
  * Context: Sleeps.  The heap is not being cloned.
- * Return: 0, -EFAULT (there is no page) or -ENOMEM.
+ * Return: 0, -EFAULT (there is no page), -ENOMEM or -EDQUOT.
  */
 int pym_page_own(struct pym_heap *heap, u64 offset)
 {
@@ -407,7 +416,7 @@ int pym_page_own(struct pym_heap *heap, u64 offset)
  * Does nothing if the page goes away meanwhile, as pym_pages_copy().
  *
  * Context: Sleeps.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 {
@@ -451,7 +460,7 @@ static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned i
  * objects, and only his own mistake can free them.
  *
  * Context: Sleeps.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)
 {

@@ -283,6 +283,68 @@ TEST_F(fork, storm)
 	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
 }
 
+static void set_overcommit(struct __test_metadata *_metadata, char mode)
+{
+	int fd = open("/proc/sys/vm/overcommit_memory", O_WRONLY);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, write(fd, &mode, 1));
+	close(fd);
+}
+
+/* Bytes that may yet be committed. */
+static __u64 commit_left(struct __test_metadata *_metadata)
+{
+	__u64 value, limit = 0, committed = 0;
+	FILE *file = fopen("/proc/meminfo", "r");
+	char key[64];
+
+	ASSERT_NE(NULL, file);
+	while (fscanf(file, "%63s %llu%*[^\n]", key, &value) == 2) {
+		if (!strcmp(key, "CommitLimit:"))
+			limit = value;
+		if (!strcmp(key, "Committed_AS:"))
+			committed = value;
+	}
+	fclose(file);
+	return (limit - committed) << 10;
+}
+
+/*
+ * fork() comes to a private mapping above a heap's window, for which no memory
+ * may be committed, when it has cloned the heap already.
+ */
+TEST_F(fork, fails_halfway)
+{
+	struct heap heap;
+	__u64 ref, bytes;
+	char *above;
+
+	set_overcommit(_metadata, '2');
+	bytes = round_up(commit_left(_metadata) / 4 * 3, POOL);
+	above = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	heap = HEAP(.name = "below");
+	ref = alloc_one(&heap, 100 * POOL);
+	memset(at(&heap, ref), 'r', 100 * POOL);
+	EXPECT_NE(MAP_FAILED, above);
+	EXPECT_LT((void *)heap.window, (void *)above);
+	for (int round = 0; round < 10; round++) {
+		EXPECT_EQ(-1, fork());
+		EXPECT_EQ(ENOMEM, errno);
+	}
+	munmap(above, bytes);
+	set_overcommit(_metadata, '0');
+	EXPECT_TRUE(is_filled(at(&heap, ref), 'r', 100 * POOL));
+	memset(at(&heap, ref), 's', 100 * POOL);
+	EXPECT_TRUE(is_filled(at(&heap, ref), 's', 100 * POOL));
+	heap_check(&heap);
+	/* The clones go by themselves, soon. */
+	for (__u64 id = heap.id + 1; id <= heap.id + 10; id++)
+		while (heap_listed(_metadata, id))
+			sched_yield();
+	heap_close(&heap);
+}
+
 /* A part of the mappings only: what does not come along stays the parent's. */
 TEST_F(fork, window_kept_from_the_child)
 {
