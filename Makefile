@@ -13,6 +13,7 @@ MODULES ?= $(CURDIR)/build/module
 vm := selftests/vm
 results := build/results
 parts := style harness core vm kselftest-6.1 kselftest-6.12
+debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
 
@@ -20,7 +21,7 @@ all: deps-build ## the module and user space; the module for both test kernels i
 	$(MAKE) $(if $(wildcard $(KDIR)),module,modules) userspace
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
 # kbuild puts its output beside the sources, so give it a tree of links to
@@ -42,6 +43,7 @@ module-%:
 	$(call build_module,build/kernel/$*/build,$$(cat build/kernel/$*/release))
 
 module-debug: export PYMALLOC_KUNIT = y
+module-debug: export PYMALLOC_GCOV = y
 
 userspace: ## the library, the malloc shim and the command
 	$(MAKE) -C userspace
@@ -82,13 +84,24 @@ bench: deps module-$(KERNEL) userspace ## measure it against other allocators, i
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run --kernel $(KERNEL)
 
-check: deps ## build everything and run every test, on both test kernels
-	@rm -rf $(results) && mkdir -p $(results)
-	@for part in $(parts); do \
+# A part that does not get as far as to write its results has failed.
+define run_parts
+	@mkdir -p $(results)
+	@for part in $(1); do \
 		echo 'Bail out! did not run' >$(results)/$$part.tap; \
 	done
-	@-$(MAKE) -k $(parts:%=$(results)/%.tap)
+	@-$(MAKE) -k $(1:%=$(results)/%.tap)
+endef
+
+check: deps ## build everything and run every test, on both test kernels
+	@rm -rf $(results)
+	$(call run_parts,$(parts))
 	@selftests/summary $(parts:%=$(results)/%.tap)
+
+check-debug: deps ## all kselftests and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
+	$(call run_parts,$(debug_parts))
+	@selftests/summary $(debug_parts:%=$(results)/%.tap); status=$$?; \
+		selftests/debug/coverage && exit $$status
 
 check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shellcheck
 check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
@@ -115,6 +128,11 @@ $(results)/vm.tap: deps FORCE
 # Not with each load of the module.
 no_kunit := --append kunit.filter_glob=none
 
+$(results)/debug.tap: deps FORCE
+	@selftests/record debug selftests/debug/selftest
+
+$(results)/kselftest-debug.tap: module-debug
+
 $(results)/kselftest-%.tap: deps tests FORCE
 	@selftests/record kselftest-$* \
 		$(vm)/run --kernel $* --timeout 3600 $(no_kunit) -- selftests/kselftest
@@ -132,4 +150,4 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-build \
 	install uninstall run shell bench clean clean-cache \
-	check check-style check-core check-vm check-kselftest check-kunit
+	check check-style check-core check-vm check-kselftest check-kunit check-debug

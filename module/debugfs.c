@@ -132,6 +132,9 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 	print_bytes(m, "refs refused", stats->nr_bad_refs);
 	print_bytes(m, "pages taken", stats->nr_pages_in);
 	print_bytes(m, "pages given back", stats->nr_pages_out);
+	seq_puts(m, "\n");
+	print_bytes(m, "threads with magazines", stats->cache_threads);
+	print_bytes(m, "bytes in those of each", stats->cache_bytes_max);
 }
 
 static int take_arenas(struct snapshot *snap, struct pym_service_heap *sheap)

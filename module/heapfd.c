@@ -95,6 +95,22 @@ static int notify_ioctl(struct pym_call *call)
 	return 0;
 }
 
+static int caches_ioctl(struct pym_call *call)
+{
+	struct pym_heap *heap = &call->sheap->heap;
+	struct pymalloc_caches *caches = &call->args.caches;
+	int err;
+
+	err = pym_may_change(call, true);
+	if (err)
+		return err;
+	if (caches->flags)
+		return -EINVAL;
+	WRITE_ONCE(heap->cache_threads, caches->threads);
+	WRITE_ONCE(heap->cache_bytes_max, caches->bytes_max);
+	return 0;
+}
+
 static int list_ioctl(struct pym_call *call)
 {
 	struct pym_service_heap *sheap = call->sheap;
@@ -113,11 +129,12 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(PYMALLOC_IOC_FREE, pymalloc_free, first_bad, pym_free_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_USABLE, pymalloc_usable, done, pym_usable_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_RESIZE, pymalloc_resize, size, pym_resize_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_STATS, pymalloc_stats, class_size, pym_stats_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_STATS, pymalloc_stats, cache_bytes_max, pym_stats_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_WALK, pymalloc_walk, reserved, pym_walk_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_TRIM, pymalloc_trim, released, trim_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_CHECK, pymalloc_check, message, pym_check_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_NOTIFY, pymalloc_notify, threshold, notify_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_CACHES, pymalloc_caches, bytes_max, caches_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
 };
 

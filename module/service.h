@@ -152,6 +152,7 @@ struct pym_call {
 		struct pymalloc_trim trim;
 		struct pymalloc_check check;
 		struct pymalloc_notify notify;
+		struct pymalloc_caches caches;
 	} args;
 };
 

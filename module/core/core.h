@@ -199,6 +199,8 @@ struct pym_heap_ops {
  * @window: bytes of the window
  * @limit: most bytes of pages; 0 is no limit
  * @threshold: @ops->grown is called when the pages reach this; 0 is never
+ * @cache_threads: threads of the process that keep blocks at hand, as it says
+ * @cache_bytes_max: most bytes of blocks that each of them keeps
  * @ops: see there
  * @shares: it has been cloned, or is a clone: pages may belong to others, too
  * @gate: see the top of this file
@@ -234,6 +236,8 @@ struct pym_heap {
 	u64 window;
 	unsigned long limit;
 	u64 threshold;
+	u64 cache_threads;
+	u64 cache_bytes_max;
 	const struct pym_heap_ops *ops;
 	bool shares;
 	struct rw_semaphore gate;

@@ -57,6 +57,8 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	}
 	stats->limit = heap->limit;
 	stats->threshold = READ_ONCE(heap->threshold);
+	stats->cache_threads = READ_ONCE(heap->cache_threads);
+	stats->cache_bytes_max = READ_ONCE(heap->cache_bytes_max);
 	stats->nr_bad_refs = atomic64_read(&heap->nr_bad_refs);
 
 	spin_lock(&heap->lock);

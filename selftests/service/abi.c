@@ -19,7 +19,7 @@ SIZE_IS(free, 40);
 SIZE_IS(usable, 32);
 SIZE_IS(resize, 24);
 SIZE_IS(class_stats, 64);
-SIZE_IS(stats, 176);
+SIZE_IS(stats, 192);
 SIZE_IS(arena_info, 32);
 SIZE_IS(pool_info, 32);
 SIZE_IS(block_info, 16);
@@ -27,6 +27,7 @@ SIZE_IS(walk, 56);
 SIZE_IS(trim, 16);
 SIZE_IS(check, 104);
 SIZE_IS(notify, 16);
+SIZE_IS(caches, 24);
 
 union argument {
 	__u32 argsz;
@@ -78,6 +79,7 @@ static const struct command commands[] = {
 	{ SHAPE(trim, TRIM), FLAGS(trim), .where = ON_HEAP },
 	{ SHAPE(check, CHECK), FLAGS(check), .where = ON_HEAP },
 	{ SHAPE(notify, NOTIFY), FLAGS(notify), .where = ON_HEAP },
+	{ SHAPE(caches, CACHES), FLAGS(caches), .where = ON_HEAP },
 	{ .name = NULL }
 };
 

@@ -37,14 +37,17 @@ static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *s
 	struct pymalloc_resize resize = ARG(resize, .ref = ref, .size = 500);
 	struct pymalloc_trim trim = ARG(trim);
 	struct pymalloc_notify notify = ARG(notify, .threshold = 1);
+	struct pymalloc_caches caches = ARG(caches, .threads = 1);
 
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_ALLOC, &alloc));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_FREE, &free));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_RESIZE, &resize));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_TRIM, &trim));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_NOTIFY, &notify));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_CACHES, &caches));
 	EXPECT_EQ(self->ref, ref);
 	EXPECT_EQ(0, heap_stats(&self->heap).threshold);
+	EXPECT_EQ(0, heap_stats(&self->heap).cache_threads);
 }
 
 /* Nothing can be written through @fd, nor through a mapping of it later. */

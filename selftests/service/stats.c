@@ -94,6 +94,22 @@ TEST_F(stats, of_a_known_heap)
 	EXPECT_EQ(1, c104->nr_frees);
 }
 
+/* What the library says of its threads is told to whoever asks, and no more. */
+TEST_F(stats, of_caches)
+{
+	struct pymalloc_caches caches = ARG(caches, .threads = 3, .bytes_max = 1 << 21);
+	struct pymalloc_stats stats;
+
+	ASSERT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_CACHES, &caches));
+	stats = heap_stats(&self->heap);
+	EXPECT_EQ(3, stats.cache_threads);
+	EXPECT_EQ(1 << 21, stats.cache_bytes_max);
+	EXPECT_EQ(0, stats.blocks);
+	caches.threads = 0;
+	ASSERT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_CACHES, &caches));
+	EXPECT_EQ(0, heap_stats(&self->heap).cache_threads);
+}
+
 /* Totals are sums, whatever was done before. */
 TEST_F(stats, sums)
 {

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "library.h"
 
@@ -142,6 +144,33 @@ TEST_F(threads, consumer_is_bounded)
 	EXPECT_EQ(1, stats.threads);
 	EXPECT_GE(stats.bytes_max, stats.bytes);
 	EXPECT_EQ(stats.blocks, blocks_of(self->heap));
+}
+
+/* The kernel tells others what the library keeps, of children, too. */
+TEST_F(threads, are_told_to_the_kernel)
+{
+	struct pymalloc_cache_stats cache;
+	struct pymalloc_stats stats;
+	int status;
+	pid_t child;
+
+	pymalloc_free(self->heap, pymalloc_malloc(self->heap, 8));
+	ASSERT_EQ(NULL, in_thread(use_all_classes, self->heap));
+	pymalloc_cache_stats(self->heap, &cache);
+	ASSERT_EQ(0, pymalloc_heap_stats(self->heap, &stats, NULL));
+	EXPECT_EQ(1, stats.cache_threads);
+	EXPECT_EQ(cache.threads, stats.cache_threads);
+	EXPECT_EQ(cache.bytes_max, stats.cache_bytes_max);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		ASSERT_EQ(NULL, in_thread(use_all_classes, self->heap));
+		ASSERT_EQ(0, pymalloc_heap_stats(self->heap, &stats, NULL));
+		_exit(stats.cache_threads);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(1, WEXITSTATUS(status));
 }
 
 static void *churn(void *argument)

@@ -363,6 +363,8 @@ struct pymalloc_class_stats {
  * @nr_classes: in: entries it has room for; out: entries written, one for
  *	each size class of the heap, the smallest first
  * @class_size: in: bytes of one entry as the caller knows it
+ * @cache_threads: threads that keep blocks at hand, as PYMALLOC_IOC_CACHES said
+ * @cache_bytes_max: most bytes of blocks that each of them keeps
  *
  * Each class is counted at one moment, the totals are the sum of the classes.
  *
@@ -393,6 +395,8 @@ struct pymalloc_stats {
 	__u64 classes;
 	__u32 nr_classes;
 	__u32 class_size;
+	__u64 cache_threads;
+	__u64 cache_bytes_max;
 };
 
 /**
@@ -570,6 +574,27 @@ struct pymalloc_notify {
 	__u64 threshold;
 };
 
+/**
+ * struct pymalloc_caches - PYMALLOC_IOC_CACHES: what threads keep at hand
+ * @argsz: size of this struct
+ * @flags: 0
+ * @threads: threads that keep blocks of the heap for their next allocations
+ * @bytes_max: most bytes of blocks that each of them keeps
+ *
+ * To the kernel such blocks are allocated.  The heap's library says here how
+ * many there may be, for those who look at the heap; nothing depends on it.
+ * The heap of a child of fork() begins with 0.
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
+ * process), EINVAL, EFAULT, E2BIG.
+ */
+struct pymalloc_caches {
+	__u32 argsz;
+	__u32 flags;
+	__u64 threads;
+	__u64 bytes_max;
+};
+
 /*
  * _IO(), not _IOWR(): the size is in the struct, so that a command's number
  * stays the same when its struct grows.
@@ -588,5 +613,6 @@ struct pymalloc_notify {
 #define PYMALLOC_IOC_TRIM	_IO(PYMALLOC_IOC_MAGIC, 0x56)
 #define PYMALLOC_IOC_CHECK	_IO(PYMALLOC_IOC_MAGIC, 0x57)
 #define PYMALLOC_IOC_NOTIFY	_IO(PYMALLOC_IOC_MAGIC, 0x58)
+#define PYMALLOC_IOC_CACHES	_IO(PYMALLOC_IOC_MAGIC, 0x59)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */

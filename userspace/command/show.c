@@ -36,6 +36,8 @@ static const struct column heap_columns[] = {
 	{ "BAD_REFS", KIND_NUMBER },
 	{ "PAGES_IN", KIND_NUMBER },
 	{ "PAGES_OUT", KIND_NUMBER },
+	{ "THREADS", KIND_NUMBER },
+	{ "THREAD_CACHE_MAX", KIND_BYTES },
 	{ NULL, 0 }
 };
 
@@ -89,6 +91,8 @@ static struct table *heap_table(const struct pymalloc_heap_info *heap,
 	table_number(table, stats->nr_bad_refs);
 	table_number(table, stats->nr_pages_in);
 	table_number(table, stats->nr_pages_out);
+	table_number(table, stats->cache_threads);
+	table_number(table, stats->cache_bytes_max);
 	return table;
 }
 

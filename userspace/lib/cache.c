@@ -34,6 +34,13 @@ static struct pymalloc_heap *heaps[PYMALLOC_CACHED_HEAPS];
 static pthread_key_t exit_key;
 static bool has_exit_key;
 
+/* The lock is held. */
+static void count_caches(struct pymalloc_heap *heap, __u64 count)
+{
+	heap->nr_caches = count;
+	pymalloc_service_tell_caches(heap, count, PYMALLOC_CACHE_BYTES);
+}
+
 static void link_cache(struct pymalloc_cache *cache)
 {
 	struct pymalloc_heap *heap = cache->heap;
@@ -45,6 +52,7 @@ static void link_cache(struct pymalloc_cache *cache)
 		cache->next->link = &cache->next;
 	/* Last, so that the list can be followed whenever a fork() copies it. */
 	__atomic_store_n(&heap->caches, cache, __ATOMIC_RELEASE);
+	count_caches(heap, heap->nr_caches + 1);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -121,6 +129,7 @@ static void on_thread_exit(void *value)
 		if (!cache)
 			continue;
 		pymalloc_magazines_drain(cache);
+		count_caches(cache->heap, cache->heap->nr_caches - 1);
 		destroy_cache(cache);
 	}
 	pthread_mutex_unlock(&lock);
@@ -144,6 +153,7 @@ static void inherit_caches(struct pymalloc_heap *heap)
 		own->next = NULL;
 		own->link = &heap->caches;
 	}
+	count_caches(heap, !!own);
 }
 
 /*

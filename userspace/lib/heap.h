@@ -20,10 +20,11 @@ struct pymalloc_cache;
  * @id: its number
  * @window: bytes of its window
  * @caches: all threads' caches for it
+ * @nr_caches: how many those are
  * @nr_refills: batches allocated by caches that are gone
  * @nr_flushes: batches given back by caches that are gone
  *
- * The last three are protected by the lock in cache.c.
+ * The last four are protected by the lock in cache.c.
  */
 struct pymalloc_heap {
 	struct pymalloc_view view;
@@ -32,6 +33,7 @@ struct pymalloc_heap {
 	__u64 id;
 	__u64 window;
 	struct pymalloc_cache *caches;
+	__u64 nr_caches;
 	__u64 nr_refills;
 	__u64 nr_flushes;
 };
@@ -48,6 +50,8 @@ unsigned int pymalloc_service_alloc(struct pymalloc_heap *heap, size_t size,
 				    unsigned int count);
 void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
 			   __u8 *status, unsigned int count);
+void pymalloc_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
+				  __u64 bytes_max);
 bool pymalloc_service_has_heap(struct pymalloc_heap *heap);
 size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref);
 

@@ -149,6 +149,21 @@ void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
 	errno = saved;
 }
 
+/* For those who look at the heap.  Keeps errno. */
+void pymalloc_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
+				  __u64 bytes_max)
+{
+	struct pymalloc_caches args = {
+		.argsz = sizeof(args),
+		.threads = threads,
+		.bytes_max = bytes_max,
+	};
+	int saved = errno;
+
+	pymalloc_call(heap, PYMALLOC_IOC_CACHES, &args);
+	errno = saved;
+}
+
 size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref)
 {
 	__u64 size = 0;
