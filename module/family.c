@@ -62,6 +62,21 @@ void pym_family_put(struct pym_family *family)
 }
 
 /**
+ * pym_family_is_alone() - has the family a single heap?
+ * @family: the family of a heap that is not being cloned
+ *
+ * Return: true if so: then no page of it belongs to another any more.
+ */
+bool pym_family_is_alone(struct pym_family *family)
+{
+	if (refcount_read(&family->refs) > 1)
+		return false;
+	/* Pairs with pym_family_put(): who left has done with all pages. */
+	smp_acquire__after_ctrl_dep();
+	return true;
+}
+
+/**
  * pym_family_add() - make a child's heap known
  * @family: the family
  * @clone: the heap

@@ -212,6 +212,7 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	if (!child)
 		return ERR_PTR(-ENOMEM);
 	child->inherited = true;
+	child->watched = true;
 	child->heap.limit = sheap->heap.limit;
 	child->heap.user = sheap->heap.user;
 	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);

@@ -55,6 +55,8 @@ struct pym_family {
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
  * @mappings: of a heap that was inherited; protected by its mm's mmap_lock
+ * @watched: the first write to each page of its windows asks; changes with the
+ *	mmap_lock held for writing
  * @mm: the client: the only address space that may allocate, free and map
  * @memcg: pays for pages and metadata
  * @user: whose quota it counts against
@@ -72,6 +74,7 @@ struct pym_service_heap {
 	struct pym_family *family;
 	bool inherited;
 	unsigned int mappings;
+	bool watched;
 	struct mm_struct *mm;
 	struct mem_cgroup *memcg;
 	struct pym_user *user;
@@ -106,6 +109,7 @@ struct pym_service_heap *pym_registry_next(u64 after);
 struct pym_family *pym_family_new(void);
 struct pym_family *pym_family_get(struct pym_family *family);
 void pym_family_put(struct pym_family *family);
+bool pym_family_is_alone(struct pym_family *family);
 int pym_family_add(struct pym_family *family, struct pym_service_heap *clone);
 void pym_family_remove(struct pym_family *family, struct pym_service_heap *clone);
 struct pym_service_heap *pym_family_find(struct pym_family *family, struct mm_struct *mm);
@@ -206,6 +210,7 @@ void pym_heap_leave(struct file *file, struct pym_service_heap *sheap);
 
 /* window.c */
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
+void pym_window_unwatch(struct pym_service_heap *sheap);
 void pym_window_zap(struct pym_heap *heap, u64 offset, u64 bytes);
 
 /* device.c */

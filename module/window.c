@@ -201,17 +201,61 @@ static void watch_writes(struct vm_area_struct *vma)
 	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags & ~VM_SHARED);
 }
 
-/* All of the parent's windows, those that the child will not get included. */
-static void watch_parent(struct pym_service_heap *sheap)
+/* What is mapped for reading asks once more, and is told to go on. */
+static void unwatch_writes(struct vm_area_struct *vma)
+{
+	if (vma->vm_ops != &shared_window_vm_ops)
+		return;
+	vma_start_write(vma);
+	vma->vm_ops = &window_vm_ops;
+	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
+}
+
+/* All windows of the caller, those that a child will not get included. */
+static void for_each_window(struct pym_service_heap *sheap,
+			    void (*change)(struct vm_area_struct *vma))
 {
 	struct vm_area_struct *vma;
 	unsigned long address = 0;
 
 	while ((vma = find_vma(current->mm, address))) {
 		if (vma->vm_private_data == sheap)
-			watch_writes(vma);
+			change(vma);
 		address = vma->vm_end;
 	}
+}
+
+static void watch(struct pym_service_heap *sheap)
+{
+	for_each_window(sheap, watch_writes);
+	sheap->watched = true;
+}
+
+static void unwatch(struct pym_service_heap *sheap)
+{
+	for_each_window(sheap, unwatch_writes);
+	sheap->heap.shares = false;
+	sheap->watched = false;
+}
+
+/**
+ * pym_window_unwatch() - let the windows be as before fork(), if they can
+ * @sheap: the caller's heap
+ *
+ * When all relatives have gone, no page is shared, and pages can be mapped
+ * many at a time again, ready to be written to.
+ *
+ * Context: Sleeps.  Takes the mmap_lock for writing.
+ */
+void pym_window_unwatch(struct pym_service_heap *sheap)
+{
+	if (!READ_ONCE(sheap->watched) || !pym_family_is_alone(sheap->family) ||
+	    mmap_write_lock_killable(current->mm))
+		return;
+	/* Only who holds that lock can fork. */
+	if (pym_family_is_alone(sheap->family))
+		unwatch(sheap);
+	mmap_write_unlock(current->mm);
 }
 
 /*
@@ -226,7 +270,7 @@ static struct pym_service_heap *inherit(struct pym_service_heap *sheap, struct m
 
 	if (child)
 		return child;
-	watch_parent(sheap);
+	watch(sheap);
 	child = pym_service_clone(sheap, mm);
 	unmap_mapping_range(sheap->family->inode->i_mapping, 0, sheap->heap.window, 1);
 	return IS_ERR(child) ? NULL : child;
@@ -283,7 +327,7 @@ static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 		return -EACCES;
 
 	if (lies_within(vma, 0, window)) {
-		vma->vm_ops = sheap->heap.shares ? &shared_window_vm_ops : &window_vm_ops;
+		vma->vm_ops = sheap->watched ? &shared_window_vm_ops : &window_vm_ops;
 		/* For vm_insert_pages(). */
 		vm_flags_set(vma, VM_MIXEDMAP);
 	} else if (lies_within(vma, PYMALLOC_POOL_MAP_OFFSET, window >> PYM_POOL_SHIFT)) {

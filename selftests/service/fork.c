@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #include "service.h"
@@ -280,6 +281,44 @@ TEST_F(fork, storm)
 		});
 	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
 		join_child(_metadata, children[i]);
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+}
+
+/* Faults that it takes to write to each page of a new run of 64. */
+static long faults_of_a_run(struct heap *heap)
+{
+	__u64 run = alloc_one(heap, 64 * POOL);
+	struct rusage before, after;
+
+	getrusage(RUSAGE_SELF, &before);
+	for (__u64 i = 0; i < 64; i++)
+		*at(heap, run + i * POOL) = 1;
+	getrusage(RUSAGE_SELF, &after);
+	free_one(heap, run);
+	return after.ru_minflt - before.ru_minflt;
+}
+
+/* The child's heap goes a little later than the child. */
+TEST_F(fork, pages_come_in_runs_again_afterwards)
+{
+	pid_t child;
+
+	IN_CHILD(child, {
+		EXPECT_LE(64, faults_of_a_run(&self->heap));
+		add_to_numbers(&self->heap, 2, 1);
+	});
+	join_child(_metadata, child);
+	while (faults_of_a_run(&self->heap) > 16)
+		sched_yield();
+	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
+	add_to_numbers(&self->heap, 1, 1);
+	/* And it can fork again. */
+	IN_CHILD(child, {
+		add_to_numbers(&self->heap, 1, 1);
+		EXPECT_TRUE(numbers_are(&self->heap, 1, 2));
+	});
+	add_to_numbers(&self->heap, 1, -1);
+	join_child(_metadata, child);
 	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
 }
 
