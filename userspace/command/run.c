@@ -12,14 +12,34 @@
 
 #define SHIM	"libpymalloc-malloc.so"
 
+/* What the line asks for; the debug mode as the shim's environment names it. */
+struct wish {
+	char **command;
+	const char *debug;
+};
+
+static const struct argp_option options[] = {
+	{ "debug", 'd', NULL, 0,
+	  "Guard objects: find writes beyond them and after their free, and abort", 0 },
+	{ "strict", 's', NULL, 0,
+	  "As --debug, and have the kernel judge each free at once: slow", 0 },
+	{ 0 }
+};
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
-	char ***command = state->input;
+	struct wish *wish = state->input;
 
 	(void)word;
 	switch (key) {
+	case 'd':
+		wish->debug = "debug";
+		return 0;
+	case 's':
+		wish->debug = "strict";
+		return 0;
 	case ARGP_KEY_ARG:
-		*command = &state->argv[state->next - 1];
+		wish->command = &state->argv[state->next - 1];
 		state->next = state->argc;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
@@ -69,21 +89,24 @@ static void preload(const char *shim)
 int run_main(int argc, char **argv)
 {
 	static const struct argp argp = {
+		.options = options,
 		.parser = parse,
 		.args_doc = "[--] CMD...",
 		.doc = "Run CMD with objects of up to 512 bytes in a heap of the kernel's.\n"
 		       "Sets LD_PRELOAD and, unless it is set, PYTHONMALLOC=malloc.\n"
-		       "The exit status is that of CMD.",
+		       "The exit status is that of CMD.\v"
+		       "--debug and --strict set PYMALLOC_DEBUG to debug and strict.",
 	};
-	char **command;
+	struct wish wish = { 0 };
 	char *shim;
 
-	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &command);
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &wish);
 	shim = find_shim();
 	preload(shim);
 	free(shim);
-	if (setenv("PYTHONMALLOC", "malloc", 0) < 0)
+	if (setenv("PYTHONMALLOC", "malloc", 0) < 0 ||
+	    (wish.debug && setenv("PYMALLOC_DEBUG", wish.debug, 1) < 0))
 		err(EXIT_FAILED, NULL);
-	execvp(command[0], command);
-	err(EXIT_FAILED, "%s", command[0]);
+	execvp(wish.command[0], wish.command);
+	err(EXIT_FAILED, "%s", wish.command[0]);
 }

@@ -4,7 +4,7 @@
 
 #include "heap.h"
 
-static const char *describe(unsigned int status)
+const char *pymalloc_describe_bad(unsigned int status)
 {
 	switch (status) {
 	case PYMALLOC_REF_FREE:
@@ -25,7 +25,7 @@ static void abort_on_bad_free(struct pymalloc_heap *heap, void *object,
 {
 	(void)heap;
 	pymalloc_say("free(): invalid pointer %p: %s\n", object,
-		     describe(status));
+		     pymalloc_describe_bad(status));
 	abort();
 }
 

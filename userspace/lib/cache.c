@@ -170,10 +170,13 @@ static void inherit(void)
 			inherit_caches(heaps[i]);
 }
 
-/* Gives a new heap its index, and with it every thread's magazines for it. */
-void pymalloc_cache_attach(struct pymalloc_heap *heap)
+/*
+ * Gives a new heap its index, the first one from @first on that no other heap
+ * has, and with it every thread's magazines for it.
+ */
+void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first)
 {
-	size_t i = 0;
+	size_t i = first;
 
 	pthread_mutex_lock(&lock);
 	if (!has_exit_key) {

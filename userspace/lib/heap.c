@@ -66,7 +66,8 @@ static int map_heap(struct pymalloc_heap *heap)
 	return 0;
 }
 
-static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args)
+static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
+		     size_t first)
 {
 	heap->fd = open_new(args);
 	if (heap->fd < 0)
@@ -79,7 +80,7 @@ static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args)
 		close(heap->fd);
 		return -1;
 	}
-	pymalloc_cache_attach(heap);
+	pymalloc_cache_attach(heap, first);
 	return 0;
 }
 
@@ -101,7 +102,8 @@ static int fill_in(struct pymalloc_create *args,
 }
 
 struct pymalloc_heap *
-pymalloc_heap_create(const struct pymalloc_heap_options *options)
+pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
+			  size_t first)
 {
 	struct pymalloc_create args = { .argsz = sizeof(args) };
 	struct pymalloc_heap *heap;
@@ -113,12 +115,18 @@ pymalloc_heap_create(const struct pymalloc_heap_options *options)
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (heap == MAP_FAILED)
 		return NULL;
-	if (!init_heap(heap, &args))
+	if (!init_heap(heap, &args, first))
 		return heap;
 	err = errno;
 	munmap(heap, sizeof(*heap));
 	errno = err;
 	return NULL;
+}
+
+struct pymalloc_heap *
+pymalloc_heap_create(const struct pymalloc_heap_options *options)
+{
+	return pymalloc_heap_create_from(options, 0);
 }
 
 void pymalloc_heap_destroy(struct pymalloc_heap *heap)

@@ -40,6 +40,14 @@ struct pymalloc_heap {
 
 #pragma GCC visibility push(hidden)
 
+/*
+ * heap.c: pymalloc_heap_create(), but the heap takes its index in
+ * pymalloc_magazines from @first on; with PYMALLOC_CACHED_HEAPS it gets none.
+ */
+struct pymalloc_heap *
+pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
+			  size_t first);
+
 /* service.c */
 int pymalloc_open_device(void);
 int pymalloc_move_up(int fd, int lowest);
@@ -59,6 +67,7 @@ size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref);
 void pymalloc_say(const char *format, ...);
 
 /* bad_free.c */
+const char *pymalloc_describe_bad(unsigned int status);
 void pymalloc_bad_free(struct pymalloc_heap *heap, void *object,
 		       unsigned int status);
 

@@ -17,15 +17,18 @@ static bool is_power_of_two(size_t n)
  */
 PYMALLOC_API void *memalign(size_t alignment, size_t size)
 {
-	size_t mask = alignment - 1;
+	size_t mask = SHIM_ALIGNMENT - 1;
+	void *object;
 
 	if (!is_power_of_two(alignment) || alignment > PYMALLOC_BLOCK_MAX ||
 	    size > PYMALLOC_BLOCK_MAX)
 		return __libc_memalign(alignment, size);
-	size = size ? (size + mask) & ~mask : alignment;
-	if (size > PYMALLOC_BLOCK_MAX)
-		return __libc_memalign(alignment, size);
-	return malloc(size);
+	if (alignment > SHIM_ALIGNMENT)
+		mask = alignment - 1;
+	/* No more than PYMALLOC_BLOCK_MAX, of which all these are divisors. */
+	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
+			      (size + mask) & ~mask);
+	return likely(object) ? object : shim_malloc_slow(size, mask + 1);
 }
 
 PYMALLOC_API void *aligned_alloc(size_t alignment, size_t size)

@@ -19,20 +19,33 @@ static bool holding_off(unsigned int *left)
 	return now;
 }
 
-static __attribute_noinline__ void *malloc_slow(size_t size)
+/* A block whose size is a multiple of its alignment is aligned. */
+static void *serve(size_t size, size_t alignment)
+{
+	size_t mask = alignment - 1;
+
+	if (shim_debug)
+		return shim_debug_malloc(size, alignment);
+	if (!size)
+		size = 1;
+	return pymalloc_malloc_slow(shim_heap, (size + mask) & ~mask);
+}
+
+/* What the fast path has not got; @alignment is at least SHIM_ALIGNMENT. */
+__attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 {
 	static unsigned int hold_off;
 	int saved = errno;
 	void *object;
 
 	if (!shim_start() || holding_off(&hold_off))
-		return __libc_malloc(size);
-	object = pymalloc_malloc_slow(shim_heap, size);
+		return __libc_memalign(alignment, size);
+	object = serve(size, alignment);
 	if (object)
 		return object;
 	__atomic_store_n(&hold_off, HOLD_OFF, __ATOMIC_RELAXED);
 	errno = saved;
-	return __libc_malloc(size);
+	return __libc_memalign(alignment, size);
 }
 
 PYMALLOC_API void *malloc(size_t size)
@@ -44,15 +57,17 @@ PYMALLOC_API void *malloc(size_t size)
 		return __libc_malloc(size);
 	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
 			      (size + mask) & ~mask);
-	return likely(object) ? object : malloc_slow(size);
+	return likely(object) ? object : shim_malloc_slow(size, SHIM_ALIGNMENT);
 }
 
 static __attribute_noinline__ void free_slow(void *object)
 {
-	if (shim_owns(object))
-		pymalloc_free_slow(shim_heap, object);
-	else
+	if (!shim_owns(object))
 		__libc_free(object);
+	else if (shim_debug)
+		shim_debug_free(object);
+	else
+		pymalloc_free_slow(shim_heap, object);
 }
 
 PYMALLOC_API void free(void *object)
@@ -96,6 +111,8 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 	usable = shim_usable(object);
 	if (pymalloc_stays(usable, size))
 		return object;
+	if (shim_debug)
+		return shim_debug_realloc(object, size);
 	moved = malloc(size);
 	if (moved) {
 		memcpy(moved, object, size < usable ? size : usable);

@@ -19,13 +19,35 @@
 
 #pragma GCC visibility push(hidden)
 
-/* start.c: all zero, so that nothing is in the window, until there is a heap */
+/*
+ * start.c: both views are all zero, so that nothing is in the window, until
+ * there is a heap.  That of the fast path stays so in the debug modes: all that
+ * is allocated or freed comes to the slow path, and from there to debug.c.
+ */
 extern struct pymalloc_view shim_view;
+extern struct pymalloc_view shim_window;
 extern struct pymalloc_heap *shim_heap;
 bool shim_start(void);
 
+/* debug.c */
+extern enum shim_debug {
+	SHIM_NO_DEBUG,
+	SHIM_GUARDS,
+	SHIM_STRICT,
+} shim_debug;
+
+void shim_debug_choose(void);
+void shim_debug_start(void);
+void *shim_debug_malloc(size_t size, size_t alignment);
+void shim_debug_free(void *object);
+void *shim_debug_realloc(void *object, size_t size);
+size_t shim_debug_usable(void *object);
+
 /* fork.c */
 void shim_watch_fork(void);
+
+/* malloc.c */
+void *shim_malloc_slow(size_t size, size_t alignment);
 
 #pragma GCC visibility pop
 
@@ -40,9 +62,9 @@ void __libc_free(void *object);
 
 static inline bool shim_owns(const void *object)
 {
-	__u64 ref = (uintptr_t)object - (uintptr_t)shim_view.base;
+	__u64 ref = (uintptr_t)object - (uintptr_t)shim_window.base;
 
-	return ref / PYMALLOC_BLOCK_MIN < shim_view.nr_units;
+	return ref / PYMALLOC_BLOCK_MIN < shim_window.nr_units;
 }
 
 /* Bytes of the block at @object; 0 if there is none. */

@@ -10,7 +10,24 @@
 #define WINDOW_LEAST	(64ULL << 20)
 
 struct pymalloc_view shim_view;
+struct pymalloc_view shim_window;
 struct pymalloc_heap *shim_heap;
+
+/*
+ * From which index on the heap looks for its own.  Another one than that of
+ * the fast path leaves this with magazines that are empty and full for ever.
+ */
+static size_t first_index(void)
+{
+	switch (shim_debug) {
+	case SHIM_STRICT:
+		return PYMALLOC_CACHED_HEAPS;
+	case SHIM_GUARDS:
+		return SHIM_INDEX + 1;
+	default:
+		return SHIM_INDEX;
+	}
+}
 
 static struct pymalloc_heap *create_heap(void)
 {
@@ -22,17 +39,27 @@ static struct pymalloc_heap *create_heap(void)
 	struct pymalloc_heap *heap;
 
 	do {
-		heap = pymalloc_heap_create(&options);
+		heap = pymalloc_heap_create_from(&options, first_index());
 		options.window /= 2;
 	} while (!heap && (errno == ENOMEM || errno == EINVAL) &&
 		 options.window >= WINDOW_LEAST);
 	return heap;
 }
 
+/* The number of units comes last: from then on the window is not empty. */
+static void show(struct pymalloc_view *view)
+{
+	view->base = shim_heap->view.base;
+	view->pool_map = shim_heap->view.pool_map;
+	__atomic_store_n(&view->nr_units, shim_heap->view.nr_units,
+			 __ATOMIC_RELEASE);
+}
+
 static bool start(void)
 {
 	int saved = errno;
 
+	shim_debug_choose();
 	shim_heap = create_heap();
 	if (!shim_heap) {
 		pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
@@ -41,11 +68,11 @@ static bool start(void)
 		return false;
 	}
 	shim_watch_fork();
-	shim_view.base = shim_heap->view.base;
-	shim_view.pool_map = shim_heap->view.pool_map;
-	/* Last: from now on the window is not empty. */
-	__atomic_store_n(&shim_view.nr_units, shim_heap->view.nr_units,
-			 __ATOMIC_RELEASE);
+	show(&shim_window);
+	if (shim_debug)
+		shim_debug_start();
+	else
+		show(&shim_view);
 	errno = saved;
 	return true;
 }

@@ -23,6 +23,7 @@ static usable_fn libc_usable(void)
 PYMALLOC_API size_t malloc_usable_size(void *object)
 {
 	if (shim_owns(object))
-		return shim_usable(object);
+		return shim_debug ? shim_debug_usable(object) :
+				    shim_usable(object);
 	return libc_usable()(object);
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What the debug modes say before they abort: first what is wrong, then what is
+ * known of the block.  Nothing here allocates.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "debug.h"
+
+#define BLOCK_LEN	64
+
+static const char *format_block(char *text, const struct place *place)
+{
+	if (place->class)
+		snprintf(text, BLOCK_LEN, "the block of size class %zu at %p",
+			 place->class * PYMALLOC_BLOCK_MIN, (void *)place->block);
+	else
+		snprintf(text, BLOCK_LEN, "the page at %p", (void *)place->block);
+	return text;
+}
+
+static void say_object(const char *freed, const struct place *place)
+{
+	const struct guarded *block = place->block;
+	char text[BLOCK_LEN];
+
+	pymalloc_say("pymalloc: %p is allocation %llu, of %u bytes, %sin %s\n",
+		     (void *)guard_object(block), (unsigned long long)block->serial,
+		     block->size, freed, format_block(text, place));
+}
+
+/* What there is in the block, or was, if it can be told. */
+static void say_place(const struct place *place)
+{
+	char text[BLOCK_LEN];
+
+	if (guard_is(place, DEBUG_ID))
+		say_object("", place);
+	else if (guard_is(place, DEBUG_FREED))
+		say_object("freed, ", place);
+	else
+		pymalloc_say("pymalloc: it lies in %s, of which no more is known\n",
+			     format_block(text, place));
+}
+
+/* There is a header, and the byte @at is not as it should be. */
+void report_overwritten(const char *function, const struct place *place,
+			const __u8 *at)
+{
+	const struct guarded *block = place->block;
+	const __u8 *object = guard_object(block);
+	const char *where = "after it was freed";
+	unsigned int expected = DEBUG_FREED;
+
+	if (at < object || at >= object + block->size) {
+		where = at < object ? "before its beginning" : "behind its end";
+		expected = DEBUG_GUARD;
+	}
+	pymalloc_say("%s(): object %p was written to %s: byte %td is 0x%02x, not 0x%02x\n",
+		     function, (const void *)object, where, at - object, *at,
+		     expected);
+	say_place(place);
+	abort();
+}
+
+/* There is none: one that was overwritten, or there never was one. */
+void report_no_header(const char *function, void *object,
+		      const struct place *place)
+{
+	const __u8 *id = &place->block->id;
+
+	pymalloc_say("%s(): no object at %p, or its header was overwritten: byte %td is 0x%02x, not 0x%02x\n",
+		     function, object, id - (const __u8 *)object, *id, DEBUG_ID);
+	say_place(place);
+	abort();
+}
+
+void report_bad(const char *function, void *object, unsigned int status)
+{
+	struct place place;
+
+	pymalloc_say("%s(): invalid pointer %p: %s\n", function, object,
+		     pymalloc_describe_bad(status));
+	if (place_find(object, &place))
+		say_place(&place);
+	abort();
+}
