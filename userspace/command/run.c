@@ -94,8 +94,8 @@ int run_main(int argc, char **argv)
 		.args_doc = "[--] CMD...",
 		.doc = "Run CMD with objects of up to 512 bytes in a heap of the kernel's.\n"
 		       "Sets LD_PRELOAD and, unless it is set, PYTHONMALLOC=malloc.\n"
-		       "The exit status is that of CMD.\v"
-		       "--debug and --strict set PYMALLOC_DEBUG to debug and strict.",
+		       "--debug and --strict set PYMALLOC_DEBUG to debug and strict.\n"
+		       "The exit status is that of CMD.",
 	};
 	struct wish wish = { 0 };
 	char *shim;

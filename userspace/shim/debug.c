@@ -23,7 +23,7 @@ void shim_debug_choose(void)
 	else if (!strcmp(value, "strict"))
 		shim_debug = SHIM_STRICT;
 	else
-		pymalloc_say("pymalloc: PYMALLOC_DEBUG=%.40s is neither debug nor strict: ignored\n",
+		pymalloc_say("pymalloc: PYMALLOC_DEBUG=%.40s: neither debug nor strict; ignored\n",
 			     value);
 }
 

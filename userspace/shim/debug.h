@@ -40,6 +40,7 @@ struct guarded {
 	__u8 id;
 	__u8 guard[18];
 };
+
 static_assert(sizeof(struct guarded) == 2 * SHIM_ALIGNMENT);
 
 /**

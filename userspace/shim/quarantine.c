@@ -10,7 +10,7 @@
 
 static struct guarded *slots[SLOTS];
 
-static void check(struct guarded *block)
+static void check(const char *function, struct guarded *block)
 {
 	struct place place;
 	const __u8 *bad;
@@ -18,10 +18,10 @@ static void check(struct guarded *block)
 	/* It is allocated to the kernel, so it has not moved anywhere. */
 	place_find(block, &place);
 	if (!guard_is(&place, DEBUG_FREED))
-		report_no_header("free", guard_object(block), &place);
+		report_no_header(function, guard_object(block), &place);
 	bad = guard_broken_fill(&place);
 	if (bad)
-		report_overwritten("free", &place, bad);
+		report_overwritten(function, &place, bad);
 }
 
 static struct guarded *exchange(size_t slot, struct guarded *block)
@@ -38,7 +38,7 @@ void quarantine_add(struct guarded *block)
 	block = exchange(slot, block);
 	if (!block)
 		return;
-	check(block);
+	check("free", block);
 	pymalloc_free(shim_heap, block);
 }
 
@@ -50,6 +50,6 @@ static __attribute__((destructor)) void check_all(void)
 		struct guarded *block = exchange(slot, NULL);
 
 		if (block)
-			check(block);
+			check("exit", block);
 	}
 }

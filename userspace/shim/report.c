@@ -70,7 +70,7 @@ void report_no_header(const char *function, void *object,
 {
 	const __u8 *id = &place->block->id;
 
-	pymalloc_say("%s(): no object at %p, or its header was overwritten: byte %td is 0x%02x, not 0x%02x\n",
+	pymalloc_say("%s(): no object at %p, or a broken header: byte %td is 0x%02x, not 0x%02x\n",
 		     function, object, id - (const __u8 *)object, *id, DEBUG_ID);
 	say_place(place);
 	abort();

@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The debug modes of the malloc shim: the program starts itself once for each
+ * mode and each thing to do with an allocator, right or wrong, and judges how
+ * that ended and what it said.
+ */
+#include <errno.h>
+#include <libgen.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <regex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <kselftest.h>
+
+/* More than are kept before they are given back. */
+#define MANY 3000
+
+static void expect(bool true_now, const char *what, int line)
+{
+	if (true_now)
+		return;
+	dprintf(STDERR_FILENO, "line %d: %s\n", line, what);
+	_exit(1);
+}
+
+/* Ends the program. */
+#define EXPECT(condition) expect(condition, #condition, __LINE__)
+
+static bool all_are(const void *object, int byte, size_t size)
+{
+	const unsigned char *bytes = object;
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		if (bytes[i] != byte)
+			return false;
+	return true;
+}
+
+/* What is wrong must be done as it is written. */
+static void poke(char *object, ptrdiff_t at, char byte)
+{
+	((volatile char *)object)[at] = byte;
+}
+
+/* The compiler must not see where the object begins and ends. */
+static __attribute__((noipa)) char *allocate(size_t size)
+{
+	char *object = malloc(size);
+
+	EXPECT(object);
+	return object;
+}
+
+static __attribute__((noipa)) char *allocate_aligned(size_t alignment, size_t size)
+{
+	return memalign(alignment, size);
+}
+
+/* A second one of the size keeps the pool from going when the other is freed. */
+static char *allocate_two(size_t size)
+{
+	allocate(size);
+	return allocate(size);
+}
+
+static void free_many(size_t size)
+{
+	int i;
+
+	for (i = 0; i < MANY; i++)
+		free(allocate(size));
+}
+
+static void do_every_size(void)
+{
+	size_t size;
+
+	for (size = 0; size <= 512; size++) {
+		char *object = allocate(size), *other = allocate(size);
+
+		EXPECT(object != other);
+		EXPECT((uintptr_t)object % 16 == 0);
+		EXPECT(malloc_usable_size(object) == size);
+		EXPECT(all_are(object, 0xcd, size));
+		EXPECT(all_are(object - 18, 0xfd, 18));
+		EXPECT(all_are(object + size, 0xfd, 8));
+		memset(object, 1, size);
+		free(object);
+		free(other);
+	}
+	free(allocate(513));
+	free(NULL);
+}
+
+static void do_calloc(void)
+{
+	size_t size;
+
+	for (size = 0; size <= 600; size++) {
+		char *object = calloc(1, size);
+
+		EXPECT(object && all_are(object, 0, size));
+		memset(object, 1, size);
+		free(object);
+	}
+}
+
+static void do_realloc_pair(size_t from, size_t to)
+{
+	size_t both = from < to ? from : to;
+	char *object = allocate(from);
+
+	memset(object, 7, from);
+	object = realloc(object, to);
+	EXPECT(object && all_are(object, 7, both));
+	if (from <= 512 && to <= 512) {
+		EXPECT(malloc_usable_size(object) == to);
+		EXPECT(all_are(object + both, 0xcd, to - both));
+	}
+	memset(object, 8, to);
+	free(object);
+}
+
+static void do_realloc(void)
+{
+	static const size_t sizes[] = { 1, 16, 17, 100, 464, 473, 512, 513, 5000, 300000 };
+	const size_t count = sizeof(sizes) / sizeof(*sizes);
+	size_t from, to;
+	char *object;
+
+	for (from = 0; from < count; from++)
+		for (to = 0; to < count; to++)
+			do_realloc_pair(sizes[from], sizes[to]);
+	object = realloc(NULL, 10);
+	EXPECT(malloc_usable_size(object) == 10);
+	memset(object, 9, 10);
+	errno = 0;
+	EXPECT(!realloc(object, SIZE_MAX / 2) && errno == ENOMEM);
+	EXPECT(all_are(object, 9, 10));
+	EXPECT(!realloc(object, 0));
+}
+
+static void do_alignments(void)
+{
+	size_t alignment, size;
+
+	for (alignment = 1; alignment <= 4096; alignment *= 2) {
+		for (size = 0; size <= 600; size += 50) {
+			char *object = memalign(alignment, size);
+
+			EXPECT(object && (uintptr_t)object % alignment == 0);
+			if (alignment <= 512 && size <= 512)
+				EXPECT(malloc_usable_size(object) == size);
+			memset(object, 1, size);
+			free(object);
+		}
+	}
+}
+
+/* As long as it is kept: after that its block may hold something else. */
+static void do_look_at_freed(void)
+{
+	char *object = allocate_two(200);
+
+	free(object);
+	EXPECT(all_are(object, 0xdd, 200));
+}
+
+static void do_errno(void)
+{
+	static char *objects[MANY];
+	int i;
+
+	errno = EDOM;
+	for (i = 0; i < MANY; i++)
+		objects[i] = allocate(i % 600);
+	for (i = 0; i < MANY; i++)
+		free(objects[i]);
+	EXPECT(errno == EDOM);
+}
+
+static void do_fork(void)
+{
+	char *object = allocate(100);
+	int status;
+	pid_t child;
+
+	memset(object, 1, 100);
+	child = fork();
+	if (!child) {
+		EXPECT(all_are(object, 1, 100));
+		free(object);
+		free_many(100);
+		_exit(0);
+	}
+	EXPECT(waitpid(child, &status, 0) == child && !status);
+	EXPECT(all_are(object, 1, 100));
+	free(object);
+}
+
+/* Frees what another thread has allocated, and the other way round. */
+static void *work(void *mailbox)
+{
+	char **box = mailbox;
+	int i;
+
+	for (i = 0; i < MANY; i++) {
+		char *object = allocate(i % 600);
+
+		memset(object, i, i % 600);
+		object = __atomic_exchange_n(&box[i % 16], object, __ATOMIC_ACQ_REL);
+		free(object);
+	}
+	return NULL;
+}
+
+static void do_threads(void)
+{
+	static char *box[16];
+	pthread_t threads[4];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		EXPECT(!pthread_create(&threads[i], NULL, work, box));
+	for (i = 0; i < 4; i++)
+		EXPECT(!pthread_join(threads[i], NULL));
+	for (i = 0; i < 16; i++)
+		free(box[i]);
+}
+
+static void do_overflow(void)
+{
+	char *object = allocate(100);
+
+	poke(object, 100, 1);
+	free(object);
+}
+
+static void do_underflow(void)
+{
+	char *object = allocate(100);
+
+	poke(object, -1, 2);
+	free(object);
+}
+
+static void do_overflow_then_realloc(void)
+{
+	char *object = allocate(512);
+
+	poke(object, 515, 3);
+	EXPECT(!realloc(object, 1000));
+}
+
+static void do_overflow_then_usable(void)
+{
+	char *object = allocate(0);
+
+	poke(object, 0, 4);
+	EXPECT(!malloc_usable_size(object));
+}
+
+static void do_overflow_of_aligned(void)
+{
+	char *object = allocate_aligned(128, 33);
+
+	poke(object, 33, 5);
+	free(object);
+}
+
+static void do_underflow_of_aligned(void)
+{
+	char *object = allocate_aligned(128, 33);
+
+	poke(object, -100, 6);
+	free(object);
+}
+
+static void do_break_header(void)
+{
+	char *object = allocate(40);
+
+	memset(object - 32, 0x41, 32);
+	free(object);
+}
+
+static void do_write_after_free(void)
+{
+	char *object = allocate_two(100);
+
+	free(object);
+	poke(object, 99, 7);
+	free_many(100);
+}
+
+static void do_write_before_freed(void)
+{
+	char *object = allocate_two(100);
+
+	free(object);
+	poke(object, -2, 8);
+	free_many(100);
+}
+
+static void do_write_after_last_free(void)
+{
+	char *object = allocate_two(100);
+
+	free(object);
+	poke(object, 0, 9);
+	exit(0);
+}
+
+static void do_free_twice(void)
+{
+	char *object = allocate_two(100);
+
+	free(object);
+	free(object);
+}
+
+static void do_realloc_freed(void)
+{
+	char *object = allocate_two(100);
+
+	free(object);
+	EXPECT(!realloc(object, 10));
+}
+
+static void do_free_in_the_middle(void)
+{
+	free(allocate(100) + 16);
+}
+
+static void do_free_an_odd_address(void)
+{
+	free(allocate(100) + 3);
+}
+
+static void do_free_in_the_middle_of_large(void)
+{
+	free(allocate(500) + 64);
+}
+
+/* Never handed out, and far away from what is. */
+static void do_free_nothing(void)
+{
+	free(allocate(100) + (1 << 20));
+}
+
+static void do_free_what_was_never_allocated(void)
+{
+	free(allocate(480 - 40) + 7 * 480);
+}
+
+#define HEX "0x[0-9a-f]+"
+#define OBJECT(size, where) \
+	"pymalloc: " HEX " is allocation [1-9][0-9]*, of " #size " bytes, " where " at " HEX "\n"
+#define BLOCK(class) "in the block of size class " #class
+#define FREED "freed, "
+#define WRITTEN(function, where, at, is, not) \
+	function "\\(\\): object " HEX " was written to " where ": byte " #at " is " #is ", not " #not "\n"
+#define INVALID(function, why) function "\\(\\): invalid pointer " HEX ": " why "\n"
+
+#define OVERFLOW WRITTEN("free", "behind its end", 100, 0x01, 0xfd) OBJECT(100, BLOCK(144))
+#define FREED_TWICE INVALID("free", "double free") OBJECT(100, FREED BLOCK(144))
+#define MIDDLE INVALID("free", "not the start of an object")
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+	/* What it says before it aborts; NULL: nothing, and it succeeds. */
+	const char *debug;
+	const char *strict;
+} tests[] = {
+	{ "every size: usable, aligned, filled, guarded", do_every_size, NULL, NULL },
+	{ "calloc", do_calloc, NULL, NULL },
+	{ "realloc", do_realloc, NULL, NULL },
+	{ "memalign", do_alignments, NULL, NULL },
+	{ "a freed object is filled", do_look_at_freed, NULL, NULL },
+	{ "errno", do_errno, NULL, NULL },
+	{ "fork", do_fork, NULL, NULL },
+	{ "threads", do_threads, NULL, NULL },
+	{ "a byte behind the end", do_overflow, OVERFLOW, OVERFLOW },
+	{ "a byte before the beginning", do_underflow,
+	  WRITTEN("free", "before its beginning", -1, 0x02, 0xfd) OBJECT(100, BLOCK(144)),
+	  WRITTEN("free", "before its beginning", -1, 0x02, 0xfd) OBJECT(100, BLOCK(144)) },
+	{ "realloc looks", do_overflow_then_realloc,
+	  WRITTEN("realloc", "behind its end", 515, 0x03, 0xfd) OBJECT(512, "in the page"),
+	  WRITTEN("realloc", "behind its end", 515, 0x03, 0xfd) OBJECT(512, "in the page") },
+	{ "malloc_usable_size looks", do_overflow_then_usable,
+	  WRITTEN("malloc_usable_size", "behind its end", 0, 0x04, 0xfd) OBJECT(0, BLOCK(48)),
+	  WRITTEN("malloc_usable_size", "behind its end", 0, 0x04, 0xfd) OBJECT(0, BLOCK(48)) },
+	{ "a byte behind an aligned object", do_overflow_of_aligned,
+	  WRITTEN("free", "behind its end", 33, 0x05, 0xfd) OBJECT(33, BLOCK(256)),
+	  WRITTEN("free", "behind its end", 33, 0x05, 0xfd) OBJECT(33, BLOCK(256)) },
+	{ "a byte before an aligned object", do_underflow_of_aligned,
+	  WRITTEN("free", "before its beginning", -100, 0x06, 0xfd) OBJECT(33, BLOCK(256)),
+	  WRITTEN("free", "before its beginning", -100, 0x06, 0xfd) OBJECT(33, BLOCK(256)) },
+	{ "a broken header", do_break_header,
+	  "free\\(\\): no object at " HEX ", or a broken header: byte -19 is 0x41, not 0x6d\n"
+	  "pymalloc: it lies " BLOCK(80) " at " HEX ", of which no more is known\n",
+	  "free\\(\\): no object at " HEX ", or a broken header: byte -19 is 0x41, not 0x6d\n"
+	  "pymalloc: it lies " BLOCK(80) " at " HEX ", of which no more is known\n" },
+	{ "a write after the free", do_write_after_free,
+	  WRITTEN("free", "after it was freed", 99, 0x07, 0xdd) OBJECT(100, FREED BLOCK(144)),
+	  WRITTEN("malloc", "after it was freed", 99, 0x07, 0xdd) OBJECT(100, FREED BLOCK(144)) },
+	{ "a write before a freed object", do_write_before_freed,
+	  WRITTEN("free", "before its beginning", -2, 0x08, 0xfd) OBJECT(100, FREED BLOCK(144)),
+	  WRITTEN("malloc", "before its beginning", -2, 0x08, 0xfd) OBJECT(100, FREED BLOCK(144)) },
+	{ "a write after the free, shortly before the end", do_write_after_last_free,
+	  WRITTEN("exit", "after it was freed", 0, 0x09, 0xdd) OBJECT(100, FREED BLOCK(144)),
+	  NULL },
+	{ "a double free", do_free_twice, FREED_TWICE, FREED_TWICE },
+	{ "realloc of what was freed", do_realloc_freed,
+	  INVALID("realloc", "double free") OBJECT(100, FREED BLOCK(144)), FREED_TWICE },
+	{ "a pointer into the middle", do_free_in_the_middle,
+	  MIDDLE OBJECT(100, BLOCK(144)), MIDDLE OBJECT(100, BLOCK(144)) },
+	{ "an odd pointer", do_free_an_odd_address,
+	  MIDDLE OBJECT(100, BLOCK(144)), MIDDLE OBJECT(100, BLOCK(144)) },
+	{ "a pointer into the middle of what is no block", do_free_in_the_middle_of_large,
+	  MIDDLE OBJECT(500, "in the page"), MIDDLE OBJECT(500, "in the page") },
+	{ "a pointer to nothing", do_free_nothing,
+	  INVALID("free", "no object is there"), INVALID("free", "no object is there") },
+	{ "a pointer to what was never allocated", do_free_what_was_never_allocated,
+	  "free\\(\\): no object at " HEX ", or a broken header: byte -19 is 0x00, not 0x6d\n"
+	  "pymalloc: it lies " BLOCK(480) " at " HEX ", of which no more is known\n",
+	  INVALID("free", "never allocated")
+	  "pymalloc: it lies " BLOCK(480) " at " HEX ", of which no more is known\n" },
+};
+
+#define NR_TESTS (sizeof(tests) / sizeof(*tests))
+
+static char path[4096];
+static char command[4200];
+
+/* The command lies where it was built: ../../userspace from here. */
+static void find_command(void)
+{
+	char copy[sizeof(path)];
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+		ksft_exit_fail_msg("/proc/self/exe: %m\n");
+	strcpy(copy, path);
+	snprintf(command, sizeof(command), "%s/../../userspace/pymalloc",
+		 dirname(copy));
+}
+
+static void start(const char *mode, size_t test, int out)
+{
+	char number[24];
+
+	snprintf(number, sizeof(number), "%zu", test);
+	dup2(out, STDERR_FILENO);
+	execl(command, "pymalloc", "run", mode, "--", path, number, NULL);
+	_exit(127);
+}
+
+/* Returns its status, and what it wrote to stderr. */
+static int run(const char *mode, size_t test, char *said, size_t room)
+{
+	int pipes[2], status;
+	size_t length = 0;
+	ssize_t got;
+	pid_t child;
+
+	if (pipe(pipes) < 0)
+		ksft_exit_fail_msg("pipe: %m\n");
+	child = fork();
+	if (!child)
+		start(mode, test, pipes[1]);
+	close(pipes[1]);
+	while ((got = read(pipes[0], said + length, room - 1 - length)) > 0)
+		length += got;
+	said[length] = '\0';
+	close(pipes[0]);
+	if (waitpid(child, &status, 0) != child)
+		ksft_exit_fail_msg("waitpid: %m\n");
+	return status;
+}
+
+static bool matches(const char *said, const char *expected)
+{
+	char pattern[1000];
+	regex_t regex;
+	bool found;
+
+	snprintf(pattern, sizeof(pattern), "^%s$", expected);
+	if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB))
+		ksft_exit_fail_msg("no pattern: %s\n", pattern);
+	found = !regexec(&regex, said, 0, NULL, 0);
+	regfree(&regex);
+	return found;
+}
+
+static void judge(const char *mode, size_t test, const char *expected)
+{
+	char said[1000];
+	int status = run(mode, test, said, sizeof(said));
+	bool passed;
+
+	if (expected)
+		passed = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
+			 matches(said, expected);
+	else
+		passed = !status && !*said;
+	if (!passed)
+		ksft_print_msg("wait status 0x%x, said: %s\n", status, said);
+	ksft_test_result(passed, "%s %s\n", mode, tests[test].name);
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc > 1) {
+		tests[strtoul(argv[1], NULL, 10)].run();
+		return 0;
+	}
+	find_command();
+	ksft_print_header();
+	ksft_set_plan(2 * NR_TESTS);
+	for (i = 0; i < NR_TESTS; i++) {
+		judge("--debug", i, tests[i].debug);
+		judge("--strict", i, tests[i].strict);
+	}
+	ksft_finished();
+}
