@@ -143,6 +143,7 @@ static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct pym_service_heap *sheap = pym_heap_enter(file);
 	long result;
 
+	atomic64_inc(&sheap->nr_calls);
 	result = pym_command_run(file, sheap, heap_commands, ARRAY_SIZE(heap_commands),
 				 cmd, (void __user *)arg);
 	pym_heap_leave(file, sheap);

@@ -24,6 +24,10 @@ unsigned long pym_user_bytes = ULONG_MAX;
 module_param_named(user_bytes, pym_user_bytes, ulong, 0644);
 MODULE_PARM_DESC(user_bytes, "most bytes of pages of one user in all heaps (0: no limit; default half of the memory)");
 
+bool pym_check_at_end;
+module_param_named(check, pym_check_at_end, bool, 0644);
+MODULE_PARM_DESC(check, "check each heap when it ends, and report a contradiction in the kernel's log (default off)");
+
 static int __init pymalloc_init(void)
 {
 	int err;

@@ -2,6 +2,8 @@
 /*
  * Heaps with an owner: how they are made, who may open them, how they end.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ctype.h>
@@ -118,11 +120,49 @@ static void appear_work(struct work_struct *work)
 	pym_service_put(sheap);
 }
 
+/* Nobody uses it any more, so that whatever is wrong has stayed so. */
+static void check_at_end(struct pym_service_heap *sheap)
+{
+	struct pym_verdict verdict;
+	int err;
+
+	err = pym_check(&sheap->heap, &verdict);
+	if (err)
+		pr_err("heap %llu: not checked: %pe\n", sheap->heap.id, ERR_PTR(err));
+	else if (verdict.errors)
+		pr_err("heap %llu: %s\n", sheap->heap.id, verdict.message);
+}
+
+static void trace_destroy(struct pym_service_heap *sheap)
+{
+	struct pymalloc_stats stats;
+
+	if (!trace_heap_destroy_enabled())
+		return;
+	pym_heap_stats(&sheap->heap, &stats);
+	trace_heap_destroy(sheap->heap.id, sheap->comm,
+			   stats.nr_allocs - sheap->inherited_allocs,
+			   stats.nr_frees - sheap->inherited_frees,
+			   stats.page_bytes_peak, atomic64_read(&sheap->nr_calls));
+}
+
+/* What it begins with is not of its own doing. */
+static void note_inherited(struct pym_service_heap *sheap)
+{
+	struct pymalloc_stats stats;
+
+	pym_heap_stats(&sheap->heap, &stats);
+	sheap->inherited_allocs = stats.nr_allocs;
+	sheap->inherited_frees = stats.nr_frees;
+}
+
 static void service_release(struct pym_service_heap *sheap)
 {
 	pym_registry_remove(sheap);
 	pym_debugfs_remove(sheap);
-	trace_heap_destroy(sheap->heap.id);
+	if (READ_ONCE(pym_check_at_end))
+		check_at_end(sheap);
+	trace_destroy(sheap);
 	service_free(sheap);
 }
 
@@ -227,6 +267,7 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	err = pym_heap_clone(&sheap->heap, &child->heap);
 	if (err)
 		goto free;
+	note_inherited(child);
 	err = pym_registry_add(child);
 	if (err)
 		goto free;

@@ -54,6 +54,9 @@ struct pym_family {
  * @family: what it shares with the heaps that fork() has made of it
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
+ * @inherited_allocs: of the objects allocated, those that its parent allocated
+ * @inherited_frees: the same for those freed
+ * @nr_calls: ioctls made on it
  * @mappings: of a heap that was inherited; protected by its mm's mmap_lock
  * @watched: the first write to each page of its windows asks; changes with the
  *	mmap_lock held for writing
@@ -73,6 +76,9 @@ struct pym_service_heap {
 	struct kref ref;
 	struct pym_family *family;
 	bool inherited;
+	u64 inherited_allocs;
+	u64 inherited_frees;
+	atomic64_t nr_calls;
 	unsigned int mappings;
 	bool watched;
 	struct mm_struct *mm;
@@ -91,6 +97,7 @@ extern unsigned long pym_default_limit;
 extern unsigned long pym_default_window;
 extern unsigned long pym_user_bytes;
 extern unsigned int pym_user_heaps;
+extern bool pym_check_at_end;
 
 /* user.c */
 struct pym_user *pym_user_get(kuid_t uid);

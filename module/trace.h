@@ -8,6 +8,7 @@
 #if !defined(PYM_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define PYM_TRACE_H
 
+#include <linux/sched.h>
 #include <linux/tracepoint.h>
 
 TRACE_EVENT(heap_create,
@@ -28,15 +29,27 @@ TRACE_EVENT(heap_create,
 );
 
 TRACE_EVENT(heap_destroy,
-	TP_PROTO(u64 heap),
-	TP_ARGS(heap),
+	TP_PROTO(u64 heap, const char *comm, u64 allocs, u64 frees, u64 peak, u64 calls),
+	TP_ARGS(heap, comm, allocs, frees, peak, calls),
 	TP_STRUCT__entry(
 		__field(u64, heap)
+		__array(char, comm, TASK_COMM_LEN)
+		__field(u64, allocs)
+		__field(u64, frees)
+		__field(u64, peak)
+		__field(u64, calls)
 	),
 	TP_fast_assign(
 		__entry->heap = heap;
+		memcpy(__entry->comm, comm, TASK_COMM_LEN);
+		__entry->allocs = allocs;
+		__entry->frees = frees;
+		__entry->peak = peak;
+		__entry->calls = calls;
 	),
-	TP_printk("heap=%llu", __entry->heap)
+	TP_printk("heap=%llu comm=%s allocs=%llu frees=%llu peak=%llu calls=%llu",
+		  __entry->heap, __entry->comm, __entry->allocs, __entry->frees,
+		  __entry->peak, __entry->calls)
 );
 
 TRACE_EVENT(arena_new,

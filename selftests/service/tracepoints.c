@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tracepoints: each event is seen for what causes it, with its figures.
+ * Tracepoints: each event is seen for what causes it, with its figures. And what
+ * only a trace shows: that the parameter "check" has heaps checked as they end.
  */
 #include <sys/stat.h>
 
@@ -8,6 +9,7 @@
 
 #define TRACING "/sys/kernel/tracing/"
 #define INSTANCE TRACING "instances/pymalloc-test/"
+#define CHECK "/sys/module/pymalloc/parameters/check"
 
 static const char *const events[] = {
 	"heap_create", "heap_destroy", "arena_new", "arena_free",
@@ -30,16 +32,21 @@ FIXTURE_TEARDOWN(tracepoints)
 	ASSERT_EQ(0, rmdir(INSTANCE)) TH_LOG("%m");
 }
 
+static void write_file(struct __test_metadata *_metadata, const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY);
+
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(strlen(value), write(fd, value, strlen(value))) TH_LOG("%s: %m", path);
+	close(fd);
+}
+
 static void set_event(struct __test_metadata *_metadata, const char *event, const char *value)
 {
 	char path[128];
-	int fd;
 
 	snprintf(path, sizeof(path), INSTANCE "events/pymalloc/%s/enable", event);
-	fd = open(path, O_WRONLY);
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
-	ASSERT_EQ(1, write(fd, value, 1));
-	close(fd);
+	write_file(_metadata, path, value);
 }
 
 /* What has been traced since the last time. */
@@ -119,7 +126,57 @@ TEST_F(tracepoints, figures)
 			   life.pool & -ARENA));
 	EXPECT_TRUE(traced(self, "arena_free: heap=%llu offset=%#llx\n", life.id,
 			   life.run & -ARENA));
-	EXPECT_TRUE(traced(self, "heap_destroy: heap=%llu\n", life.id));
+	/* The first call was the LIST by which HEAP() learns of the window. */
+	EXPECT_TRUE(traced(self, "heap_destroy: heap=%llu comm=%.15s allocs=4 frees=4 peak=%llu calls=6\n",
+			   life.id, program_invocation_short_name, 3 * POOL));
+}
+
+/* The heap of a child goes some time after it: read the trace until it has. */
+static void await(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) *self,
+		  const char *line)
+{
+	do {
+		usleep(10000);
+		read_trace(_metadata, self);
+	} while (!strstr(self->text, line));
+}
+
+/* What a child has inherited is not of its own doing. */
+TEST_F(tracepoints, figures_of_a_child)
+{
+	struct heap heap = HEAP();
+	__u64 refs[5];
+	pid_t child;
+
+	alloc(&heap, 512, refs, 5);
+	free_all(&heap, refs, 2);
+	set_event(_metadata, "heap_destroy", "1");
+	child = fork();
+	if (!child) {
+		alloc(&heap, 512, refs, 2);
+		free_one(&heap, refs[2]);
+		_exit(0);
+	}
+	join_child(_metadata, child);
+	await(_metadata, self, " allocs=2 frees=1 peak=4096 calls=2\n");
+	heap_close(&heap);
+	await(_metadata, self, " allocs=5 frees=2 peak=4096 calls=3\n");
+}
+
+TEST_F(tracepoints, checked_at_the_end)
+{
+	write_file(_metadata, INSTANCE "set_ftrace_filter", "pym_check");
+	write_file(_metadata, INSTANCE "current_tracer", "function");
+	live(_metadata);
+	read_trace(_metadata, self);
+	EXPECT_FALSE(traced(self, "pym_check"));
+
+	write_file(_metadata, CHECK, "1");
+	live(_metadata);
+	write_file(_metadata, CHECK, "0");
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "pym_check")) TH_LOG("%s", self->text);
+	write_file(_metadata, INSTANCE "current_tracer", "nop");
 }
 
 /* Each event can be had alone. */
