@@ -37,6 +37,26 @@ report_all()
 		[ "$(head -n 1 "$scratch/alloc.csv")" = workload,subject,metric,value ]
 }
 
+measure_python()
+{
+	"$here/measure-python" ns 500 >"$scratch/raw-python"
+}
+
+# Each program on each allocator, and no target without its figures.
+report_python()
+{
+	"$here/report-python" "$scratch" "$scratch/raw-python" >"$scratch/report" || return
+	cat "$scratch/report"
+	! grep -q 'not measured' "$scratch/report" &&
+		[ "$(head -n 1 "$scratch/python.csv")" = workload,subject,metric,value ] &&
+		[ "$(grep -c '"' "$scratch/python.dat")" = "$(programs | wc -l)" ]
+}
+
+programs()
+{
+	printf '%s\n' "$here"/python/programs/*.py "geometric mean"
+}
+
 ok "every workload on every subject" measure_all
 for subject in library inline; do
 	ok "$subject" did $subject
@@ -46,4 +66,6 @@ for subject in shim glibc jemalloc tcmalloc mimalloc; do
 done
 ok "pyobject" did pyobject queue threads-2-heaps threads-2-shared
 ok "report" report_all
+ok "Python programs on every allocator" measure_python
+ok "report of the Python programs" report_python
 finish

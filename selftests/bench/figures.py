@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Figures, as all benchmarks print them: a line "workload,subject,metric,value"."""
+
+import csv
+import os
+from collections import defaultdict
+
+
+def read(paths):
+    """Lists of repetitions by (workload, subject, metric)."""
+    raw = defaultdict(list)
+    for path in paths:
+        with open(path, encoding="utf-8") as lines:
+            for workload, subject, metric, value in csv.reader(lines):
+                raw[workload, subject, metric].append(float(value))
+    return raw
+
+
+def write(path, found):
+    """A file of figures by (workload, subject, metric)."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["workload", "subject", "metric", "value"])
+        for key, value in found.items():
+            writer.writerow([*key, f"{value:.4f}"])
+
+
+def cell(value):
+    if value is None:
+        return f"{'-':>10}"
+    return f"{value:>10.0f}" if value >= 10000 else f"{value:>10.2f}"
+
+
+def print_table(title, found, metrics, subjects, workloads):
+    """A line a workload, if there is anything in it, a column a subject."""
+    print(f"\n{title}\n\n{'':<28}" + "".join(f"{name:>10}" for name in subjects))
+    for workload, label in workloads.items():
+        for metric in metrics:
+            values = [found.get((workload, subject, metric)) for subject in subjects]
+            if any(values):
+                print(f"{label:<28}" + "".join(map(cell, values)))
+
+
+class Target:
+    """What is to be reached: @measured is a function of the figures."""
+
+    def __init__(self, case, what, measured, at_least=None, at_most=None):
+        self.case = case
+        self.what = what
+        self.measured = measured
+        self.at_least = at_least
+        self.at_most = at_most
+
+    def line(self, *figures):
+        measured = self.measured(*figures)
+        if measured is None:
+            verdict, shown = "not measured", "-"
+        else:
+            met = (measured >= self.at_least if self.at_least
+                   else measured <= self.at_most)
+            verdict, shown = "met" if met else "MISSED", f"{measured:.3f}"
+        bound = (f">= {self.at_least}" if self.at_least else f"<= {self.at_most}")
+        return f"  ({self.case}) {self.what:<58}{shown:>8}  {bound:<9}{verdict}"
+
+
+def print_targets(targets, *figures):
+    print("\nTargets\n")
+    for target in targets:
+        print(target.line(*figures))

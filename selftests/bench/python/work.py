@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""work.py PROGRAM DIVISOR: do the work of one of the programs.
+
+Makes its data, drops all of it but each 200th item, chosen at random, and
+drops the rest. Prints what this took, a line "METRIC VALUE" each. A line "look
+NAME" is for ./observe, who looks at this process from outside, and writes a
+byte when he has done. Starting the interpreter is not counted.
+"""
+
+import gc
+import importlib
+import os
+import random
+import resource
+import sys
+import time
+
+KEPT = 200
+
+
+def say(line):
+    os.write(1, f"{line}\n".encode())
+
+
+class Meter:
+    """Counts while it is entered."""
+
+    def __init__(self):
+        self.time = 0
+        self.faults = 0
+
+    def __enter__(self):
+        self.faults -= self.count_faults()
+        self.time -= time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+    def __exit__(self, *_):
+        self.time += time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self.faults += self.count_faults()
+
+    @staticmethod
+    def count_faults():
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_minflt + usage.ru_majflt
+
+
+def look(name):
+    say(f"look {name}")
+    os.read(0, 1)
+
+
+def main(program, divisor):
+    build = importlib.import_module("programs." + program)
+    count = build.COUNT // divisor
+    chosen = sorted(random.Random(1).sample(range(count), -(-count // KEPT)))
+    meter = Meter()
+    gc.collect()
+    look("start")
+    with meter:
+        items = build.build(count)
+        gc.collect()
+    look("peak")
+    with meter:
+        kept = [items[i] for i in chosen]
+        del items
+        gc.collect()
+    look("kept")
+    with meter:
+        del kept
+        gc.collect()
+    look("final")
+    say(f"time {meter.time}")
+    say(f"faults {meter.faults}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
