@@ -367,11 +367,15 @@ static void do_free_what_was_never_allocated(void)
 #define BLOCK(class) "in the block of size class " #class
 #define FREED "freed, "
 #define WRITTEN(function, where, at, is, not) \
-	function "\\(\\): object " HEX " was written to " where ": byte " #at " is " #is ", not " #not "\n"
+	function "\\(\\): object " HEX " was written to " where ": " \
+	"byte " #at " is " #is ", not " #not "\n"
 #define INVALID(function, why) function "\\(\\): invalid pointer " HEX ": " why "\n"
 
-#define OVERFLOW WRITTEN("free", "behind its end", 100, 0x01, 0xfd) OBJECT(100, BLOCK(144))
-#define FREED_TWICE INVALID("free", "double free") OBJECT(100, FREED BLOCK(144))
+static const char overflow[] =
+	WRITTEN("free", "behind its end", 100, 0x01, 0xfd) OBJECT(100, BLOCK(144));
+static const char freed_twice[] =
+	INVALID("free", "double free") OBJECT(100, FREED BLOCK(144));
+
 #define MIDDLE INVALID("free", "not the start of an object")
 
 static const struct {
@@ -389,7 +393,7 @@ static const struct {
 	{ "errno", do_errno, NULL, NULL },
 	{ "fork", do_fork, NULL, NULL },
 	{ "threads", do_threads, NULL, NULL },
-	{ "a byte behind the end", do_overflow, OVERFLOW, OVERFLOW },
+	{ "a byte behind the end", do_overflow, overflow, overflow },
 	{ "a byte before the beginning", do_underflow,
 	  WRITTEN("free", "before its beginning", -1, 0x02, 0xfd) OBJECT(100, BLOCK(144)),
 	  WRITTEN("free", "before its beginning", -1, 0x02, 0xfd) OBJECT(100, BLOCK(144)) },
@@ -419,9 +423,9 @@ static const struct {
 	{ "a write after the free, shortly before the end", do_write_after_last_free,
 	  WRITTEN("exit", "after it was freed", 0, 0x09, 0xdd) OBJECT(100, FREED BLOCK(144)),
 	  NULL },
-	{ "a double free", do_free_twice, FREED_TWICE, FREED_TWICE },
+	{ "a double free", do_free_twice, freed_twice, freed_twice },
 	{ "realloc of what was freed", do_realloc_freed,
-	  INVALID("realloc", "double free") OBJECT(100, FREED BLOCK(144)), FREED_TWICE },
+	  INVALID("realloc", "double free") OBJECT(100, FREED BLOCK(144)), freed_twice },
 	{ "a pointer into the middle", do_free_in_the_middle,
 	  MIDDLE OBJECT(100, BLOCK(144)), MIDDLE OBJECT(100, BLOCK(144)) },
 	{ "an odd pointer", do_free_an_odd_address,
@@ -445,13 +449,10 @@ static char command[4200];
 /* The command lies where it was built: ../../userspace from here. */
 static void find_command(void)
 {
-	char copy[sizeof(path)];
-
 	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
 		ksft_exit_fail_msg("/proc/self/exe: %m\n");
-	strcpy(copy, path);
 	snprintf(command, sizeof(command), "%s/../../userspace/pymalloc",
-		 dirname(copy));
+		 dirname(strdupa(path)));
 }
 
 static void start(const char *mode, size_t test, int out)

@@ -23,7 +23,7 @@
 
 /**
  * struct guarded - what a block begins with
- * @serial: the how manieth allocation of the process it was
+ * @serial: its number among the process's allocations
  * @size: bytes that were asked for
  * @offset: where in the block the object begins
  * @class: the block's size class; 0 for a page
