@@ -61,6 +61,38 @@ falls_back_when_it_is_no_device()
 	[ "$(wc -l <"$scratch/stderr")" = 1 ]
 }
 
+# As above, with a device that cannot serve; alignments must hold all the same.
+aligns_without_the_service()
+{
+	# shellcheck disable=SC2016
+	unshare -m bash -c 'mount --bind /dev/null /dev/pymalloc && exec "$@"' - \
+		"$pymalloc" run python3 -c '
+import ctypes
+library = ctypes.CDLL(None)
+library.memalign.restype = ctypes.c_void_p
+for alignment in 32, 64, 128, 256, 512:
+	for _ in range(10):
+		assert library.memalign(alignment, 20) % alignment == 0' 2>"$scratch/stderr"
+}
+
+# The loader preloads nothing then: what the program is must not matter.
+set_user_id()
+{
+	local copy=$scratch/mount/cat
+
+	# shellcheck disable=SC2016
+	unshare -m bash -c '
+		mkdir -p "${1%/*}" && mount -t tmpfs -o mode=755,suid none "${1%/*}" &&
+		cp /bin/cat "$1" && chown 1234 "$1" && chmod 4755 "$1" &&
+		chmod 711 "${1%/*/*}" && exec setpriv --reuid 65534 --regid 65534 \
+			--clear-groups "$2" run "$1" /proc/self/status /proc/self/maps' \
+		- "$copy" "$pymalloc" >"$scratch/process" 2>"$scratch/stderr" || return
+	cat "$scratch/stderr"
+	[ ! -s "$scratch/stderr" ] &&
+		grep -qP '^Uid:\t65534\t1234\t1234\t' "$scratch/process" &&
+		grep -q libc "$scratch/process" && ! grep -q pymalloc "$scratch/process"
+}
+
 prints_two()
 {
 	[ "$("$@")" = 2 ]
@@ -133,4 +165,6 @@ subprocess.run([sys.argv[1], "check", "--pid", str(os.getpid())], check=True)' "
 ok "a double free aborts" aborts
 ok "no device: one line, and the C library" falls_back
 ok "no device of ours: one line, and the C library" falls_back_when_it_is_no_device
+ok "no device: alignments" aligns_without_the_service
+ok "a set-user-id program" set_user_id
 finish

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The malloc shim, seen by a program that knows nothing of it: the program
- * starts itself again with `pymalloc run`. kselftest_harness.h forks for each
- * test, which the shim does not allow, so this is plain kselftest.h.
+ * starts itself again with `pymalloc run`. This is plain kselftest.h, as
+ * kselftest_harness.h would fork for each test: then all heaps would be clones,
+ * and no test could see what an earlier one has left behind.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,10 +13,12 @@
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -27,7 +30,9 @@
 #include <kselftest.h>
 #include <linux/pymalloc.h>
 
-#define SHORT_LIVED 1000
+#define SHORT_LIVED 2000
+/* A magazine's slots, and some more: what two threads keep of one size. */
+#define KEPT 4096
 
 static unsigned int failures;
 
@@ -102,6 +107,42 @@ static void test_every_size(void)
 	EXPECT(malloc_usable_size(NULL) == 0);
 }
 
+static void test_size_zero(void)
+{
+	void *objects[] = {
+		malloc(0), malloc(0), calloc(0, 10), calloc(10, 0), calloc(0, 0),
+		realloc(NULL, 0), reallocarray(NULL, 0, 10), memalign(64, 0),
+		memalign(512, 0), aligned_alloc(16, 0),
+	};
+	const size_t count = sizeof(objects) / sizeof(*objects);
+	size_t i, j;
+
+	for (i = 0; i < count; i++) {
+		EXPECT(objects[i]);
+		for (j = 0; j < i; j++)
+			EXPECT(objects[i] != objects[j]);
+	}
+	EXPECT(aligned_to(objects[7], 64) && aligned_to(objects[8], 512));
+	for (i = 0; i < count; i++)
+		free(objects[i]);
+}
+
+static void test_too_much(void)
+{
+	errno = 0;
+	EXPECT(!malloc(SIZE_MAX) && errno == ENOMEM);
+	errno = 0;
+	EXPECT(!malloc((size_t)PTRDIFF_MAX + 1) && errno == ENOMEM);
+	errno = 0;
+	EXPECT(!realloc(NULL, SIZE_MAX) && errno == ENOMEM);
+	errno = 0;
+	EXPECT(!reallocarray(NULL, SIZE_MAX / 2, 3) && errno == ENOMEM);
+	errno = 0;
+	EXPECT(!memalign(64, SIZE_MAX - 10) && errno == ENOMEM);
+	errno = 0;
+	EXPECT(!aligned_alloc(64, SIZE_MAX - 63) && errno == ENOMEM);
+}
+
 static void test_calloc(void)
 {
 	size_t size, round;
@@ -140,6 +181,27 @@ static void test_realloc(void)
 			EXPECT(malloc_usable_size(object) >= sizes[to]);
 			memset(object, to, sizes[to]);
 			free(object);
+		}
+	}
+}
+
+/* CPython's: it stays, unless more than a quarter would be saved. */
+static void test_realloc_stays_or_moves(void)
+{
+	size_t from, to;
+
+	for (from = 16; from <= PYMALLOC_BLOCK_MAX; from += 16) {
+		for (to = 1; to <= 520; to += 3) {
+			char *object = malloc(from), *now;
+			size_t both = from < to ? from : to;
+
+			EXPECT(malloc_usable_size(object) == from);
+			memset(object, 5, from);
+			now = realloc(object, to);
+			EXPECT(now && all_are(now, 5, both));
+			EXPECT((now == object) == (to <= from && 4 * to > 3 * from));
+			EXPECT(from_service(now) == (to <= PYMALLOC_BLOCK_MAX));
+			free(now);
 		}
 	}
 }
@@ -232,6 +294,28 @@ static void test_free_keeps_errno(void)
 	}
 }
 
+/* Enough of them to need refills. */
+static void test_success_keeps_errno(void)
+{
+	static void *objects[5][1000];
+	size_t i, j;
+
+	errno = EDOM;
+	for (i = 0; i < 1000; i++) {
+		objects[0][i] = malloc(i);
+		objects[1][i] = calloc(i, 1);
+		objects[2][i] = realloc(malloc(i), 2 * i + 1);
+		objects[3][i] = memalign(64, i);
+		objects[4][i] = aligned_alloc(16, i);
+		EXPECT(errno == EDOM);
+		EXPECT(malloc_usable_size(objects[2][i]) > 2 * i);
+	}
+	for (j = 0; j < 5; j++)
+		for (i = 0; i < 1000; i++)
+			free(objects[j][i]);
+	EXPECT(errno == EDOM);
+}
+
 /* What the service says of this process. */
 static void look(struct pymalloc_heap_info *heap, __u64 *blocks)
 {
@@ -275,26 +359,68 @@ static void test_the_heap(void)
 	EXPECT(blocks);
 }
 
+static __u64 count_blocks(void)
+{
+	struct pymalloc_heap_info heap;
+	__u64 blocks;
+
+	look(&heap, &blocks);
+	return blocks;
+}
+
+static size_t count_mappings(void)
+{
+	int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	size_t lines = 0;
+	char bytes[1024];
+	ssize_t got, i;
+
+	while ((got = read(maps, bytes, sizeof(bytes))) > 0)
+		for (i = 0; i < got; i++)
+			lines += bytes[i] == '\n';
+	close(maps);
+	return lines;
+}
+
 static pthread_key_t key;
+
+/* In each round of the destructors, also after the thread's magazines went. */
+static void allocate_in_every_round(void *object)
+{
+	free(object);
+	pthread_setspecific(key, strdup("freed in the next round"));
+}
+
+/* The last round's is nobody's any more. */
+static void allocate_in_some_rounds(void *object)
+{
+	char *round = object;
+
+	if (*round == '2') {
+		free(round);
+		return;
+	}
+	++*round;
+	pthread_setspecific(key, strdup(round));
+	free(round);
+}
+
+static char *(*thread_local_of_plugin)(void);
 
 static void *short_life(void *object)
 {
-	pthread_setspecific(key, strdup("freed by the key's destructor"));
+	pthread_setspecific(key, strdup("0"));
+	memset(thread_local_of_plugin(), 1, 200);
 	free(object);
-	return malloc(200);
+	return malloc(300);
 }
 
-/* A magazine is 16 blocks at first: leaked ones would be many more. */
-static void test_threads_leave_nothing(void)
+static void *start_short_lives(void *number)
 {
-	struct pymalloc_heap_info heap;
-	__u64 before, after;
 	pthread_t thread;
 	size_t i;
 
-	EXPECT(!pthread_key_create(&key, free));
-	look(&heap, &before);
-	for (i = 0; i < SHORT_LIVED; i++) {
+	for (i = 0; i < (size_t)number; i++) {
 		void *object = malloc(300);
 
 		EXPECT(!pthread_create(&thread, NULL, short_life, object));
@@ -302,8 +428,109 @@ static void test_threads_leave_nothing(void)
 		EXPECT(object);
 		free(object);
 	}
-	look(&heap, &after);
-	EXPECT(after < before + SHORT_LIVED);
+	return NULL;
+}
+
+/* By a thread of its own, whose end gives back what it had to free for others. */
+static void live_shortly(size_t number)
+{
+	pthread_t thread;
+
+	EXPECT(!pthread_create(&thread, NULL, start_short_lives, (void *)number));
+	EXPECT(!pthread_join(thread, NULL));
+}
+
+/* Found by this program's RUNPATH alone. */
+static void *open_plugin(int flags)
+{
+	return dlopen("shim_plugin.so", RTLD_NOW | flags);
+}
+
+static void test_threads_leave_nothing(void)
+{
+	void *plugin = open_plugin(0);
+	size_t mappings;
+	__u64 blocks;
+
+	EXPECT(plugin);
+	thread_local_of_plugin = (char *(*)(void))dlsym(plugin, "plugin_thread_local");
+	EXPECT(!pthread_key_create(&key, allocate_in_some_rounds));
+	live_shortly(10);
+	blocks = count_blocks();
+	mappings = count_mappings();
+	live_shortly(SHORT_LIVED);
+	EXPECT(count_blocks() < blocks + SHORT_LIVED / 10);
+	EXPECT(count_mappings() < mappings + SHORT_LIVED / 100);
+	EXPECT(!pthread_key_delete(key));
+	EXPECT(!dlclose(plugin));
+}
+
+static void *set_key(void *unused)
+{
+	pthread_setspecific(key, strdup("first"));
+	return unused;
+}
+
+static void test_destructors_that_never_end(void)
+{
+	pthread_t thread;
+
+	EXPECT(!pthread_key_create(&key, allocate_in_every_round));
+	EXPECT(!pthread_create(&thread, NULL, set_key, NULL));
+	EXPECT(!pthread_join(thread, NULL));
+	EXPECT(!pthread_key_delete(key));
+}
+
+/* A queue of objects from a thread that only allocates to one that only frees. */
+static struct {
+	void *objects[256];
+	pthread_barrier_t turn;
+	__u64 most_blocks;
+} queue;
+
+#define ROUNDS 400
+
+static void *only_allocate(void *unused)
+{
+	size_t i, round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < 256; i++)
+			queue.objects[i] = malloc(96);
+		pthread_barrier_wait(&queue.turn);
+		pthread_barrier_wait(&queue.turn);
+	}
+	return unused;
+}
+
+static void only_free(void)
+{
+	size_t i, round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		__u64 blocks;
+
+		pthread_barrier_wait(&queue.turn);
+		for (i = 0; i < 256; i++)
+			free(queue.objects[i]);
+		pthread_barrier_wait(&queue.turn);
+		blocks = count_blocks();
+		if (blocks > queue.most_blocks)
+			queue.most_blocks = blocks;
+	}
+}
+
+static void test_one_allocates_another_frees(void)
+{
+	__u64 before = count_blocks();
+	pthread_t thread;
+
+	EXPECT(!pthread_barrier_init(&queue.turn, NULL, 2));
+	EXPECT(!pthread_create(&thread, NULL, only_allocate, NULL));
+	only_free();
+	EXPECT(!pthread_join(thread, NULL));
+	EXPECT(ROUNDS * 256 > 10 * KEPT);
+	EXPECT(queue.most_blocks < before + KEPT);
 }
 
 static void test_dlopen(void)
@@ -314,6 +541,40 @@ static void test_dlopen(void)
 	EXPECT(!dlsym(library, "no_such_function"));
 	EXPECT(dlerror());
 	EXPECT(!dlclose(library));
+}
+
+typedef void *(*malloc_fn)(size_t size);
+typedef void (*free_fn)(void *object);
+
+static void expect_objects_to_cross(int flags)
+{
+	void *plugin = open_plugin(flags);
+	malloc_fn plugin_malloc;
+	free_fn plugin_free;
+	size_t size;
+
+	EXPECT(plugin);
+	plugin_malloc = (malloc_fn)dlsym(plugin, "plugin_malloc");
+	plugin_free = (free_fn)dlsym(plugin, "plugin_free");
+	for (size = 0; size < 1000; size++) {
+		void *object = plugin_malloc(size);
+
+		EXPECT(from_service(object) == (size <= PYMALLOC_BLOCK_MAX));
+		free(object);
+		plugin_free(malloc(size));
+	}
+	EXPECT(!dlclose(plugin));
+}
+
+static void test_objects_across_a_library_s_boundary(void)
+{
+	expect_objects_to_cross(RTLD_GLOBAL);
+}
+
+/* That would prefer the C library's malloc(), which others do not use. */
+static void test_objects_across_a_deep_boundary(void)
+{
+	expect_objects_to_cross(RTLD_DEEPBIND);
 }
 
 static void test_children_in_our_memory(void)
@@ -367,6 +628,87 @@ static void test_fork(void)
 	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	EXPECT(!strcmp(object, "parent's"));
 	free(object);
+}
+
+static void test_fork_in_a_child(void)
+{
+	char *object = strdup("parent's");
+	pid_t child, grandchild;
+	int status;
+
+	child = fork();
+	if (!child) {
+		grandchild = fork();
+		if (!grandchild)
+			_exit(use_in_child(object));
+		if (waitpid(grandchild, &status, 0) != grandchild || status)
+			_exit(3);
+		_exit(use_in_child(object));
+	}
+	EXPECT(waitpid(child, &status, 0) == child && !status);
+	EXPECT(!strcmp(object, "parent's"));
+	free(object);
+}
+
+static void test_vfork(void)
+{
+	int status;
+	pid_t child = vfork();
+
+	if (!child) {
+		execl("/bin/sh", "sh", "-c", "exit 9", NULL);
+		_exit(127);
+	}
+	EXPECT(waitpid(child, &status, 0) == child);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 9);
+}
+
+static int nr_started;
+
+/* All that is allowed here, wherever the allocator was interrupted. */
+static void start_a_program(int signal)
+{
+	int saved = errno;
+	pid_t child = fork();
+
+	(void)signal;
+	if (!child) {
+		execl("/bin/true", "true", NULL);
+		_exit(127);
+	}
+	if (child > 0)
+		__atomic_add_fetch(&nr_started, 1, __ATOMIC_RELEASE);
+	errno = saved;
+}
+
+static void *send_signals(void *target)
+{
+	int i;
+
+	for (i = 0; i < 30; i++) {
+		pthread_kill(*(pthread_t *)target, SIGUSR1);
+		while (__atomic_load_n(&nr_started, __ATOMIC_ACQUIRE) <= i)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void test_a_signal_handler_that_starts_programs(void)
+{
+	pthread_t self = pthread_self(), sender;
+	int status, stopped = 0;
+	size_t i;
+
+	EXPECT(signal(SIGUSR1, start_a_program) != SIG_ERR);
+	EXPECT(!pthread_create(&sender, NULL, send_signals, &self));
+	for (i = 0; __atomic_load_n(&nr_started, __ATOMIC_ACQUIRE) < 30; i++)
+		free(malloc(i % 512));
+	EXPECT(!pthread_join(sender, NULL));
+	while (stopped < 30 && wait(&status) > 0) {
+		EXPECT(!status);
+		stopped++;
+	}
+	EXPECT(stopped == 30);
 }
 
 static void *allocate_until_told(void *stop)
@@ -440,6 +782,12 @@ static void test_falls_back_when_there_is_no_memory(void)
 		memset(objects[i], i, 250);
 	}
 	EXPECT(from_libc > 10000);
+	for (i = 32; i <= 512; i *= 2) {
+		void *object = memalign(i, 20);
+
+		EXPECT(!from_service(object) && aligned_to(object, i));
+		free(object);
+	}
 	for (i = 0; i < 20000; i++) {
 		objects[i] = realloc(objects[i], 260);
 		EXPECT(all_are(objects[i], i & 0xff, 250));
@@ -457,25 +805,43 @@ static void allocate_after_exit(void)
 	free(object);
 }
 
+static __attribute__((destructor)) void allocate_in_destructor(void)
+{
+	allocate_after_exit();
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
 	{ "malloc before main", test_before_main },
 	{ "malloc of every size", test_every_size },
+	{ "size zero", test_size_zero },
+	{ "too much", test_too_much },
 	{ "calloc", test_calloc },
 	{ "realloc", test_realloc },
+	{ "realloc stays or moves", test_realloc_stays_or_moves },
 	{ "realloc at its edges", test_realloc_edges },
 	{ "memalign, aligned_alloc, posix_memalign, valloc, pvalloc", test_alignments },
 	{ "aligned blocks of the service", test_aligned_blocks_are_the_service_s },
 	{ "errors of posix_memalign", test_posix_memalign_errors },
 	{ "free keeps errno", test_free_keeps_errno },
+	{ "success keeps errno", test_success_keeps_errno },
 	{ "the heap as the service sees it", test_the_heap },
 	{ "threads leave nothing", test_threads_leave_nothing },
+	{ "destructors of keys that never end", test_destructors_that_never_end },
+	{ "one thread allocates, another frees", test_one_allocates_another_frees },
 	{ "dlopen and dlsym", test_dlopen },
+	{ "objects across a library's boundary", test_objects_across_a_library_s_boundary },
+	{ "objects across the boundary of one loaded with RTLD_DEEPBIND",
+	  test_objects_across_a_deep_boundary },
 	{ "system, popen and posix_spawn", test_children_in_our_memory },
+	{ "vfork", test_vfork },
 	{ "fork", test_fork },
+	{ "fork in a child", test_fork_in_a_child },
 	{ "fork while threads allocate", test_fork_with_threads },
+	{ "a signal handler that starts programs",
+	  test_a_signal_handler_that_starts_programs },
 	{ "the C library when the service has no memory",
 	  test_falls_back_when_there_is_no_memory },
 };
