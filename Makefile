@@ -113,8 +113,9 @@ check-core: $(results)/core.tap ## the module's core in user space: model test a
 check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
 check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
 check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
+check-programs: $(results)/programs.tap ## programs of others in the VM, without and with the service
 
-check-style check-core check-vm check-kselftest check-kunit:
+check-style check-core check-vm check-kselftest check-kunit check-programs:
 	@selftests/summary $^
 
 $(results)/style.tap: deps FORCE
@@ -146,6 +147,9 @@ $(results)/kunit.tap: deps module-debug FORCE
 	@selftests/record kunit \
 		$(vm)/run --kernel debug --timeout 3600 $(no_kunit) -- selftests/kunit/run
 
+$(results)/programs.tap: deps module-$(KERNEL) userspace FORCE
+	@selftests/record programs selftests/programs/check --kernel $(KERNEL)
+
 clean: ## remove what was built, but not the cache
 	rm -rf build
 
@@ -154,5 +158,5 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-build \
-	install uninstall run shell bench bench-python clean clean-cache \
-	check check-style check-core check-vm check-kselftest check-kunit check-debug
+	install uninstall run shell bench bench-python clean clean-cache check \
+	check-style check-core check-vm check-kselftest check-kunit check-debug check-programs

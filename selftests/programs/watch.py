@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the service did for a program: from the trace of its heaps' ends, and
+the kernel's log, where a heap that was not sound is named."""
+
+import os
+import re
+import time
+
+INSTANCE = "/sys/kernel/tracing/instances/programs"
+CHECK = "/sys/module/pymalloc/parameters/check"
+BUFFER_KIB = 16384      # for each CPU
+CREATE = re.compile(r" heap_create: heap=(\d+) ")
+DESTROY = re.compile(r" heap_destroy: heap=(\d+) comm=(.*) allocs=(\d+) "
+                     r"frees=(\d+) peak=(\d+) calls=(\d+)$")
+LOST = re.compile(r"^(?:overrun|commit overrun|dropped events): (\d+)$", re.MULTILINE)
+COMPLAINT = re.compile(r"pymalloc: heap \d+: .*")
+# Heaps that children inherited end a little later than their processes.
+PATIENCE = 300
+
+
+def write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+class Watch:
+    """A context, around a program's whole life."""
+
+    def __enter__(self):
+        os.mkdir(INSTANCE)
+        write(f"{INSTANCE}/buffer_size_kb", str(BUFFER_KIB))
+        for event in ("heap_create", "heap_destroy"):
+            write(f"{INSTANCE}/events/pymalloc/{event}/enable", "1")
+        write(CHECK, "1")
+        self.log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.log, 0, os.SEEK_END)
+        return self
+
+    def __exit__(self, *error):
+        os.close(self.log)
+        os.rmdir(INSTANCE)
+
+    def complaints(self):
+        found = []
+        while True:
+            try:
+                found += COMPLAINT.findall(os.read(self.log, 8192).decode())
+            except BlockingIOError:
+                return found
+
+    @staticmethod
+    def ends():
+        """The heaps that began, and the figures of those that have ended."""
+        began, ended = set(), {}
+        for line in read(f"{INSTANCE}/trace").splitlines():
+            if match := CREATE.search(line):
+                began.add(match[1])
+            elif match := DESTROY.search(line):
+                ended[match[1]] = [int(n) for n in match.group(3, 5, 6)]
+        return began, ended
+
+    @staticmethod
+    def lost():
+        cpus = [name for name in os.listdir(f"{INSTANCE}/per_cpu")]
+        return sum(int(n) for cpu in cpus
+                   for n in LOST.findall(read(f"{INSTANCE}/per_cpu/{cpu}/stats")))
+
+    def figures(self):
+        """To be called when the program's processes have gone."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            began, ended = self.ends()
+            if began == ended.keys() or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        allocs, peaks, calls = zip(*ended.values()) if ended else ([], [0], [])
+        return {
+            "heaps": len(began),
+            "blocks": sum(allocs),
+            "peak": max(peaks),
+            "calls": sum(calls),
+            "left": len(began ^ ended.keys()),
+            "lost": self.lost(),
+            "complaints": self.complaints(),
+        }
