@@ -162,6 +162,16 @@ ok "an address space of 8 GiB, and one of 1" small_address_space
 ok "the heap is sound" python '
 import os, subprocess, sys
 subprocess.run([sys.argv[1], "check", "--pid", str(os.getpid())], check=True)' "$pymalloc"
+# Whoever asks for an object's size does not care who made it.
+ok "a program linked with another allocator" env LD_PRELOAD=libjemalloc.so.2 \
+	"$pymalloc" run -- python3 -c '
+import ctypes
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.malloc_usable_size.argtypes = [ctypes.c_void_p]
+library.malloc_usable_size.restype = ctypes.c_size_t
+for size in 1, 512, 513, 5000, 300000:
+	assert size <= library.malloc_usable_size(library.malloc(size)) <= 2 * size + 4096, size'
 ok "a double free aborts" aborts
 ok "no device: one line, and the C library" falls_back
 ok "no device of ours: one line, and the C library" falls_back_when_it_is_no_device

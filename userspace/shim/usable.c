@@ -1,20 +1,34 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* malloc_usable_size(): the one of the C library's that has no second name. */
+/*
+ * malloc_usable_size(): the one of the C library's that has no second name. A
+ * program may be linked with another allocator, which would be next in line,
+ * and knows nothing of objects that the C library has made for the shim.
+ */
 #include <dlfcn.h>
+#include <gnu/lib-names.h>
 #include <malloc.h>
 
 #include "shim.h"
 
 typedef size_t (*usable_fn)(void *object);
 
-/* dlsym() may allocate, which is no recursion: nothing allocates by this. */
+/* Both may allocate, which is no recursion: nothing allocates by this. */
+static usable_fn find_libc_usable(void)
+{
+	void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+	usable_fn usable = (usable_fn)dlsym(libc, "malloc_usable_size");
+
+	dlclose(libc);
+	return usable;
+}
+
 static usable_fn libc_usable(void)
 {
 	static usable_fn found;
 	usable_fn usable = __atomic_load_n(&found, __ATOMIC_ACQUIRE);
 
 	if (!usable) {
-		usable = (usable_fn)dlsym(RTLD_NEXT, "malloc_usable_size");
+		usable = find_libc_usable();
 		__atomic_store_n(&found, usable, __ATOMIC_RELEASE);
 	}
 	return usable;
