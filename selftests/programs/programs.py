@@ -11,6 +11,7 @@ class Program(NamedTuple):
     kind: str
     name: str
     seconds: int = 0
+    classes: tuple = ()
     reason: str = ""    # why it is left out
 
     @property
@@ -29,5 +30,6 @@ def read_list():
             if kind == "without":
                 programs.append(Program(kind, name, reason=rest.strip()))
             else:
-                programs.append(Program(kind, name, int(rest)))
+                seconds, *classes = rest.split()
+                programs.append(Program(kind, name, int(seconds), tuple(classes)))
     return programs

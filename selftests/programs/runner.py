@@ -19,7 +19,7 @@ JOIN = f'echo $$ >{GROUP}/cgroup.procs && exec "$@"'
 def command(program, cases, report):
     if program.kind == "work":
         return [f"{HERE}/work/{program.name}"]
-    select = [word for case in cases for word in ("-m", case)]
+    select = [word for case in cases or program.classes for word in ("-m", case)]
     return ["python3", "-m", "test", "--junit-xml", report, *select, program.name]
 
 
@@ -63,7 +63,7 @@ def read_cases(report):
 
 
 def run(program, service, log, cases=()):
-    """Run it, with its output in the file log; only some cases if named."""
+    """Run it, with its output in the file log; only these cases if named."""
     directory = tempfile.mkdtemp()
     report = f"{directory}/report.xml"
     prefix = ["pymalloc", "run", "--"] if service else []
