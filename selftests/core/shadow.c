@@ -405,7 +405,7 @@ static void explain(struct shadow *shadow, u64 size, int err)
 		return;
 	}
 	/* A page could not be copied. */
-	if (shadow->heap.shares && !users && err != -EDQUOT)
+	if (shadow->heap.shares && !users && err == -EDQUOT)
 		return;
 	MUST(!shadow->heap.nr_cached, "%llu empty pools are left, and it has failed",
 	     shadow->heap.nr_cached);

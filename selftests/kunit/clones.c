@@ -138,7 +138,7 @@ static void the_last_owner_keeps_the_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&user->user.used), 0);
 }
 
-static void without_memory_a_page_stays_shared(struct kunit *test)
+static void beyond_the_quota_a_page_stays_shared(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
 	u64 *refs = alloc_many(test, &parent->heap, 64, 3), ref = refs[0], moved = refs[0];
@@ -150,10 +150,10 @@ static void without_memory_a_page_stays_shared(struct kunit *test)
 	free_one(&child->heap, refs[2]);
 	free_one(&child->heap, others[1]);
 	parent->user_max = 2 * PYMALLOC_POOL_SIZE;
-	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, ref), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, ref), -EDQUOT);
 	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, 64, true, refs, 1, &err), 0);
-	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
-	KUNIT_EXPECT_EQ(test, pym_resize(&child->heap, &moved, 128), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
+	KUNIT_EXPECT_EQ(test, pym_resize(&child->heap, &moved, 128), -EDQUOT);
 	KUNIT_EXPECT_EQ(test, moved, ref);
 	KUNIT_EXPECT_PTR_EQ(test, page_at(child, ref), page_at(parent, ref));
 	KUNIT_EXPECT_EQ(test, heap_stats(&child->heap).blocks, 3);
@@ -186,7 +186,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_one_frees_the_other_keeps),
 	KUNIT_CASE(the_core_copies_before_it_writes),
 	KUNIT_CASE(the_last_owner_keeps_the_page),
-	KUNIT_CASE(without_memory_a_page_stays_shared),
+	KUNIT_CASE(beyond_the_quota_a_page_stays_shared),
 	KUNIT_CASE(only_what_is_shared_is_copied),
 	{}
 };
