@@ -218,7 +218,8 @@ static bool own_pages(struct shadow *shadow, const struct shadow_object *object)
 		err = pym_page_own(&shadow->heap, object->ref + at);
 		if (!err)
 			continue;
-		MUST(err == -ENOMEM && (kernel.failures || !users_pages_left(shadow)),
+		MUST(err == -EDQUOT ? !users_pages_left(shadow) :
+				      err == -ENOMEM && kernel.failures,
 		     "a page could not be copied, error %d", err);
 		return false;
 	}
@@ -405,7 +406,7 @@ static void explain(struct shadow *shadow, u64 size, int err)
 		return;
 	}
 	/* A page could not be copied. */
-	if (shadow->heap.shares && !users && err == -EDQUOT)
+	if (shadow->heap.shares && !users && err != -ENOMEM)
 		return;
 	MUST(!shadow->heap.nr_cached, "%llu empty pools are left, and it has failed",
 	     shadow->heap.nr_cached);
