@@ -132,6 +132,10 @@ ok "run leaves options to the program" prints '^-l --json$' "$pymalloc" run echo
 ok "run sets PYTHONMALLOC" prints '^PYTHONMALLOC=malloc$' "$pymalloc" run env
 ok "run leaves PYTHONMALLOC" prints '^PYTHONMALLOC=debug$' \
 	env PYTHONMALLOC=debug "$pymalloc" run env
+ok "run --debug" prints '^PYMALLOC_DEBUG=debug$' "$pymalloc" run --debug -- env
+ok "run --strict" prints '^PYMALLOC_DEBUG=strict$' \
+	env PYMALLOC_DEBUG=debug "$pymalloc" run -s env
+ok "run without either" status 1 prints '^PYMALLOC_DEBUG' "$pymalloc" run env
 ok "run preloads in front of others" \
 	prints '^LD_PRELOAD=.*/libpymalloc-malloc.so:libm.so.6$' \
 	env LD_PRELOAD=libm.so.6 "$pymalloc" run env

@@ -15,8 +15,9 @@ static void check(const char *function, struct guarded *block)
 	struct place place;
 	const __u8 *bad;
 
-	/* It is allocated to the kernel, so it has not moved anywhere. */
-	place_find(block, &place);
+	/* To the kernel it is allocated: it is there, whatever the program did. */
+	if (!place_find(block, &place))
+		report_bad(function, block, PYMALLOC_REF_FOREIGN);
 	if (!guard_is(&place, DEBUG_FREED))
 		report_no_header(function, guard_object(block), &place);
 	bad = guard_broken_fill(&place);
