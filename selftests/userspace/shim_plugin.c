@@ -3,10 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *plugin_malloc(size_t size);
-void plugin_free(void *object);
-char *plugin_thread_local(void);
-
 static char *before;
 
 static __attribute__((constructor)) void load(void)
