@@ -25,4 +25,17 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flag
 static inline void vma_start_write(struct vm_area_struct *vma) { }
 #endif
 
+/*
+ * See to it that the first write to each page of a shared mapping faults.  Where
+ * the kernel cannot do that, so does the first access.
+ */
+static inline void pym_protect_mapping(struct address_space *mapping, u64 offset, u64 bytes)
+{
+#ifdef CONFIG_MAPPING_DIRTY_HELPERS
+	wp_shared_mapping_range(mapping, offset >> PAGE_SHIFT, bytes >> PAGE_SHIFT);
+#else
+	unmap_mapping_range(mapping, offset, bytes, 1);
+#endif
+}
+
 #endif /* PYM_COMPAT_H */

@@ -136,8 +136,10 @@ static vm_fault_t shared_window_mkwrite(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
-	vm_fault_t result = own_page(vmf);
+	vm_fault_t result;
 
+	pym_service_meet(sheap);
+	result = own_page(vmf);
 	if (result)
 		return result;
 	lock_page(vmf->page);
@@ -261,19 +263,25 @@ void pym_window_unwatch(struct pym_service_heap *sheap)
 /*
  * The heap of a child that fork() is making; both address spaces are locked.
  * Its page tables are copied before or after this, depending on the kernel:
- * taking everything away from both gives the same either way, as nothing can
- * be faulted in before fork() is done.
+ * what is done to both gives the same either way, as nothing can be faulted in
+ * before fork() is done.  What both heaps have stays mapped, for reading.
  */
 static struct pym_service_heap *inherit(struct pym_service_heap *sheap, struct mm_struct *mm)
 {
 	struct pym_service_heap *child = pym_family_find(sheap->family, mm);
+	struct address_space *mapping = sheap->family->inode->i_mapping;
+	u64 window = sheap->heap.window;
 
 	if (child)
 		return child;
 	watch(sheap);
 	child = pym_service_clone(sheap, mm);
-	unmap_mapping_range(sheap->family->inode->i_mapping, 0, sheap->heap.window, 1);
-	return IS_ERR(child) ? NULL : child;
+	if (IS_ERR(child)) {
+		unmap_mapping_range(mapping, 0, window, 1);
+		return NULL;
+	}
+	pym_protect_mapping(mapping, 0, window);
+	return child;
 }
 
 /* A mapping is split, moved, or inherited. */

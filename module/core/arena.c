@@ -650,33 +650,56 @@ int pym_arenas_init(struct pym_heap *heap)
 	return 0;
 }
 
-static void clone_pool(struct pym_heap *heap, const struct pym_pool *pool,
-		       struct pym_heap *child, struct pym_pool *copy)
+/* An arena like another, in no list, all its pools busy and without pages. */
+static struct pym_arena *arena_copy(const struct pym_arena *arena)
 {
-	memcpy(copy->free, pool->free, sizeof(copy->free));
-	copy->nr_alloc = pool->nr_alloc;
-	copy->boundary = pool->boundary;
-	copy->class = pool->class;
-	copy->group = pool->group;
-	*pym_pool_map(child, copy) = *pym_pool_map(heap, pool);
-	if (copy->class <= PYMALLOC_NR_CLASSES)
-		pym_class_link(&child->classes[copy->class], copy);
+	struct pym_arena *copy;
+	unsigned int i;
+
+	copy = kmem_cache_alloc(arena_cache, PYM_GFP);
+	if (!copy)
+		return NULL;
+	memcpy(copy, arena, sizeof(*copy));
+	copy->bucket = 0;
+	copy->free = 0;
+	copy->cached = 0;
+	copy->busy = ~0ULL;
+	INIT_LIST_HEAD(&copy->link);
+	INIT_LIST_HEAD(&copy->cached_link);
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		INIT_LIST_HEAD(&copy->pools[i].link);
+		copy->pools[i].page = NULL;
+	}
+	return copy;
+}
+
+/* Put the pools that have a class where they belong. */
+static void link_pools(struct pym_heap *child, struct pym_arena *copy, u64 bits)
+{
+	for (; bits; bits &= bits - 1) {
+		struct pym_pool *pool = &copy->pools[__ffs64(bits)];
+
+		if (pool->class <= PYMALLOC_NR_CLASSES)
+			pym_class_link(&child->classes[pool->class], pool);
+	}
 }
 
 /* Clone what is in use of an arena; empty pools stay with the original. */
 static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
 {
 	unsigned long number = arena->number / PYM_REGION_ARENAS;
-	u64 used = ~arena->free, rest;
+	u64 used = ~arena->free;
 	struct pym_arena *copy;
 	unsigned int nr;
 
-	if (!used)
+	if (!used) {
+		pym_pages_share(heap, arena, child, NULL, 0);
 		return 0;
+	}
 	while (child->made_regions <= number)
 		if (region_create(child, child->made_regions))
 			return -ENOMEM;
-	copy = arena_alloc(arena->raw);
+	copy = arena_copy(arena);
 	if (!copy)
 		return -ENOMEM;
 
@@ -685,16 +708,16 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 	pym_arena_free_locked(child, copy, arena->free);
 	spin_unlock(&child->lock);
 
-	nr = pym_pages_share(arena, child, copy, used);
+	nr = pym_pages_share(heap, arena, child, copy, used);
 	atomic_long_add(nr, &child->quota.used);
 	pym_pages_count_in(child, nr);
 	if (nr < hweight64(used))
 		return -ENOMEM;
 
 	copy->busy = 0;
-	for (rest = used; rest; rest &= rest - 1)
-		clone_pool(heap, &arena->pools[__ffs64(rest)], child,
-			   &copy->pools[__ffs64(rest)]);
+	memcpy(pym_pool_map(child, &copy->pools[0]), pym_pool_map(heap, &arena->pools[0]),
+	       PYMALLOC_ARENA_POOLS);
+	link_pools(child, copy, used);
 	return 0;
 }
 

@@ -356,8 +356,8 @@ unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **page
 unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
 			    unsigned int nr);
 int pym_page_own(struct pym_heap *heap, u64 offset);
-unsigned int pym_pages_share(struct pym_arena *arena, struct pym_heap *child,
-			     struct pym_arena *copy, u64 bits);
+unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
+			     struct pym_heap *child, struct pym_arena *copy, u64 bits);
 void pym_pages_count_in(struct pym_heap *heap, unsigned int nr);
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes);
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes);

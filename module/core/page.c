@@ -195,33 +195,6 @@ static struct page *page_share(struct pym_heap *child, struct page *page)
 	return page;
 }
 
-/**
- * pym_pages_share() - give a cloned arena the pages of its original
- * @arena: the original
- * @child: the clone's heap
- * @copy: the clone; its pools have no pages yet
- * @bits: the pools that get one
- *
- * Context: Sleeps.
- * Return: how many have got one: all, unless there is no memory.
- */
-unsigned int pym_pages_share(struct pym_arena *arena, struct pym_heap *child,
-			     struct pym_arena *copy, u64 bits)
-{
-	unsigned int nr = 0;
-
-	for (; bits; bits &= bits - 1, nr++) {
-		unsigned int index = __ffs64(bits);
-
-		struct page *page = page_share(child, arena->pools[index].page);
-
-		if (IS_ERR(page))
-			break;
-		copy->pools[index].page = page;
-	}
-	return nr;
-}
-
 /* The length of the run of set bits that starts at @first. */
 static unsigned int run_length(u64 bits, unsigned int first)
 {
@@ -246,26 +219,46 @@ static void zap_pages(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 }
 
 /**
- * pym_pages_drop() - give the pages of busy pools back to the system
- * @heap: the heap
- * @arena: their arena
- * @bits: the pools; those without a page are passed over
+ * pym_pages_share() - give a cloned arena the pages of its original
+ * @heap: the original's heap
+ * @arena: the original
+ * @child: the clone's heap
+ * @copy: the clone; its pools have no pages yet
+ * @bits: the pools that get one
  *
- * A page that somebody has pinned lives on for him alone.
+ * Whoever maps the original may go on reading what is shared.  What is not is
+ * taken away from him: his page tables may become those of the clone, too.
  *
  * Context: Sleeps.
- * Return: how many pages went.
+ * Return: how many have got one: all, unless there is no memory.
  */
-unsigned int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
+			     struct pym_heap *child, struct pym_arena *copy, u64 bits)
 {
-	unsigned int nr, own = 0;
-	u64 rest;
+	u64 rest, apart = arena->cached;
 
-	bits &= ~without_page(arena, bits);
-	nr = hweight64(bits);
-	zap_pages(heap, arena, bits);
 	for (rest = bits; rest; rest &= rest - 1) {
-		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
+		unsigned int index = __ffs64(rest);
+		struct page *page = arena->pools[index].page;
+		struct page *shared = page_share(child, page);
+
+		if (IS_ERR(shared))
+			break;
+		copy->pools[index].page = shared;
+		if (shared != page)
+			apart |= BIT_ULL(index);
+	}
+	zap_pages(heap, arena, apart);
+	return hweight64(bits & ~rest);
+}
+
+/* Pages that nobody maps any more go, those of @bits.  Returns how many. */
+static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+{
+	unsigned int nr = hweight64(bits), own = 0;
+
+	for (; bits; bits &= bits - 1) {
+		struct pym_pool *pool = &arena->pools[__ffs64(bits)];
 
 		/* Who is left with a shared page is left with its charge. */
 		own += !page_leave(pool->page);
@@ -281,6 +274,24 @@ unsigned int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 
 	pym_quota_uncharge(&heap->quota, nr);
 	pym_quota_uncharge(heap->user, own);
 	return nr;
+}
+
+/**
+ * pym_pages_drop() - give the pages of busy pools back to the system
+ * @heap: the heap
+ * @arena: their arena
+ * @bits: the pools; those without a page are passed over
+ *
+ * A page that somebody has pinned lives on for him alone.
+ *
+ * Context: Sleeps.
+ * Return: how many pages went.
+ */
+unsigned int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+{
+	bits &= ~without_page(arena, bits);
+	zap_pages(heap, arena, bits);
+	return put_pages(heap, arena, bits);
 }
 
 /* The page that may be shown at a place of an arena. */
@@ -496,7 +507,7 @@ void pym_pages_destroy(struct pym_heap *heap)
 		rcu_read_unlock();
 		if (!arena)
 			return;
-		pym_pages_drop(heap, arena, ~0ULL);
+		put_pages(heap, arena, ~without_page(arena, ~0ULL));
 		offset += PYMALLOC_ARENA_SIZE;
 		cond_resched();
 	}

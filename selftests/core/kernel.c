@@ -358,6 +358,14 @@ void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
 	return get_memory(cache->size);
 }
 
+/* Full of what somebody else has left there. */
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	void *memory = kmem_cache_zalloc(cache, gfp);
+
+	return memory ? memset(memory, 0xa5, cache->size) : NULL;
+}
+
 void kmem_cache_free(struct kmem_cache *cache, void *memory)
 {
 	MUST(cache->objects, "more is freed than was allocated");

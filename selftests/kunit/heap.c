@@ -39,12 +39,12 @@ static void heap_end(void *data)
 	struct kunit *test = th->test;
 
 	heap_check(test, &th->heap);
-	pym_heap_destroy(&th->heap);
 	/* A page that is copied is taken away, too, but does not go. */
 	if (th->heap.shares)
 		KUNIT_EXPECT_GE(test, th->zapped, th->heap.pages_out);
 	else
 		KUNIT_EXPECT_EQ(test, th->zapped, th->heap.pages_out);
+	pym_heap_destroy(&th->heap);
 	KUNIT_EXPECT_EQ(test, th->zapped_wrongly, 0);
 	KUNIT_EXPECT_EQ(test, th->heap.pages, 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->heap.quota.used), 0);

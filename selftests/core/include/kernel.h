@@ -57,7 +57,7 @@ void panic(const char *file, int line, const char *format, ...);
 /* What can be made to fail. */
 enum kernel_event {
 	KERNEL_PAGE,	/* alloc_pages() */
-	KERNEL_SLAB,	/* kmem_cache_zalloc() */
+	KERNEL_SLAB,	/* kmem_cache_alloc() */
 	KERNEL_MEMORY,	/* all other memory */
 	KERNEL_SIGNAL,	/* "fails" when a fatal signal is pending */
 	KERNEL_EVENTS,
@@ -386,6 +386,7 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
 				     unsigned int flags, void (*ctor)(void *));
 void kmem_cache_destroy(struct kmem_cache *cache);
 void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp);
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
 void kmem_cache_free(struct kmem_cache *cache, void *memory);
 
 /* Tracepoints, which nobody listens to */
