@@ -84,7 +84,7 @@ bench: deps module-$(KERNEL) userspace ## measure it against other allocators, i
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run --kernel $(KERNEL)
 
-bench-python: deps module-$(KERNEL) userspace ## measure CPython on it and on other allocators, in the VM
+bench-python: deps module-$(KERNEL) userspace ## measure CPython on it and on other allocators, and fork(), in the VM
 	@$(vm)/deps bench
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run-python --kernel $(KERNEL)

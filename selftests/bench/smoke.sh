@@ -57,6 +57,14 @@ programs()
 	printf '%s\n' "$here"/python/programs/*.py "geometric mean"
 }
 
+# Needs a machine whose scheduler it may ask to run first, as the VM's is.
+fork_and_report()
+{
+	"$here/measure-fork" ns --quick >"$scratch/raw-fork" &&
+		"$here/report-fork" "$scratch" "$scratch/raw-fork" >"$scratch/report" &&
+		cat "$scratch/report" && ! grep -q 'not measured' "$scratch/report"
+}
+
 ok "every workload on every subject" measure_all
 for subject in library inline; do
 	ok "$subject" did $subject
@@ -68,4 +76,5 @@ ok "pyobject" did pyobject queue threads-2-heaps threads-2-shared
 ok "report" report_all
 ok "Python programs on every allocator" measure_python
 ok "report of the Python programs" report_python
+ok "fork, and its report" fork_and_report
 finish
