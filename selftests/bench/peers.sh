@@ -10,6 +10,8 @@ thp=/sys/kernel/mm/transparent_hugepage/enabled
 
 declare -A library=([jemalloc]=libjemalloc.so.2
 	[tcmalloc]=libtcmalloc_minimal.so.4 [mimalloc]=libmimalloc.so.2)
+# Used by the scripts.
+# shellcheck disable=SC2034
 declare -A preload=([shim]=$userspace/libpymalloc-malloc.so)
 
 # The loader goes on without a library that it cannot find.
@@ -24,6 +26,7 @@ find_libraries()
 			echo "${0##*/}: no ${library[$subject]}" >&2
 			exit 1
 		}
+		# shellcheck disable=SC2034
 		preload[$subject]=$path
 	done
 }
