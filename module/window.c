@@ -214,7 +214,7 @@ static void unwatch_writes(struct vm_area_struct *vma)
 }
 
 /* All windows of the caller, those that a child will not get included. */
-static void for_each_window(struct pym_service_heap *sheap,
+static void change_windows(struct pym_service_heap *sheap,
 			    void (*change)(struct vm_area_struct *vma))
 {
 	struct vm_area_struct *vma;
@@ -229,13 +229,13 @@ static void for_each_window(struct pym_service_heap *sheap,
 
 static void watch(struct pym_service_heap *sheap)
 {
-	for_each_window(sheap, watch_writes);
+	change_windows(sheap, watch_writes);
 	sheap->watched = true;
 }
 
 static void unwatch(struct pym_service_heap *sheap)
 {
-	for_each_window(sheap, unwatch_writes);
+	change_windows(sheap, unwatch_writes);
 	sheap->heap.shares = false;
 	sheap->watched = false;
 }

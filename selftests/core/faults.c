@@ -255,7 +255,7 @@ static void copy_at_limit(const void *unused)
 	MUST(shadow_alloc(parent, 64, false, refs, 16) == 16, "blocks of a shared page");
 	MUST(!shadow_alloc(parent, 64, true, refs, 16), "they were cleared for both");
 	ref = refs[40];
-	MUST(shadow_resize(parent, &ref, 128) == -ENOMEM, "it was copied to a shared page");
+	MUST(shadow_resize(parent, &ref, 128) == -EDQUOT, "it was copied to a shared page");
 	ref = more[0];
 	MUST(!shadow_resize(parent, &ref, 64) && ref == more[0], "what shrinks can stay");
 	shadow_verify(parent);
