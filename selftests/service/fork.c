@@ -211,18 +211,28 @@ TEST_F(fork, grandchildren)
 /* The parent's memory is not twice what it was: pages are shared. */
 TEST_F(fork, pages_are_shared)
 {
-	struct pymalloc_info before = service_info(_metadata);
+	struct pymalloc_info before;
+	struct heap heap;
 	pid_t child;
+	__u64 run;
 
+	/* Of a user whom the heaps of earlier children do not count against. */
+	ASSERT_EQ(0, seteuid(12345));
+	heap = HEAP();
+	run = alloc_one(&heap, 100 * POOL);
+	memset(at(&heap, run), 'r', 100 * POOL);
+	before = service_info(_metadata);
 	IN_CHILD(child, {
 		struct pymalloc_info after = service_info(_metadata);
 
 		EXPECT_EQ(before.user_bytes, after.user_bytes);
-		*number(&self->heap, 0) = 1;
+		*at(&heap, run) = 1;
 		after = service_info(_metadata);
 		EXPECT_EQ(before.user_bytes + POOL, after.user_bytes);
 	});
 	join_child(_metadata, child);
+	heap_close(&heap);
+	ASSERT_EQ(0, seteuid(0));
 }
 
 struct writer {

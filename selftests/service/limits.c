@@ -4,6 +4,8 @@
  * fails with what was done so far; nothing is lost, and what is freed can be
  * had again.
  */
+#include <sched.h>
+
 #include "service.h"
 
 #define PARAMETERS "/sys/module/pymalloc/parameters/"
