@@ -215,7 +215,7 @@ static void unwatch_writes(struct vm_area_struct *vma)
 
 /* All windows of the caller, those that a child will not get included. */
 static void change_windows(struct pym_service_heap *sheap,
-			    void (*change)(struct vm_area_struct *vma))
+			   void (*change)(struct vm_area_struct *vma))
 {
 	struct vm_area_struct *vma;
 	unsigned long address = 0;
