@@ -127,10 +127,13 @@ static void check_at_end(struct pym_service_heap *sheap)
 	int err;
 
 	err = pym_check(&sheap->heap, &verdict);
-	if (err)
+	if (err) {
 		pr_err("heap %llu: not checked: %pe\n", sheap->heap.id, ERR_PTR(err));
-	else if (verdict.errors)
+		return;
+	}
+	if (verdict.errors)
 		pr_err("heap %llu: %s\n", sheap->heap.id, verdict.message);
+	trace_heap_check(sheap->heap.id, verdict.errors);
 }
 
 static void trace_destroy(struct pym_service_heap *sheap)

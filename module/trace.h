@@ -28,6 +28,20 @@ TRACE_EVENT(heap_create,
 		  __entry->heap, __entry->window, __entry->limit)
 );
 
+TRACE_EVENT(heap_check,
+	TP_PROTO(u64 heap, u64 errors),
+	TP_ARGS(heap, errors),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, errors)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->errors = errors;
+	),
+	TP_printk("heap=%llu errors=%llu", __entry->heap, __entry->errors)
+);
+
 TRACE_EVENT(heap_destroy,
 	TP_PROTO(u64 heap, const char *comm, u64 allocs, u64 frees, u64 peak, u64 calls),
 	TP_ARGS(heap, comm, allocs, frees, peak, calls),

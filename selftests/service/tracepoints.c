@@ -166,18 +166,18 @@ TEST_F(tracepoints, figures_of_a_child)
 
 TEST_F(tracepoints, checked_at_the_end)
 {
-	write_file(_metadata, INSTANCE "set_ftrace_filter", "pym_check");
-	write_file(_metadata, INSTANCE "current_tracer", "function");
+	struct life life;
+
+	set_event(_metadata, "heap_check", "1");
 	live(_metadata);
 	read_trace(_metadata, self);
-	EXPECT_FALSE(traced(self, "pym_check"));
+	EXPECT_FALSE(traced(self, "heap_check"));
 
 	write_file(_metadata, CHECK, "1");
-	live(_metadata);
+	life = live(_metadata);
 	write_file(_metadata, CHECK, "0");
 	read_trace(_metadata, self);
-	EXPECT_TRUE(traced(self, "pym_check")) TH_LOG("%s", self->text);
-	write_file(_metadata, INSTANCE "current_tracer", "nop");
+	EXPECT_TRUE(traced(self, "heap_check: heap=%llu errors=0\n", life.id));
 }
 
 /* Each event can be had alone. */
