@@ -60,34 +60,6 @@ static void arena_free_rcu(struct rcu_head *rcu)
 	kmem_cache_free(arena_cache, container_of(rcu, struct pym_arena, rcu));
 }
 
-static struct pym_region *find_region(struct pym_heap *heap, unsigned long number)
-{
-	if (number >= heap->nr_regions)
-		return NULL;
-	/* Pairs with the release in region_create(). */
-	return smp_load_acquire(&heap->regions[number]);
-}
-
-/**
- * pym_arena_find() - look an arena up
- * @heap: the heap
- * @ref: any offset in the window, or beyond
- *
- * Context: Holds @heap->lock, or is under RCU: then the arena may be on its
- *	way out.
- * Return: the arena, or NULL.
- */
-struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref)
-{
-	struct pym_region *region = find_region(heap, ref >> PYM_REGION_SHIFT);
-
-	if (!region)
-		return NULL;
-	return rcu_dereference_check(region->arenas[(ref >> PYM_ARENA_SHIFT) %
-						    PYM_REGION_ARENAS],
-				     lockdep_is_held(&heap->lock));
-}
-
 /**
  * pym_arena_next() - the first arena at or after an offset
  * @heap: the heap
@@ -106,34 +78,11 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
 
 		if (arena)
 			return arena;
-		if (!find_region(heap, *offset >> PYM_REGION_SHIFT))
+		if (!pym_region_find(heap, *offset >> PYM_REGION_SHIFT))
 			shift = PYM_REGION_SHIFT;
 		*offset = ((*offset >> shift) + 1) << shift;
 	}
 	return NULL;
-}
-
-/**
- * pym_arena_of() - the arena of a pool
- * @pool: the pool
- *
- * Return: its arena.
- */
-struct pym_arena *pym_arena_of(const struct pym_pool *pool)
-{
-	return container_of(pool - pool->index, struct pym_arena, pools[0]);
-}
-
-/**
- * pym_pool_offset() - where a pool is in the window
- * @pool: the pool
- *
- * Return: its offset in bytes.
- */
-u64 pym_pool_offset(const struct pym_pool *pool)
-{
-	return ((u64)pym_arena_of(pool)->number << PYM_ARENA_SHIFT) |
-	       (pool->index << PYM_POOL_SHIFT);
 }
 
 /**
@@ -146,7 +95,7 @@ u64 pym_pool_offset(const struct pym_pool *pool)
 u8 *pym_pool_map(struct pym_heap *heap, const struct pym_pool *pool)
 {
 	u64 offset = pym_pool_offset(pool);
-	struct pym_region *region = find_region(heap, offset >> PYM_REGION_SHIFT);
+	struct pym_region *region = pym_region_find(heap, offset >> PYM_REGION_SHIFT);
 
 	return (u8 *)page_address(region->map) +
 	       (offset >> PYM_POOL_SHIFT) % PYMALLOC_POOL_SIZE;
@@ -164,7 +113,7 @@ u8 *pym_pool_map(struct pym_heap *heap, const struct pym_pool *pool)
  */
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
 {
-	struct pym_region *region = find_region(heap, number);
+	struct pym_region *region = pym_region_find(heap, number);
 	struct page *page = region ? region->map : empty_map;
 
 	get_page(page);
@@ -378,7 +327,7 @@ static bool region_insert(struct pym_heap *heap, struct pym_region *region)
 	spin_lock(&heap->lock);
 	inserted = region->number == heap->made_regions;
 	if (inserted) {
-		/* Pairs with the acquire in find_region(). */
+		/* Pairs with the acquire in pym_region_find(). */
 		smp_store_release(&heap->regions[heap->made_regions++], region);
 		heap->meta_bytes += sizeof(*region) + PAGE_SIZE;
 	}

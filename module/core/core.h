@@ -70,7 +70,7 @@
  * @index: its place in the arena
  */
 struct pym_pool {
-	u64 free[PYM_BITMAP_WORDS];
+	unsigned long free[PYM_BITMAP_WORDS];
 	struct list_head link;
 	struct page *page;
 	u16 nr_alloc;
@@ -131,7 +131,7 @@ struct pym_region {
  * struct pym_class - one size class of a heap
  * @lock: see the top of this file
  * @size: bytes of a block
- * @inverse: 65536 / (size / 8) + 1, for exact division
+ * @inverse: 2^32 / size + 1, for exact division
  * @capacity: blocks in a pool
  * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up
  * @partial: used pools by fullness
@@ -309,9 +309,7 @@ void pym_arena_cache_exit(void);
 int pym_arenas_init(struct pym_heap *heap);
 void pym_arenas_destroy(struct pym_heap *heap);
 int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child);
-struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref);
 struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end);
-struct pym_arena *pym_arena_of(const struct pym_pool *pool);
 unsigned int pym_arena_room(const struct pym_arena *arena);
 struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr);
 void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
@@ -324,7 +322,6 @@ struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits);
 unsigned int pym_longest_run(u64 bits);
 u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
 u64 pym_lowest_bits(u64 bits, unsigned int nr);
-u64 pym_pool_offset(const struct pym_pool *pool);
 u8 *pym_pool_map(struct pym_heap *heap, const struct pym_pool *pool);
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 
@@ -332,6 +329,48 @@ struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 static inline u64 pym_bits(unsigned int first, unsigned int nr)
 {
 	return GENMASK_ULL(first + nr - 1, first);
+}
+
+/* The arena of a pool. */
+static inline struct pym_arena *pym_arena_of(const struct pym_pool *pool)
+{
+	return container_of(pool - pool->index, struct pym_arena, pools[0]);
+}
+
+/* Where a pool is in the window. */
+static inline u64 pym_pool_offset(const struct pym_pool *pool)
+{
+	return ((u64)pym_arena_of(pool)->number << PYM_ARENA_SHIFT) |
+	       (pool->index << PYM_POOL_SHIFT);
+}
+
+/* A region by its number, or NULL if it is not there. */
+static inline struct pym_region *pym_region_find(struct pym_heap *heap, unsigned long number)
+{
+	if (number >= heap->nr_regions)
+		return NULL;
+	/* Pairs with the release in region_create(). */
+	return smp_load_acquire(&heap->regions[number]);
+}
+
+/**
+ * pym_arena_find() - look an arena up
+ * @heap: the heap
+ * @ref: any offset in the window, or beyond
+ *
+ * Context: Holds @heap->lock, or is under RCU: then the arena may be on its
+ *	way out.
+ * Return: the arena, or NULL.
+ */
+static inline struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref)
+{
+	struct pym_region *region = pym_region_find(heap, ref >> PYM_REGION_SHIFT);
+
+	if (!region)
+		return NULL;
+	return rcu_dereference_check(region->arenas[(ref >> PYM_ARENA_SHIFT) %
+						    PYM_REGION_ARENAS],
+				     lockdep_is_held(&heap->lock));
 }
 
 /* The pool of an arena that an offset lies in. */
@@ -376,8 +415,8 @@ unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned 
 u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool);
 enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 					     const struct pym_pool *pool, u64 ref);
-void pym_pool_give_locked(struct pym_class *class, struct pym_pool *pool,
-			  struct pym_batch *batch);
+void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
+			   struct pym_pool *pool, struct pym_batch *batch);
 
 /* raw.c */
 u64 pym_run_alloc(struct pym_heap *heap, u64 size, int *err);

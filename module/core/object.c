@@ -154,18 +154,6 @@ struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *po
 	}
 }
 
-/* Free those from the batch's next ref on whose pools have this class. */
-static void free_in_class_locked(struct pym_heap *heap, struct pym_class *class,
-				 struct pym_pool *pool, struct pym_batch *batch)
-{
-	do {
-		pym_pool_give_locked(class, pool, batch);
-		if (batch->done == batch->nr)
-			break;
-		pool = pym_pool_find(heap, batch->refs[batch->done]);
-	} while (pool && pool_class(heap, pool) == class);
-}
-
 /*
  * Free the blocks from the batch's next ref on that are of one class, under one
  * hold of its lock.  Returns false if that ref is not in a pool of blocks.
@@ -182,7 +170,7 @@ static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
 		class = pym_pool_class_lock(heap, pool);
 		found = class->size;
 		if (found)
-			free_in_class_locked(heap, class, pool, batch);
+			pym_class_give_locked(heap, class, pool, batch);
 		spin_unlock(&class->lock);
 	}
 	rcu_read_unlock();
@@ -225,6 +213,7 @@ static unsigned int free_gated(struct pym_heap *heap, const u64 *refs, u8 *statu
 	struct pym_batch batch = { .refs = refs, .status = status, .nr = nr };
 
 	INIT_LIST_HEAD(&batch.empty);
+	memset(status, PYMALLOC_REF_OK, nr);
 	while (batch.done < nr)
 		if (!free_in_class(heap, &batch))
 			free_elsewhere(heap, &batch);

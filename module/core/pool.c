@@ -22,7 +22,7 @@ void pym_class_init(struct pym_class *class, u32 size)
 
 	spin_lock_init(&class->lock);
 	class->size = size;
-	class->inverse = 65536 / (size / PYMALLOC_BLOCK_MIN) + 1;
+	class->inverse = (1ULL << 32) / size + 1;
 	class->capacity = PYMALLOC_POOL_SIZE / size;
 	class->group_scale = DIV_ROUND_UP(65536 * PYM_GROUPS, class->capacity);
 	for (group = 0; group < PYM_GROUPS; group++)
@@ -42,25 +42,30 @@ u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool)
 	return pool->nr_alloc * class->group_scale >> 16;
 }
 
-/* Count the pool where its fullness puts it, and move it there. */
-static void pool_regroup(struct pym_class *class, struct pym_pool *pool)
+static void pool_move(struct pym_class *class, struct pym_pool *pool, u8 group)
 {
-	u8 group = pym_pool_group(class, pool);
-
-	if (group == pool->group)
-		return;
-
 	if (pool->group == PYM_GROUP_FULL) {
 		class->pools_full--;
 		class->pools_used++;
-	} else if (group == PYM_GROUP_FULL) {
+	} else {
+		list_del_init(&pool->link);
+	}
+	if (group == PYM_GROUP_FULL) {
 		class->pools_full++;
 		class->pools_used--;
+	} else {
+		list_add(&pool->link, &class->partial[group]);
 	}
 	pool->group = group;
-	list_del_init(&pool->link);
-	if (group != PYM_GROUP_FULL)
-		list_add(&pool->link, &class->partial[group]);
+}
+
+/* Count the pool where its fullness puts it, and move it there. */
+static __always_inline void pool_regroup(struct pym_class *class, struct pym_pool *pool)
+{
+	u8 group = pym_pool_group(class, pool);
+
+	if (group != pool->group)
+		pool_move(class, pool, group);
 }
 
 /**
@@ -95,33 +100,41 @@ static void pool_retire(struct pym_class *class, struct pym_pool *pool,
 	list_move(&pool->link, empty);
 }
 
+/* Take the pool's first @nr free blocks; it has as many. */
+static u64 *take_free(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
+		      unsigned int nr)
+{
+	unsigned long *word;
+
+	for (word = pool->free; nr; word++, at += 64 * size) {
+		unsigned long bits = *word;
+
+		for (; bits && nr; bits &= bits - 1, nr--)
+			*refs++ = at + __ffs64(bits) * size;
+		*word = bits;
+	}
+	return refs;
+}
+
 /* Take up to @nr blocks: those that are free, then those that are untouched. */
 static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
 			      u64 *refs, unsigned int nr)
 {
-	const u64 base = pym_pool_offset(pool);
 	const unsigned int size = class->size;
-	unsigned int done = 0, word, fresh;
-	u64 at;
+	unsigned int old = min_t(unsigned int, nr, pool->boundary - pool->nr_alloc);
+	unsigned int fresh = min(nr - old, class->capacity - pool->boundary);
+	u64 at = pym_pool_offset(pool);
 
-	for (word = 0; word * 64 < pool->boundary && done < nr; word++) {
-		u64 bits = pool->free[word];
-
-		at = base + word * 64 * size;
-		for (; bits && done < nr; bits &= bits - 1)
-			refs[done++] = at + __ffs64(bits) * size;
-		pool->free[word] = bits;
+	pool->nr_alloc += old + fresh;
+	refs = take_free(pool, at, size, refs, old);
+	if (fresh) {
+		at += pool->boundary * size;
+		pool->boundary += fresh;
+		class->untouched -= fresh;
+		for (nr = fresh; nr; nr--, at += size)
+			*refs++ = at;
 	}
-
-	fresh = min(nr - done, class->capacity - pool->boundary);
-	at = base + pool->boundary * size;
-	pool->boundary += fresh;
-	class->untouched -= fresh;
-	for (; fresh; fresh--, at += size)
-		refs[done++] = at;
-
-	pool->nr_alloc += done;
-	return done;
+	return old + fresh;
 }
 
 /**
@@ -194,12 +207,14 @@ unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned 
 }
 
 /*
- * offset / block size.  Exact for all multiples of 8 below 4096 and all
- * classes; what is no multiple of the block size does not multiply back.
+ * Where in its pool a ref points, in blocks, as 32.32 fixed point: the integer
+ * is the block, the fraction is below class->inverse at the start of a block
+ * and nowhere else (Lemire, Kaser and Kurz, "Faster remainder by direct
+ * computation", 2019).
  */
-static unsigned int block_index(unsigned int inverse, unsigned int offset)
+static u64 pool_position(const struct pym_class *class, u64 ref)
 {
-	return (offset / PYMALLOC_BLOCK_MIN * inverse) >> 16;
+	return (ref & (PYMALLOC_POOL_SIZE - 1)) * class->inverse;
 }
 
 /**
@@ -214,12 +229,12 @@ static unsigned int block_index(unsigned int inverse, unsigned int offset)
 enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 					     const struct pym_pool *pool, u64 ref)
 {
-	unsigned int offset = ref & (PYMALLOC_POOL_SIZE - 1);
-	unsigned int index = block_index(class->inverse, offset);
+	u64 position = pool_position(class, ref);
+	unsigned int index = position >> 32;
 
 	lockdep_assert_held(&class->lock);
 
-	if (index * class->size != offset || index >= class->capacity)
+	if ((u32)position >= class->inverse || index >= class->capacity)
 		return PYMALLOC_REF_MISALIGNED;
 	if (index >= pool->boundary)
 		return PYMALLOC_REF_UNTOUCHED;
@@ -228,50 +243,61 @@ enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 	return PYMALLOC_REF_OK;
 }
 
-/**
- * pym_pool_give_locked() - free blocks of one pool
- * @class: the pool's class
- * @pool: the pool that the batch's next ref points into
- * @batch: the batch; from its next ref on those are dealt with that lie in the
- *	pool, at least one and as long as the pool has blocks
- */
-void pym_pool_give_locked(struct pym_class *class, struct pym_pool *pool,
-			  struct pym_batch *batch)
+/* Free the block that @ref names.  Returns false if it names none. */
+static __always_inline bool pool_give(struct pym_class *class, struct pym_pool *pool, u64 ref)
 {
-	/* In registers: a store to a status could be to anything. */
-	const u64 *refs = batch->refs;
-	u8 *status = batch->status;
-	const unsigned int nr = batch->nr, allocated = pool->nr_alloc;
-	const unsigned int boundary = pool->boundary, inverse = class->inverse;
-	const unsigned int size = class->size;
-	const u64 base = round_down(refs[batch->done], PYMALLOC_POOL_SIZE);
-	unsigned int i, freed = 0;
+	u64 position = pool_position(class, ref);
+	unsigned int index = position >> 32;
+
+	if (unlikely((u32)position >= class->inverse || index >= pool->boundary ||
+		     __test_and_set_bit(index, pool->free)))
+		return false;
+	pool->nr_alloc--;
+	pool_regroup(class, pool);
+	return true;
+}
+
+/**
+ * pym_class_give_locked() - free blocks of one class
+ * @heap: the heap
+ * @class: the class
+ * @pool: the pool of it that the batch's next ref points into
+ * @batch: the batch; from its next ref on those are dealt with that lie in
+ *	pools of the class, at least one
+ *
+ * Context: Under RCU.  Holds @class->lock.
+ */
+void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
+			   struct pym_pool *pool, struct pym_batch *batch)
+{
+	const u8 number = READ_ONCE(pool->class);
+	const u64 *next = batch->refs + batch->done, *end = batch->refs + batch->nr;
+	unsigned int done, bad = 0;
 
 	lockdep_assert_held(&class->lock);
 
-	for (i = batch->done; i < nr && freed < allocated; i++) {
-		u64 offset = refs[i] - base, *word, bit;
-		unsigned int index;
+	for (;;) {
+		u64 ref = *next++;
 
-		if (offset >= PYMALLOC_POOL_SIZE)
+		if (unlikely(!pool_give(class, pool, ref))) {
+			batch->status[next - batch->refs - 1] =
+				pym_pool_find_block(class, pool, ref);
+			bad++;
+		} else if (!pool->nr_alloc) {
+			pool_retire(class, pool, &batch->empty);
 			break;
-		index = block_index(inverse, offset);
-		word = &pool->free[index / 64];
-		bit = BIT_ULL(index % 64);
-		if (likely(index * size == offset && index < boundary && !(*word & bit))) {
-			*word |= bit;
-			status[i] = PYMALLOC_REF_OK;
-			freed++;
-		} else {
-			status[i] = pym_pool_find_block(class, pool, refs[i]);
 		}
+		if (next == end)
+			break;
+		if (!((*next ^ ref) >> PYM_POOL_SHIFT))
+			continue;
+		pool = pym_pool_find(heap, *next);
+		if (!pool || READ_ONCE(pool->class) != number)
+			break;
 	}
-	batch->bad += i - batch->done - freed;
-	batch->done = i;
-	pool->nr_alloc -= freed;
-	class->blocks -= freed;
-	class->nr_frees += freed;
-	pool_regroup(class, pool);
-	if (!pool->nr_alloc)
-		pool_retire(class, pool, &batch->empty);
+	done = next - batch->refs - batch->done;
+	batch->done += done;
+	batch->bad += bad;
+	class->blocks -= done - bad;
+	class->nr_frees += done - bad;
 }

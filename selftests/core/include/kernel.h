@@ -115,6 +115,14 @@ static inline unsigned int hweight64(u64 word)
 	return __builtin_popcountll(word);
 }
 
+static inline bool __test_and_set_bit(unsigned int bit, unsigned long *bitmap)
+{
+	unsigned long *word = bitmap + bit / 64, old = *word;
+
+	*word |= BIT_ULL(bit % 64);
+	return old & BIT_ULL(bit % 64);
+}
+
 static inline unsigned int __ffs64(u64 word)
 {
 	MUST(word, "__ffs64(0)");
