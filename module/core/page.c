@@ -255,16 +255,18 @@ unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
 /* Pages that nobody maps any more go, those of @bits.  Returns how many. */
 static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 {
-	unsigned int nr = hweight64(bits), own = 0;
+	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
+	unsigned int nr = 0, own = 0;
 
 	for (; bits; bits &= bits - 1) {
 		struct pym_pool *pool = &arena->pools[__ffs64(bits)];
 
 		/* Who is left with a shared page is left with its charge. */
 		own += !page_leave(pool->page);
-		put_page(pool->page);
+		pages[nr++] = pool->page;
 		pool->page = NULL;
 	}
+	release_pages(pages, nr);
 
 	spin_lock(&heap->lock);
 	heap->pages -= nr;

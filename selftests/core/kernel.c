@@ -272,6 +272,12 @@ void put_page(struct page *page)
 		free(first);
 }
 
+void release_pages(struct page **pages, int nr)
+{
+	while (nr--)
+		put_page(*pages++);
+}
+
 void *page_address(struct page *page)
 {
 	MUST(page->users, "the memory of a free page");

@@ -32,6 +32,7 @@ typedef __u64 u64;
 #define __aligned(bytes)	__attribute__((__aligned__(bytes)))
 #define __rcu
 #define __acquires(lock)
+#define __uninitialized
 #define ____cacheline_aligned_in_smp	__aligned(64)
 #define static_assert(condition)	_Static_assert(condition, #condition)
 #define container_of(pointer, type, member) \
@@ -361,6 +362,7 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order);
 void split_page(struct page *page, unsigned int order);
 void get_page(struct page *page);
 void put_page(struct page *page);
+void release_pages(struct page **pages, int nr);
 void *page_address(struct page *page);
 void *kmap_local_page(struct page *page);
 void kunmap_local(const void *address);
