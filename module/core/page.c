@@ -362,7 +362,7 @@ static struct page *page_get(struct pym_heap *heap, u64 offset)
 	return pym_pages_get(heap, offset, &page, 1) ? page : NULL;
 }
 
-/* Put @new in the place of a shared page, unless either has changed. */
+/* Put @new in the place of a shared page, unless it is neither any more. */
 static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old, struct page *new)
 {
 	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
@@ -371,7 +371,7 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old, struc
 
 	spin_lock(&heap->lock);
 	arena = pym_arena_find(heap, offset);
-	swapped = arena && page_at_locked(arena, index) == old && page_leave(old);
+	swapped = arena && page_at_locked(arena, index) == old && page_is_shared(old);
 	if (swapped)
 		arena->pools[index].page = new;
 	spin_unlock(&heap->lock);
@@ -387,6 +387,9 @@ static int page_replace(struct pym_heap *heap, u64 offset, struct page *old)
 	if (swap_page(heap, offset, old, new)) {
 		wait_on_page_locked(old);
 		heap->ops->zap(heap, round_down(offset, PAGE_SIZE), PAGE_SIZE);
+		/* Not before: the last owner writes, and it was still to be seen here. */
+		if (!page_leave(old))
+			pym_quota_uncharge(heap->user, 1);
 		put_page(old);
 	} else {
 		/* Somebody was faster, or all others have gone. */
@@ -444,21 +447,37 @@ int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 	return err == -EFAULT ? 0 : err;
 }
 
+/*
+ * A page that was shared may be replaced at any time, and then be written to by
+ * whoever is left with it: what was read counts only if the page is still there.
+ */
+static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 from,
+			unsigned int bytes)
+{
+	bool same;
+
+	do {
+		struct page *source = page_get(heap, from);
+
+		if (!source)
+			return -EFAULT;
+		memcpy_page(target, offset_in_page(to), source, offset_in_page(from), bytes);
+		same = pym_pages_same(heap, from, &source, 1);
+		put_page(source);
+	} while (!same);
+	return 0;
+}
+
 static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned int bytes)
 {
 	int err = pym_page_own(heap, to);
-	struct page *source = page_get(heap, from);
 	struct page *target = page_get(heap, to);
 
-	if (!source || !target)
-		err = -EFAULT;
+	if (!target)
+		return -EFAULT;
 	if (!err)
-		memcpy_page(target, offset_in_page(to), source,
-			    offset_in_page(from), bytes);
-	if (source)
-		put_page(source);
-	if (target)
-		put_page(target);
+		err = copy_to_page(heap, target, to, from, bytes);
+	put_page(target);
 	return err;
 }
 

@@ -92,6 +92,8 @@ static struct {
 	u64 last_tag;
 	/* Where a fault is going on. */
 	u64 fault;
+	/* What it finds there. */
+	struct view *view;
 	struct pym_quota user;
 	unsigned long user_max;
 	/* An object that is being resized, and may be freed by somebody else. */
@@ -150,17 +152,42 @@ static u64 *word(u64 at)
 	return word;
 }
 
+/* What others see at an offset, who have mapped it for reading. */
+struct view {
+	struct pym_heap *heap;
+	u64 offset;
+	struct page *page;
+	char contents[PAGE_SIZE];
+};
+
+static void look(struct view *view, u64 at)
+{
+	void (*preempt)(void) = kernel.preempt;
+
+	kernel.preempt = NULL;
+	view->heap = &test.now->heap;
+	view->offset = round_down(at, PAGE_SIZE);
+	MUST(pym_pages_get(&test.now->heap, at, &view->page, 1), "an object without a page");
+	memcpy(view->contents, page_address(view->page), PAGE_SIZE);
+	put_page(view->page);
+	kernel.preempt = preempt;
+}
+
 /*
  * Make the page of a word the heap's own, as a fault does before a write.  Other
- * threads may write to that page at the same time.
+ * threads may write to that page at the same time, but not while it is shared.
  */
 static bool own(u64 at)
 {
+	struct view *view = test.view, now;
 	int err;
 
+	look(&now, at);
+	test.view = &now;
 	test.fault = at;
 	err = pym_page_own(&test.now->heap, at);
 	test.fault = 0;
+	test.view = view;
 	MUST(!err || (err == -ENOMEM && kernel.failures), "a page could not be copied");
 	return !err;
 }
@@ -439,6 +466,9 @@ static void zap(struct pym_heap *heap, u64 offset, u64 bytes)
 	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
 		return;
 	cond_resched();
+	if (test.view && heap == test.view->heap && offset == test.view->offset)
+		MUST(!memcmp(page_address(test.view->page), test.view->contents, PAGE_SIZE),
+		     "a page has changed that others can still see");
 	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
 		rcu_read_lock();
 		pool = pym_pool_find(heap, offset);
