@@ -5,7 +5,7 @@
  * A heap is private to the process that made it.  Objects of up to
  * PYMALLOC_BLOCK_MAX bytes are blocks; each thread keeps some of every size
  * class at hand in magazines, so that most calls touch no lock and make no
- * system call; no more than 2 MiB of them for each heap.  Larger objects are runs
+ * system call; no more than 5 MiB of them for each heap.  Larger objects are runs
  * of whole pages, one system call each.
  *
  * All functions may be called from any thread, but not from a signal handler

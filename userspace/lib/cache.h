@@ -12,11 +12,11 @@
 #define PYMALLOC_SLOTS_MAX	1024
 /*
  * Bytes of blocks for which all magazines of a cache together may have slots.
- * Half of it is PYMALLOC_SLOTS_MIN of each class, for those programs that use all
- * alike.  The other half goes to those that need more; two can have
- * PYMALLOC_SLOTS_MAX, whatever their class.
+ * A fifth of it is PYMALLOC_SLOTS_MIN of each class.  The rest goes to those
+ * that need more: all can have 300, or eight PYMALLOC_SLOTS_MAX, whatever their
+ * class.
  */
-#define PYMALLOC_CACHE_BYTES	(2 * 1024 * 1024)
+#define PYMALLOC_CACHE_BYTES	(5 * 1024 * 1024)
 static_assert(PYMALLOC_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
 	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYMALLOC_CACHE_BYTES);
 /* Blocks in one call: at first, and at most. */

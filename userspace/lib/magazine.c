@@ -5,9 +5,11 @@
  * How often they do is decided by how many slots a magazine has, and by how
  * many of them one batch fills or empties.
  *
- * Slots: a magazine that turns out to be too small gets twice as many, as long
- * as the thread has bytes to spare.  When it has none, those come from
- * magazines that have not crossed for long.
+ * Slots: a magazine that turns out to be too small gets some more, as long as
+ * the thread has bytes to spare.  When it has none, those come from magazines
+ * that have not crossed for long.  All get as many at a time, so that those
+ * which need them all alike end up with as many each: doubled, the first to ask
+ * would leave the last without.
  *
  * Batches: twice as large each time that the same way is taken again, so that
  * a program that only allocates or only frees makes few calls, up to half of
@@ -178,7 +180,7 @@ static void reclaim(struct pymalloc_cache *cache)
 static bool grow(struct pymalloc_cache *cache, size_t class)
 {
 	size_t slots = count_slots(cache, class);
-	size_t wanted = min(slots, PYMALLOC_SLOTS_MAX - slots);
+	size_t wanted = min(PYMALLOC_SLOTS_MIN, PYMALLOC_SLOTS_MAX - slots);
 	size_t size = class * PYMALLOC_BLOCK_MIN;
 
 	if (wanted * size > cache->spare)
