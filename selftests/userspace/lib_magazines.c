@@ -6,7 +6,7 @@
 #include "library.h"
 
 /* Bytes of blocks that a thread may keep, whatever it does. */
-#define THREAD_MOST (2 << 20)
+#define THREAD_MOST (5 << 20)
 
 #define LOOP 1000
 /* Rounds after which a loop must have what it needs, and rounds to prove it. */

@@ -98,6 +98,22 @@ prints_two()
 	[ "$("$@")" = 2 ]
 }
 
+# Nor after it was closed with all others; and the limit is as it was.
+no_descriptor()
+(
+	ulimit -Sn 1024 && ulimit -Hn 4096 && python '
+import os, resource
+def seen():
+	return [fd for fd in range(os.sysconf("SC_OPEN_MAX")) if os.path.exists(f"/proc/self/fd/{fd}")]
+assert seen() == [0, 1, 2], seen()
+os.closerange(3, 4096)
+kept = [str(i) for i in range(100000)]
+del kept
+assert len([str(i) for i in range(100000)]) == 100000
+assert seen() == [0, 1, 2], seen()
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1024, 4096)'
+)
+
 # Freed twice and then flushed, as its thread ends.
 double_free='
 import ctypes, threading
@@ -158,6 +174,7 @@ os.closerange(3, 4096)
 kept = [str(i) for i in range(100000)]
 del kept
 assert len([str(i) for i in range(100000)]) == 100000'
+ok "no descriptor is in sight" no_descriptor
 ok "an address space of 8 GiB, and one of 1" small_address_space
 ok "the heap is sound" python '
 import os, subprocess, sys

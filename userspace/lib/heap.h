@@ -51,6 +51,7 @@ pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
 /* service.c */
 int pymalloc_open_device(void);
 int pymalloc_move_up(int fd, int lowest);
+void pymalloc_service_hide(struct pymalloc_heap *heap);
 int pymalloc_call(struct pymalloc_heap *heap, unsigned long command,
 		  void *args);
 unsigned int pymalloc_service_alloc(struct pymalloc_heap *heap, size_t size,

@@ -10,16 +10,42 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "heap.h"
+
+/* The table of descriptors is as long as the highest is: no number above. */
+#define HIGHEST_FD	4096
+
+/* Protects all heaps' descriptors, and the limit while it is raised. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 int pymalloc_open_device(void)
 {
 	return open(PYMALLOC_DEVICE, O_RDWR | O_CLOEXEC);
 }
 
-/* Moves a descriptor out of the way of those that a program counts on. */
+/* As F_DUPFD_CLOEXEC, but from the soft limit on, too. */
+static int dup_from(int fd, int lowest)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+	struct rlimit limit, raised;
+
+	if (high >= 0 || getrlimit(RLIMIT_NOFILE, &limit))
+		return high;
+	raised = limit;
+	raised.rlim_cur = raised.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &raised);
+	high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return high;
+}
+
+/*
+ * Moves a descriptor to @lowest or above, out of the way of those that a
+ * program counts on, if the process may have as many.
+ */
 int pymalloc_move_up(int fd, int lowest)
 {
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
@@ -28,6 +54,30 @@ int pymalloc_move_up(int fd, int lowest)
 		return fd;
 	close(fd);
 	return high;
+}
+
+static void move_heap(struct pymalloc_heap *heap, int fd, int lowest)
+{
+	int high = dup_from(fd, lowest);
+
+	if (high >= 0)
+		close(fd);
+	__atomic_store_n(&heap->fd, high < 0 ? fd : high, __ATOMIC_RELAXED);
+}
+
+/*
+ * Moves a heap's descriptor past the last one that the program may open, if
+ * there is such a place: those who try all numbers find nothing, nor close it.
+ */
+void pymalloc_service_hide(struct pymalloc_heap *heap)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= HIGHEST_FD)
+		return;
+	pthread_mutex_lock(&lock);
+	move_heap(heap, heap->fd, limit.rlim_cur);
+	pthread_mutex_unlock(&lock);
 }
 
 static int open_heap(__u64 id)
@@ -52,17 +102,14 @@ static int open_heap(__u64 id)
  */
 static bool reopen_heap(struct pymalloc_heap *heap, int lost)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	int fd;
 
 	pthread_mutex_lock(&lock);
 	fd = heap->fd;
 	if (fd == lost) {
 		fd = open_heap(heap->id);
-		if (fd >= 0) {
-			fd = pymalloc_move_up(fd, lost);
-			__atomic_store_n(&heap->fd, fd, __ATOMIC_RELAXED);
-		}
+		if (fd >= 0)
+			move_heap(heap, fd, lost);
 	}
 	pthread_mutex_unlock(&lock);
 	return fd >= 0;

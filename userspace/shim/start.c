@@ -67,6 +67,7 @@ static bool start(void)
 		errno = saved;
 		return false;
 	}
+	pymalloc_service_hide(shim_heap);
 	shim_watch_fork();
 	show(&shim_window);
 	if (shim_debug)
