@@ -8,9 +8,6 @@
 
 #include "cache.h"
 
-/* Descriptors below this number are left to the program, if it may have more. */
-#define LOWEST_FD	1000
-
 static size_t pool_map_bytes(const struct pymalloc_heap *heap)
 {
 	return heap->window / PYMALLOC_POOL_SIZE;
@@ -43,7 +40,7 @@ static int open_new(struct pymalloc_create *args)
 	if (!complete(device, args))
 		fd = ioctl(device, PYMALLOC_IOC_CREATE, args);
 	close(device);
-	return fd < 0 ? -1 : pymalloc_move_up(fd, LOWEST_FD);
+	return fd < 0 ? -1 : pymalloc_move_up(fd, PYMALLOC_LOWEST_FD);
 }
 
 static int map_heap(struct pymalloc_heap *heap)

@@ -48,6 +48,9 @@ struct pymalloc_heap *
 pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
 			  size_t first);
 
+/* Descriptors below this number are left to the program, if it may have more. */
+#define PYMALLOC_LOWEST_FD	1000
+
 /* service.c */
 int pymalloc_open_device(void);
 int pymalloc_move_up(int fd, int lowest);

@@ -72,11 +72,14 @@ static void move_heap(struct pymalloc_heap *heap, int fd, int lowest)
 void pymalloc_service_hide(struct pymalloc_heap *heap)
 {
 	struct rlimit limit;
+	int lowest = PYMALLOC_LOWEST_FD;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= HIGHEST_FD)
 		return;
+	if (limit.rlim_cur > PYMALLOC_LOWEST_FD)
+		lowest = limit.rlim_cur;
 	pthread_mutex_lock(&lock);
-	move_heap(heap, heap->fd, limit.rlim_cur);
+	move_heap(heap, heap->fd, lowest);
 	pthread_mutex_unlock(&lock);
 }
 
