@@ -362,7 +362,7 @@ static struct page *page_get(struct pym_heap *heap, u64 offset)
 	return pym_pages_get(heap, offset, &page, 1) ? page : NULL;
 }
 
-/* Put @new in the place of a shared page, unless it is neither any more. */
+/* Put @new in the place of @old, if that is still there and still shared. */
 static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old, struct page *new)
 {
 	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
