@@ -8,7 +8,6 @@
  * The same seed makes the same calls.
  */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "shadow.h"
 #include "random.h"
@@ -288,18 +287,11 @@ static void run(const void *plan)
 int main(int argc, char **argv)
 {
 	const struct plan *plan;
-	int option;
 
 	test.seed = 1;
 	test.calls = 1000000;
-	while ((option = getopt(argc, argv, "s:n:")) != -1) {
-		if (option == 's')
-			test.seed = strtoull(optarg, NULL, 0);
-		else if (option == 'n')
-			test.calls = strtoull(optarg, NULL, 0);
-		else
-			return 2;
-	}
+	if (!random_options(argc, argv, &test.seed, &test.calls))
+		return 2;
 	tap_begin();
 	printf("# seed %llu, %llu calls\n", test.seed, test.calls);
 	for (plan = plans; plan < plans + ARRAY_SIZE(plans); plan++)

@@ -12,7 +12,6 @@
  * a task breaks the rule, and only its victim may suffer.
  */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "core.h"
 #include "random.h"
@@ -578,18 +577,11 @@ static void run(const void *plan)
 int main(int argc, char **argv)
 {
 	const struct plan *plan;
-	int option;
 
 	test.seed = 1;
 	test.calls = 90000;
-	while ((option = getopt(argc, argv, "s:n:")) != -1) {
-		if (option == 's')
-			test.seed = strtoull(optarg, NULL, 0);
-		else if (option == 'n')
-			test.calls = strtoull(optarg, NULL, 0);
-		else
-			return 2;
-	}
+	if (!random_options(argc, argv, &test.seed, &test.calls))
+		return 2;
 	tap_begin();
 	printf("# seed %llu, %llu calls, not counting those that interrupt\n", test.seed,
 	       test.calls);

@@ -5,6 +5,9 @@
 #ifndef RANDOM_H
 #define RANDOM_H
 
+#include <stdlib.h>
+#include <unistd.h>
+
 struct random {
 	u64 state;	/* any number but 0 */
 };
@@ -35,6 +38,22 @@ static inline u64 random_size(struct random *random, u64 max)
 	u64 size = random_word(random) >> (64 - 3 - random_below(random, 22));
 
 	return 1 + size % max;
+}
+
+/* [-s SEED] [-n CALLS].  Returns false if there is anything else. */
+static inline bool random_options(int argc, char **argv, u64 *seed, u64 *calls)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "s:n:")) != -1) {
+		if (option == 's')
+			*seed = strtoull(optarg, NULL, 0);
+		else if (option == 'n')
+			*calls = strtoull(optarg, NULL, 0);
+		else
+			return false;
+	}
+	return true;
 }
 
 #endif /* RANDOM_H */
