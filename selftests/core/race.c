@@ -77,6 +77,20 @@ struct member {
 	bool *taken;
 };
 
+/**
+ * struct fault - a write fault
+ * @heap: where
+ * @at: the offset
+ * @page: what lies there, and others have mapped for reading
+ * @contents: what they see in it
+ */
+struct fault {
+	struct pym_heap *heap;
+	u64 at;
+	struct page *page;
+	char contents[PAGE_SIZE];
+};
+
 static struct {
 	const struct plan *plan;
 	struct random random;
@@ -89,10 +103,8 @@ static struct {
 	/* The one that the running task works on. */
 	struct member *now;
 	u64 last_tag;
-	/* Where a fault is going on. */
-	u64 fault;
-	/* What it finds there. */
-	struct view *view;
+	/* The one that is going on, if any. */
+	struct fault *fault;
 	struct pym_quota user;
 	unsigned long user_max;
 	/* An object that is being resized, and may be freed by somebody else. */
@@ -136,40 +148,23 @@ static void set_taken(const struct object *object, bool taken)
 	}
 }
 
-/* A word of an object; nobody interrupts. */
-static u64 *word(u64 at)
+/* The page of an offset, which stays as long as it is in use; nobody interrupts. */
+static struct page *page_at(u64 at)
 {
 	void (*preempt)(void) = kernel.preempt;
 	struct page *page;
-	u64 *word;
 
 	kernel.preempt = NULL;
 	MUST(pym_pages_get(&test.now->heap, at, &page, 1), "an object without a page");
-	word = (u64 *)((char *)page_address(page) + offset_in_page(at));
 	put_page(page);
 	kernel.preempt = preempt;
-	return word;
+	return page;
 }
 
-/* What others see at an offset, who have mapped it for reading. */
-struct view {
-	struct pym_heap *heap;
-	u64 offset;
-	struct page *page;
-	char contents[PAGE_SIZE];
-};
-
-static void look(struct view *view, u64 at)
+/* A word of an object. */
+static u64 *word(u64 at)
 {
-	void (*preempt)(void) = kernel.preempt;
-
-	kernel.preempt = NULL;
-	view->heap = &test.now->heap;
-	view->offset = round_down(at, PAGE_SIZE);
-	MUST(pym_pages_get(&test.now->heap, at, &view->page, 1), "an object without a page");
-	memcpy(view->contents, page_address(view->page), PAGE_SIZE);
-	put_page(view->page);
-	kernel.preempt = preempt;
+	return (u64 *)((char *)page_address(page_at(at)) + offset_in_page(at));
 }
 
 /*
@@ -178,15 +173,17 @@ static void look(struct view *view, u64 at)
  */
 static bool own(u64 at)
 {
-	struct view *view = test.view, now;
+	struct fault *outer = test.fault, fault = {
+		.heap = &test.now->heap,
+		.at = at,
+		.page = page_at(at),
+	};
 	int err;
 
-	look(&now, at);
-	test.view = &now;
-	test.fault = at;
-	err = pym_page_own(&test.now->heap, at);
-	test.fault = 0;
-	test.view = view;
+	memcpy(fault.contents, page_address(fault.page), PAGE_SIZE);
+	test.fault = &fault;
+	err = pym_page_own(fault.heap, at);
+	test.fault = outer;
 	MUST(!err || (err == -ENOMEM && kernel.failures), "a page could not be copied");
 	return !err;
 }
@@ -395,7 +392,7 @@ static void call(void)
 static void preempt(void)
 {
 	struct member *interrupted = test.now;
-	u64 fault = test.fault;
+	struct fault *fault = test.fault;
 
 	if (test.depth == MAX_DEPTH || !chance(4))
 		return;
@@ -406,9 +403,9 @@ static void preempt(void)
 		return;
 	}
 	test.depth++;
-	test.fault = 0;
+	test.fault = NULL;
 	if (fault && chance(50)) {
-		own(fault);
+		own(fault->at);
 	} else {
 		test.now = test.members[below(test.nr_members)];
 		call();
@@ -459,14 +456,15 @@ static void verify(void)
 
 static void zap(struct pym_heap *heap, u64 offset, u64 bytes)
 {
+	struct fault *fault = test.fault;
 	struct pym_pool *pool;
 	struct page *page;
 
 	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
 		return;
 	cond_resched();
-	if (test.view && heap == test.view->heap && offset == test.view->offset)
-		MUST(!memcmp(page_address(test.view->page), test.view->contents, PAGE_SIZE),
+	if (fault && heap == fault->heap && offset == round_down(fault->at, PAGE_SIZE))
+		MUST(!memcmp(page_address(fault->page), fault->contents, PAGE_SIZE),
 		     "a page has changed that others can still see");
 	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
 		rcu_read_lock();
