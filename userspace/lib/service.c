@@ -42,27 +42,28 @@ static int dup_from(int fd, int lowest)
 	return high;
 }
 
-/*
- * Moves a descriptor to @lowest or above, out of the way of those that a
- * program counts on, if the process may have as many.
- */
-int pymalloc_move_up(int fd, int lowest)
+/* Of a descriptor and the one that it was moved to, if that is one. */
+static int keep_high(int fd, int high)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
-
 	if (high < 0)
 		return fd;
 	close(fd);
 	return high;
 }
 
+/*
+ * Moves a descriptor to @lowest or above, out of the way of those that a
+ * program counts on, if the process may have as many.
+ */
+int pymalloc_move_up(int fd, int lowest)
+{
+	return keep_high(fd, fcntl(fd, F_DUPFD_CLOEXEC, lowest));
+}
+
 static void move_heap(struct pymalloc_heap *heap, int fd, int lowest)
 {
-	int high = dup_from(fd, lowest);
-
-	if (high >= 0)
-		close(fd);
-	__atomic_store_n(&heap->fd, high < 0 ? fd : high, __ATOMIC_RELAXED);
+	fd = keep_high(fd, dup_from(fd, lowest));
+	__atomic_store_n(&heap->fd, fd, __ATOMIC_RELAXED);
 }
 
 /*
