@@ -5,6 +5,7 @@
  * goes to the raw allocator.
  */
 #include <linux/err.h>
+#include <linux/string.h>
 
 #include "core.h"
 #include "trace.h"
