@@ -95,7 +95,10 @@ static void pool_retire(struct pym_class *class, struct pym_pool *pool,
 			struct list_head *empty)
 {
 	class->untouched -= class->capacity - pool->boundary;
-	class->pools_used--;
+	if (pool->group == PYM_GROUP_FULL)
+		class->pools_full--;
+	else
+		class->pools_used--;
 	WRITE_ONCE(pool->class, PYM_CLASS_NONE);
 	list_move(&pool->link, empty);
 }
@@ -243,18 +246,40 @@ enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 	return PYMALLOC_REF_OK;
 }
 
-/* Free the block that @ref names.  Returns false if it names none. */
-static __always_inline bool pool_give(struct pym_class *class, struct pym_pool *pool, u64 ref)
+/*
+ * Mark blocks as free, as long as the refs from @next on name blocks of @pool.
+ * Returns the first one that does not, or @end.
+ */
+static __always_inline const u64 *pool_mark(const struct pym_class *class,
+					    struct pym_pool *pool, const u64 *next,
+					    const u64 *end)
 {
-	u64 position = pool_position(class, ref);
-	unsigned int index = position >> 32;
+	const u64 start = round_down(*next, PYMALLOC_POOL_SIZE);
+	const u32 inverse = class->inverse;
+	const u32 boundary = pool->boundary;
 
-	if (unlikely((u32)position >= class->inverse || index >= pool->boundary ||
-		     __test_and_set_bit(index, pool->free)))
-		return false;
-	pool->nr_alloc--;
-	pool_regroup(class, pool);
-	return true;
+	do {
+		u64 offset = *next - start, position;
+
+		if (offset >= PYMALLOC_POOL_SIZE)
+			break;
+		position = offset * inverse;
+		if ((u32)position >= inverse || position >> 32 >= boundary ||
+		    __test_and_set_bit(position >> 32, pool->free))
+			break;
+	} while (++next != end);
+	return next;
+}
+
+/* Account for blocks of a pool that have been marked as free. */
+static __always_inline void pool_give(struct pym_class *class, struct pym_pool *pool,
+				      unsigned int nr, struct list_head *empty)
+{
+	pool->nr_alloc -= nr;
+	if (pool->nr_alloc)
+		pool_regroup(class, pool);
+	else
+		pool_retire(class, pool, empty);
 }
 
 /**
@@ -271,33 +296,34 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 			   struct pym_pool *pool, struct pym_batch *batch)
 {
 	const u8 number = READ_ONCE(pool->class);
-	const u64 *next = batch->refs + batch->done, *end = batch->refs + batch->nr;
-	unsigned int done, bad = 0;
+	const u64 *first = batch->refs + batch->done, *end = batch->refs + batch->nr;
+	const u64 *next = first;
+	unsigned int bad = 0;
 
 	lockdep_assert_held(&class->lock);
 
-	for (;;) {
-		u64 ref = *next++;
+	do {
+		const u64 *after = pool_mark(class, pool, next, end);
+		struct pym_arena *arena;
 
-		if (unlikely(!pool_give(class, pool, ref))) {
-			batch->status[next - batch->refs - 1] =
-				pym_pool_find_block(class, pool, ref);
+		if (likely(after != next)) {
+			pool_give(class, pool, after - next, &batch->empty);
+			next = after;
+		} else {
+			batch->status[next - batch->refs] = pym_pool_find_block(class, pool, *next);
+			next++;
 			bad++;
-		} else if (!pool->nr_alloc) {
-			pool_retire(class, pool, &batch->empty);
-			break;
 		}
 		if (next == end)
 			break;
-		if (!((*next ^ ref) >> PYM_POOL_SHIFT))
-			continue;
-		pool = pym_pool_find(heap, *next);
-		if (!pool || READ_ONCE(pool->class) != number)
+		arena = pym_arena_find(heap, *next);
+		if (!arena)
 			break;
-	}
-	done = next - batch->refs - batch->done;
-	batch->done += done;
+		pool = pym_pool_at(arena, *next);
+	} while (READ_ONCE(pool->class) == number);
+
+	batch->done += next - first;
 	batch->bad += bad;
-	class->blocks -= done - bad;
-	class->nr_frees += done - bad;
+	class->blocks -= next - first - bad;
+	class->nr_frees += next - first - bad;
 }
