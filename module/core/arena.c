@@ -86,22 +86,6 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
 }
 
 /**
- * pym_pool_map() - a pool's byte in the pool map
- * @heap: the heap
- * @pool: a pool of it
- *
- * Return: where the byte is.
- */
-u8 *pym_pool_map(struct pym_heap *heap, const struct pym_pool *pool)
-{
-	u64 offset = pym_pool_offset(pool);
-	struct pym_region *region = pym_region_find(heap, offset >> PYM_REGION_SHIFT);
-
-	return (u8 *)page_address(region->map) +
-	       (offset >> PYM_POOL_SHIFT) % PYMALLOC_POOL_SIZE;
-}
-
-/**
  * pym_pool_map_page() - a page of the pool map
  * @heap: the heap
  * @number: which, below @heap->nr_regions
@@ -244,7 +228,7 @@ void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 b
 	for (rest = bits; rest; rest &= rest - 1) {
 		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
 
-		WRITE_ONCE(*pym_pool_map(heap, pool), 0);
+		WRITE_ONCE(*pym_pool_map(pool), 0);
 		if (!pool->page)
 			continue;
 		if (!arena->cached)
@@ -386,6 +370,7 @@ static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, 
 	unsigned int slot = number % PYM_REGION_ARENAS;
 
 	arena->number = number;
+	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
 	region->used |= BIT_ULL(slot);
 	region_requeue(heap, region);
 	heap->meta_bytes += sizeof(*arena);
@@ -664,8 +649,7 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 		return -ENOMEM;
 
 	copy->busy = 0;
-	memcpy(pym_pool_map(child, &copy->pools[0]), pym_pool_map(heap, &arena->pools[0]),
-	       PYMALLOC_ARENA_POOLS);
+	memcpy(copy->map, arena->map, PYMALLOC_ARENA_POOLS);
 	link_pools(child, copy, used);
 	return 0;
 }

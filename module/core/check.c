@@ -7,6 +7,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/kernel.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -129,7 +130,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 	expect(tally, pool->class < PYM_CLASS_RUN || arena->raw, offset,
 	       "a run lies in an arena of pools");
 	expect(tally, !blocks || !arena->raw, offset, "a pool of blocks lies in a raw arena");
-	expect(tally, *pym_pool_map(tally->heap, pool) == (blocks ? pool->class : 0), offset,
+	expect(tally, *pym_pool_map(pool) == (blocks ? pool->class : 0), offset,
 	       "the pool map shows another class");
 	expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
 	       "a run has lost one of its pages");
@@ -138,6 +139,15 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 		check_pool_of_blocks(tally, pool, offset);
 	else if (pool->class >= PYM_CLASS_RUN)
 		check_run(tally, pool, offset);
+}
+
+/* Where in the pool map an arena's part is. */
+static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
+{
+	struct pym_region *region = heap->regions[arena->number / PYM_REGION_ARENAS];
+
+	return (u8 *)page_address(region->map) +
+	       arena->number % PYM_REGION_ARENAS * PYMALLOC_ARENA_POOLS;
 }
 
 static void check_arena(struct tally *tally, struct pym_arena *arena, u64 offset)
@@ -152,6 +162,9 @@ static void check_arena(struct tally *tally, struct pym_arena *arena, u64 offset
 	/* Neither are its pools. */
 	if (!expect(tally, (u64)arena->number << PYM_ARENA_SHIFT == offset, offset,
 		    "the arena is not where it believes to be"))
+		return;
+	if (!expect(tally, arena->map == map_of(tally->heap, arena), offset,
+		    "the arena has another's part of the pool map"))
 		return;
 	expect(tally, !arena->busy, offset, "pools of the arena are on their way at rest");
 	expect(tally, !(arena->cached & ~arena->free), offset,

@@ -88,6 +88,7 @@ struct pym_pool {
  * @number: its place in the window
  * @raw: it holds runs, not pools of blocks
  * @bucket: which of the heap's lists it is in; 0 is none
+ * @map: its part of the pool map
  * @free: pools without a class that may be taken
  * @cached: those of @free that have kept their page
  * @busy: pools on their way from or to @free
@@ -100,6 +101,7 @@ struct pym_arena {
 	u32 number;
 	bool raw;
 	u8 bucket;
+	u8 *map;
 	u64 free;
 	u64 cached;
 	u64 busy;
@@ -322,7 +324,6 @@ struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits);
 unsigned int pym_longest_run(u64 bits);
 u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
 u64 pym_lowest_bits(u64 bits, unsigned int nr);
-u8 *pym_pool_map(struct pym_heap *heap, const struct pym_pool *pool);
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 
 /* A mask of @nr bits from @first on. */
@@ -335,6 +336,12 @@ static inline u64 pym_bits(unsigned int first, unsigned int nr)
 static inline struct pym_arena *pym_arena_of(const struct pym_pool *pool)
 {
 	return container_of(pool - pool->index, struct pym_arena, pools[0]);
+}
+
+/* A pool's byte in the pool map. */
+static inline u8 *pym_pool_map(const struct pym_pool *pool)
+{
+	return pym_arena_of(pool)->map + pool->index;
 }
 
 /* Where a pool is in the window. */

@@ -41,7 +41,7 @@ static u64 class_add(struct pym_heap *heap, struct pym_arena *arena, u64 bits,
 	u64 used, rest;
 
 	for (rest = bits; rest; rest &= rest - 1)
-		WRITE_ONCE(*pym_pool_map(heap, &arena->pools[__ffs64(rest)]), wanted->number);
+		WRITE_ONCE(*pym_pool_map(&arena->pools[__ffs64(rest)]), wanted->number);
 
 	spin_lock(&heap->lock);
 	arena->busy &= ~bits;

@@ -128,6 +128,14 @@ static u64 bit_of(struct scene *s, enum scene_place place)
 
 /* Arenas */
 FLIP(arena_number, s->arena->number, 1)
+static void arena_map(struct scene *s)
+{
+	u8 *was = s->arena->map;
+
+	s->arena->map = s->raw->map;
+	s->raw->map = was;
+}
+
 FLIP(arena_kind, s->arena->raw, 1)
 FLIP(arena_busy, s->arena->busy, bit_of(s, SCENE_BARE))
 FLIP(arena_bucket, s->arena->bucket, 1)
@@ -172,14 +180,14 @@ FLIP(pool_block_free, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_FREE))
 FLIP(pool_block_not_free, s->pool[SCENE_USED]->free[0], BIT_ULL(0))
 FLIP(pool_count, s->pool[SCENE_USED]->nr_alloc, 1)
 FLIP(pool_group, s->pool[SCENE_USED]->group, 1)
-FLIP(pool_map, *pym_pool_map(s->heap, s->pool[SCENE_EMPTY]), 1)
+FLIP(pool_map, *pym_pool_map(s->pool[SCENE_EMPTY]), 1)
 RELINK(pool_in_no_list, &s->pool[SCENE_USED]->link, &s->pool[SCENE_USED]->link)
 RELINK(pool_in_list_though_full, &s->pool[SCENE_FULL]->link, &s->pool[SCENE_USED]->link)
 
 static void pool_of_foreign_class(struct scene *s)
 {
 	s->pool[SCENE_USED]->class ^= 1;
-	*pym_pool_map(s->heap, s->pool[SCENE_USED]) ^= 1;
+	*pym_pool_map(s->pool[SCENE_USED]) ^= 1;
 }
 
 static void pool_without_blocks(struct scene *s)
@@ -244,6 +252,7 @@ static void heap_charge(struct scene *s)
 
 const struct corruption corruptions[] = {
 	CORRUPTION(arena_number, SCENE_FULL, "the arena is not where it believes to be"),
+	CORRUPTION(arena_map, SCENE_FULL, "the arena has another's part of the pool map"),
 	CORRUPTION(arena_kind, SCENE_FULL, "a pool of blocks lies in a raw arena"),
 	CORRUPTION(arena_busy, SCENE_FULL, "pools of the arena are on their way at rest"),
 	CORRUPTION(arena_bucket, SCENE_FULL, "the arena is in the list of another fullness"),

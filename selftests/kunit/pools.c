@@ -193,7 +193,7 @@ static void a_pool_without_blocks_has_no_class(struct kunit *test)
 
 	free_many(test, heap, refs, 2);
 	KUNIT_EXPECT_EQ(test, pool->class, PYM_CLASS_NONE);
-	KUNIT_EXPECT_EQ(test, *pym_pool_map(heap, pool), 0);
+	KUNIT_EXPECT_EQ(test, *pym_pool_map(pool), 0);
 	KUNIT_EXPECT_EQ(test, class->blocks, 0);
 	KUNIT_EXPECT_EQ(test, class->untouched, 0);
 	KUNIT_EXPECT_EQ(test, class->pools_used, 0);
