@@ -20,10 +20,10 @@
 #include "service.h"
 
 /*
- * Pages that one fault maps, the touched one included: those behind it are
- * mostly new as well, and about to be touched.
+ * Pages that one fault maps, the touched one included, at most: those behind it
+ * in its arena are mostly new as well, and about to be touched.
  */
-#define FAULT_AROUND	16
+#define FAULT_AROUND	PYMALLOC_ARENA_POOLS
 
 /*
  * How many pages may be mapped at once.  Without a page table the first one
