@@ -134,6 +134,8 @@ static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
 		at += pool->boundary * size;
 		pool->boundary += fresh;
 		class->untouched -= fresh;
+		/* The loop would cost more than what it does. */
+#pragma GCC unroll 8
 		for (nr = fresh; nr; nr--, at += size)
 			*refs++ = at;
 	}
