@@ -21,7 +21,9 @@ static_assert(PYMALLOC_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
 	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYMALLOC_CACHE_BYTES);
 /* Blocks in one call: at first, and at most. */
 #define PYMALLOC_BATCH_FIRST	16
-#define PYMALLOC_BATCH_MOST	(PYMALLOC_SLOTS_MAX / 2)
+#define PYMALLOC_BATCH_MOST	(PYMALLOC_SLOTS_MAX / 8 * 7)
+/* A batch would be so many times a magazine's slots: all go the same way. */
+#define PYMALLOC_ONE_WAY	8
 /* Crossings of others after which a magazine need not be as large as it is. */
 #define PYMALLOC_IDLE		256
 
@@ -37,7 +39,7 @@ static_assert(PYMALLOC_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
  * @spare: bytes of blocks for which magazines may yet get slots
  * @hand: the class that was looked at last for slots that it does not need
  * @crossed: by class, @nr_refills + @nr_flushes when it last did either
- * @batch: by class, blocks that it then asked for; less than 0 for a flush
+ * @batch: by class, blocks that it then wanted to move; less than 0 to flush
  * @abandoned: its thread is no more, and left it as it happened to be
  * @nr_refs: refs waiting in @refs to be freed
  * @refs: a batch on its way to the kernel

@@ -11,12 +11,13 @@
  * which need them all alike end up with as many each: doubled, the first to ask
  * would leave the last without.
  *
- * Batches: twice as large each time that the same way is taken again, so that
- * a program that only allocates or only frees makes few calls, up to half of
- * the slots, so that either way is open afterwards.  Small again after a turn:
- * one that goes up and down by almost as much as there are slots finds the
- * point from which it fits and makes no more calls, which it would miss by
- * steps of half of them.
+ * Batches: twice as large each time that the same way is taken again, up to
+ * half of the slots, so that either way is open afterwards.  Small again after
+ * a turn: a program that goes up and down by almost as much as there are slots
+ * finds the point from which it fits and makes no more calls, which it would
+ * miss by steps of half of them.  One that has gone the same way several times
+ * more only allocates, or only frees: it makes fewer calls with seven eighths
+ * of the slots, and has room for a few steps the other way still.
  */
 #include <string.h>
 
@@ -198,24 +199,39 @@ static void mark_crossed(struct pymalloc_cache *cache, size_t class)
 	cache->crossed[class] = cache->nr_refills + cache->nr_flushes;
 }
 
-/* @last: the last batch that went this way, if none has gone the other since */
+/*
+ * What the next batch should be if there were slots for any: twice the last one
+ * that went this way, if none has gone the other since.
+ */
 static size_t next_batch(int last)
 {
-	return last > 0 ? 2 * last : PYMALLOC_BATCH_FIRST;
+	if (last <= 0)
+		return PYMALLOC_BATCH_FIRST;
+	return min(2 * last, PYMALLOC_ONE_WAY * PYMALLOC_SLOTS_MAX);
+}
+
+/* What it is. */
+static size_t batch_size(const struct pymalloc_cache *cache, size_t class,
+			 size_t wanted)
+{
+	size_t slots = count_slots(cache, class);
+
+	if (wanted >= PYMALLOC_ONE_WAY * slots)
+		return slots / 8 * 7;
+	return min(wanted, slots / 2);
 }
 
 /* Makes room in a full magazine: the objects used last stay. */
 void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
 {
-	size_t count;
+	size_t wanted;
 
 	mark_crossed(cache, class);
 	if (grow(cache, class))
 		return;
-	count = min(next_batch(-cache->batch[class]),
-		    count_slots(cache, class) / 2);
-	cache->batch[class] = -(int)count;
-	take_out(cache, class, count);
+	wanted = next_batch(-cache->batch[class]);
+	cache->batch[class] = -(int)wanted;
+	take_out(cache, class, batch_size(cache, class, wanted));
 	send(cache);
 }
 
@@ -250,15 +266,14 @@ static size_t put_in(struct pymalloc_cache *cache, size_t class, size_t count)
  */
 bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class)
 {
-	size_t count = next_batch(cache->batch[class]);
+	size_t wanted = next_batch(cache->batch[class]);
 
 	mark_crossed(cache, class);
-	if (count > count_slots(cache, class) / 2)
+	if (wanted > count_slots(cache, class) / 2)
 		grow(cache, class);
-	count = min(count, count_slots(cache, class) / 2);
-	cache->batch[class] = count;
+	cache->batch[class] = wanted;
 	cache->nr_refills++;
-	if (put_in(cache, class, count))
+	if (put_in(cache, class, batch_size(cache, class, wanted)))
 		return true;
 	pymalloc_magazines_drain(cache);
 	return put_in(cache, class, 1);
