@@ -115,27 +115,41 @@ assert seen() == [0, 1, 2], seen()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (int(sys.argv[1]), 4096)' "$1"
 )
 
-# Freed twice and then flushed, as its thread ends.
+# Freed twice, SIZE bytes, and then flushed, as its thread ends.
 double_free='
-import ctypes, threading
+import ctypes, sys, threading
+size = int(sys.argv[1])
 library = ctypes.CDLL(None)
 library.malloc.restype = ctypes.c_void_p
 library.free.argtypes = [ctypes.c_void_p]
 def twice():
-	library.malloc(472)	# lest the pool goes
-	object = library.malloc(472)
+	library.malloc(size)	# lest the pool goes
+	object = library.malloc(size)
 	library.free(object)
 	library.free(object)
 thread = threading.Thread(target=twice)
 thread.start()
 thread.join()'
 
+# aborts MESSAGE CODE [ARG...]
 aborts()
 {
-	status 134 bash -c '"$@"; exit $?' - "$pymalloc" run python3 -c "$double_free" \
+	local message=$1
+
+	shift
+	status 134 bash -c '"$@"; exit $?' - "$pymalloc" run python3 -c "$@" \
 		2>"$scratch/stderr" || return
-	grep -q '^free(): invalid pointer 0x[0-9a-f]*: double free$' "$scratch/stderr"
+	grep -q "$message" "$scratch/stderr"
 }
+
+freed_twice='^free(): invalid pointer 0x[0-9a-f]*: double free$'
+
+# It is zero, and so is what the C library takes for the size of a chunk.
+freed_within='
+import ctypes
+library = ctypes.CDLL(None)
+library.calloc.restype = ctypes.c_void_p
+library.free(ctypes.c_void_p(library.calloc(1, 1200) + 16))'
 
 small_address_space()
 {
@@ -192,7 +206,10 @@ library.malloc_usable_size.argtypes = [ctypes.c_void_p]
 library.malloc_usable_size.restype = ctypes.c_size_t
 for size in 1, 512, 513, 5000, 300000:
 	assert size <= library.malloc_usable_size(library.malloc(size)) <= 2 * size + 4096, size'
-ok "a double free aborts" aborts
+ok "a double free aborts" aborts "$freed_twice" "$double_free" 472
+ok "a double free of a spare aborts" aborts "$freed_twice" "$double_free" 1200
+ok "a pointer into what is the C library's aborts" \
+	aborts '^free(): invalid pointer$' "$freed_within"
 ok "no device: one line, and the C library" falls_back
 ok "no device of ours: one line, and the C library" falls_back_when_it_is_no_device
 ok "no device: alignments" aligns_without_the_service

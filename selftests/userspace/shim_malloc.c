@@ -405,6 +405,88 @@ static void allocate_in_some_rounds(void *object)
 	free(round);
 }
 
+/* What is in use by the C library's own account. */
+static size_t libc_bytes(void)
+{
+	return mallinfo2().uordblks;
+}
+
+/* The C library's objects of which a thread keeps one of each size. */
+#define SPARE_MIN 1033
+#define SPARE_MAX 2056
+
+static void test_a_spare_of_each_size(void)
+{
+	size_t size, bytes;
+
+	for (size = SPARE_MIN; size <= SPARE_MAX; size++) {
+		void *first = malloc(size), *second = malloc(size);
+
+		bytes = libc_bytes();
+		free(first);
+		EXPECT(libc_bytes() == bytes);
+		free(second);
+		EXPECT(libc_bytes() < bytes);
+		bytes = libc_bytes();
+		EXPECT(malloc(size) == first);
+		EXPECT(libc_bytes() == bytes);
+		free(first);
+	}
+}
+
+static void test_spares_are_large_enough(void)
+{
+	size_t size;
+
+	for (size = SPARE_MIN - 100; size <= SPARE_MAX + 100; size++)
+		free(malloc(size));
+	for (; size >= SPARE_MIN - 100; size--) {
+		void *object = malloc(size);
+
+		EXPECT(malloc_usable_size(object) >= size);
+		memset(object, 1, size);
+		free(object);
+	}
+}
+
+static void test_no_spares_of_other_sizes(void)
+{
+	/* The C library caches the smaller ones, and counts them as in use. */
+	void *larger = malloc(SPARE_MAX + 1);
+	size_t bytes = libc_bytes();
+
+	free(larger);
+	EXPECT(libc_bytes() < bytes);
+}
+
+#define NR_SPARES ((SPARE_MAX - SPARE_MIN) / 16 + 1)
+
+static void *free_all(void *objects)
+{
+	size_t i;
+
+	for (i = 0; i < NR_SPARES; i++)
+		free(((void **)objects)[i]);
+	return NULL;
+}
+
+static void test_a_thread_s_end_frees_its_spares(void)
+{
+	void *objects[NR_SPARES];
+	size_t total = 0, bytes, i;
+	pthread_t thread;
+
+	for (i = 0; i < NR_SPARES; i++) {
+		objects[i] = malloc(SPARE_MIN + i * 16);
+		total += malloc_usable_size(objects[i]);
+	}
+	bytes = libc_bytes();
+	EXPECT(!pthread_create(&thread, NULL, free_all, objects));
+	EXPECT(!pthread_join(thread, NULL));
+	/* The thread itself took some. */
+	EXPECT(libc_bytes() < bytes - total / 2);
+}
+
 static char *(*thread_local_of_plugin)(void);
 
 static void *short_life(void *object)
@@ -828,6 +910,10 @@ static const struct {
 	{ "free keeps errno", test_free_keeps_errno },
 	{ "success keeps errno", test_success_keeps_errno },
 	{ "the heap as the service sees it", test_the_heap },
+	{ "a spare of each size", test_a_spare_of_each_size },
+	{ "spares are large enough", test_spares_are_large_enough },
+	{ "no spares of other sizes", test_no_spares_of_other_sizes },
+	{ "a thread's end frees its spares", test_a_thread_s_end_frees_its_spares },
 	{ "threads leave nothing", test_threads_leave_nothing },
 	{ "destructors of keys that never end", test_destructors_that_never_end },
 	{ "one thread allocates, another frees", test_one_allocates_another_frees },

@@ -54,7 +54,7 @@ PYMALLOC_API void *malloc(size_t size)
 	void *object;
 
 	if (unlikely(size > PYMALLOC_BLOCK_MAX))
-		return __libc_malloc(size);
+		return shim_malloc_large(size);
 	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
 			      (size + mask) & ~mask);
 	return likely(object) ? object : shim_malloc_slow(size, SHIM_ALIGNMENT);
@@ -62,8 +62,10 @@ PYMALLOC_API void *malloc(size_t size)
 
 static __attribute_noinline__ void free_slow(void *object)
 {
+	if (!object)
+		return;
 	if (!shim_owns(object))
-		__libc_free(object);
+		shim_free_large(object);
 	else if (shim_debug)
 		shim_debug_free(object);
 	else

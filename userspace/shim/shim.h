@@ -49,6 +49,14 @@ void shim_watch_fork(void);
 /* malloc.c */
 void *shim_malloc_slow(size_t size, size_t alignment);
 
+/* spare.c */
+void *shim_malloc_large(size_t size);
+void shim_free_large(void *object);
+
+/* usable.c */
+typedef size_t (*shim_usable_fn)(void *object);
+shim_usable_fn shim_libc_usable(void);
+
 #pragma GCC visibility pop
 
 /* The C library's own, by names that nobody else defines. */

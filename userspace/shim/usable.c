@@ -10,22 +10,21 @@
 
 #include "shim.h"
 
-typedef size_t (*usable_fn)(void *object);
-
 /* Both may allocate, which is no recursion: nothing allocates by this. */
-static usable_fn find_libc_usable(void)
+static shim_usable_fn find_libc_usable(void)
 {
 	void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
-	usable_fn usable = (usable_fn)dlsym(libc, "malloc_usable_size");
+	shim_usable_fn usable = (shim_usable_fn)dlsym(libc, "malloc_usable_size");
 
 	dlclose(libc);
 	return usable;
 }
 
-static usable_fn libc_usable(void)
+/* The C library's malloc_usable_size(). */
+shim_usable_fn shim_libc_usable(void)
 {
-	static usable_fn found;
-	usable_fn usable = __atomic_load_n(&found, __ATOMIC_ACQUIRE);
+	static shim_usable_fn found;
+	shim_usable_fn usable = __atomic_load_n(&found, __ATOMIC_ACQUIRE);
 
 	if (!usable) {
 		usable = find_libc_usable();
@@ -39,5 +38,5 @@ PYMALLOC_API size_t malloc_usable_size(void *object)
 	if (shim_owns(object))
 		return shim_debug ? shim_debug_usable(object) :
 				    shim_usable(object);
-	return libc_usable()(object);
+	return shim_libc_usable()(object);
 }
