@@ -130,7 +130,7 @@ TEST_F(magazines, no_ping_pong)
 	size_t count, i;
 	__u64 before;
 
-	for (count = 0; count < 3000; count++) {
+	for (count = 0; count < 10000; count++) {
 		before = crossings(self->heap);
 		for (i = 0; i < 20; i++)
 			pymalloc_free(self->heap, pymalloc_malloc(self->heap, 64));
@@ -144,6 +144,26 @@ TEST_F(magazines, no_ping_pong)
 			pymalloc_free(self->heap, pymalloc_malloc(self->heap, 64));
 		ASSERT_GE(before + 1, crossings(self->heap));
 	}
+}
+
+/* Only allocating, and only freeing: few calls once that has been seen. */
+TEST_F(magazines, one_way)
+{
+	size_t i;
+	__u64 before;
+
+	for (i = 0; i < 100000; i++) {
+		if (i == 20000)
+			before = crossings(self->heap);
+		objects[i] = pymalloc_malloc(self->heap, 64);
+	}
+	EXPECT_GE(before + 80000 / 800, crossings(self->heap));
+	while (i) {
+		if (i == 80000)
+			before = crossings(self->heap);
+		pymalloc_free(self->heap, objects[--i]);
+	}
+	EXPECT_GE(before + 80000 / 800, crossings(self->heap));
 }
 
 /* Random replacement: magazines of all classes go up and down. */

@@ -13,22 +13,22 @@
 
 #include "shim.h"
 
-/* The C library's sizes are so far apart; as many are kept as there are classes. */
-#define STEP	16
-#define NR	PYMALLOC_NR_CLASSES
-/* What may be used of the smallest object that it does not cache itself. */
+/* Usable bytes of the smallest object that the C library does not cache. */
 #define LEAST	1048
+/* Its sizes from there on: the distance of two, and of how many a spare is kept. */
+#define STEP	16
+#define NR	64
 
-/* The calling thread's; of place n, LEAST + n * STEP bytes can be used. */
+/* The calling thread's; LEAST + n * STEP bytes of that at place n are usable. */
 static __thread void *spares[NR];
 /* How far its life has come: it has to give them back at its end. */
 static __thread enum { NEW, KEEPING, GONE } thread_state;
 
-/* Set when both can be used; until then nothing is kept. */
-static shim_usable_fn usable_size;
 static pthread_key_t exit_key;
+/* malloc_usable_size(), or NULL as long as nothing can be kept. */
+static shim_usable_fn usable_size;
 
-/* Where a spare of so many usable bytes is kept; NR or more if it is not. */
+/* Where a spare of so many usable bytes is kept; NR or more: nowhere. */
 static size_t place_of(size_t usable)
 {
 	return (usable - LEAST) / STEP;
@@ -52,7 +52,7 @@ static __attribute__((constructor)) void start(void)
 		usable_size = shim_libc_usable();
 }
 
-/* What the C library serves: its sizes are multiples of STEP, less 8. */
+/* What is more than a block: usable bytes are a multiple of STEP, and 8. */
 void *shim_malloc_large(size_t size)
 {
 	size_t place = place_of(((size + 7) & -STEP) + 8);
@@ -65,7 +65,7 @@ void *shim_malloc_large(size_t size)
 	return object;
 }
 
-/* The view is empty in the debug modes, too, and without the service. */
+/* Not in the debug modes, nor without the service: the view is empty then. */
 static bool may_keep(const void *object)
 {
 	return usable_size && shim_view.nr_units && thread_state != GONE &&
