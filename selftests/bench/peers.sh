@@ -21,7 +21,7 @@ find_libraries()
 
 	for subject in "${!library[@]}"; do
 		path=$(/sbin/ldconfig -p |
-			awk -v name="${library[$subject]}" '$1 == name { print $NF; exit }')
+			awk -v name="${library[$subject]}" '$1 == name && !n++ { print $NF }')
 		[ -n "$path" ] || {
 			echo "${0##*/}: no ${library[$subject]}" >&2
 			exit 1
