@@ -212,14 +212,14 @@ unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned 
 }
 
 /*
- * Where in its pool a ref points, in blocks, as 32.32 fixed point: the integer
- * is the block, the fraction is below class->inverse at the start of a block
+ * Where an offset in a pool is, in blocks, as 32.32 fixed point: the integer is
+ * the block, the fraction is below the class's inverse at the start of a block
  * and nowhere else (Lemire, Kaser and Kurz, "Faster remainder by direct
  * computation", 2019).
  */
-static u64 pool_position(const struct pym_class *class, u64 ref)
+static u64 pool_position(u32 inverse, u64 offset)
 {
-	return (ref & (PYMALLOC_POOL_SIZE - 1)) * class->inverse;
+	return offset * inverse;
 }
 
 /**
@@ -234,7 +234,7 @@ static u64 pool_position(const struct pym_class *class, u64 ref)
 enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 					     const struct pym_pool *pool, u64 ref)
 {
-	u64 position = pool_position(class, ref);
+	u64 position = pool_position(class->inverse, ref & (PYMALLOC_POOL_SIZE - 1));
 	unsigned int index = position >> 32;
 
 	lockdep_assert_held(&class->lock);
@@ -265,7 +265,7 @@ static __always_inline const u64 *pool_mark(const struct pym_class *class,
 
 		if (offset >= PYMALLOC_POOL_SIZE)
 			break;
-		position = offset * inverse;
+		position = pool_position(inverse, offset);
 		if ((u32)position >= inverse || position >> 32 >= boundary ||
 		    __test_and_set_bit(position >> 32, pool->free))
 			break;
@@ -306,7 +306,6 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 
 	do {
 		const u64 *after = pool_mark(class, pool, next, end);
-		struct pym_arena *arena;
 
 		if (likely(after != next)) {
 			pool_give(class, pool, after - next, &batch->empty);
@@ -318,11 +317,8 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 		}
 		if (next == end)
 			break;
-		arena = pym_arena_find(heap, *next);
-		if (!arena)
-			break;
-		pool = pym_pool_at(arena, *next);
-	} while (READ_ONCE(pool->class) == number);
+		pool = pym_pool_find(heap, *next);
+	} while (pool && READ_ONCE(pool->class) == number);
 
 	batch->done += next - first;
 	batch->bad += bad;

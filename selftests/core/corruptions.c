@@ -128,14 +128,6 @@ static u64 bit_of(struct scene *s, enum scene_place place)
 
 /* Arenas */
 FLIP(arena_number, s->arena->number, 1)
-static void arena_map(struct scene *s)
-{
-	u8 *was = s->arena->map;
-
-	s->arena->map = s->raw->map;
-	s->raw->map = was;
-}
-
 FLIP(arena_kind, s->arena->raw, 1)
 FLIP(arena_busy, s->arena->busy, bit_of(s, SCENE_BARE))
 FLIP(arena_bucket, s->arena->bucket, 1)
@@ -145,6 +137,14 @@ FLIP(arena_kept_pool_forgotten, s->arena->cached, bit_of(s, SCENE_EMPTY))
 FLIP(arena_kept_pool_without_page, s->arena->cached, bit_of(s, SCENE_BARE))
 RELINK(arena_in_no_list, &s->arena->link, &s->arena->link)
 RELINK(arena_not_to_be_trimmed, &s->arena->cached_link, &s->arena->cached_link)
+
+static void arena_map(struct scene *s)
+{
+	u8 *was = s->arena->map;
+
+	s->arena->map = s->raw->map;
+	s->raw->map = was;
+}
 
 static void arena_with_nothing(struct scene *s)
 {
