@@ -12,6 +12,9 @@
  * @flags that the kernel does not know, and reserved fields that are not
  * zero, are refused with EINVAL.  Pointers travel as __u64.
  *
+ * A heap ends with its process.  Descriptors of it that others hold then fail
+ * every command with ESTALE, and poll() reports POLLHUP on them.
+ *
  * A block is named by its ref, a 64-bit offset in the heap's window that is
  * the same wherever the window is mapped.  0 is no block.
  */
@@ -150,6 +153,10 @@ struct pymalloc_open {
  *	0 if that cannot see it
  * @comm: that process's command when it made the heap
  * @name: the heap's name
+ * @shared_bytes: of @page_bytes, what heaps made of it by fork(), or that it
+ *	was made of, have as well
+ * @pss_bytes: @page_bytes, but a page that n heaps have counts for one n-th
+ *	(Linux' proportional set size): over all heaps the sum is what they hold
  */
 struct pymalloc_heap_info {
 	__u64 id;
@@ -163,6 +170,8 @@ struct pymalloc_heap_info {
 	__s32 pid;
 	char comm[16];
 	char name[PYMALLOC_NAME_LEN];
+	__u64 shared_bytes;
+	__u64 pss_bytes;
 };
 
 /**
@@ -365,6 +374,8 @@ struct pymalloc_class_stats {
  * @class_size: in: bytes of one entry as the caller knows it
  * @cache_threads: threads that keep blocks at hand, as PYMALLOC_IOC_CACHES said
  * @cache_bytes_max: most bytes of blocks that each of them keeps
+ * @shared_bytes: as in struct pymalloc_heap_info
+ * @pss_bytes: as there
  *
  * Each class is counted at one moment, the totals are the sum of the classes.
  *
@@ -397,6 +408,8 @@ struct pymalloc_stats {
 	__u32 class_size;
 	__u64 cache_threads;
 	__u64 cache_bytes_max;
+	__u64 shared_bytes;
+	__u64 pss_bytes;
 };
 
 /**
@@ -595,6 +608,23 @@ struct pymalloc_caches {
 	__u64 bytes_max;
 };
 
+/**
+ * struct pymalloc_end - PYMALLOC_IOC_END: end the heap
+ * @argsz: size of this struct
+ * @flags: 0
+ *
+ * From now on no descriptor reaches the heap, nor keeps it: its memory goes
+ * when its process has unmapped it.  That is for a process that is done with a
+ * heap while others (a child of fork() among them) still have its descriptor.
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
+ * process), EINVAL, EFAULT, E2BIG.
+ */
+struct pymalloc_end {
+	__u32 argsz;
+	__u32 flags;
+};
+
 /*
  * _IO(), not _IOWR(): the size is in the struct, so that a command's number
  * stays the same when its struct grows.
@@ -614,5 +644,6 @@ struct pymalloc_caches {
 #define PYMALLOC_IOC_CHECK	_IO(PYMALLOC_IOC_MAGIC, 0x57)
 #define PYMALLOC_IOC_NOTIFY	_IO(PYMALLOC_IOC_MAGIC, 0x58)
 #define PYMALLOC_IOC_CACHES	_IO(PYMALLOC_IOC_MAGIC, 0x59)
+#define PYMALLOC_IOC_END	_IO(PYMALLOC_IOC_MAGIC, 0x5A)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */
