@@ -20,22 +20,23 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flag
 }
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
-/* A mapping has no lock of its own yet. */
-static inline void vma_start_write(struct vm_area_struct *vma) { }
-#endif
-
-/*
- * See to it that the first write to each page of a shared mapping faults.  Where
- * the kernel cannot do that, so does the first access.
- */
-static inline void pym_protect_mapping(struct address_space *mapping, u64 offset, u64 bytes)
+/* Take a part of a mapping out of the page tables. */
+static inline void pym_zap_range(struct vm_area_struct *vma, unsigned long address,
+				 unsigned long size)
 {
-#ifdef CONFIG_MAPPING_DIRTY_HELPERS
-	wp_shared_mapping_range(mapping, offset >> PAGE_SHIFT, bytes >> PAGE_SHIFT);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	zap_page_range(vma, address, size);
 #else
-	unmap_mapping_range(mapping, offset, bytes, 1);
+	zap_page_range_single(vma, address, size, NULL);
 #endif
 }
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+/* A mapping has no lock of its own yet. */
+#define FAULT_FLAG_VMA_LOCK	0
+
+static inline void vma_start_write(struct vm_area_struct *vma) { }
+static inline void vma_end_read(struct vm_area_struct *vma) { }
+#endif
 
 #endif /* PYM_COMPAT_H */

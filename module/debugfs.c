@@ -81,6 +81,7 @@ static int take_stats(struct snapshot *snap, struct pym_service_heap *sheap)
 	u32 number, step = sheap->heap.alignment / PYMALLOC_BLOCK_MIN;
 
 	pym_heap_stats(&sheap->heap, &snap->stats);
+	pym_pages_shared(&sheap->heap, &snap->stats.shared_bytes, &snap->stats.pss_bytes);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
 		pym_class_stats(&sheap->heap, number, &snap->classes[snap->nr++]);
 	return 0;
@@ -124,6 +125,8 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 	print_bytes(m, "bytes in blocks", stats->block_bytes);
 	print_bytes(m, "bytes in pages", stats->page_bytes);
 	print_bytes(m, "bytes in pages, peak", stats->page_bytes_peak);
+	print_bytes(m, "of those shared", stats->shared_bytes);
+	print_bytes(m, "bytes in pages, its part", stats->pss_bytes);
 	print_bytes(m, "bytes of metadata", stats->meta_bytes);
 	seq_printf(m, "%-24s %14llu.%llu %%\n", "held but not allocated", kept / 10, kept % 10);
 	seq_puts(m, "\n");
@@ -220,8 +223,10 @@ static void print_pools(struct seq_file *m, const struct snapshot *snap)
 
 static int take_limits(struct snapshot *snap, struct pym_service_heap *sheap)
 {
+	mutex_lock(&sheap->user_lock);
 	snap->user_bytes = (u64)atomic_long_read(&sheap->user->quota.used) << PYM_POOL_SHIFT;
 	snap->user_heaps = atomic_read(&sheap->user->heaps);
+	mutex_unlock(&sheap->user_lock);
 	pym_heap_stats(&sheap->heap, &snap->stats);
 	return 0;
 }
@@ -288,7 +293,8 @@ static void print_summary(struct seq_file *m, const struct snapshot *snap)
 	size_t i;
 
 	for (i = 0; i < snap->nr; i++) {
-		page_bytes += snap->heaps[i].page_bytes;
+		/* What several heaps have is there once. */
+		page_bytes += snap->heaps[i].pss_bytes;
 		used_bytes += snap->heaps[i].used_bytes;
 	}
 	print_bytes(m, "heaps", snap->nr);

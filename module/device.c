@@ -66,6 +66,8 @@ static int create_ioctl(struct pym_call *call)
 		return PTR_ERR(sheap);
 	create->id = sheap->heap.id;
 	err = return_descriptor(call, sheap, false);
+	if (err)
+		pym_family_forget(sheap->family, sheap);
 	pym_service_put(sheap);
 	return err;
 }
@@ -76,12 +78,15 @@ static int open_ioctl(struct pym_call *call)
 	struct pym_service_heap *sheap;
 	int err = -EPERM;
 
-	if (open->flags & ~PYMALLOC_OPEN_RDONLY)
+	if (open->flags & ~(PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED))
 		return -EINVAL;
-	sheap = pym_registry_find(open->id);
+	if (open->flags & PYMALLOC_OPEN_MAPPED)
+		sheap = pym_window_find(open->id);
+	else
+		sheap = pym_registry_find(open->id);
 	if (!sheap)
 		return -ENOENT;
-	if (pym_service_may_open(sheap))
+	if (current->mm == sheap->mm || pym_service_may_open(sheap))
 		err = return_descriptor(call, sheap, open->flags & PYMALLOC_OPEN_RDONLY);
 	pym_service_put(sheap);
 	return err;

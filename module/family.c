@@ -3,20 +3,25 @@
  * Families: a heap and those that fork() has made of it.
  *
  * They have one inode, because a child's mappings are mappings of its parent's
- * descriptor.  That descriptor finds the heap of who calls by his mm.
+ * file.  Descriptors know the family, and find the heap of who calls by his mm:
+ * so no descriptor and no mapping of one process keeps the heap of another.
  */
 #include <linux/err.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "service.h"
 
 /**
- * pym_family_new() - a family without clones
+ * pym_family_new() - a family
+ * @founder: its first heap, of the calling process
+ *
+ * The family holds a reference to the heap until pym_family_forget().
  *
  * Context: Sleeps.
  * Return: the family with one reference, or an error pointer.
  */
-struct pym_family *pym_family_new(void)
+struct pym_family *pym_family_new(struct pym_service_heap *founder)
 {
 	struct pym_family *family = kzalloc(sizeof(*family), PYM_GFP);
 	struct inode *inode;
@@ -30,13 +35,18 @@ struct pym_family *pym_family_new(void)
 	}
 	family->inode = inode;
 	refcount_set(&family->refs, 1);
+	atomic_set(&family->nr_heaps, 1);
 	init_waitqueue_head(&family->wait);
 	xa_init(&family->clones);
+	family->mm = current->mm;
+	mmgrab(family->mm);
+	kref_get(&founder->ref);
+	RCU_INIT_POINTER(family->founder, founder);
 	return family;
 }
 
 /**
- * pym_family_get() - one more member
+ * pym_family_get() - one more who knows the family
  * @family: the family
  *
  * Return: @family.
@@ -48,7 +58,7 @@ struct pym_family *pym_family_get(struct pym_family *family)
 }
 
 /**
- * pym_family_put() - one member less
+ * pym_family_put() - one less
  * @family: the family
  *
  * Context: Sleeps.
@@ -57,23 +67,32 @@ void pym_family_put(struct pym_family *family)
 {
 	if (!refcount_dec_and_test(&family->refs))
 		return;
+	mmdrop(family->mm);
 	pym_heapfs_put_inode(family->inode);
 	kfree(family);
 }
 
 /**
+ * pym_family_leave() - one heap less
+ * @family: the family; the heap has left its last page
+ */
+void pym_family_leave(struct pym_family *family)
+{
+	/* Pairs with pym_family_is_alone(). */
+	smp_mb__before_atomic();
+	atomic_dec(&family->nr_heaps);
+}
+
+/**
  * pym_family_is_alone() - has the family a single heap?
- * @family: the family of a heap that is not being cloned
+ * @family: the family of a heap
  *
  * Return: true if so: then no page of it belongs to another any more.
  */
 bool pym_family_is_alone(struct pym_family *family)
 {
-	if (refcount_read(&family->refs) > 1)
-		return false;
-	/* Pairs with pym_family_put(): who left has done with all pages. */
-	smp_acquire__after_ctrl_dep();
-	return true;
+	/* Pairs with pym_family_leave(). */
+	return atomic_read_acquire(&family->nr_heaps) == 1;
 }
 
 /**
@@ -86,34 +105,87 @@ bool pym_family_is_alone(struct pym_family *family)
  */
 int pym_family_add(struct pym_family *family, struct pym_service_heap *clone)
 {
-	return xa_insert(&family->clones, (unsigned long)clone->mm, clone, PYM_GFP);
+	int err = xa_insert(&family->clones, (unsigned long)clone->mm, clone, PYM_GFP);
+
+	if (!err)
+		atomic_inc(&family->nr_heaps);
+	return err;
 }
 
-/**
- * pym_family_remove() - forget a child's heap
- * @family: the family
- * @clone: the heap
- */
-void pym_family_remove(struct pym_family *family, struct pym_service_heap *clone)
+/* What the family held of its founder's heap; to be put. */
+static struct pym_service_heap *take_founder(struct pym_family *family)
 {
-	xa_erase(&family->clones, (unsigned long)clone->mm);
+	return unrcu_pointer(xchg(&family->founder, NULL));
+}
+
+static void put_founder(struct pym_family *family)
+{
+	struct pym_service_heap *founder = take_founder(family);
+
+	if (founder)
+		pym_service_put(founder);
 }
 
 /**
- * pym_family_find() - the heap that an address space has inherited
+ * pym_family_forget() - have no descriptor find, or keep, a heap any more
+ * @family: the family
+ * @sheap: the heap; the caller has a reference
+ *
+ * Context: Sleeps.
+ */
+void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap)
+{
+	if (sheap->inherited)
+		xa_cmpxchg(&family->clones, (unsigned long)sheap->mm, sheap, NULL, 0);
+	else if (take_founder(family))
+		pym_service_put_later(sheap);
+}
+
+/**
+ * pym_family_lose_keeper() - a descriptor that kept the founder's heap is closed
+ * @family: the family
+ *
+ * Context: Sleeps.  Not with an mmap_lock held.
+ */
+void pym_family_lose_keeper(struct pym_family *family)
+{
+	if (atomic_dec_and_test(&family->keepers))
+		put_founder(family);
+}
+
+/**
+ * pym_family_bury() - end the founder's heap if its process has died
+ * @family: the family
+ *
+ * A process that has mapped its heap ends it when its mappings go; this is for
+ * one that has not.
+ *
+ * Context: Sleeps.  Not with an mmap_lock held.
+ */
+void pym_family_bury(struct pym_family *family)
+{
+	if (!atomic_read(&family->mm->mm_users))
+		put_founder(family);
+}
+
+/**
+ * pym_family_enter() - the heap of an address space
  * @family: the family
  * @mm: the address space
  *
- * Return: the heap, with a reference, or NULL.
+ * Return: its own heap of the family, with a reference, or NULL.
  */
-struct pym_service_heap *pym_family_find(struct pym_family *family, struct mm_struct *mm)
+struct pym_service_heap *pym_family_enter(struct pym_family *family, struct mm_struct *mm)
 {
-	struct pym_service_heap *clone;
+	struct pym_service_heap *sheap;
 
-	xa_lock(&family->clones);
-	clone = xa_load(&family->clones, (unsigned long)mm);
-	if (clone && !kref_get_unless_zero(&clone->ref))
-		clone = NULL;
-	xa_unlock(&family->clones);
-	return clone;
+	rcu_read_lock();
+	if (mm == family->mm)
+		sheap = rcu_dereference(family->founder);
+	else
+		sheap = xa_load(&family->clones, (unsigned long)mm);
+	if (sheap && !kref_get_unless_zero(&sheap->ref))
+		sheap = NULL;
+	rcu_read_unlock();
+	return sheap;
 }

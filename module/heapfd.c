@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 
 #include "service.h"
 
@@ -16,30 +17,19 @@
  * A child of fork() that has inherited the heap has a heap of its own behind
  * the same descriptor; to everybody else it is the heap it was made for.
  *
- * Return: the heap; pym_heap_leave() must follow.
+ * Return: the heap, with a reference; NULL if it has ended.
  */
 struct pym_service_heap *pym_heap_enter(struct file *file)
 {
-	struct pym_service_heap *sheap = file->private_data, *own;
+	struct pym_handle *handle = file->private_data;
+	struct pym_service_heap *own = NULL;
 
-	if (current->mm == sheap->mm)
-		return sheap;
-	own = pym_family_find(sheap->family, current->mm);
+	if (handle->keeper)
+		own = pym_family_enter(handle->family, current->mm);
 	if (!own)
-		return sheap;
+		return pym_registry_find(handle->id);
 	pym_service_meet(own);
 	return own;
-}
-
-/**
- * pym_heap_leave() - the reverse of pym_heap_enter()
- * @file: the descriptor
- * @sheap: the heap
- */
-void pym_heap_leave(struct file *file, struct pym_service_heap *sheap)
-{
-	if (sheap != file->private_data)
-		pym_service_put(sheap);
 }
 
 /**
@@ -111,6 +101,19 @@ static int caches_ioctl(struct pym_call *call)
 	return 0;
 }
 
+static int end_ioctl(struct pym_call *call)
+{
+	int err;
+
+	err = pym_may_change(call, true);
+	if (err)
+		return err;
+	if (call->args.end.flags)
+		return -EINVAL;
+	pym_family_forget(call->sheap->family, call->sheap);
+	return 0;
+}
+
 static int list_ioctl(struct pym_call *call)
 {
 	struct pym_service_heap *sheap = call->sheap;
@@ -136,6 +139,7 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(PYMALLOC_IOC_NOTIFY, pymalloc_notify, threshold, notify_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_CACHES, pymalloc_caches, bytes_max, caches_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_END, pymalloc_end, flags, end_ioctl),
 };
 
 static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -143,34 +147,54 @@ static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct pym_service_heap *sheap = pym_heap_enter(file);
 	long result;
 
+	if (!sheap)
+		return -ESTALE;
 	atomic64_inc(&sheap->nr_calls);
 	result = pym_command_run(file, sheap, heap_commands, ARRAY_SIZE(heap_commands),
 				 cmd, (void __user *)arg);
-	pym_heap_leave(file, sheap);
+	pym_service_put(sheap);
 	return result;
 }
 
 static __poll_t heap_poll(struct file *file, poll_table *wait)
 {
-	struct pym_service_heap *sheap = pym_heap_enter(file);
+	struct pym_handle *handle = file->private_data;
+	struct pym_service_heap *sheap;
 	bool above;
 
-	poll_wait(file, &sheap->family->wait, wait);
+	poll_wait(file, &handle->family->wait, wait);
+	sheap = pym_heap_enter(file);
+	if (!sheap)
+		return EPOLLHUP;
 	above = is_above_threshold(&sheap->heap);
-	pym_heap_leave(file, sheap);
+	pym_service_put(sheap);
 	return above ? EPOLLPRI : 0;
 }
 
 static void heap_show_fdinfo(struct seq_file *m, struct file *file)
 {
-	struct pym_service_heap *sheap = file->private_data;
+	struct pym_handle *handle = file->private_data;
 
-	seq_printf(m, "pymalloc-heap:\t%llu\n", sheap->heap.id);
+	seq_printf(m, "pymalloc-heap:\t%llu\n", handle->id);
+}
+
+/* Who closes it may be the heap's process, at its end, or another one after that. */
+static int heap_flush(struct file *file, fl_owner_t id)
+{
+	struct pym_handle *handle = file->private_data;
+
+	pym_family_bury(handle->family);
+	return 0;
 }
 
 static int heap_release(struct inode *inode, struct file *file)
 {
-	pym_service_put(file->private_data);
+	struct pym_handle *handle = file->private_data;
+
+	if (handle->keeper)
+		pym_family_lose_keeper(handle->family);
+	pym_family_put(handle->family);
+	kfree(handle);
 	return 0;
 }
 
@@ -181,6 +205,7 @@ const struct file_operations pym_heap_fops = {
 	.mmap		= pym_window_mmap,
 	.poll		= heap_poll,
 	.show_fdinfo	= heap_show_fdinfo,
+	.flush		= heap_flush,
 	.release	= heap_release,
 	.llseek		= noop_llseek,
 };

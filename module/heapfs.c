@@ -8,6 +8,7 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
+#include <linux/slab.h>
 
 #include "service.h"
 
@@ -61,29 +62,62 @@ void pym_heapfs_put_inode(struct inode *inode)
 	simple_release_fs(&heapfs_mount, &heapfs_mounts);
 }
 
+static struct pym_handle *handle_new(struct pym_service_heap *sheap, bool keeper)
+{
+	struct pym_handle *handle = kzalloc(sizeof(*handle), GFP_KERNEL_ACCOUNT);
+
+	if (!handle)
+		return NULL;
+	handle->id = sheap->heap.id;
+	handle->keeper = keeper;
+	handle->family = pym_family_get(sheap->family);
+	if (keeper)
+		atomic_inc(&handle->family->keepers);
+	return handle;
+}
+
+static struct file *open_inode(struct inode *inode, bool read_only)
+{
+	struct file *file;
+
+	/* The file's last put gives both back. */
+	__module_get(THIS_MODULE);
+	ihold(inode);
+	file = alloc_file_pseudo(inode, heapfs_mount, "pymalloc",
+				 read_only ? O_RDONLY : O_RDWR, &pym_heap_fops);
+	if (IS_ERR(file)) {
+		iput(inode);
+		module_put(THIS_MODULE);
+	}
+	return file;
+}
+
 /**
  * pym_heapfs_open() - a new descriptor of a heap
- * @sheap: the heap; the file takes a reference of its own
+ * @sheap: the heap
  * @read_only: the descriptor can change nothing
+ *
+ * The descriptor does not keep the heap, unless it is one of those that the heap's
+ * own process opens: with the last of them a heap that is not mapped ends.
  *
  * Context: Sleeps.
  * Return: the file or an error pointer.
  */
 struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only)
 {
+	struct pym_handle *handle = handle_new(sheap, current->mm == sheap->mm);
 	struct file *file;
 
-	/* The file's last put gives both back. */
-	__module_get(THIS_MODULE);
-	ihold(sheap->family->inode);
-	file = alloc_file_pseudo(sheap->family->inode, heapfs_mount, "pymalloc",
-				 read_only ? O_RDONLY : O_RDWR, &pym_heap_fops);
+	if (!handle)
+		return ERR_PTR(-ENOMEM);
+	file = open_inode(sheap->family->inode, read_only);
 	if (IS_ERR(file)) {
-		iput(sheap->family->inode);
-		module_put(THIS_MODULE);
+		if (handle->keeper)
+			pym_family_lose_keeper(handle->family);
+		pym_family_put(handle->family);
+		kfree(handle);
 		return file;
 	}
-	kref_get(&sheap->ref);
-	file->private_data = sheap;
+	file->private_data = handle;
 	return file;
 }

@@ -47,6 +47,7 @@ int pym_stats_ioctl(struct pym_call *call)
 		return -EINVAL;
 
 	pym_heap_stats(&sheap->heap, stats);
+	pym_pages_shared(&sheap->heap, &stats->shared_bytes, &stats->pss_bytes);
 	stats->argsz = asked.argsz;
 	stats->classes = asked.classes;
 	stats->class_size = asked.class_size;

@@ -5,6 +5,7 @@
  * It holds no references.  Who finds a heap gets one, unless the heap is
  * already going away.
  */
+#include <linux/rcupdate.h>
 #include <linux/xarray.h>
 
 #include "service.h"
@@ -14,22 +15,35 @@ static atomic_long_t last_id;
 static atomic_long_t nr_heaps;
 
 /**
- * pym_registry_add() - number a heap and make it known
+ * pym_registry_reserve() - number a heap, but let nobody find it yet
  * @sheap: the heap; its number is set
  *
  * Context: Sleeps.
  * Return: 0 or -ENOMEM.
  */
-int pym_registry_add(struct pym_service_heap *sheap)
+int pym_registry_reserve(struct pym_service_heap *sheap)
 {
-	int err;
-
 	sheap->heap.id = atomic_long_inc_return(&last_id);
+	return xa_reserve(&registry, sheap->heap.id, PYM_GFP);
+}
+
+/**
+ * pym_registry_cancel() - give a number back that was only reserved
+ * @sheap: the heap
+ */
+void pym_registry_cancel(struct pym_service_heap *sheap)
+{
+	xa_release(&registry, sheap->heap.id);
+}
+
+/**
+ * pym_registry_add() - make a heap known: nothing can fail any more
+ * @sheap: the heap, whole, its number reserved
+ */
+void pym_registry_add(struct pym_service_heap *sheap)
+{
 	atomic_long_inc(&nr_heaps);
-	err = xa_insert(&registry, sheap->heap.id, sheap, PYM_GFP);
-	if (err)
-		atomic_long_dec(&nr_heaps);
-	return err;
+	xa_store(&registry, sheap->heap.id, sheap, 0);
 }
 
 /**
@@ -52,6 +66,12 @@ unsigned long pym_registry_count(void)
 	return atomic_long_read(&nr_heaps);
 }
 
+/* Under RCU: a reference to a heap that is not yet ending. */
+static bool get_if_alive(struct pym_service_heap *sheap)
+{
+	return !pym_service_is_dead(sheap) && kref_get_unless_zero(&sheap->ref);
+}
+
 /**
  * pym_registry_find() - the heap of a number
  * @id: the number
@@ -62,11 +82,11 @@ struct pym_service_heap *pym_registry_find(u64 id)
 {
 	struct pym_service_heap *sheap;
 
-	xa_lock(&registry);
+	rcu_read_lock();
 	sheap = xa_load(&registry, id);
-	if (sheap && !kref_get_unless_zero(&sheap->ref))
+	if (sheap && !get_if_alive(sheap))
 		sheap = NULL;
-	xa_unlock(&registry);
+	rcu_read_unlock();
 	return sheap;
 }
 
@@ -83,10 +103,10 @@ struct pym_service_heap *pym_registry_next(u64 after)
 
 	if (after >= ULONG_MAX)
 		return NULL;
-	xa_lock(&registry);
+	rcu_read_lock();
 	do {
 		sheap = xa_find_after(&registry, &id, ULONG_MAX, XA_PRESENT);
-	} while (sheap && !kref_get_unless_zero(&sheap->ref));
-	xa_unlock(&registry);
+	} while (sheap && !get_if_alive(sheap));
+	rcu_read_unlock();
 	return sheap;
 }

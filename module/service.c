@@ -28,6 +28,8 @@ static void service_grown(struct pym_heap *heap)
 }
 
 static const struct pym_heap_ops service_ops = {
+	.hold	= pym_window_hold,
+	.release = pym_window_release,
 	.zap	= pym_window_zap,
 	.grown	= service_grown,
 };
@@ -82,24 +84,47 @@ static void forget_client(struct pym_service_heap *sheap)
 	put_pid(sheap->pid);
 }
 
+/* The heap counts against a user; takes over the reference. */
+static void set_user(struct pym_service_heap *sheap, struct pym_user *user)
+{
+	sheap->user = user;
+	sheap->purse_user = pym_user_ref(user);
+	sheap->heap.user = &user->quota;
+	sheap->uid = user->uid;
+	sheap->ruid = current_uid();
+}
+
 static int charge_user(struct pym_service_heap *sheap)
 {
+	struct pym_user *user = pym_user_get(current_euid());
 	int err;
 
-	sheap->user = pym_user_get(current_euid());
-	if (!sheap->user)
+	if (!user)
 		return -ENOMEM;
-	err = pym_user_charge_heap(sheap->user);
+	err = pym_user_charge_heap(user);
 	if (err)
-		pym_user_put(sheap->user);
+		pym_user_put(user);
+	else
+		set_user(sheap, user);
 	return err;
+}
+
+/* A child's heap counts against its parent's user, until the child becomes another. */
+static void inherit_user(struct pym_service_heap *child, struct pym_service_heap *sheap)
+{
+	mutex_lock(&sheap->user_lock);
+	set_user(child, pym_user_ref(sheap->user));
+	pym_user_put(child->purse_user);
+	child->purse_user = pym_user_ref(sheap->purse_user);
+	pym_user_force_heap(child->user);
+	mutex_unlock(&sheap->user_lock);
 }
 
 static void uncharge_user(struct pym_service_heap *sheap)
 {
-	if (!sheap->inherited)
-		pym_user_uncharge_heap(sheap->user);
+	pym_user_uncharge_heap(sheap->user);
 	pym_user_put(sheap->user);
+	pym_user_put(sheap->purse_user);
 }
 
 /* Undo what is done for every heap, inherited or not. */
@@ -109,7 +134,7 @@ static void service_free(struct pym_service_heap *sheap)
 	forget_client(sheap);
 	pym_family_put(sheap->family);
 	uncharge_user(sheap);
-	kvfree(sheap);
+	kvfree_rcu(sheap, rcu);
 }
 
 static void appear_work(struct work_struct *work)
@@ -166,6 +191,9 @@ static void service_release(struct pym_service_heap *sheap)
 	if (READ_ONCE(pym_check_at_end))
 		check_at_end(sheap);
 	trace_destroy(sheap);
+	pym_pages_destroy(&sheap->heap);
+	pym_family_leave(sheap->family);
+	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
 	service_free(sheap);
 }
 
@@ -181,6 +209,7 @@ static struct pym_service_heap *service_alloc(const char *name)
 	if (!sheap)
 		return NULL;
 	kref_init(&sheap->ref);
+	mutex_init(&sheap->user_lock);
 	INIT_WORK(&sheap->appear, appear_work);
 	INIT_WORK(&sheap->release, release_work);
 	strscpy(sheap->name, name, sizeof(sheap->name));
@@ -210,8 +239,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 	err = charge_user(sheap);
 	if (err)
 		goto free;
-	sheap->heap.user = &sheap->user->quota;
-	sheap->family = pym_family_new();
+	sheap->family = pym_family_new(sheap);
 	err = PTR_ERR_OR_ZERO(sheap->family);
 	if (err)
 		goto uncharge;
@@ -220,11 +248,12 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 		goto put_family;
 	set_client(sheap, current->mm);
 	sheap->pid = get_pid(task_tgid(current));
-	err = pym_registry_add(sheap);
+	err = pym_registry_reserve(sheap);
 	if (err) {
 		service_free(sheap);
 		return ERR_PTR(err);
 	}
+	pym_registry_add(sheap);
 	pym_debugfs_add(sheap);
 	trace_heap_create(sheap->heap.id, sheap->heap.window, sheap->heap.limit);
 	return sheap;
@@ -257,34 +286,34 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	child->inherited = true;
 	child->watched = true;
 	child->heap.limit = sheap->heap.limit;
-	child->heap.user = sheap->heap.user;
 	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);
 	if (err) {
 		kvfree(child);
 		return ERR_PTR(err);
 	}
-	child->user = sheap->user;
-	refcount_inc(&child->user->refs);
+	inherit_user(child, sheap);
 	child->family = pym_family_get(sheap->family);
 	set_client(child, mm);
 	err = pym_heap_clone(&sheap->heap, &child->heap);
 	if (err)
 		goto free;
 	note_inherited(child);
-	err = pym_registry_add(child);
+	err = pym_registry_reserve(child);
 	if (err)
 		goto free;
 	err = pym_family_add(child->family, child);
 	if (err)
-		goto remove;
+		goto cancel;
+	/* Last: from now on others find it. */
+	pym_registry_add(child);
 	/* No folder can be made while address spaces are locked. */
 	kref_get(&child->ref);
 	queue_work(service_queue, &child->appear);
 	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
 	return child;
 
-remove:
-	pym_registry_remove(child);
+cancel:
+	pym_registry_cancel(child);
 free:
 	service_free(child);
 	return ERR_PTR(err);
@@ -305,15 +334,57 @@ void pym_service_meet(struct pym_service_heap *sheap)
 		put_pid(pid);
 }
 
-static void last_put(struct kref *ref)
+static void move_to_user_locked(struct pym_service_heap *sheap, struct pym_user *user)
+{
+	struct pym_user *old = sheap->user;
+
+	lockdep_assert_held(&sheap->user_lock);
+	pym_heap_move(&sheap->heap, &user->quota);
+	pym_user_force_heap(user);
+	pym_user_uncharge_heap(old);
+	sheap->user = user;
+	if (sheap->heap.purse == &user->quota) {
+		pym_user_put(sheap->purse_user);
+		sheap->purse_user = pym_user_ref(user);
+	}
+	WRITE_ONCE(sheap->uid, user->uid);
+	WRITE_ONCE(sheap->ruid, current_uid());
+	pym_user_put(old);
+}
+
+/**
+ * pym_service_follow() - have a heap count against the user that its process is
+ * @sheap: the heap
+ *
+ * To be called before the caller gets pages for it.  Nothing changes if he is not
+ * the heap's process, or without memory: then the next call will do it.
+ *
+ * Context: Sleeps.  Not under the gate.
+ */
+void pym_service_follow(struct pym_service_heap *sheap)
+{
+	struct pym_user *user;
+
+	if (current->mm != sheap->mm || uid_eq(current_uid(), READ_ONCE(sheap->ruid)))
+		return;
+	mutex_lock(&sheap->user_lock);
+	user = pym_user_get(current_euid());
+	if (user && !uid_eq(current_uid(), sheap->ruid))
+		move_to_user_locked(sheap, user);
+	else if (user)
+		pym_user_put(user);
+	mutex_unlock(&sheap->user_lock);
+}
+
+static void end_now(struct kref *ref)
+{
+	service_release(container_of(ref, struct pym_service_heap, ref));
+}
+
+static void end_later(struct kref *ref)
 {
 	struct pym_service_heap *sheap = container_of(ref, struct pym_service_heap, ref);
 
-	if (!sheap->inherited) {
-		service_release(sheap);
-		return;
-	}
-	/* Mappings go while the address space is locked. */
 	queue_work(service_queue, &sheap->release);
 }
 
@@ -321,11 +392,33 @@ static void last_put(struct kref *ref)
  * pym_service_put() - drop a reference; the last one ends the heap
  * @sheap: the heap
  *
- * Context: Sleeps.
+ * Context: Sleeps.  Not with an mmap_lock held.
  */
 void pym_service_put(struct pym_service_heap *sheap)
 {
-	kref_put(&sheap->ref, last_put);
+	kref_put(&sheap->ref, end_now);
+}
+
+/**
+ * pym_service_put_later() - as pym_service_put(), with an mmap_lock held
+ * @sheap: the heap
+ *
+ * A heap's end waits for those who are looking at its folder in debugfs.
+ */
+void pym_service_put_later(struct pym_service_heap *sheap)
+{
+	kref_put(&sheap->ref, end_later);
+}
+
+/**
+ * pym_service_is_dead() - has a heap's process died?
+ * @sheap: the heap
+ *
+ * Return: true if so: the heap is ending, or will with the last descriptor.
+ */
+bool pym_service_is_dead(const struct pym_service_heap *sheap)
+{
+	return !atomic_read(&sheap->mm->mm_users);
 }
 
 /**
@@ -351,11 +444,11 @@ void pym_service_exit(void)
  * pym_service_may_open() - may the caller look at a heap?
  * @sheap: the heap
  *
- * Return: true for the user who made it and for CAP_SYS_ADMIN.
+ * Return: true for the user whom it counts against and for CAP_SYS_ADMIN.
  */
 bool pym_service_may_open(const struct pym_service_heap *sheap)
 {
-	return uid_eq(sheap->user->uid, current_euid()) || capable(CAP_SYS_ADMIN);
+	return uid_eq(READ_ONCE(sheap->uid), current_euid()) || capable(CAP_SYS_ADMIN);
 }
 
 /**
@@ -375,9 +468,10 @@ void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info 
 		.page_bytes = stats.page_bytes,
 		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
 		.alignment = sheap->heap.alignment,
-		.uid = from_kuid_munged(current_user_ns(), sheap->user->uid),
+		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
 		.pid = pid_vnr(sheap->pid),
 	};
+	pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
 	memcpy(info->comm, sheap->comm, sizeof(info->comm));
 	memcpy(info->name, sheap->name, sizeof(info->name));
 }

@@ -7,6 +7,7 @@
 
 #include <linux/fs.h>
 #include <linux/kref.h>
+#include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/uidgid.h>
@@ -26,7 +27,7 @@
  */
 struct pym_user {
 	kuid_t uid;
-	refcount_t refs;
+	atomic_t refs;
 	atomic_t heaps;
 	struct pym_quota quota;
 	struct hlist_node node;
@@ -34,35 +35,64 @@ struct pym_user {
 
 /**
  * struct pym_family - a heap and those that fork() has made of it
- * @refs: one for each of them
+ * @refs: one for each of them, and one for each descriptor
+ * @nr_heaps: heaps that may have pages
+ * @keepers: descriptors that keep the founder's heap: its process's own
  * @inode: what the windows of all of them map
  * @wait: those who poll for the threshold of any of them
+ * @mm: the process that has made the first heap
+ * @founder: that heap, with a reference; NULL when nothing but mappings keep it
  * @clones: the heaps of children, by their mm
  */
 struct pym_family {
 	refcount_t refs;
+	atomic_t nr_heaps;
+	atomic_t keepers;
 	struct inode *inode;
 	wait_queue_head_t wait;
+	struct mm_struct *mm;
+	struct pym_service_heap __rcu *founder;
 	struct xarray clones;
 };
 
 /**
+ * struct pym_handle - what a descriptor knows of a heap, without keeping it
+ * @family: its family
+ * @id: the heap that the descriptor was made for
+ * @keeper: it was made for the heap's own process, and finds for each process the
+ *	heap that is its own
+ */
+struct pym_handle {
+	struct pym_family *family;
+	u64 id;
+	bool keeper;
+};
+
+/**
  * struct pym_service_heap - a heap with its owner
+ * @rcu: its memory outlives those who look it up
  * @heap: the heap
- * @ref: one for each descriptor and mapping, and for those who look at it in
- *	passing
+ * @ref: one for each mapping, one of its family if it has not been inherited, and
+ *	those of who uses it in passing
  * @family: what it shares with the heaps that fork() has made of it
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
  * @nr_calls: ioctls made on it
- * @mappings: of a heap that was inherited; protected by its mm's mmap_lock
- * @watched: the first write to each page of its windows asks; changes with the
- *	mmap_lock held for writing
+ * @mappings: of the heap; protected, as all up to @watched, by its mm's mmap_lock
+ * @windows: those of them that show pages of the heap
+ * @lowest: address where a mapping of it is or has been
+ * @highest: end of the last one
+ * @watched: the first write to a joint page of its windows asks
+ * @patience: allocations to come before pages are looked at; see window.c
  * @mm: the client: the only address space that may allocate, free and map
  * @memcg: pays for pages and metadata
+ * @user_lock: protects what follows up to @ruid against changes
  * @user: whose quota it counts against
+ * @purse_user: whose quota the pages count against that its family has together
+ * @uid: @user's
+ * @ruid: the real user of its process when that was decided
  * @pid: its process; NULL until a child has used what it inherited
  * @comm: the command of the process that made it, at that time
  * @name: the heap's name
@@ -72,6 +102,7 @@ struct pym_family {
  *	a folder
  */
 struct pym_service_heap {
+	struct rcu_head rcu;
 	struct pym_heap heap;
 	struct kref ref;
 	struct pym_family *family;
@@ -80,10 +111,18 @@ struct pym_service_heap {
 	u64 inherited_frees;
 	atomic64_t nr_calls;
 	unsigned int mappings;
+	unsigned int windows;
+	unsigned long lowest;
+	unsigned long highest;
 	bool watched;
+	atomic64_t patience;
 	struct mm_struct *mm;
 	struct mem_cgroup *memcg;
+	struct mutex user_lock;
 	struct pym_user *user;
+	struct pym_user *purse_user;
+	kuid_t uid;
+	kuid_t ruid;
 	struct pid *pid;
 	char comm[TASK_COMM_LEN];
 	char name[PYMALLOC_NAME_LEN];
@@ -101,25 +140,33 @@ extern bool pym_check_at_end;
 
 /* user.c */
 struct pym_user *pym_user_get(kuid_t uid);
+struct pym_user *pym_user_ref(struct pym_user *user);
 void pym_user_put(struct pym_user *user);
+void pym_user_exit(void);
 int pym_user_charge_heap(struct pym_user *user);
+void pym_user_force_heap(struct pym_user *user);
 void pym_user_uncharge_heap(struct pym_user *user);
 
 /* registry.c */
-int pym_registry_add(struct pym_service_heap *sheap);
+int pym_registry_reserve(struct pym_service_heap *sheap);
+void pym_registry_cancel(struct pym_service_heap *sheap);
+void pym_registry_add(struct pym_service_heap *sheap);
 void pym_registry_remove(struct pym_service_heap *sheap);
 unsigned long pym_registry_count(void);
 struct pym_service_heap *pym_registry_find(u64 id);
 struct pym_service_heap *pym_registry_next(u64 after);
 
 /* family.c */
-struct pym_family *pym_family_new(void);
+struct pym_family *pym_family_new(struct pym_service_heap *founder);
 struct pym_family *pym_family_get(struct pym_family *family);
 void pym_family_put(struct pym_family *family);
+void pym_family_leave(struct pym_family *family);
 bool pym_family_is_alone(struct pym_family *family);
 int pym_family_add(struct pym_family *family, struct pym_service_heap *clone);
-void pym_family_remove(struct pym_family *family, struct pym_service_heap *clone);
-struct pym_service_heap *pym_family_find(struct pym_family *family, struct mm_struct *mm);
+void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap);
+void pym_family_lose_keeper(struct pym_family *family);
+void pym_family_bury(struct pym_family *family);
+struct pym_service_heap *pym_family_enter(struct pym_family *family, struct mm_struct *mm);
 
 /* heapfs.c */
 struct inode *pym_heapfs_inode(void);
@@ -133,7 +180,10 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create);
 struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 					   struct mm_struct *mm);
 void pym_service_meet(struct pym_service_heap *sheap);
+void pym_service_follow(struct pym_service_heap *sheap);
 void pym_service_put(struct pym_service_heap *sheap);
+void pym_service_put_later(struct pym_service_heap *sheap);
+bool pym_service_is_dead(const struct pym_service_heap *sheap);
 bool pym_service_may_open(const struct pym_service_heap *sheap);
 void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
 
@@ -164,6 +214,7 @@ struct pym_call {
 		struct pymalloc_check check;
 		struct pymalloc_notify notify;
 		struct pymalloc_caches caches;
+		struct pymalloc_end end;
 	} args;
 };
 
@@ -213,12 +264,14 @@ int pym_check_ioctl(struct pym_call *call);
 extern const struct file_operations pym_heap_fops;
 int pym_may_change(const struct pym_call *call, bool client_only);
 struct pym_service_heap *pym_heap_enter(struct file *file);
-void pym_heap_leave(struct file *file, struct pym_service_heap *sheap);
 
 /* window.c */
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
-void pym_window_unwatch(struct pym_service_heap *sheap);
-void pym_window_zap(struct pym_heap *heap, u64 offset, u64 bytes);
+void pym_window_settle(struct pym_service_heap *sheap);
+struct pym_service_heap *pym_window_find(u64 address);
+void pym_window_hold(struct pym_heap *heap, struct pym_view *view);
+void pym_window_release(struct pym_heap *heap, struct pym_view *view);
+void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes);
 
 /* device.c */
 int pym_device_init(void);

@@ -30,7 +30,7 @@ static struct pym_user *add_user_locked(kuid_t uid)
 		return NULL;
 	user->uid = uid;
 	user->quota.max = &pym_user_bytes;
-	refcount_set(&user->refs, 1);
+	atomic_set(&user->refs, 1);
 	hash_add(users, &user->node, __kuid_val(uid));
 	return user;
 }
@@ -49,7 +49,7 @@ struct pym_user *pym_user_get(kuid_t uid)
 	mutex_lock(&users_lock);
 	user = find_user_locked(uid);
 	if (user)
-		refcount_inc(&user->refs);
+		atomic_inc(&user->refs);
 	else
 		user = add_user_locked(uid);
 	mutex_unlock(&users_lock);
@@ -57,18 +57,58 @@ struct pym_user *pym_user_get(kuid_t uid)
 }
 
 /**
+ * pym_user_ref() - one more reference
+ * @user: the user
+ *
+ * Return: @user.
+ */
+struct pym_user *pym_user_ref(struct pym_user *user)
+{
+	atomic_inc(&user->refs);
+	return user;
+}
+
+static void free_user_locked(struct pym_user *user)
+{
+	lockdep_assert_held(&users_lock);
+	hash_del(&user->node);
+	kfree(user);
+}
+
+/**
  * pym_user_put() - the reverse of pym_user_get()
  * @user: the user
+ *
+ * A user whom pages still count against stays, without references, until somebody
+ * asks for him again, or for good: a write fault gives back what it has replaced
+ * after the heap may have gone to another user.
  *
  * Context: Sleeps.
  */
 void pym_user_put(struct pym_user *user)
 {
-	if (!refcount_dec_and_mutex_lock(&user->refs, &users_lock))
+	if (!atomic_dec_and_mutex_lock(&user->refs, &users_lock))
 		return;
-	hash_del(&user->node);
+	if (!atomic_long_read(&user->quota.used))
+		free_user_locked(user);
 	mutex_unlock(&users_lock);
-	kfree(user);
+}
+
+/**
+ * pym_user_exit() - forget all users
+ *
+ * Context: Sleeps.  There are no heaps any more.
+ */
+void pym_user_exit(void)
+{
+	struct hlist_node *next;
+	struct pym_user *user;
+	int bucket;
+
+	mutex_lock(&users_lock);
+	hash_for_each_safe(users, bucket, next, user, node)
+		free_user_locked(user);
+	mutex_unlock(&users_lock);
 }
 
 /**
@@ -86,6 +126,17 @@ int pym_user_charge_heap(struct pym_user *user)
 		return -EDQUOT;
 	}
 	return 0;
+}
+
+/**
+ * pym_user_force_heap() - count one more heap, beyond the limit, too
+ * @user: whose
+ *
+ * For the heap of a child: fork() is not refused, but the next heap is.
+ */
+void pym_user_force_heap(struct pym_user *user)
+{
+	atomic_inc(&user->heaps);
 }
 
 /**

@@ -2,21 +2,23 @@
 /*
  * The window: how a heap's pages are mapped, and taken back.
  *
- * Lock order: mmap_lock, page lock, heap->lock.  The fault handler allocates
- * nothing: it looks pages up, locks them and looks again.  Who takes pages
- * back makes their pools busy first, so that no second look succeeds any more,
- * waits for those who have succeeded, and only then unmaps; what it frees has
- * been unmapped before.
+ * Lock order: mmap_lock, page lock, heap->lock.  A fault looks pages up, locks
+ * them and looks again.  Who takes pages back makes their pools busy first, so
+ * that no second look succeeds any more, waits for those who have succeeded, and
+ * only then unmaps; what it frees has been unmapped before.
  *
- * fork() gives the child a clone of the heap, with the same pages; from then on
- * the windows of both are mapped for reading, and the first write to a page
- * that is still shared copies it.
+ * A heap has one process, whose mappings of it are the only ones: those that a
+ * child inherits are mappings of the child's own heap from fork() on, though of
+ * the same file.  So pages are taken out of one address space, and the file's
+ * list of mappings, which all relatives share, is never walked.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 
 #include "compat.h"
+#include "core/frame.h"
 #include "service.h"
 
 /*
@@ -25,9 +27,156 @@
  */
 #define FAULT_AROUND	PYMALLOC_ARENA_POOLS
 
+static void window_open(struct vm_area_struct *vma);
+static void window_close(struct vm_area_struct *vma);
+static vm_fault_t window_fault(struct vm_fault *vmf);
+static vm_fault_t window_mkwrite(struct vm_fault *vmf);
+static vm_fault_t pool_map_fault(struct vm_fault *vmf);
+
+/*
+ * Nothing is mapped here without a fault of its own kind.  That there is such a
+ * function tells the memory management that faults need no mmap_lock.
+ */
+static vm_fault_t map_nothing(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	return 0;
+}
+
+/* All pages are the heap's alone, and mapped as the mapping allows. */
+static const struct vm_operations_struct window_vm_ops = {
+	.open	= window_open,
+	.close	= window_close,
+	.fault	= window_fault,
+	.map_pages = map_nothing,
+};
+
+/* Some may be joint, and are mapped for reading: the first write asks. */
+static const struct vm_operations_struct watched_window_vm_ops = {
+	.open	= window_open,
+	.close	= window_close,
+	.fault	= window_fault,
+	.map_pages = map_nothing,
+	.page_mkwrite = window_mkwrite,
+};
+
+static const struct vm_operations_struct pool_map_vm_ops = {
+	.open	= window_open,
+	.close	= window_close,
+	.fault	= pool_map_fault,
+};
+
+static bool is_window(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &window_vm_ops || vma->vm_ops == &watched_window_vm_ops;
+}
+
+/* The heap that a mapping is of, or NULL. */
+static struct pym_service_heap *heap_of(const struct vm_area_struct *vma)
+{
+	if (!is_window(vma) && vma->vm_ops != &pool_map_vm_ops)
+		return NULL;
+	return vma->vm_private_data;
+}
+
+/*
+ * The first mapping of a heap at or behind an address, or NULL.  Its process's
+ * mmap_lock is held.  Mappings lie between the lowest and the highest address at
+ * which there has ever been one.
+ */
+static struct vm_area_struct *next_mapping(struct pym_service_heap *sheap,
+					   unsigned long address)
+{
+	struct vm_area_struct *vma = find_vma(sheap->mm, max(address, sheap->lowest));
+
+	while (vma && vma->vm_start < sheap->highest) {
+		if (heap_of(vma) == sheap)
+			return vma;
+		vma = find_vma(sheap->mm, vma->vm_end);
+	}
+	return NULL;
+}
+
+#define for_each_mapping(sheap, vma)						\
+	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
+
+static void note_mapping(struct pym_service_heap *sheap, const struct vm_area_struct *vma)
+{
+	if (!sheap->mappings++) {
+		sheap->lowest = vma->vm_start;
+		sheap->highest = vma->vm_end;
+	}
+	sheap->lowest = min(sheap->lowest, vma->vm_start);
+	sheap->highest = max(sheap->highest, vma->vm_end);
+	WRITE_ONCE(sheap->windows, sheap->windows + is_window(vma));
+}
+
+/* Take a part of what a descriptor shows out of one mapping. */
+static void zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
+{
+	u64 first = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	u64 from = max(offset, first);
+	u64 to = min(offset + bytes, first + (vma->vm_end - vma->vm_start));
+
+	if (from < to)
+		pym_zap_range(vma, vma->vm_start + (from - first), to - from);
+}
+
+/**
+ * pym_window_hold() - keep a heap's mappings as they are
+ * @heap: the heap
+ * @view: out: for pym_window_zap() and pym_window_release()
+ *
+ * Context: Sleeps.  Takes the mmap_lock of the heap's process for reading.
+ */
+void pym_window_hold(struct pym_heap *heap, struct pym_view *view)
+{
+	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+
+	view->only = NULL;
+	view->space = mmget_not_zero(sheap->mm) ? sheap->mm : NULL;
+	if (view->space)
+		mmap_read_lock(view->space);
+}
+
+/**
+ * pym_window_release() - the reverse of pym_window_hold()
+ * @heap: the heap
+ * @view: what that has filled in
+ *
+ * Context: Sleeps.
+ */
+void pym_window_release(struct pym_heap *heap, struct pym_view *view)
+{
+	if (!view->space)
+		return;
+	mmap_read_unlock(view->space);
+	mmput(view->space);
+}
+
+/**
+ * pym_window_zap() - take pages away from the process that maps them
+ * @heap: the heap
+ * @view: its mappings, held
+ * @offset: where in the descriptor they are
+ * @bytes: how many
+ *
+ * Context: Sleeps.
+ */
+void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
+{
+	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+	struct vm_area_struct *vma;
+
+	if (view->only)
+		zap_part(view->only, offset, bytes);
+	else if (view->space)
+		for_each_mapping(sheap, vma)
+			zap_part(vma, offset, bytes);
+}
+
 /*
  * How many pages may be mapped at once.  Without a page table the first one
- * goes the usual way, which brings one along: this handler allocates nothing.
+ * goes the usual way, which brings one along.
  */
 static unsigned int around(const struct vm_fault *vmf)
 {
@@ -69,13 +218,51 @@ static unsigned int lock_pages(struct pym_heap *heap, u64 offset, struct page **
 	return same;
 }
 
+/*
+ * Map pages that are the heap's alone, as the mapping allows.  Where writes are
+ * asked for, the memory management sees to it that vm_page_prot allows reading
+ * only.  vm_insert_pages() knows no other protection, and what takes one as an
+ * argument is for pages without references.  So it gets a copy of the mapping, as
+ * TTM gave to vmf_insert_mixed(); it uses no more of it than where it is.
+ */
+static void insert_alone(struct vm_area_struct *vma, unsigned long address,
+			 struct page **pages, unsigned long nr)
+{
+	struct vm_area_struct writable = *vma;
+
+	writable.vm_page_prot = vm_get_page_prot(vma->vm_flags);
+	/* It stops at the first page that is mapped already. */
+	vm_insert_pages(&writable, address, pages, &nr);
+}
+
+/* How many of the pages from the first one on are as joint as that one. */
+static unsigned int same_kind(struct page **pages, unsigned int nr)
+{
+	bool joint = pym_frame_is_joint(pages[0]);
+	unsigned int i;
+
+	for (i = 1; i < nr && pym_frame_is_joint(pages[i]) == joint; i++)
+		;
+	return i;
+}
+
+static void insert(struct vm_area_struct *vma, unsigned long address, struct page **pages,
+		   unsigned int locked)
+{
+	unsigned long nr = same_kind(pages, locked);
+
+	if (vma->vm_ops == &window_vm_ops || pym_frame_is_joint(pages[0]))
+		vm_insert_pages(vma, address, pages, &nr);
+	else
+		insert_alone(vma, address, pages, nr);
+}
+
 static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
 	struct page *pages[FAULT_AROUND];
 	unsigned int nr, locked;
-	unsigned long left;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
 	/* Nothing is allocated there (any more). */
@@ -87,52 +274,75 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
 	}
-	left = locked;
-	/* It stops at the first page that is mapped already. */
 	if (locked)
-		vm_insert_pages(vmf->vma, vmf->address & PAGE_MASK, pages, &left);
+		insert(vmf->vma, vmf->address & PAGE_MASK, pages, locked);
 	unlock_pages(pages, locked);
 	put_pages(pages, nr);
 	return VM_FAULT_NOPAGE;
 }
 
-static vm_fault_t window_fault(struct vm_fault *vmf)
+/*
+ * The mappings that a page has to be taken out of before it changes.  A mapping's
+ * own lock will do for the only window: another one can appear only with the
+ * mmap_lock held for writing and this mapping locked as well.  Returns false if
+ * the mmap_lock is wanted, and not held.
+ */
+static bool hold_in_fault(const struct vm_fault *vmf, struct pym_view *view)
 {
-	return map_pages(vmf, around(vmf));
+	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
+	bool one = READ_ONCE(sheap->windows) == 1;
+
+	view->only = one ? vmf->vma : NULL;
+	view->space = sheap->mm;
+	return one || !(vmf->flags & FAULT_FLAG_VMA_LOCK);
 }
 
+/* Make the touched page the heap's alone.  What that changes is mapped already. */
 static vm_fault_t own_page(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
+	struct mem_cgroup *memcg;
+	struct pym_view view;
+	struct page *fresh;
+	int err;
 
-	switch (pym_page_own(&sheap->heap, (u64)vmf->pgoff << PAGE_SHIFT)) {
-	case 0:
+	if (!READ_ONCE(sheap->heap.joint))
 		return 0;
-	case -ENOMEM:
-		return VM_FAULT_OOM;
-	default:
-		return VM_FAULT_SIGBUS;
+	if (!hold_in_fault(vmf, &view)) {
+		vma_end_read(vmf->vma);
+		/* NOPAGE for page_mkwrite(), which knows no RETRY. */
+		return VM_FAULT_RETRY | VM_FAULT_NOPAGE;
 	}
+	pym_service_follow(sheap);
+	memcg = set_active_memcg(sheap->memcg);
+	err = pym_page_own(&sheap->heap, (u64)vmf->pgoff << PAGE_SHIFT, &view, &fresh);
+	set_active_memcg(memcg);
+	if (err)
+		return VM_FAULT_SIGBUS;
+	if (!fresh)
+		return 0;
+	insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
+	unlock_page(fresh);
+	put_page(fresh);
+	return VM_FAULT_NOPAGE;
 }
 
-/* A window whose pages may be shared: they are mapped for reading at first. */
-static vm_fault_t shared_window_fault(struct vm_fault *vmf)
+static vm_fault_t window_fault(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
-	vm_fault_t result;
+	vm_fault_t result = 0;
 
 	/* There was no memory when fork() wanted a heap for this child. */
 	if (!sheap)
 		return VM_FAULT_SIGBUS;
 	pym_service_meet(sheap);
-	if (!(vmf->flags & FAULT_FLAG_WRITE))
-		return map_pages(vmf, around(vmf));
-	result = own_page(vmf);
-	return result ?: map_pages(vmf, 1);
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		result = own_page(vmf);
+	return result ?: map_pages(vmf, around(vmf));
 }
 
-/* A page is about to be written to: copy it if others have it, too. */
-static vm_fault_t shared_window_mkwrite(struct vm_fault *vmf)
+/* A page that is mapped for reading is about to be written to. */
+static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
@@ -143,7 +353,8 @@ static vm_fault_t shared_window_mkwrite(struct vm_fault *vmf)
 	if (result)
 		return result;
 	lock_page(vmf->page);
-	if (pym_pages_same(&sheap->heap, offset, &vmf->page, 1))
+	if (pym_pages_same(&sheap->heap, offset, &vmf->page, 1) &&
+	    !pym_frame_is_joint(vmf->page))
 		return VM_FAULT_LOCKED;
 	/* It has been replaced: touch it again. */
 	unlock_page(vmf->page);
@@ -171,117 +382,105 @@ static vm_fault_t pool_map_fault(struct vm_fault *vmf)
 	return VM_FAULT_LOCKED;
 }
 
-static void window_open(struct vm_area_struct *vma);
-static void window_close(struct vm_area_struct *vma);
-
-static const struct vm_operations_struct window_vm_ops = {
-	.open	= window_open,
-	.close	= window_close,
-	.fault	= window_fault,
-};
-
-static const struct vm_operations_struct shared_window_vm_ops = {
-	.open	= window_open,
-	.close	= window_close,
-	.fault	= shared_window_fault,
-	.page_mkwrite = shared_window_mkwrite,
-};
-
-static const struct vm_operations_struct pool_map_vm_ops = {
-	.open	= window_open,
-	.close	= window_close,
-	.fault	= pool_map_fault,
-};
-
-/* From now on the first write to each page asks. */
-static void watch_writes(struct vm_area_struct *vma)
+/*
+ * The operations of a living mapping change here.  Nobody is inside of one, nor
+ * can enter: the mmap_lock is held for writing, and so is the mapping's own lock.
+ * Both are held until that is done to all windows, and, in fork(), to the end.
+ *
+ * All windows could ask for writes from the start, but then nobody could pin their
+ * pages for long (since Linux 6.5, FOLL_LONGTERM is not for mappings whose owner
+ * wants to know of writes): no block could be a buffer of io_uring.
+ */
+static void set_watched(struct vm_area_struct *vma, bool watched)
 {
-	if (vma->vm_ops != &window_vm_ops)
-		return;
+	unsigned long flags = vma->vm_flags;
+
 	vma_start_write(vma);
-	vma->vm_ops = &shared_window_vm_ops;
-	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags & ~VM_SHARED);
+	vma->vm_ops = watched ? &watched_window_vm_ops : &window_vm_ops;
+	vma->vm_page_prot = vm_get_page_prot(watched ? flags & ~VM_SHARED : flags);
 }
 
-/* What is mapped for reading asks once more, and is told to go on. */
-static void unwatch_writes(struct vm_area_struct *vma)
-{
-	if (vma->vm_ops != &shared_window_vm_ops)
-		return;
-	vma_start_write(vma);
-	vma->vm_ops = &window_vm_ops;
-	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
-}
-
-/* All windows of the caller, those that a child will not get included. */
-static void change_windows(struct pym_service_heap *sheap,
-			   void (*change)(struct vm_area_struct *vma))
+/* Nobody maps any page, nor can as long as the locks are held; see set_watched(). */
+static void unmap_windows(struct pym_service_heap *sheap)
 {
 	struct vm_area_struct *vma;
-	unsigned long address = 0;
 
-	while ((vma = find_vma(current->mm, address))) {
-		if (vma->vm_private_data == sheap)
-			change(vma);
-		address = vma->vm_end;
-	}
-}
-
-static void watch(struct pym_service_heap *sheap)
-{
-	change_windows(sheap, watch_writes);
+	for_each_mapping(sheap, vma)
+		if (is_window(vma)) {
+			set_watched(vma, true);
+			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+		}
 	sheap->watched = true;
 }
 
+/* No page is joint: windows need not ask any more. */
 static void unwatch(struct pym_service_heap *sheap)
 {
-	change_windows(sheap, unwatch_writes);
-	sheap->heap.shares = false;
+	struct vm_area_struct *vma;
+
+	for_each_mapping(sheap, vma)
+		if (is_window(vma))
+			set_watched(vma, false);
 	sheap->watched = false;
 }
 
+/*
+ * Looking at all pages costs as much as a fork().  So it is done when the heap is
+ * used on for long without one, which pays for it.
+ */
+static void be_patient(struct pym_service_heap *sheap)
+{
+	atomic64_set(&sheap->patience, sheap->heap.nr_arenas + sheap->heap.nr_raw_arenas);
+}
+
+static bool may_unwatch(struct pym_service_heap *sheap)
+{
+	return !READ_ONCE(sheap->heap.joint) ||
+	       (pym_family_is_alone(sheap->family) &&
+		atomic64_dec_return(&sheap->patience) < 0);
+}
+
 /**
- * pym_window_unwatch() - let the windows be as before fork(), if they can
- * @sheap: the caller's heap
+ * pym_window_settle() - let the windows be as before fork(), if they can
+ * @sheap: the caller's heap, which is about to allocate
  *
- * When all relatives have gone, no page is shared, and pages can be mapped
- * many at a time again, ready to be written to.
+ * That is when no page is joint any more, or could be found not to be.
  *
  * Context: Sleeps.  Takes the mmap_lock for writing.
  */
-void pym_window_unwatch(struct pym_service_heap *sheap)
+void pym_window_settle(struct pym_service_heap *sheap)
 {
-	if (!READ_ONCE(sheap->watched) || !pym_family_is_alone(sheap->family) ||
-	    mmap_write_lock_killable(current->mm))
+	if (!READ_ONCE(sheap->watched) || !may_unwatch(sheap) ||
+	    mmap_write_lock_killable(sheap->mm))
 		return;
+	if (READ_ONCE(sheap->heap.joint)) {
+		unmap_windows(sheap);
+		pym_pages_settle(&sheap->heap);
+		be_patient(sheap);
+	}
 	/* Only who holds that lock can fork. */
-	if (pym_family_is_alone(sheap->family))
+	if (!READ_ONCE(sheap->heap.joint))
 		unwatch(sheap);
-	mmap_write_unlock(current->mm);
+	mmap_write_unlock(sheap->mm);
 }
 
 /*
  * The heap of a child that fork() is making; both address spaces are locked.
- * Its page tables are copied before or after this, depending on the kernel:
- * what is done to both gives the same either way, as nothing can be faulted in
- * before fork() is done.  What both heaps have stays mapped, for reading.
+ * Its page tables are copied before or after this, depending on the kernel.  So
+ * that this makes no difference, the parent's are empty when this is done, and the
+ * child's, too.  What the pages' references say is then final, see core/share.c,
+ * and no entry is left that mprotect() could make writable.
  */
 static struct pym_service_heap *inherit(struct pym_service_heap *sheap, struct mm_struct *mm)
 {
-	struct pym_service_heap *child = pym_family_find(sheap->family, mm);
-	struct address_space *mapping = sheap->family->inode->i_mapping;
-	u64 window = sheap->heap.window;
+	struct pym_service_heap *child = pym_family_enter(sheap->family, mm);
 
 	if (child)
 		return child;
-	watch(sheap);
+	unmap_windows(sheap);
+	be_patient(sheap);
 	child = pym_service_clone(sheap, mm);
-	if (IS_ERR(child)) {
-		unmap_mapping_range(mapping, 0, window, 1);
-		return NULL;
-	}
-	pym_protect_mapping(mapping, 0, window);
-	return child;
+	return IS_ERR(child) ? NULL : child;
 }
 
 /* A mapping is split, moved, or inherited. */
@@ -296,10 +495,13 @@ static void window_open(struct vm_area_struct *vma)
 	} else {
 		sheap = inherit(sheap, vma->vm_mm);
 		vma->vm_private_data = sheap;
-		watch_writes(vma);
+		if (is_window(vma)) {
+			set_watched(vma, true);
+			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+		}
 	}
 	if (sheap)
-		sheap->mappings++;
+		note_mapping(sheap, vma);
 }
 
 static void window_close(struct vm_area_struct *vma)
@@ -308,9 +510,11 @@ static void window_close(struct vm_area_struct *vma)
 
 	if (!sheap)
 		return;
-	if (!--sheap->mappings && sheap->inherited)
-		pym_family_remove(sheap->family, sheap);
-	pym_service_put(sheap);
+	WRITE_ONCE(sheap->windows, sheap->windows - is_window(vma));
+	sheap->mappings--;
+	if (pym_service_is_dead(sheap) || (!sheap->mappings && sheap->inherited))
+		pym_family_forget(sheap->family, sheap);
+	pym_service_put_later(sheap);
 }
 
 /* Does the mapping lie in @bytes of the descriptor from @start on? */
@@ -326,6 +530,7 @@ static bool lies_within(struct vm_area_struct *vma, u64 start, u64 bytes)
 static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 {
 	u64 window = sheap->heap.window;
+	struct vm_area_struct *other;
 
 	if (vma->vm_mm != sheap->mm)
 		return -EPERM;
@@ -335,9 +540,12 @@ static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 		return -EACCES;
 
 	if (lies_within(vma, 0, window)) {
-		vma->vm_ops = sheap->watched ? &shared_window_vm_ops : &window_vm_ops;
+		vma->vm_ops = sheap->watched ? &watched_window_vm_ops : &window_vm_ops;
 		/* For vm_insert_pages(). */
 		vm_flags_set(vma, VM_MIXEDMAP);
+		/* A fault there may rely on being in the only window. */
+		for_each_mapping(sheap, other)
+			vma_start_write(other);
 	} else if (lies_within(vma, PYMALLOC_POOL_MAP_OFFSET, window >> PYM_POOL_SHIFT)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
@@ -356,34 +564,46 @@ static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
  * @file: the heap's descriptor
  * @vma: the new mapping
  *
- * Return: 0; or -EPERM (not the heap's process), -EINVAL (not MAP_SHARED, or
- *	out of range), -EACCES (executable, or the pool map writable).
+ * Return: 0; or -ESTALE (the heap has ended), -EPERM (not the heap's process),
+ *	-EINVAL (not MAP_SHARED, or out of range), -EACCES (executable, or the pool
+ *	map writable).
  */
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct pym_service_heap *sheap = pym_heap_enter(file);
-	int err = map_heap(sheap, vma);
+	int err;
 
-	if (!err) {
-		kref_get(&sheap->ref);
-		sheap->mappings++;
-		vma->vm_private_data = sheap;
+	if (!sheap)
+		return -ESTALE;
+	err = map_heap(sheap, vma);
+	if (err) {
+		pym_service_put_later(sheap);
+		return err;
 	}
-	pym_heap_leave(file, sheap);
-	return err;
+	vma->vm_private_data = sheap;
+	note_mapping(sheap, vma);
+	return 0;
 }
 
 /**
- * pym_window_zap() - take pages away from all who map them
- * @heap: the heap
- * @offset: where in the window they are
- * @bytes: how many
+ * pym_window_find() - the heap that the caller has mapped at an address
+ * @address: the address
  *
- * Context: Sleeps.  Takes i_mmap_rwsem.
+ * Context: Sleeps.  Takes the mmap_lock for reading.
+ * Return: the heap, with a reference, or NULL.
  */
-void pym_window_zap(struct pym_heap *heap, u64 offset, u64 bytes)
+struct pym_service_heap *pym_window_find(u64 address)
 {
-	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+	struct pym_service_heap *sheap = NULL;
+	struct vm_area_struct *vma;
 
-	unmap_mapping_range(sheap->family->inode->i_mapping, offset, bytes, 1);
+	if (address != (unsigned long)address || mmap_read_lock_killable(current->mm))
+		return NULL;
+	vma = vma_lookup(current->mm, address);
+	if (vma)
+		sheap = heap_of(vma);
+	if (sheap)
+		kref_get(&sheap->ref);
+	mmap_read_unlock(current->mm);
+	return sheap;
 }

@@ -8,6 +8,7 @@
  * busy owns it until he gives it a class or frees it.
  */
 #include <linux/bitops.h>
+#include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -319,33 +320,51 @@ static bool region_insert(struct pym_heap *heap, struct pym_region *region)
 	return inserted;
 }
 
-static int region_create(struct pym_heap *heap, unsigned long number)
+/* A region in its place; NULL if there is one already. */
+static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long number)
 {
 	struct pym_region *region;
 
 	region = kzalloc(sizeof(*region), PYM_GFP);
 	if (!region)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 	region->map = alloc_page(PYM_GFP | __GFP_ZERO);
 	if (!region->map) {
 		region_free(region);
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 	}
 	region->number = number;
+	region->fresh = true;
 	region->used = pym_region_outside(heap, region);
 	INIT_LIST_HEAD(&region->link);
 	if (!region_insert(heap, region)) {
 		region_free(region);
-		return 0;
+		return NULL;
 	}
+	return region;
+}
 
-	/* Nobody may see the empty map any more when arenas come. */
-	wait_on_page_locked(empty_map);
-	heap->ops->zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
-			 PYMALLOC_POOL_SIZE);
+/* From now on arenas may be made in it. */
+static void region_open(struct pym_heap *heap, struct pym_region *region)
+{
 	spin_lock(&heap->lock);
+	region->fresh = false;
 	region_requeue(heap, region);
 	spin_unlock(&heap->lock);
+}
+
+/* Make the region that comes next, unless somebody else does. */
+static int region_create(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region = region_alloc(heap, number);
+
+	if (IS_ERR_OR_NULL(region))
+		return PTR_ERR(region);
+	/* Nobody may see the empty map any more when arenas come. */
+	wait_on_page_locked(empty_map);
+	pym_pages_zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
+		      PYMALLOC_POOL_SIZE);
+	region_open(heap, region);
 	return 0;
 }
 
@@ -598,6 +617,7 @@ static struct pym_arena *arena_copy(const struct pym_arena *arena)
 	copy->free = 0;
 	copy->cached = 0;
 	copy->busy = ~0ULL;
+	copy->leaving = 0;
 	INIT_LIST_HEAD(&copy->link);
 	INIT_LIST_HEAD(&copy->cached_link);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
@@ -618,33 +638,42 @@ static void link_pools(struct pym_heap *child, struct pym_arena *copy, u64 bits)
 	}
 }
 
+/* The regions of a clone up to @number; nobody has mapped its pool map so far. */
+static int clone_regions(struct pym_heap *child, unsigned long number)
+{
+	while (child->made_regions <= number) {
+		struct pym_region *region = region_alloc(child, child->made_regions);
+
+		if (IS_ERR(region))
+			return PTR_ERR(region);
+		region_open(child, region);
+	}
+	return 0;
+}
+
 /* Clone what is in use of an arena; empty pools stay with the original. */
 static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
 {
-	unsigned long number = arena->number / PYM_REGION_ARENAS;
-	u64 used = ~arena->free;
+	u64 used = ~(arena->free | arena->busy);
 	struct pym_arena *copy;
 	unsigned int nr;
+	int err;
 
-	if (!used) {
-		pym_pages_share(heap, arena, child, NULL, 0);
+	if (!used)
 		return 0;
-	}
-	while (child->made_regions <= number)
-		if (region_create(child, child->made_regions))
-			return -ENOMEM;
+	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
+	if (err)
+		return err;
 	copy = arena_copy(arena);
 	if (!copy)
 		return -ENOMEM;
 
 	spin_lock(&child->lock);
 	arena_insert_locked(child, copy, arena->number);
-	pym_arena_free_locked(child, copy, arena->free);
+	pym_arena_free_locked(child, copy, ~used);
 	spin_unlock(&child->lock);
 
 	nr = pym_pages_share(heap, arena, child, copy, used);
-	atomic_long_add(nr, &child->quota.used);
-	pym_pages_count_in(child, nr);
 	if (nr < hweight64(used))
 		return -ENOMEM;
 
@@ -659,7 +688,7 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
  * @heap: the heap, at rest
  * @child: the clone; its classes have their counts
  *
- * Context: Sleeps.
+ * Context: Sleeps.  Holds @heap->gate for writing.
  * Return: 0 or -ENOMEM; then the clone is incomplete.
  */
 int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child)
@@ -671,7 +700,7 @@ int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child)
 	for (;;) {
 		/* The gate keeps it alive. */
 		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, heap->window);
+		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
 		rcu_read_unlock();
 		if (!arena)
 			return 0;

@@ -2,8 +2,9 @@
 /*
  * The checker: proves that a heap's bitmaps, counts, lists and pages agree.
  *
- * It holds the gate, so that nothing is on its way: every pool is either free
- * or in use, and every sum must be exact.
+ * It holds the gate, so that nothing is on its way but pools whose pages are being
+ * taken out of page tables: every other pool is either free or in use, and every
+ * sum must be exact.
  */
 #include <linux/bitops.h>
 #include <linux/kernel.h>
@@ -13,12 +14,14 @@
 #include <linux/string.h>
 
 #include "core.h"
+#include "frame.h"
 
 /* What the walk has seen, to be compared with what the heap believes. */
 struct tally {
 	struct pym_heap *heap;
 	struct pym_verdict *verdict;
-	u64 pages, cached, arenas, raw_arenas, runs, run_pages;
+	u64 pages, joint, apart, cached, arenas, raw_arenas, runs, run_pages;
+	u64 nr_own;	/* of the heap, when the walk began */
 	u64 tail_end;	/* the run that is being walked ends here */
 	u64 cached_arenas;
 	u64 rooms[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas and raw arenas by room */
@@ -112,11 +115,13 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 		       u64 offset)
 {
 	struct pym_pool *pool = &arena->pools[index];
-	bool free = arena->free & BIT_ULL(index);
+	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
+	bool leaving = arena->leaving & BIT_ULL(index);
 	bool cached = arena->cached & BIT_ULL(index);
 	bool blocks = pool->class && pool->class <= PYMALLOC_NR_CLASSES;
 
 	tally->pages += !!pool->page;
+	tally->joint += pool->page && pym_frame_is_joint(pool->page);
 	/* Who asks such a pool for its arena is led astray. */
 	if (!expect(tally, pool->index == index, offset, "the pool has forgotten its place"))
 		return;
@@ -125,7 +130,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 	expect(tally, !pool->class == free, offset,
 	       "the pool is free and has a class, or is neither");
 	expect(tally, free || pool->page, offset, "a pool in use has no page");
-	expect(tally, !free || !pool->page == !cached, offset,
+	expect(tally, !free || leaving || !pool->page == !cached, offset,
 	       "an empty pool's page is not counted, or counted without being there");
 	expect(tally, pool->class < PYM_CLASS_RUN || arena->raw, offset,
 	       "a run lies in an arena of pools");
@@ -166,7 +171,9 @@ static void check_arena(struct tally *tally, struct pym_arena *arena, u64 offset
 	if (!expect(tally, arena->map == map_of(tally->heap, arena), offset,
 		    "the arena has another's part of the pool map"))
 		return;
-	expect(tally, !arena->busy, offset, "pools of the arena are on their way at rest");
+	expect(tally, arena->busy == arena->leaving, offset,
+	       "pools of the arena are on their way at rest");
+	tally->apart += hweight64(arena->apart);
 	expect(tally, !(arena->cached & ~arena->free), offset,
 	       "a pool is both kept for reuse and in use");
 	expect(tally, arena->bucket == room, offset,
@@ -212,9 +219,9 @@ static void check_region(struct tally *tally, const struct pym_region *region)
 			used |= BIT_ULL(slot);
 	expect(tally, region->used == used, offset,
 	       "the arena numbers in use are not those of arenas");
-	expect(tally, region->bucket == room, offset,
+	expect(tally, region->bucket == (region->fresh ? 0 : room), offset,
 	       "the region is in the list of another room");
-	tally->region_rooms[room]++;
+	tally->region_rooms[region->fresh ? 0 : room]++;
 }
 
 static void check_regions(struct tally *tally)
@@ -294,6 +301,21 @@ static void check_totals(struct tally *tally)
 	       "the heap's count of large objects' pages is wrong");
 }
 
+/* Faults go on, and change these; then there is nothing to be compared. */
+static void check_joint(struct tally *tally)
+{
+	struct pym_heap *heap = tally->heap;
+
+	spin_lock(&heap->lock);
+	if (heap->nr_own == tally->nr_own) {
+		expect(tally, heap->joint == tally->joint, 0,
+		       "the heap's count of joint pages is wrong");
+		expect(tally, heap->pages_apart == tally->apart, 0,
+		       "the heap's count of pages paid for apart is wrong");
+	}
+	spin_unlock(&heap->lock);
+}
+
 /**
  * pym_check() - prove that a heap adds up
  * @heap: the heap
@@ -312,9 +334,11 @@ int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
 	tally->heap = heap;
 	tally->verdict = verdict;
 	down_write(&heap->gate);
+	tally->nr_own = READ_ONCE(heap->nr_own);
 	check_arenas(tally);
 	check_regions(tally);
 	check_totals(tally);
+	check_joint(tally);
 	up_write(&heap->gate);
 	kfree(tally);
 	return 0;

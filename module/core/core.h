@@ -8,8 +8,9 @@
  * Locks
  * -----
  * heap->gate		read side around every operation, write side around
- *			what needs the whole heap at rest (the checker).
- *			Sleeps.
+ *			what needs the whole heap at rest (the checker, fork()).
+ *			Sleeps.  An operation leaves it while it takes pages out
+ *			of page tables, because fork() comes with those locked.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists; pool->class goes to and
  *			from this class only under it.
@@ -18,7 +19,7 @@
  *
  * The two spinlocks are leaves and are never held together.  A pool that is on
  * its way between them is not free and has no class, so that only who holds it
- * can reach it.  An arena may be looked up under RCU alone; it stays while one
+ * can reach it: it is busy, and while the gate is left it is leaving, too.  An arena may be looked up under RCU alone; it stays while one
  * of its pools is not free.
  */
 #ifndef PYM_CORE_H
@@ -92,6 +93,8 @@ struct pym_pool {
  * @free: pools without a class that may be taken
  * @cached: those of @free that have kept their page
  * @busy: pools on their way from or to @free
+ * @leaving: those of @busy whose page is being taken out of page tables
+ * @apart: pools whose page the heap pays for apart from its family
  * @link: in heap->usable or heap->usable_raw
  * @cached_link: in heap->cached
  * @rcu: its memory outlives those who looked it up
@@ -105,6 +108,8 @@ struct pym_arena {
 	u64 free;
 	u64 cached;
 	u64 busy;
+	u64 leaving;
+	u64 apart;
 	struct list_head link;
 	struct list_head cached_link;
 	struct rcu_head rcu;
@@ -116,6 +121,7 @@ struct pym_arena {
  * @arenas: the arenas that exist
  * @number: its place in the window
  * @bucket: which of the heap's lists it is in; 0 is none
+ * @fresh: its part of the pool map is not yet seen by everybody
  * @used: a bit for each arena number that is taken
  * @link: in heap->usable_regions
  * @map: the page of the pool map
@@ -124,6 +130,7 @@ struct pym_region {
 	struct pym_arena __rcu *arenas[PYM_REGION_ARENAS];
 	u32 number;
 	u8 bucket;
+	bool fresh;
 	u64 used;
 	struct list_head link;
 	struct page *map;
@@ -184,13 +191,30 @@ struct pym_rooms {
 struct pym_heap;
 
 /**
+ * struct pym_view - the mappings of a heap while they cannot change
+ * @space: the address space; NULL if nobody maps the heap (any more)
+ * @only: the only one, when the others would have to be looked for; else NULL
+ *
+ * The core only passes it on.
+ */
+struct pym_view {
+	void *space;
+	void *only;
+};
+
+/**
  * struct pym_heap_ops - what the core asks of whoever shows the heap
- * @zap: take @bytes of the window from @offset on away from everybody who maps
- *	them; no fault finds the pages that were there any more.  May sleep
+ * @hold: keep the heap's mappings as they are.  Sleeps; not under the gate
+ * @release: the reverse
+ * @zap: take @bytes of the window from @offset on out of the mappings, which are
+ *	held; no fault finds the pages that were there any more.  May sleep
  * @grown: the heap's pages have passed its threshold.  May not sleep
  */
 struct pym_heap_ops {
-	void (*zap)(struct pym_heap *heap, u64 offset, u64 bytes);
+	void (*hold)(struct pym_heap *heap, struct pym_view *view);
+	void (*release)(struct pym_heap *heap, struct pym_view *view);
+	void (*zap)(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		    u64 bytes);
 	void (*grown)(struct pym_heap *heap);
 };
 
@@ -204,10 +228,13 @@ struct pym_heap_ops {
  * @cache_threads: threads of the process that keep blocks at hand, as it says
  * @cache_bytes_max: most bytes of blocks that each of them keeps
  * @ops: see there
- * @shares: it has been cloned, or is a clone: pages may belong to others, too
  * @gate: see the top of this file
  * @quota: its own pages
- * @user: those of its user; may be NULL
+ * @purse: pays, once, for what the heap and its family have together; may be
+ *	NULL.  Changes, as @user and @pays_apart, with the gate held for writing
+ *	and under @lock
+ * @user: pays for what the heap gets from now on
+ * @pays_apart: that is not @purse: the pages are marked in @apart of their arenas
  * @lock: see the top of this file
  * @regions: the window, 16 MiB an entry
  * @nr_regions: entries of @regions
@@ -224,6 +251,9 @@ struct pym_heap_ops {
  * @pages_peak: the most that @pages has been
  * @pages_in: pages taken from the system so far
  * @pages_out: pages given back so far
+ * @joint: those of @pages that are joint: see frame.h
+ * @pages_apart: those of @pages that are paid for apart
+ * @nr_own: joint pages that have become the heap's alone so far
  * @runs: large objects
  * @run_pages: their pages
  * @nr_run_allocs: large objects allocated so far
@@ -241,10 +271,11 @@ struct pym_heap {
 	u64 cache_threads;
 	u64 cache_bytes_max;
 	const struct pym_heap_ops *ops;
-	bool shares;
 	struct rw_semaphore gate;
 	struct pym_quota quota;
+	struct pym_quota *purse;
 	struct pym_quota *user;
+	bool pays_apart;
 
 	/* Protects what follows up to the counts of objects, and the arenas. */
 	spinlock_t lock;
@@ -263,6 +294,9 @@ struct pym_heap {
 	u64 pages_peak;
 	u64 pages_in;
 	u64 pages_out;
+	u64 joint;
+	u64 pages_apart;
+	u64 nr_own;
 	u64 runs;
 	u64 run_pages;
 	u64 nr_run_allocs;
@@ -360,6 +394,12 @@ static inline struct pym_region *pym_region_find(struct pym_heap *heap, unsigned
 	return smp_load_acquire(&heap->regions[number]);
 }
 
+/* Bytes of the window, from its start on, that arenas can lie in so far. */
+static inline u64 pym_made_bytes(const struct pym_heap *heap)
+{
+	return (u64)READ_ONCE(heap->made_regions) << PYM_REGION_SHIFT;
+}
+
 /**
  * pym_arena_find() - look an arena up
  * @heap: the heap
@@ -401,16 +441,26 @@ unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **page
 			   unsigned int nr);
 unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
 			    unsigned int nr);
-int pym_page_own(struct pym_heap *heap, u64 offset);
-unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
-			     struct pym_heap *child, struct pym_arena *copy, u64 bits);
+struct page *pym_page_get(struct pym_heap *heap, u64 offset);
+struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index);
 void pym_pages_count_in(struct pym_heap *heap, unsigned int nr);
+void pym_pages_zap(struct pym_heap *heap, u64 offset, u64 bytes);
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes);
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes);
 void pym_pages_destroy(struct pym_heap *heap);
 
+/* share.c */
+unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
+			     struct pym_heap *child, struct pym_arena *copy, u64 bits);
+int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+		 struct page **fresh);
+bool pym_pages_settle(struct pym_heap *heap);
+void pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes);
+void pym_heap_move(struct pym_heap *heap, struct pym_quota *user);
+
 /* quota.c */
 int pym_quota_charge(struct pym_quota *quota, unsigned long pages);
+void pym_quota_force(struct pym_quota *quota, unsigned long pages);
 void pym_quota_uncharge(struct pym_quota *quota, unsigned long pages);
 
 /* pool.c */

@@ -20,6 +20,7 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 	heap->alignment = alignment;
 	heap->window = window;
 	heap->quota.max = &heap->limit;
+	heap->purse = heap->user;
 	heap->meta_bytes = sizeof(*heap);
 	spin_lock_init(&heap->lock);
 	spin_lock_init(&heap->classes[PYM_CLASS_NONE].lock);
@@ -45,13 +46,12 @@ static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
 
 /**
  * pym_heap_clone() - make a heap a copy of another, with the same pages
- * @heap: the heap; from now on its pages may be shared
+ * @heap: the heap; from now on its pages may be joint
  * @child: an empty heap, initialised alike, that nobody else knows yet
  *
  * Whoever writes to a page must call pym_page_own() before, in either heap.
  *
- * Context: Sleeps.  Nobody can write to pages of @heap until all mappings of
- *	them have been taken away.
+ * Context: Sleeps.  Nobody maps pages of @heap, nor can before this has returned.
  * Return: 0 or -ENOMEM; then @child must be destroyed.
  */
 int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child)
@@ -59,8 +59,9 @@ int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child)
 	int err;
 
 	down_write(&heap->gate);
-	heap->shares = true;
-	child->shares = true;
+	child->purse = heap->purse;
+	child->user = heap->user;
+	child->pays_apart = heap->pays_apart;
 	err = clone_contents(heap, child);
 	up_write(&heap->gate);
 	return err;

@@ -16,6 +16,7 @@
 #include <linux/sched/signal.h>
 
 #include "core.h"
+#include "frame.h"
 
 /* What is taken from the system at once, if it is to be had without effort. */
 #define FILL_ORDER	4
@@ -90,6 +91,17 @@ static u64 without_page(const struct pym_arena *arena, u64 bits)
 	return bits;
 }
 
+/* The pools have got a page each that the heap's user pays for. */
+static void note_payer(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+{
+	if (!heap->pays_apart)
+		return;
+	spin_lock(&heap->lock);
+	arena->apart |= bits;
+	heap->pages_apart += hweight64(bits);
+	spin_unlock(&heap->lock);
+}
+
 /**
  * pym_pages_count_in() - count pages that a heap has got
  * @heap: the heap
@@ -130,69 +142,11 @@ u64 pym_pages_fill(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int
 	*err = 0;
 	while (rest && !*err)
 		rest &= ~fill_some(heap, arena, rest, err);
-	if (missing != rest)
+	if (missing != rest) {
+		note_payer(heap, arena, missing & ~rest);
 		pym_pages_count_in(heap, hweight64(missing & ~rest));
-	return bits & ~rest;
-}
-
-/*
- * Heaps that come of one by fork() share pages until one of them writes.  A
- * page counts its owners but one in page->private.  Only its single owner can
- * make that grow, and not while a fault or a call of his is going on.
- */
-static bool page_is_shared(struct page *page)
-{
-	/* Pairs with the cmpxchg in page_leave(): who left has done with it. */
-	return smp_load_acquire(&page->private);
-}
-
-/* Stop owning a page.  Returns false if nobody else owns it. */
-static bool page_leave(struct page *page)
-{
-	unsigned long others = READ_ONCE(page->private);
-
-	while (others && !try_cmpxchg(&page->private, &others, others - 1))
-		;
-	return others;
-}
-
-static void page_join(struct page *page)
-{
-	unsigned long others = READ_ONCE(page->private);
-
-	while (!try_cmpxchg(&page->private, &others, others + 1))
-		;
-	get_page(page);
-}
-
-/*
- * A copy for a heap that has so far been counted for the original; or -EDQUOT
- * or -ENOMEM.
- */
-static struct page *page_copy(struct pym_heap *heap, struct page *page)
-{
-	struct page *copy;
-	int err;
-
-	err = pym_quota_charge(heap->user, 1);
-	if (err)
-		return ERR_PTR(err);
-	copy = alloc_page(GFP_KERNEL_ACCOUNT);
-	if (!copy) {
-		pym_quota_uncharge(heap->user, 1);
-		return ERR_PTR(-ENOMEM);
 	}
-	copy_highpage(copy, page);
-	return copy;
-}
-
-/* The page for a clone: the same one, unless somebody may be writing to it. */
-static struct page *page_share(struct pym_heap *child, struct page *page)
-{
-	if (folio_maybe_dma_pinned(page_folio(page)))
-		return page_copy(child, page);
-	page_join(page);
-	return page;
+	return bits & ~rest;
 }
 
 /* The length of the run of set bits that starts at @first. */
@@ -203,7 +157,8 @@ static unsigned int run_length(u64 bits, unsigned int first)
 	return rest ? __ffs64(rest) : 64;
 }
 
-static void zap_pages(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+static void zap_held(struct pym_heap *heap, const struct pym_view *view,
+		     struct pym_arena *arena, u64 bits)
 {
 	while (bits) {
 		unsigned int first = __ffs64(bits);
@@ -212,69 +167,78 @@ static void zap_pages(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 		/* A fault that has found a page holds its lock until it is mapped. */
 		for (i = first; i < first + nr; i++)
 			wait_on_page_locked(arena->pools[i].page);
-		heap->ops->zap(heap, pym_pool_offset(&arena->pools[first]),
+		heap->ops->zap(heap, view, pym_pool_offset(&arena->pools[first]),
 			       (u64)nr << PYM_POOL_SHIFT);
 		bits &= ~pym_bits(first, nr);
 	}
 }
 
-/**
- * pym_pages_share() - give a cloned arena the pages of its original
- * @heap: the original's heap
- * @arena: the original
- * @child: the clone's heap
- * @copy: the clone; its pools have no pages yet
- * @bits: the pools that get one
- *
- * Whoever maps the original may go on reading what is shared.  What is not is
- * taken away from him: his page tables may become those of the clone, too.
- *
- * Context: Sleeps.
- * Return: how many have got one: all, unless there is no memory.
+/*
+ * fork() holds the mappings and wants the gate; so who is in the gate leaves it
+ * to hold the mappings, and everybody finds the heap in order meanwhile.
  */
-unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
-			     struct pym_heap *child, struct pym_arena *copy, u64 bits)
+static void leave_gate(struct pym_heap *heap, struct pym_view *view)
 {
-	u64 rest, apart = arena->cached;
+	up_read(&heap->gate);
+	heap->ops->hold(heap, view);
+}
 
-	for (rest = bits; rest; rest &= rest - 1) {
-		unsigned int index = __ffs64(rest);
-		struct page *page = arena->pools[index].page;
-		struct page *shared = page_share(child, page);
+static void enter_gate(struct pym_heap *heap, struct pym_view *view)
+{
+	heap->ops->release(heap, view);
+	down_read(&heap->gate);
+}
 
-		if (IS_ERR(shared))
-			break;
-		copy->pools[index].page = shared;
-		if (shared != page)
-			apart |= BIT_ULL(index);
-	}
-	zap_pages(heap, arena, apart);
-	return hweight64(bits & ~rest);
+/**
+ * pym_pages_zap() - take a part of what is mapped out of the mappings
+ * @heap: the heap
+ * @offset: where in the descriptor it is
+ * @bytes: how many
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
+ */
+void pym_pages_zap(struct pym_heap *heap, u64 offset, u64 bytes)
+{
+	struct pym_view view;
+
+	leave_gate(heap, &view);
+	heap->ops->zap(heap, &view, offset, bytes);
+	enter_gate(heap, &view);
 }
 
 /* Pages that nobody maps any more go, those of @bits.  Returns how many. */
 static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 {
 	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
-	unsigned int nr = 0, own = 0;
+	unsigned int nr = 0, together = 0, apart = 0, joint = 0;
 
+	spin_lock(&heap->lock);
 	for (; bits; bits &= bits - 1) {
-		struct pym_pool *pool = &arena->pools[__ffs64(bits)];
+		unsigned int index = __ffs64(bits);
+		struct pym_pool *pool = &arena->pools[index];
+		bool alone = arena->apart & BIT_ULL(index);
 
-		/* Who is left with a shared page is left with its charge. */
-		own += !page_leave(pool->page);
+		joint += pym_frame_is_joint(pool->page);
+		/* Who is left with a page of the family is left with its charge. */
+		if (alone)
+			apart += pym_frame_leave(pool->page, true);
+		else
+			together += pym_frame_leave(pool->page, false);
+		arena->apart &= ~BIT_ULL(index);
+		arena->leaving &= ~BIT_ULL(index);
 		pages[nr++] = pool->page;
 		pool->page = NULL;
 	}
-	release_pages(pages, nr);
-
-	spin_lock(&heap->lock);
 	heap->pages -= nr;
 	heap->pages_out += nr;
+	heap->joint -= joint;
+	heap->pages_apart -= apart;
+	pym_quota_uncharge(heap->purse, together);
+	pym_quota_uncharge(heap->user, apart);
 	spin_unlock(&heap->lock);
-	/* Last, so that the count of pages never passes the limit. */
+
+	release_pages(pages, nr);
 	pym_quota_uncharge(&heap->quota, nr);
-	pym_quota_uncharge(heap->user, own);
 	return nr;
 }
 
@@ -286,18 +250,34 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u6
  *
  * A page that somebody has pinned lives on for him alone.
  *
- * Context: Sleeps.
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
  * Return: how many pages went.
  */
 unsigned int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 {
+	struct pym_view view;
+
 	bits &= ~without_page(arena, bits);
-	zap_pages(heap, arena, bits);
+	if (!bits)
+		return 0;
+	spin_lock(&heap->lock);
+	arena->leaving |= bits;
+	spin_unlock(&heap->lock);
+	leave_gate(heap, &view);
+	zap_held(heap, &view, arena, bits);
+	enter_gate(heap, &view);
 	return put_pages(heap, arena, bits);
 }
 
-/* The page that may be shown at a place of an arena. */
-static struct page *page_at_locked(struct pym_arena *arena, unsigned int index)
+/**
+ * pym_page_at_locked() - the page that may be shown at a place of an arena
+ * @arena: the arena
+ * @index: the place
+ *
+ * Context: Holds the lock of the arena's heap.
+ * Return: the page, without a reference, or NULL.
+ */
+struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
 {
 	return arena->busy & BIT_ULL(index) ? NULL : arena->pools[index].page;
 }
@@ -322,7 +302,7 @@ unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **page
 	spin_lock(&heap->lock);
 	arena = pym_arena_find(heap, offset);
 	for (; arena && i < nr; i++) {
-		pages[i] = page_at_locked(arena, index + i);
+		pages[i] = pym_page_at_locked(arena, index + i);
 		if (!pages[i])
 			break;
 		get_page(pages[i]);
@@ -349,78 +329,64 @@ unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pag
 
 	spin_lock(&heap->lock);
 	arena = pym_arena_find(heap, offset);
-	while (arena && i < nr && page_at_locked(arena, index + i) == pages[i])
+	while (arena && i < nr && pym_page_at_locked(arena, index + i) == pages[i])
 		i++;
 	spin_unlock(&heap->lock);
 	return i;
 }
 
-static struct page *page_get(struct pym_heap *heap, u64 offset)
+/**
+ * pym_page_get() - the page behind an offset of the window
+ * @heap: the heap
+ * @offset: the offset, or anything beyond the window
+ *
+ * Context: Any that may take @heap->lock.
+ * Return: the page, with a reference, or NULL.
+ */
+struct page *pym_page_get(struct pym_heap *heap, u64 offset)
 {
 	struct page *page;
 
 	return pym_pages_get(heap, offset, &page, 1) ? page : NULL;
 }
 
-/* Put @new in the place of @old, if that is still there and still shared. */
-static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old, struct page *new)
+static int own_page(struct pym_heap *heap, u64 offset)
 {
-	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
-	struct pym_arena *arena;
-	bool swapped;
+	struct page *fresh;
+	struct pym_view view;
+	int err;
 
-	spin_lock(&heap->lock);
-	arena = pym_arena_find(heap, offset);
-	swapped = arena && page_at_locked(arena, index) == old && page_is_shared(old);
-	if (swapped)
-		arena->pools[index].page = new;
-	spin_unlock(&heap->lock);
-	return swapped;
-}
-
-static int page_replace(struct pym_heap *heap, u64 offset, struct page *old)
-{
-	struct page *new = page_copy(heap, old);
-
-	if (IS_ERR(new))
-		return PTR_ERR(new);
-	if (swap_page(heap, offset, old, new)) {
-		wait_on_page_locked(old);
-		heap->ops->zap(heap, round_down(offset, PAGE_SIZE), PAGE_SIZE);
-		/* Not before: the last owner writes, and it was still to be seen here. */
-		if (!page_leave(old))
-			pym_quota_uncharge(heap->user, 1);
-		put_page(old);
-	} else {
-		/* Somebody was faster, or all others have gone. */
-		__free_page(new);
-		pym_quota_uncharge(heap->user, 1);
+	leave_gate(heap, &view);
+	err = pym_page_own(heap, offset, &view, &fresh);
+	if (fresh) {
+		unlock_page(fresh);
+		put_page(fresh);
 	}
-	return 0;
+	enter_gate(heap, &view);
+	return err;
 }
 
-/**
- * pym_page_own() - make the page behind an offset the heap's alone
- * @heap: the heap
- * @offset: the offset
- *
- * Context: Sleeps.  The heap is not being cloned.
- * Return: 0, -EFAULT (there is no page), -ENOMEM or -EDQUOT.
+/*
+ * A page for the kernel to write to: the heap's alone until the gate is left.  Has
+ * a reference.  Or an error: -EFAULT without a page, -ENOMEM.
  */
-int pym_page_own(struct pym_heap *heap, u64 offset)
+static struct page *get_own_page(struct pym_heap *heap, u64 offset)
 {
-	struct page *page;
-	int err = 0;
+	for (;;) {
+		struct page *page = pym_page_get(heap, offset);
+		int err;
 
-	if (!READ_ONCE(heap->shares))
-		return 0;
-	page = page_get(heap, offset);
-	if (!page)
-		return -EFAULT;
-	if (page_is_shared(page))
-		err = page_replace(heap, offset, page);
-	put_page(page);
-	return err;
+		if (!page)
+			return ERR_PTR(-EFAULT);
+		/* It may be a copy that is not yet finished. */
+		wait_on_page_locked(page);
+		if (!pym_frame_is_joint(page))
+			return page;
+		put_page(page);
+		err = own_page(heap, offset);
+		if (err)
+			return ERR_PTR(err);
+	}
 }
 
 /**
@@ -431,25 +397,23 @@ int pym_page_own(struct pym_heap *heap, u64 offset)
  *
  * Does nothing if the page goes away meanwhile, as pym_pages_copy().
  *
- * Context: Sleeps.
- * Return: 0, -ENOMEM or -EDQUOT.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: 0 or -ENOMEM.
  */
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 {
-	int err = pym_page_own(heap, offset);
-	struct page *page = page_get(heap, offset);
+	struct page *page = get_own_page(heap, offset);
 
-	if (page) {
-		if (!err)
-			memzero_page(page, offset_in_page(offset), bytes);
-		put_page(page);
-	}
-	return err == -EFAULT ? 0 : err;
+	if (IS_ERR(page))
+		return PTR_ERR(page) == -EFAULT ? 0 : PTR_ERR(page);
+	memzero_page(page, offset_in_page(offset), bytes);
+	put_page(page);
+	return 0;
 }
 
 /*
- * A page that was shared may be replaced at any time, and then be written to by
- * whoever is left with it: what was read counts only if the page is still there.
+ * A joint page may be replaced at any time, and then be written to by whoever is
+ * left with it: what was read counts only if the page is still there.
  */
 static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 from,
 			unsigned int bytes)
@@ -457,10 +421,11 @@ static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 
 	bool same;
 
 	do {
-		struct page *source = page_get(heap, from);
+		struct page *source = pym_page_get(heap, from);
 
 		if (!source)
 			return -EFAULT;
+		wait_on_page_locked(source);
 		memcpy_page(target, offset_in_page(to), source, offset_in_page(from), bytes);
 		same = pym_pages_same(heap, from, &source, 1);
 		put_page(source);
@@ -470,13 +435,12 @@ static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 
 
 static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned int bytes)
 {
-	int err = pym_page_own(heap, to);
-	struct page *target = page_get(heap, to);
+	struct page *target = get_own_page(heap, to);
+	int err;
 
-	if (!target)
-		return -EFAULT;
-	if (!err)
-		err = copy_to_page(heap, target, to, from, bytes);
+	if (IS_ERR(target))
+		return PTR_ERR(target);
+	err = copy_to_page(heap, target, to, from, bytes);
 	put_page(target);
 	return err;
 }
@@ -491,8 +455,8 @@ static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned i
  * Stops early if one of the two goes away meanwhile: they are the caller's
  * objects, and only his own mistake can free them.
  *
- * Context: Sleeps.
- * Return: 0, -ENOMEM or -EDQUOT.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: 0 or -ENOMEM.
  */
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)
 {

@@ -29,6 +29,21 @@ int pym_quota_charge(struct pym_quota *quota, unsigned long pages)
 }
 
 /**
+ * pym_quota_force() - take pages from a quota, beyond its limit, too
+ * @quota: the quota; NULL is one without a limit
+ * @pages: how many
+ *
+ * For what cannot be refused any more: a write to memory that a process has.
+ *
+ * Context: Any.
+ */
+void pym_quota_force(struct pym_quota *quota, unsigned long pages)
+{
+	if (quota)
+		atomic_long_add(pages, &quota->used);
+}
+
+/**
  * pym_quota_uncharge() - give pages back to a quota
  * @quota: the quota; NULL is one without a limit
  * @pages: how many

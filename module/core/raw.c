@@ -142,7 +142,7 @@ static u64 run_alloc_once(struct pym_heap *heap, unsigned int nr, int *err)
  * @size: its bytes, at most PYMALLOC_SIZE_MAX; it reads as zero
  * @err: out: -ENOMEM, -EDQUOT or -EINTR; untouched on success
  *
- * Context: Sleeps.  Holds @heap->gate for reading.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: its ref, or 0.
  */
 u64 pym_run_alloc(struct pym_heap *heap, u64 size, int *err)
@@ -191,7 +191,7 @@ u64 pym_run_size(struct pym_heap *heap, u64 ref)
  * @heap: the heap
  * @ref: any offset
  *
- * Context: Sleeps.  Holds @heap->gate for reading.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: PYMALLOC_REF_OK if it was freed, else what is wrong with @ref.
  */
 enum pymalloc_ref_status pym_run_free(struct pym_heap *heap, u64 ref)
@@ -220,7 +220,7 @@ enum pymalloc_ref_status pym_run_free(struct pym_heap *heap, u64 ref)
  * @ref: the object
  * @size: its new size in bytes; nothing happens if it has fewer pages
  *
- * Context: Sleeps.  Holds @heap->gate for reading.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: 0, or -EBADSLT if no large object starts at @ref.
  */
 int pym_run_shrink(struct pym_heap *heap, u64 ref, u64 size)

@@ -15,7 +15,7 @@
  * @heap: the heap
  * @keep: stop when no more than these are left
  *
- * Context: Sleeps.  Holds @heap->gate for reading.
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
  * Return: how many pages went.
  */
 u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
@@ -38,7 +38,7 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
  * pym_trim_excess() - give back what is above the stock
  * @heap: the heap
  *
- * Context: Sleeps.  Holds @heap->gate for reading.
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
  */
 void pym_trim_excess(struct pym_heap *heap)
 {

@@ -4,16 +4,14 @@
  * any other.
  */
 #include "corruptions.h"
+#include "mappings.h"
 #include "tap.h"
 
-static void zap(struct pym_heap *heap, u64 offset, u64 bytes)
-{
-	(void)heap;
-	(void)offset;
-	MUST(bytes, "no pages are taken away");
-}
-
-static const struct pym_heap_ops ops = { .zap = zap };
+static const struct pym_heap_ops ops = {
+	.hold = mappings_hold,
+	.release = mappings_release,
+	.zap = mappings_zap,
+};
 
 static struct pym_verdict check(struct pym_heap *heap)
 {

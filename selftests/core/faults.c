@@ -6,6 +6,7 @@
  *
  * And limits: a batch stops exactly where the pages end.
  */
+#include "mappings.h"
 #include "shadow.h"
 #include "tap.h"
 
@@ -193,6 +194,7 @@ static void fork_heap(const void *unused)
 	struct shadow_config config = { .alignment = 16, .window = WINDOW, .user = &user };
 	enum kernel_event event = 0;
 	struct shadow *parent, *child;
+	struct page *held[2];
 	u64 blocks[100], run, none;
 
 	(void)unused;
@@ -201,8 +203,10 @@ static void fork_heap(const void *unused)
 	MUST(shadow_alloc(parent, 512, true, blocks, 100) == 100, "no memory");
 	MUST(shadow_alloc(parent, 100 * POOL, false, &run, 1) == 1, "no memory");
 	/* What somebody may be writing to is copied at once. */
-	page_at(parent, blocks[99])->pinned = true;
-	page_at(parent, run + 70 * POOL)->pinned = true;
+	held[0] = page_at(parent, blocks[99]);
+	held[1] = page_at(parent, run + 70 * POOL);
+	get_page(held[0]);
+	get_page(held[1]);
 	while (event < KERNEL_SIGNAL) {
 		kernel_fail(event, skip++, 1);
 		child = shadow_fork(parent);
@@ -218,7 +222,7 @@ static void fork_heap(const void *unused)
 		shadow_write(parent, blocks[0]);
 		shadow_verify(parent);
 		none = blocks[99] + POOL;
-		MUST(pym_page_own(&child->heap, none) == -EFAULT, "a page out of nothing");
+		MUST(mappings_own(&child->heap, none) == -EFAULT, "a page out of nothing");
 		shadow_delete(child);
 		shadow_verify(parent);
 		MUST(atomic_long_read(&user.used) == (long)parent->heap.pages,
@@ -226,16 +230,22 @@ static void fork_heap(const void *unused)
 		event++;
 		skip = 0;
 	}
-	/* Nor is there a page more than the user may have. */
+	/* fork() is not refused, but the next page. */
 	max = parent->heap.pages * POOL;
-	MUST(!shadow_fork(parent), "a heap beyond the limit");
+	child = shadow_fork(parent);
+	MUST(child && atomic_long_read(&user.used) == (long)parent->heap.pages + 2,
+	     "no copies beyond the limit");
+	MUST(!shadow_alloc(child, 2 * POOL, false, &run, 1), "a page beyond the limit");
 	shadow_verify(parent);
+	shadow_delete(child);
+	put_page(held[0]);
+	put_page(held[1]);
 	shadow_delete(parent);
 	MUST(!atomic_long_read(&user.used), "the user is still charged");
 	pym_arena_cache_exit();
 }
 
-/* At the user's limit a shared page cannot be written to. */
+/* A page that a heap has can be written to, whatever the user's limit is. */
 static void copy_at_limit(const void *unused)
 {
 	unsigned long max = 0;
@@ -253,18 +263,19 @@ static void copy_at_limit(const void *unused)
 	max = parent->heap.pages * POOL;
 	MUST(!shadow_free(parent, refs, 32), "bad refs");
 	MUST(shadow_alloc(parent, 64, false, refs, 16) == 16, "blocks of a shared page");
-	MUST(!shadow_alloc(parent, 64, true, refs, 16), "they were cleared for both");
+	MUST(shadow_alloc(parent, 64, true, refs, 16) == 16, "a page was not copied");
 	ref = refs[40];
-	MUST(shadow_resize(parent, &ref, 128) == -EDQUOT, "it was copied to a shared page");
+	MUST(!shadow_resize(parent, &ref, 128), "a page was not copied");
 	ref = more[0];
-	MUST(!shadow_resize(parent, &ref, 64) && ref == more[0], "what shrinks can stay");
+	MUST(!shadow_resize(parent, &ref, 64), "a page was not copied");
+	MUST(atomic_long_read(&user.used) > (long)parent->heap.pages, "copies cost nothing");
+	MUST(!shadow_alloc(parent, 512, false, refs, 64), "pages beyond the limit");
 	shadow_verify(parent);
 	shadow_verify(child);
-	/* Who is left alone with a page may write to it. */
 	shadow_delete(child);
-	MUST(shadow_alloc(parent, 64, true, refs, 16) == 16, "no memory");
 	shadow_verify(parent);
 	shadow_delete(parent);
+	MUST(!atomic_long_read(&user.used), "the user is still charged");
 	pym_arena_cache_exit();
 }
 

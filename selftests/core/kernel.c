@@ -72,6 +72,7 @@ void kernel_at_rest(void)
 	MUST(!current->rcu, "an RCU section was not left");
 	MUST(!current->gates, "a gate was not left");
 	MUST(!current->maps, "a page is still mapped");
+	MUST(!current->page_locks, "a page is still locked");
 }
 
 void kernel_empty(void)
@@ -86,7 +87,7 @@ static void preempt(void)
 {
 	struct task *interrupted = current, other = {};
 
-	if (!kernel.preempt || current->spinlocks)
+	if (!kernel.preempt || current->spinlocks || current->page_locks)
 		return;
 	current = &other;
 	kernel.preempt();
@@ -265,6 +266,7 @@ void put_page(struct page *page)
 	MUST(page->users, "a page is freed twice");
 	if (--page->users)
 		return;
+	MUST(!page->locked, "a locked page is freed");
 	free(page->memory);
 	page->memory = NULL;
 	kernel.pages--;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "core.h"
+#include "mappings.h"
 #include "random.h"
 #include "tap.h"
 
@@ -182,7 +183,7 @@ static bool own(u64 at)
 
 	memcpy(fault.contents, page_address(fault.page), PAGE_SIZE);
 	test.fault = &fault;
-	err = pym_page_own(fault.heap, at);
+	err = mappings_own(fault.heap, at);
 	test.fault = outer;
 	MUST(!err || (err == -ENOMEM && kernel.failures), "a page could not be copied");
 	return !err;
@@ -454,12 +455,13 @@ static void verify(void)
 	kernel.preempt = preempt;
 }
 
-static void zap(struct pym_heap *heap, u64 offset, u64 bytes)
+static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
 {
 	struct fault *fault = test.fault;
 	struct pym_pool *pool;
 	struct page *page;
 
+	mappings_zap(heap, view, offset, bytes);
 	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
 		return;
 	cond_resched();
@@ -483,7 +485,12 @@ static void grown(struct pym_heap *heap)
 	MUST(heap->threshold, "a notice that nobody wanted");
 }
 
-static const struct pym_heap_ops ops = { .zap = zap, .grown = grown };
+static const struct pym_heap_ops ops = {
+	.hold = mappings_hold,
+	.release = mappings_release,
+	.zap = zap,
+	.grown = grown,
+};
 
 static struct member *new_member(void)
 {

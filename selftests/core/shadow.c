@@ -3,6 +3,7 @@
  * The shadow of a heap: what its calls must return.  What the heap must look
  * like is in verify.c.
  */
+#include "mappings.h"
 #include "shadow.h"
 
 #define MAX_BATCH	4096
@@ -27,13 +28,15 @@ static void make_pattern(void)
 	}
 }
 
-static void zap(struct pym_heap *heap, u64 offset, u64 bytes)
+static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
 {
 	struct page *page;
 
+	mappings_zap(heap, view, offset, bytes);
+
 	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
 		return;
-	MUST(bytes && offset % PYMALLOC_ARENA_SIZE + bytes <= PYMALLOC_ARENA_SIZE,
+	MUST(offset % PYMALLOC_ARENA_SIZE + bytes <= PYMALLOC_ARENA_SIZE,
 	     "no pages are taken away, or other arenas'");
 	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
 		struct pym_pool *pool;
@@ -57,7 +60,12 @@ static void grown(struct pym_heap *heap)
 	shadow->grown++;
 }
 
-static const struct pym_heap_ops ops = { .zap = zap, .grown = grown };
+static const struct pym_heap_ops ops = {
+	.hold = mappings_hold,
+	.release = mappings_release,
+	.zap = zap,
+	.grown = grown,
+};
 
 struct shadow *shadow_new(const struct shadow_config *config)
 {
@@ -215,12 +223,11 @@ static bool own_pages(struct shadow *shadow, const struct shadow_object *object)
 	int err;
 
 	for (at = 0; at < object->size; at += PAGE_SIZE) {
-		err = pym_page_own(&shadow->heap, object->ref + at);
+		err = mappings_own(&shadow->heap, object->ref + at);
 		if (!err)
 			continue;
-		MUST(err == -EDQUOT ? !users_pages_left(shadow) :
-				      err == -ENOMEM && kernel.failures,
-		     "a page could not be copied, error %d", err);
+		MUST(err == -ENOMEM && kernel.failures, "a page could not be copied, error %d",
+		     err);
 		return false;
 	}
 	return true;
@@ -405,9 +412,6 @@ static void explain(struct shadow *shadow, u64 size, int err)
 		     "error %d", err);
 		return;
 	}
-	/* A page could not be copied. */
-	if (shadow->heap.shares && !users && err != -ENOMEM)
-		return;
 	MUST(!shadow->heap.nr_cached, "%llu empty pools are left, and it has failed",
 	     shadow->heap.nr_cached);
 	own = pages_left(&shadow->heap.quota, shadow->heap.pages);
@@ -419,13 +423,19 @@ static void explain(struct shadow *shadow, u64 size, int err)
 		panic(__FILE__, __LINE__, "%llu bytes could not be had, without a reason", size);
 }
 
+/* Have pages been copied, or been to be copied? */
+static bool has_been_joint(const struct shadow *shadow)
+{
+	return shadow->heap.joint || shadow->heap.nr_own;
+}
+
 /* No block of the class was left behind, but for those that could not be cleared. */
 static void class_is_used_up(struct shadow *shadow, u64 size)
 {
 	struct pymalloc_class_stats stats;
 
 	if (!class_of(shadow, size) ||
-	    (shadow->heap.shares && (kernel.failures || !users_pages_left(shadow))))
+	    (kernel.failures && has_been_joint(shadow)))
 		return;
 	pym_class_stats(&shadow->heap, class_of(shadow, size), &stats);
 	MUST(!stats.pools_used && !stats.blocks_free && !stats.blocks_untouched,
@@ -455,7 +465,7 @@ static void relearn(struct shadow *shadow)
 	frees += shadow->heap.nr_run_frees - shadow->nr_frees[0];
 	shadow->nr_allocs[0] = shadow->heap.nr_run_allocs;
 	shadow->nr_frees[0] = shadow->heap.nr_run_frees;
-	MUST(allocs == frees && (!allocs || shadow->heap.shares), "%llu objects were lost",
+	MUST(allocs == frees && (!allocs || has_been_joint(shadow)), "%llu objects were lost",
 	     allocs - frees);
 
 	while (allocs && at < shadow->heap.window) {
@@ -671,8 +681,7 @@ struct shadow *shadow_fork(struct shadow *parent)
 	if (!child)
 		return NULL;
 	if (pym_heap_clone(&parent->heap, &child->heap)) {
-		MUST(kernel.failures || !users_pages_left(parent),
-		     "a heap could not be cloned, without a reason");
+		MUST(kernel.failures, "a heap could not be cloned, without a reason");
 		shadow_delete(child);
 		return NULL;
 	}

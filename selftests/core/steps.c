@@ -6,6 +6,7 @@
  * it calls a function that counts. So there are steps to compare, and no clock.
  */
 #include "core.h"
+#include "mappings.h"
 #include "tap.h"
 
 #define WINDOW		(16ULL << 30)
@@ -23,14 +24,11 @@ void __sanitizer_cov_trace_pc(void)
 
 static struct pym_heap heap;
 
-static void zap(struct pym_heap *heap, u64 offset, u64 bytes)
-{
-	(void)heap;
-	(void)offset;
-	MUST(bytes, "no pages are taken away");
-}
-
-static const struct pym_heap_ops ops = { .zap = zap };
+static const struct pym_heap_ops ops = {
+	.hold = mappings_hold,
+	.release = mappings_release,
+	.zap = mappings_zap,
+};
 
 static void alloc(u64 size, u64 *refs, unsigned int nr)
 {

@@ -2,9 +2,11 @@
 /*
  * Clones: a heap and its copy share pages until one of them writes.
  *
- * Here nobody maps them, so that a write is a call of pym_page_own() and what
+ * Here nobody maps them, so that a write is a call of heap_own() and what
  * is written after it.
  */
+#include <linux/mm.h>
+
 #include "kunit.h"
 
 static struct page *page_at(struct test_heap *th, u64 ref)
@@ -14,7 +16,7 @@ static struct page *page_at(struct test_heap *th, u64 ref)
 
 static void write(struct kunit *test, struct test_heap *th, u64 ref, u64 bytes, u8 value)
 {
-	KUNIT_ASSERT_EQ(test, pym_page_own(&th->heap, ref), 0);
+	KUNIT_ASSERT_EQ(test, heap_own(th, ref), 0);
 	fill(&th->heap, ref, bytes, value);
 }
 
@@ -125,7 +127,7 @@ static void the_last_owner_keeps_the_page(struct kunit *test)
 	struct page *page;
 	u64 ref;
 
-	parent->heap.user = &user->user;
+	heap_set_user(parent, &user->user);
 	ref = alloc_one(test, &parent->heap, 64);
 	child = heap_clone(test, parent);
 	page = page_at(parent, ref);
@@ -138,11 +140,11 @@ static void the_last_owner_keeps_the_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&user->user.used), 0);
 }
 
-static void beyond_the_quota_a_page_stays_shared(struct kunit *test)
+static void beyond_the_quota_a_page_is_copied(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
 	u64 *refs = alloc_many(test, &parent->heap, 64, 3), ref = refs[0], moved = refs[0];
-	u64 *others = alloc_many(test, &parent->heap, 128, 2);
+	u64 *others = alloc_many(test, &parent->heap, 128, 2), more;
 	int err;
 
 	write(test, parent, ref, 64, 1);
@@ -150,18 +152,133 @@ static void beyond_the_quota_a_page_stays_shared(struct kunit *test)
 	free_one(&child->heap, refs[2]);
 	free_one(&child->heap, others[1]);
 	parent->user_max = 2 * PYMALLOC_POOL_SIZE;
-	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, ref), -EDQUOT);
-	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, 64, true, refs, 1, &err), 0);
+	KUNIT_EXPECT_EQ(test, heap_own(child, ref), 0);
+	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, 64, true, refs, 1, &err), 1);
+	KUNIT_EXPECT_EQ(test, pym_resize(&child->heap, &moved, 128), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.used), 4);
+	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, 512, false, &more, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
-	KUNIT_EXPECT_EQ(test, pym_resize(&child->heap, &moved, 128), -EDQUOT);
-	KUNIT_EXPECT_EQ(test, moved, ref);
-	KUNIT_EXPECT_PTR_EQ(test, page_at(child, ref), page_at(parent, ref));
-	KUNIT_EXPECT_EQ(test, heap_stats(&child->heap).blocks, 3);
+	heap_check(test, &child->heap);
+	parent->user_max = 0;
+}
+
+/* Who holds a page may be writing to it, or reading what is written later. */
+static void what_somebody_holds_is_not_shared(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 ref = alloc_one(test, &parent->heap, 64);
+	struct page *page = page_at(parent, ref);
+
+	write(test, parent, ref, 64, 1);
+	get_page(page);
+	child = heap_clone(test, parent);
+	put_page(page);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
+	KUNIT_EXPECT_PTR_NE(test, page_at(child, ref), page);
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, ref, 64, 1));
+	KUNIT_EXPECT_EQ(test, parent->heap.joint, 0);
+}
+
+/* Nor is a page written to in place that somebody else can still read. */
+static void what_somebody_holds_is_copied(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 ref = alloc_one(test, &parent->heap, 64);
+	struct page *page;
+
+	child = heap_clone(test, parent);
+	page = page_at(parent, ref);
+	get_page(page);
+	heap_drop(test, child);
+	KUNIT_EXPECT_FALSE_MSG(test, pym_pages_settle(&parent->heap), "it is still held");
+	write(test, parent, ref, 64, 1);
+	KUNIT_EXPECT_PTR_NE(test, page_at(parent, ref), page);
+	put_page(page);
+	KUNIT_EXPECT_TRUE(test, pym_pages_settle(&parent->heap));
+}
+
+static void what_nobody_holds_is_settled(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 ref = alloc_one(test, &parent->heap, 20000);
+	struct page *page = page_at(parent, ref);
+
+	child = heap_clone(test, parent);
+	KUNIT_EXPECT_EQ(test, parent->heap.joint, 5);
+	KUNIT_EXPECT_FALSE(test, pym_pages_settle(&parent->heap));
+	heap_drop(test, child);
+	KUNIT_EXPECT_EQ(test, heap_own(parent, ref), 0);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
+	KUNIT_EXPECT_EQ(test, parent->heap.joint, 4);
+	KUNIT_EXPECT_TRUE(test, pym_pages_settle(&parent->heap));
+	KUNIT_EXPECT_EQ(test, parent->heap.joint, 0);
+}
+
+static long pages_of(const struct test_heap *th)
+{
+	return atomic_long_read(&th->user.used);
+}
+
+/* A child that becomes another user, with five pages of six together with its parent. */
+static void each_user_pays_for_his_own(struct kunit *test)
+{
+	struct test_heap *other = heap_new(test, 8, TEST_WINDOW);
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child, *grandchild;
+	u64 run = alloc_one(test, &parent->heap, 20000), block = alloc_one(test, &parent->heap, 8);
+
+	child = heap_clone(test, parent);
+	write(test, child, block, 8, 1);
+	KUNIT_EXPECT_EQ(test, pages_of(parent), 7);
+	pym_heap_move(&child->heap, &other->user);
+	KUNIT_EXPECT_EQ_MSG(test, pages_of(parent), 6, "all that the parent has");
+	KUNIT_EXPECT_EQ_MSG(test, pages_of(other), 6, "all that the child has");
 	heap_check(test, &child->heap);
 
-	parent->user_max = 0;
-	write(test, child, ref, 64, 2);
-	KUNIT_EXPECT_TRUE(test, is_filled(&parent->heap, ref, 64, 1));
+	grandchild = heap_clone(test, child);
+	KUNIT_EXPECT_EQ(test, pages_of(other), 12);
+	write(test, child, run, 8, 2);
+	KUNIT_EXPECT_EQ(test, pages_of(other), 12);
+	free_one(&parent->heap, run);
+	KUNIT_EXPECT_EQ_MSG(test, pages_of(parent), 1, "what others keep is theirs");
+	pym_heap_move(&grandchild->heap, &parent->user);
+	KUNIT_EXPECT_EQ(test, pages_of(parent), 7);
+	KUNIT_EXPECT_EQ(test, pages_of(other), 6);
+	heap_check(test, &grandchild->heap);
+	heap_drop(test, grandchild);
+	heap_drop(test, child);
+	KUNIT_EXPECT_EQ(test, pages_of(other), 0);
+	KUNIT_EXPECT_EQ(test, pages_of(parent), 1);
+}
+
+/* Without relatives the heap goes as it is, and so will its children. */
+static void a_heap_alone_moves_as_a_whole(struct kunit *test)
+{
+	struct test_heap *other = heap_new(test, 8, TEST_WINDOW);
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW);
+
+	alloc_one(test, &parent->heap, 20000);
+	pym_heap_move(&parent->heap, &other->user);
+	heap_clone(test, parent);
+	KUNIT_EXPECT_EQ(test, pages_of(parent), 0);
+	KUNIT_EXPECT_EQ_MSG(test, pages_of(other), 5, "once for both");
+}
+
+static void shared_pages_count_in_parts(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 run = alloc_one(test, &parent->heap, 4 * PYMALLOC_POOL_SIZE), shared, pss;
+
+	pym_pages_shared(&parent->heap, &shared, &pss);
+	KUNIT_EXPECT_EQ(test, shared, 0);
+	KUNIT_EXPECT_EQ(test, pss, 4 * PYMALLOC_POOL_SIZE);
+	child = heap_clone(test, parent);
+	write(test, child, run, 8, 1);
+	pym_pages_shared(&parent->heap, &shared, &pss);
+	KUNIT_EXPECT_EQ(test, shared, 3 * PYMALLOC_POOL_SIZE);
+	KUNIT_EXPECT_EQ(test, pss, (2 + 3) * PYMALLOC_POOL_SIZE / 2);
+	pym_pages_shared(&child->heap, &shared, &pss);
+	KUNIT_EXPECT_EQ(test, shared, 3 * PYMALLOC_POOL_SIZE);
+	KUNIT_EXPECT_EQ(test, pss, (2 + 3) * PYMALLOC_POOL_SIZE / 2);
 }
 
 static void only_what_is_shared_is_copied(struct kunit *test)
@@ -170,14 +287,14 @@ static void only_what_is_shared_is_copied(struct kunit *test)
 	u64 ref = alloc_one(test, &parent->heap, 64), later;
 	struct page *page = page_at(parent, ref);
 
-	KUNIT_EXPECT_EQ(test, pym_page_own(&parent->heap, ref), 0);
+	KUNIT_EXPECT_EQ(test, heap_own(parent, ref), 0);
 	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
 	child = heap_clone(test, parent);
 	later = alloc_one(test, &child->heap, 8);
 	page = page_at(child, later);
-	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, later), 0);
+	KUNIT_EXPECT_EQ(test, heap_own(child, later), 0);
 	KUNIT_EXPECT_PTR_EQ(test, page_at(child, later), page);
-	KUNIT_EXPECT_EQ(test, pym_page_own(&child->heap, TEST_WINDOW - 1), -EFAULT);
+	KUNIT_EXPECT_EQ(test, heap_own(child, TEST_WINDOW - 1), -EFAULT);
 }
 
 static struct kunit_case cases[] = {
@@ -186,7 +303,13 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_one_frees_the_other_keeps),
 	KUNIT_CASE(the_core_copies_before_it_writes),
 	KUNIT_CASE(the_last_owner_keeps_the_page),
-	KUNIT_CASE(beyond_the_quota_a_page_stays_shared),
+	KUNIT_CASE(beyond_the_quota_a_page_is_copied),
+	KUNIT_CASE(what_somebody_holds_is_not_shared),
+	KUNIT_CASE(what_somebody_holds_is_copied),
+	KUNIT_CASE(what_nobody_holds_is_settled),
+	KUNIT_CASE(each_user_pays_for_his_own),
+	KUNIT_CASE(a_heap_alone_moves_as_a_whole),
+	KUNIT_CASE(shared_pages_count_in_parts),
 	KUNIT_CASE(only_what_is_shared_is_copied),
 	{}
 };

@@ -5,12 +5,27 @@
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "kunit.h"
 
-static void record_zap(struct pym_heap *heap, u64 offset, u64 bytes)
+static void hold_nothing(struct pym_heap *heap, struct pym_view *view)
+{
+	struct test_heap *th = container_of(heap, struct test_heap, heap);
+
+	KUNIT_EXPECT_FALSE(th->test, rwsem_is_locked(&heap->gate));
+	memset(view, 0, sizeof(*view));
+}
+
+static void release_nothing(struct pym_heap *heap, struct pym_view *view)
+{
+}
+
+static void record_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		       u64 bytes)
 {
 	struct test_heap *th = container_of(heap, struct test_heap, heap);
 
@@ -29,6 +44,8 @@ static void record_grown(struct pym_heap *heap)
 }
 
 static const struct pym_heap_ops test_ops = {
+	.hold	= hold_nothing,
+	.release = release_nothing,
 	.zap	= record_zap,
 	.grown	= record_grown,
 };
@@ -40,7 +57,7 @@ static void heap_end(void *data)
 
 	heap_check(test, &th->heap);
 	/* A page that is copied is taken away, too, but does not go. */
-	if (th->heap.shares)
+	if (th->heap.joint || th->heap.nr_own)
 		KUNIT_EXPECT_GE(test, th->zapped, th->heap.pages_out);
 	else
 		KUNIT_EXPECT_EQ(test, th->zapped, th->heap.pages_out);
@@ -91,9 +108,39 @@ struct test_heap *heap_clone(struct kunit *test, struct test_heap *parent)
 {
 	struct test_heap *child = heap_new(test, parent->heap.alignment, parent->heap.window);
 
-	child->heap.user = parent->heap.user;
 	KUNIT_ASSERT_EQ(test, pym_heap_clone(&parent->heap, &child->heap), 0);
 	return child;
+}
+
+/**
+ * heap_own() - make a page a heap's alone, as a write fault does
+ * @th: the heap
+ * @ref: an offset in the page
+ *
+ * Return: 0, -EFAULT or -ENOMEM.
+ */
+int heap_own(struct test_heap *th, u64 ref)
+{
+	struct pym_view view = {};
+	struct page *fresh;
+	int err = pym_page_own(&th->heap, ref, &view, &fresh);
+
+	if (fresh) {
+		unlock_page(fresh);
+		put_page(fresh);
+	}
+	return err;
+}
+
+/**
+ * heap_set_user() - have a heap count against another user from its start
+ * @th: the heap, without pages
+ * @user: the user
+ */
+void heap_set_user(struct test_heap *th, struct pym_quota *user)
+{
+	th->heap.user = user;
+	th->heap.purse = user;
 }
 
 /**

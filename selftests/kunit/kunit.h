@@ -35,6 +35,8 @@ struct test_heap {
 
 struct test_heap *heap_new(struct kunit *test, u32 alignment, u64 window);
 struct test_heap *heap_clone(struct kunit *test, struct test_heap *parent);
+int heap_own(struct test_heap *th, u64 ref);
+void heap_set_user(struct test_heap *th, struct pym_quota *user);
 void heap_drop(struct kunit *test, struct test_heap *th);
 struct scene *scene_new(struct kunit *test);
 void heap_check(struct kunit *test, struct pym_heap *heap);

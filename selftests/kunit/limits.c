@@ -73,7 +73,7 @@ static void heaps_share_their_users_limit(struct kunit *test)
 	struct test_heap *two = heap_new(test, 8, TEST_WINDOW);
 	int err;
 
-	two->heap.user = &one->user;
+	heap_set_user(two, &one->user);
 	one->user_max = PAGES(8);
 	alloc_many(test, &one->heap, PYMALLOC_BLOCK_MAX, 5 * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, alloc_all(&two->heap, &err), 3 * POOL_BLOCKS);

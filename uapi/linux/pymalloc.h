@@ -121,14 +121,18 @@ struct pymalloc_create {
 
 /* pymalloc_open.flags */
 #define PYMALLOC_OPEN_RDONLY	(1U << 0)	/* look, but change nothing */
+#define PYMALLOC_OPEN_MAPPED	(1U << 1)	/* @id is an address, see there */
 
 /**
  * struct pymalloc_open - PYMALLOC_IOC_OPEN: another descriptor of a heap
  * @argsz: size of this struct
  * @flags: PYMALLOC_OPEN_*
- * @id: the heap's number
+ * @id: the heap's number; with PYMALLOC_OPEN_MAPPED an address at which the
+ *	caller has mapped the heap
  *
- * Open to the user who made the heap and to CAP_SYS_ADMIN.
+ * Open to the user whom the heap counts against, to CAP_SYS_ADMIN, and to the
+ * heap's own process.  A process that has inherited a heap by fork() knows its own
+ * by no number, but by its addresses.
  *
  * Return: a descriptor (close-on-exec); or -1 and ENOENT (no such heap),
  * EPERM, EINVAL, EMFILE, ENFILE, ENOMEM, EFAULT, E2BIG.

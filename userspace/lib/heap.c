@@ -128,9 +128,13 @@ pymalloc_heap_create(const struct pymalloc_heap_options *options)
 
 void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 {
+	struct pymalloc_end end = { .argsz = sizeof(end) };
+
 	if (!heap)
 		return;
 	pymalloc_cache_detach(heap);
+	/* Children may have the descriptor, too. */
+	pymalloc_call(heap, PYMALLOC_IOC_END, &end);
 	munmap((void *)heap->view.pool_map, pool_map_bytes(heap));
 	munmap(heap->view.base, heap->window);
 	close(heap->fd);

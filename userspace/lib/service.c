@@ -4,7 +4,7 @@
  *
  * A program may close descriptors that it did not open; daemons do so to all
  * of them.  A heap lives as long as it is mapped, so one that has lost its
- * descriptor gets another by its number.
+ * descriptor gets another.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,11 +84,16 @@ void pymalloc_service_hide(struct pymalloc_heap *heap)
 	pthread_mutex_unlock(&lock);
 }
 
-static int open_heap(__u64 id)
+/*
+ * By its address: a child of fork() has a heap of its own where its parent's is, and
+ * does not know the number.
+ */
+static int open_heap(const struct pymalloc_heap *heap)
 {
 	struct pymalloc_open args = {
 		.argsz = sizeof(args),
-		.id = id,
+		.flags = PYMALLOC_OPEN_MAPPED,
+		.id = (uintptr_t)heap->view.base,
 	};
 	int device = pymalloc_open_device();
 	int fd;
@@ -111,7 +116,7 @@ static bool reopen_heap(struct pymalloc_heap *heap, int lost)
 	pthread_mutex_lock(&lock);
 	fd = heap->fd;
 	if (fd == lost) {
-		fd = open_heap(heap->id);
+		fd = open_heap(heap);
 		if (fd >= 0)
 			move_heap(heap, fd, lost);
 	}
@@ -168,8 +173,9 @@ bool pymalloc_service_has_heap(struct pymalloc_heap *heap)
 {
 	struct pymalloc_alloc nothing = { .argsz = sizeof(nothing) };
 
-	/* EINVAL is for what is asked, EPERM for who asks. */
-	return pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &nothing) && errno != EPERM;
+	/* EINVAL is for what is asked, the others for who asks. */
+	return pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &nothing) && errno != EPERM &&
+	       errno != ESTALE;
 }
 
 /*

@@ -69,6 +69,7 @@ struct task {
 	unsigned int rcu;
 	unsigned int gates;
 	unsigned int maps;
+	unsigned int page_locks;
 };
 
 struct kernel {
@@ -145,6 +146,11 @@ static inline void *ERR_PTR(long err)
 static inline long PTR_ERR(const void *pointer)
 {
 	return (long)pointer;
+}
+
+static inline bool IS_ERR_OR_NULL(const void *pointer)
+{
+	return !pointer || (unsigned long)pointer >= -4095UL;
 }
 
 static inline bool IS_ERR(const void *pointer)
@@ -342,7 +348,7 @@ bool fatal_signal_pending(struct task *task);
  * struct page - a page, one of an array of those that were allocated together
  * @users: references; 0 is a free page, or one of a larger one's others
  * @zeroed: its memory is to be zero
- * @pinned: a test says that somebody may be writing to it
+ * @locked: somebody has locked it
  * @memory: NULL until somebody looks at it
  * @first: the array
  * @private: the core's own
@@ -351,7 +357,7 @@ bool fatal_signal_pending(struct task *task);
 struct page {
 	unsigned int users;
 	bool zeroed;
-	bool pinned;
+	bool locked;
 	void *memory;
 	struct page *first;
 	unsigned long private;
@@ -371,15 +377,32 @@ void copy_highpage(struct page *to, struct page *from);
 void memcpy_page(struct page *to, size_t to_offset, struct page *from,
 		 size_t from_offset, size_t bytes);
 
-/* Nobody locks a page here. */
-static inline void wait_on_page_locked(struct page *page)
+#define page_count(page)	((page)->users)
+
+/*
+ * No other task runs while one has locked a page: it might have to wait, and a
+ * task that has been interrupted never goes on before the other one has ended.
+ */
+static inline void lock_page(struct page *page)
 {
-	MUST(page->users, "a page that is free is waited for");
 	cond_resched();
+	MUST(page->users && !page->locked, "a page would never be unlocked");
+	page->locked = true;
+	current->page_locks++;
 }
 
-#define page_folio(page)		(page)
-#define folio_maybe_dma_pinned(folio)	((folio)->pinned)
+static inline void unlock_page(struct page *page)
+{
+	MUST(page->locked && current->page_locks, "a page is unlocked that is not locked");
+	page->locked = false;
+	current->page_locks--;
+}
+
+static inline void wait_on_page_locked(struct page *page)
+{
+	MUST(page->users && !page->locked, "a page that is free or never unlocked is waited for");
+	cond_resched();
+}
 
 #define alloc_page(gfp)		alloc_pages(gfp, 0)
 #define __free_page(page)	put_page(page)

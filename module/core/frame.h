@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Frames: a physical page, and the heaps that have it.
+ *
+ * A page of a heap is no page of a file and not on any list of the memory
+ * management, so that page->private is free for the core.  It says who has the
+ * page besides the one who asks:
+ *
+ *	bit 0		the frame is joint: more than one heap has had it since
+ *			it last belonged to one alone
+ *	bits 1 to 31	how many more heaps have it
+ *	bits 32 to 63	how many of all its heaps pay for it apart, counted
+ *			while more than one has it
+ *
+ * 0 is a frame of one heap alone: only that heap's fork() changes it.  Heaps of
+ * one family pay for a frame together, once, from their common purse; a heap
+ * whose process has become another user pays for each of its frames apart.
+ */
+#ifndef PYM_FRAME_H
+#define PYM_FRAME_H
+
+#include <linux/atomic.h>
+#include <linux/mm.h>
+#include <linux/types.h>
+
+#define PYM_FRAME_JOINT	1UL
+#define PYM_FRAME_OWNER	2UL
+#define PYM_FRAME_APART	(1UL << 32)
+
+static inline unsigned long pym_word_owners(unsigned long word)
+{
+	return (u32)word / PYM_FRAME_OWNER + 1;
+}
+
+static inline unsigned long pym_word_apart(unsigned long word)
+{
+	return word >> 32;
+}
+
+/* How many heaps have it. */
+static inline unsigned long pym_frame_owners(const struct page *page)
+{
+	/* Pairs with the cmpxchg in pym_frame_leave(): who left has done with it. */
+	return pym_word_owners(smp_load_acquire(&page->private));
+}
+
+/* May anybody else be able to see what is written to it? */
+static inline bool pym_frame_is_joint(const struct page *page)
+{
+	return READ_ONCE(page->private);
+}
+
+/* One heap more has it.  Both pay for it apart, or neither does. */
+static inline void pym_frame_join(struct page *page, bool apart)
+{
+	unsigned long word = READ_ONCE(page->private), joined;
+
+	do {
+		joined = word | PYM_FRAME_JOINT;
+		/* Of a single owner nobody has noted how he pays. */
+		if (pym_word_owners(word) == 1)
+			joined = PYM_FRAME_JOINT | (apart ? PYM_FRAME_APART : 0);
+		joined += PYM_FRAME_OWNER + (apart ? PYM_FRAME_APART : 0);
+	} while (!try_cmpxchg(&page->private, &word, joined));
+	get_page(page);
+}
+
+/*
+ * One heap less has it; its reference is still there.  Returns whether that ends
+ * what was paid for it: apart, or from the purse.
+ */
+static inline bool pym_frame_leave(struct page *page, bool apart)
+{
+	unsigned long word = READ_ONCE(page->private), left, owners;
+
+	do {
+		owners = pym_word_owners(word);
+		if (owners == 1)
+			return true;
+		left = word - PYM_FRAME_OWNER - (apart ? PYM_FRAME_APART : 0);
+	} while (!try_cmpxchg(&page->private, &word, left));
+	return apart || owners - pym_word_apart(word) == 1;
+}
+
+/*
+ * One of its heaps pays for it apart from now on.  Returns whether that ends what
+ * was paid for it from the purse.
+ */
+static inline bool pym_frame_part(struct page *page)
+{
+	unsigned long word = READ_ONCE(page->private);
+
+	do {
+		if (pym_word_owners(word) == 1)
+			return true;
+	} while (!try_cmpxchg(&page->private, &word, word + PYM_FRAME_APART));
+	return pym_word_owners(word) - pym_word_apart(word) == 1;
+}
+
+#endif /* PYM_FRAME_H */
