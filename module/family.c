@@ -14,7 +14,7 @@
 
 /**
  * pym_family_new() - a family
- * @founder: its first heap, of the calling process
+ * @founder: its first heap, which has its process
  *
  * The family holds a reference to the heap until pym_family_forget().
  *
@@ -38,7 +38,7 @@ struct pym_family *pym_family_new(struct pym_service_heap *founder)
 	atomic_set(&family->nr_heaps, 1);
 	init_waitqueue_head(&family->wait);
 	xa_init(&family->clones);
-	family->mm = current->mm;
+	family->mm = founder->mm;
 	mmgrab(family->mm);
 	kref_get(&founder->ref);
 	RCU_INIT_POINTER(family->founder, founder);

@@ -239,6 +239,8 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 	err = charge_user(sheap);
 	if (err)
 		goto free;
+	set_client(sheap, current->mm);
+	sheap->pid = get_pid(task_tgid(current));
 	sheap->family = pym_family_new(sheap);
 	err = PTR_ERR_OR_ZERO(sheap->family);
 	if (err)
@@ -246,8 +248,6 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 	err = pym_heap_init(&sheap->heap, create->alignment, create->window);
 	if (err)
 		goto put_family;
-	set_client(sheap, current->mm);
-	sheap->pid = get_pid(task_tgid(current));
 	err = pym_registry_reserve(sheap);
 	if (err) {
 		service_free(sheap);
@@ -261,6 +261,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 put_family:
 	pym_family_put(sheap->family);
 uncharge:
+	forget_client(sheap);
 	uncharge_user(sheap);
 free:
 	kvfree(sheap);

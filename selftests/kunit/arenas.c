@@ -178,8 +178,11 @@ static void arenas_lie_within_a_region(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct pym_arena *arena = pym_arena_create(heap, true, rows[i].nr);
+		struct pym_arena *arena;
 
+		down_read(&heap->gate);
+		arena = pym_arena_create(heap, true, rows[i].nr);
+		up_read(&heap->gate);
 		KUNIT_EXPECT_EQ_MSG(test, PTR_ERR_OR_ZERO(arena), rows[i].number ? 0 : -ENOMEM,
 				    "row %u", i);
 		if (!IS_ERR(arena))

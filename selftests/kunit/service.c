@@ -54,13 +54,28 @@ static void a_user_has_so_many_heaps(struct kunit *test)
 	pym_user_put(user);
 }
 
-static struct pym_service_heap *registered_heap(struct kunit *test)
+/* A heap with an address space that nobody else has, and that is not used. */
+static struct pym_service_heap *heap_of_process(struct kunit *test)
 {
 	struct pym_service_heap *sheap = kunit_kzalloc(test, sizeof(*sheap), GFP_KERNEL);
+	struct mm_struct *mm = kunit_kzalloc(test, sizeof(*mm), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, sheap);
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+	atomic_set(&mm->mm_users, 1);
+	atomic_set(&mm->mm_count, 1);
+	sheap->mm = mm;
 	kref_init(&sheap->ref);
-	KUNIT_ASSERT_EQ(test, pym_registry_add(sheap), 0);
+	return sheap;
+}
+
+static struct pym_service_heap *registered_heap(struct kunit *test)
+{
+	struct pym_service_heap *sheap = heap_of_process(test);
+
+	KUNIT_ASSERT_EQ(test, pym_registry_reserve(sheap), 0);
+	KUNIT_EXPECT_NULL_MSG(test, pym_registry_find(sheap->heap.id), "it is not whole yet");
+	pym_registry_add(sheap);
 	return sheap;
 }
 
@@ -99,16 +114,34 @@ static void a_heap_that_goes_is_not_found(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, pym_registry_find(dying->heap.id));
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_next(dying->heap.id - 1), alive);
 	pym_registry_remove(dying);
+	atomic_set(&alive->mm->mm_users, 0);
+	KUNIT_EXPECT_NULL_MSG(test, pym_registry_find(alive->heap.id), "its process has died");
 	pym_registry_remove(alive);
 }
 
-/* Pages are taken away by the inode: only relatives may share one. */
+static void a_number_can_be_given_back(struct kunit *test)
+{
+	unsigned long before = pym_registry_count();
+	struct pym_service_heap *sheap = heap_of_process(test);
+
+	KUNIT_ASSERT_EQ(test, pym_registry_reserve(sheap), 0);
+	pym_registry_cancel(sheap);
+	KUNIT_EXPECT_NULL(test, pym_registry_find(sheap->heap.id));
+	KUNIT_EXPECT_EQ(test, pym_registry_count(), before);
+}
+
+static struct pym_family *new_family(struct kunit *test)
+{
+	struct pym_family *family = pym_family_new(heap_of_process(test));
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, family);
+	return family;
+}
+
 static void every_family_has_an_inode_of_its_own(struct kunit *test)
 {
-	struct pym_family *one = pym_family_new(), *two = pym_family_new();
+	struct pym_family *one = new_family(test), *two = new_family(test);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, one);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, two);
 	KUNIT_EXPECT_PTR_NE(test, one->inode->i_mapping, two->inode->i_mapping);
 	KUNIT_EXPECT_PTR_EQ(test, pym_family_get(one), one);
 	pym_family_put(one);
@@ -117,26 +150,50 @@ static void every_family_has_an_inode_of_its_own(struct kunit *test)
 	pym_family_put(two);
 }
 
-static void a_child_is_found_by_its_mm(struct kunit *test)
+static void each_process_finds_its_own_heap(struct kunit *test)
 {
-	struct pym_family *family = pym_family_new();
-	struct pym_service_heap *child = kunit_kzalloc(test, sizeof(*child), GFP_KERNEL);
+	struct pym_service_heap *founder = heap_of_process(test);
+	struct pym_service_heap *child = heap_of_process(test);
+	struct pym_family *family = pym_family_new(founder);
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, family);
-	KUNIT_ASSERT_NOT_NULL(test, child);
-	kref_init(&child->ref);
-	/* All that counts is that nobody else has it. */
-	child->mm = (struct mm_struct *)child;
-	KUNIT_EXPECT_NULL(test, pym_family_find(family, child->mm));
+	child->inherited = true;
+	KUNIT_EXPECT_TRUE(test, pym_family_is_alone(family));
+	KUNIT_EXPECT_NULL(test, pym_family_enter(family, child->mm));
 	KUNIT_EXPECT_EQ(test, pym_family_add(family, child), 0);
-	KUNIT_EXPECT_PTR_EQ(test, pym_family_find(family, child->mm), child);
+	KUNIT_EXPECT_FALSE(test, pym_family_is_alone(family));
+	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, child->mm), child);
 	KUNIT_EXPECT_EQ_MSG(test, kref_read(&child->ref), 2, "who finds it holds it");
-	KUNIT_EXPECT_NULL(test, pym_family_find(family, (struct mm_struct *)family));
+	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, founder->mm), founder);
+	KUNIT_EXPECT_EQ_MSG(test, kref_read(&founder->ref), 3, "so does the family");
+	KUNIT_EXPECT_NULL(test, pym_family_enter(family, (struct mm_struct *)family));
 
 	kref_put(&child->ref, leave_it_to_the_test);
 	kref_put(&child->ref, leave_it_to_the_test);
-	KUNIT_EXPECT_NULL_MSG(test, pym_family_find(family, child->mm), "it is going");
-	pym_family_remove(family, child);
+	KUNIT_EXPECT_NULL_MSG(test, pym_family_enter(family, child->mm), "it is going");
+	pym_family_forget(family, child);
+	pym_family_leave(family);
+	KUNIT_EXPECT_TRUE(test, pym_family_is_alone(family));
+
+	pym_family_bury(family);
+	KUNIT_EXPECT_EQ_MSG(test, kref_read(&founder->ref), 3, "its process lives");
+	pym_family_forget(family, founder);
+	KUNIT_EXPECT_EQ(test, kref_read(&founder->ref), 2);
+	KUNIT_EXPECT_NULL(test, pym_family_enter(family, founder->mm));
+	pym_family_put(family);
+}
+
+static void a_dead_process_keeps_no_heap(struct kunit *test)
+{
+	struct pym_service_heap *founder = heap_of_process(test);
+	struct pym_family *family = pym_family_new(founder);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, family);
+	atomic_set(&founder->mm->mm_users, 0);
+	pym_family_bury(family);
+	KUNIT_EXPECT_EQ(test, kref_read(&founder->ref), 1);
+	pym_family_bury(family);
+	KUNIT_EXPECT_EQ_MSG(test, kref_read(&founder->ref), 1, "only once");
 	pym_family_put(family);
 }
 
@@ -147,13 +204,15 @@ struct listing {
 };
 
 #define INFO_SIZE	sizeof(struct pymalloc_heap_info)
+#define INFO_MIN	offsetofend(struct pymalloc_heap_info, name)
 
 static const struct listing listings[] = {
 	{ "one", { .count = 1, .entry_size = INFO_SIZE }, 0 },
 	{ "none", { .count = 0, .entry_size = INFO_SIZE }, 0 },
 	{ "as many as may be", { .count = PYMALLOC_BATCH_MAX, .entry_size = INFO_SIZE }, 0 },
 	{ "one more", { .count = PYMALLOC_BATCH_MAX + 1, .entry_size = INFO_SIZE }, -E2BIG },
-	{ "entries too short", { .count = 1, .entry_size = INFO_SIZE - 1 }, -EINVAL },
+	{ "entries of the first version", { .count = 1, .entry_size = INFO_MIN }, 0 },
+	{ "entries too short", { .count = 1, .entry_size = INFO_MIN - 1 }, -EINVAL },
 	{ "longer entries", { .count = 1, .entry_size = PAGE_SIZE }, 0 },
 	{ "entries too long", { .count = 1, .entry_size = PAGE_SIZE + 1 }, -EINVAL },
 	{ "a flag", { .count = 1, .entry_size = INFO_SIZE, .flags = 1 }, -EINVAL },
@@ -219,7 +278,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(heaps_are_found_by_number),
 	KUNIT_CASE(a_heap_that_goes_is_not_found),
 	KUNIT_CASE(every_family_has_an_inode_of_its_own),
-	KUNIT_CASE(a_child_is_found_by_its_mm),
+	KUNIT_CASE(each_process_finds_its_own_heap),
+	KUNIT_CASE(a_dead_process_keeps_no_heap),
+	KUNIT_CASE(a_number_can_be_given_back),
 	KUNIT_CASE_PARAM(a_list_is_checked, listing_gen_params),
 	KUNIT_CASE_PARAM(a_heap_is_changed_by_its_process, change_gen_params),
 	{}
