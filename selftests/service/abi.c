@@ -12,14 +12,14 @@
 SIZE_IS(info, 88);
 SIZE_IS(create, 72);
 SIZE_IS(open, 16);
-SIZE_IS(heap_info, 104);
+SIZE_IS(heap_info, 120);
 SIZE_IS(list, 40);
 SIZE_IS(alloc, 32);
 SIZE_IS(free, 40);
 SIZE_IS(usable, 32);
 SIZE_IS(resize, 24);
 SIZE_IS(class_stats, 64);
-SIZE_IS(stats, 192);
+SIZE_IS(stats, 208);
 SIZE_IS(arena_info, 32);
 SIZE_IS(pool_info, 32);
 SIZE_IS(block_info, 16);
@@ -28,6 +28,7 @@ SIZE_IS(trim, 16);
 SIZE_IS(check, 104);
 SIZE_IS(notify, 16);
 SIZE_IS(caches, 24);
+SIZE_IS(end, 8);
 
 union argument {
 	__u32 argsz;
