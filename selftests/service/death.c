@@ -2,6 +2,7 @@
 /*
  * Processes that end, in every way there is: their heaps go with them.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -42,13 +43,17 @@ FIXTURE_SETUP(death)
 	ASSERT_EQ(0, pipe(self->ids));
 }
 
-/* Nothing of the dead is left. */
-FIXTURE_TEARDOWN(death)
+static bool is_as_before(struct __test_metadata *_metadata, FIXTURE_DATA(death) *self)
 {
 	struct pymalloc_info info = service_info(_metadata);
 
-	ASSERT_EQ(self->heaps, info.user_heaps);
-	ASSERT_EQ(self->bytes, info.user_bytes);
+	return info.user_heaps == self->heaps && info.user_bytes == self->bytes;
+}
+
+/* Nothing of the dead is left, soon. */
+FIXTURE_TEARDOWN(death)
+{
+	ASSERT_TRUE(EVENTUALLY(is_as_before(_metadata, self)));
 }
 
 static void tell(FIXTURE_DATA(death) *self, struct heap *heap)
@@ -66,6 +71,11 @@ static __u64 hear(struct __test_metadata *_metadata, FIXTURE_DATA(death) *self)
 	return id;
 }
 
+static void gone(struct __test_metadata *_metadata, __u64 id)
+{
+	ASSERT_TRUE(EVENTUALLY(!heap_listed(_metadata, id)));
+}
+
 static void killed(struct __test_metadata *_metadata, pid_t child, __u64 id)
 {
 	int status;
@@ -73,7 +83,7 @@ static void killed(struct __test_metadata *_metadata, pid_t child, __u64 id)
 	ASSERT_EQ(0, kill(child, SIGKILL));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	ASSERT_TRUE(WIFSIGNALED(status));
-	ASSERT_FALSE(heap_listed(_metadata, id));
+	gone(_metadata, id);
 }
 
 /* Time passes by work: what the child is at when it is hit differs. */
@@ -146,7 +156,7 @@ TEST_F(death, exit_with_all_in_use)
 	}
 	ASSERT_EQ(sizeof(id), read(self->ids[0], &id, sizeof(id)));
 	join_child(_metadata, child);
-	EXPECT_FALSE(heap_listed(_metadata, id));
+	gone(_metadata, id);
 }
 
 TEST_F(death, by_sigsegv)
@@ -167,12 +177,13 @@ TEST_F(death, by_sigsegv)
 	EXPECT_EQ(SIGBUS, WTERMSIG(status));
 }
 
-/* What another process holds survives its maker, as something to look at. */
-TEST_F(death, descriptor_survives)
+/* A descriptor that another process holds is none any more. */
+TEST_F(death, descriptor_elsewhere)
 {
+	struct pymalloc_stats stats = ARG(stats);
+	struct pollfd pollfd = {};
 	pid_t child = fork();
-	struct heap left = { .test = _metadata };
-	struct pymalloc_alloc arg;
+	__u64 id;
 
 	if (!child) {
 		static __u64 refs[100];
@@ -182,18 +193,18 @@ TEST_F(death, descriptor_survives)
 		tell(self, &heap);
 		pause();
 	}
-	left.id = hear(_metadata, self);
-	left.fd = heap_open(_metadata, left.id, 0);
-	ASSERT_LE(0, left.fd);
-	ASSERT_EQ(0, kill(child, SIGKILL));
-	ASSERT_EQ(child, waitpid(child, NULL, 0));
-	EXPECT_EQ(100, heap_stats(&left).blocks);
-	heap_trim(&left);
-	heap_check(&left);
-	arg = (struct pymalloc_alloc)ARG(alloc, .refs = user_ptr(&left.id), .size = 8, .count = 1);
-	EXPECT_EQ(-EPERM, call(left.fd, PYMALLOC_IOC_ALLOC, &arg));
-	close(left.fd);
-	EXPECT_FALSE(heap_listed(_metadata, left.id));
+	id = hear(_metadata, self);
+	pollfd.fd = heap_open(_metadata, id, 0);
+	ASSERT_LE(0, pollfd.fd);
+	EXPECT_EQ(0, call(pollfd.fd, PYMALLOC_IOC_STATS, &stats));
+	EXPECT_EQ(100, stats.blocks);
+	EXPECT_EQ(0, poll(&pollfd, 1, 0));
+	killed(_metadata, child, id);
+	EXPECT_TRUE(EVENTUALLY(is_as_before(_metadata, self)));
+	EXPECT_EQ(-ESTALE, call(pollfd.fd, PYMALLOC_IOC_STATS, &stats));
+	EXPECT_EQ(1, poll(&pollfd, 1, 0));
+	EXPECT_EQ(POLLHUP, pollfd.revents);
+	close(pollfd.fd);
 }
 
 /* exec ends the address space, and close-on-exec the descriptors. */
@@ -214,16 +225,16 @@ TEST_F(death, exec)
 	ASSERT_EQ(sizeof(id), read(self->ids[0], &id, sizeof(id)));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	ASSERT_EQ(0, status);
-	EXPECT_FALSE(heap_listed(_metadata, id));
+	gone(_metadata, id);
 }
 
-/* A descriptor kept open across exec keeps the heap, for nobody to change. */
+/* A descriptor kept open across exec keeps nothing. */
 TEST_F(death, exec_with_the_descriptor)
 {
-	struct heap left = { .test = _metadata };
 	int exec_closes[2];
 	pid_t child;
 	char byte;
+	__u64 id;
 
 	ASSERT_EQ(0, pipe2(exec_closes, O_CLOEXEC));
 	child = fork();
@@ -237,14 +248,11 @@ TEST_F(death, exec_with_the_descriptor)
 		_exit(1);
 	}
 	close(exec_closes[1]);
-	ASSERT_EQ(0, read(exec_closes[0], &byte, 1));
-	left.id = hear(_metadata, self);
-	left.fd = heap_open(_metadata, left.id, 0);
-	ASSERT_LE(0, left.fd);
-	EXPECT_EQ(1 << 20, heap_stats(&left).page_bytes);
-	heap_check(&left);
-	close(left.fd);
-	killed(_metadata, child, left.id);
+	EXPECT_EQ(sizeof(id), read(self->ids[0], &id, sizeof(id)));
+	EXPECT_EQ(0, read(exec_closes[0], &byte, 1));
+	EXPECT_TRUE(EVENTUALLY(!heap_listed(_metadata, id)));
+	EXPECT_TRUE(EVENTUALLY(is_as_before(_metadata, self)));
+	killed(_metadata, child, id);
 }
 
 /* A core dump reads every page there is, and passes over the others. */

@@ -57,18 +57,6 @@ static void add_to_numbers(struct heap *heap, int step, long offset)
 		*number(heap, i) += offset;
 }
 
-/* Have @body run in a child; it ends with status 0 unless an assertion fails. */
-#define IN_CHILD(child, ...) \
-	do { \
-		pid_t _pid = fork(); \
-		ASSERT_LE(0, _pid); \
-		if (!_pid) { \
-			__VA_ARGS__; \
-			_exit(0); \
-		} \
-		child = _pid; \
-	} while (0)
-
 TEST_F(fork, child_reads_what_its_parent_had)
 {
 	pid_t child;

@@ -209,7 +209,7 @@ TEST_F(service, open_what_is_not_there)
 	EXPECT_EQ(-ENOENT, heap_open(_metadata, ~0ULL, 0));
 }
 
-/* Any descriptor and any mapping keeps a heap. */
+/* While its client lives, any descriptor and any mapping keeps a heap. */
 TEST(lives_with_its_last_user)
 {
 	struct heap heap = HEAP();

@@ -4,37 +4,7 @@
  * fails with what was done so far; nothing is lost, and what is freed can be
  * had again.
  */
-#include <sched.h>
-
 #include "service.h"
-
-#define PARAMETERS "/sys/module/pymalloc/parameters/"
-
-static void write_parameter(struct __test_metadata *_metadata, const char *name, __u64 value)
-{
-	char path[128], text[32];
-	int fd, length = snprintf(text, sizeof(text), "%llu", value);
-
-	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	fd = open(path, O_WRONLY);
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
-	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
-	close(fd);
-}
-
-static __u64 read_parameter(struct __test_metadata *_metadata, const char *name)
-{
-	char path[128];
-	__u64 value = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	file = fopen(path, "r");
-	ASSERT_NE(NULL, file) TH_LOG("%s: %m", path);
-	ASSERT_EQ(1, fscanf(file, "%llu", &value));
-	fclose(file);
-	return value;
-}
 
 static const char *const parameters[] = { "heap_limit", "window", "user_heaps", "user_bytes" };
 
@@ -127,77 +97,6 @@ TEST_F(limits, trims_itself_first)
 	fill(&heap, 16, 10 * 256);
 	free_all(&heap, refs, 10 * 256);
 	fill(&heap, 10 * POOL, 1);
-	heap_close(&heap);
-}
-
-/* Pages of a run of @nr that can be written to; the others are SIGBUS. */
-static __u64 writable(struct heap *heap, __u64 run, __u64 nr)
-{
-	__u64 written = 0;
-
-	for (__u64 i = 0; i < nr; i++) {
-		int signal = touch(at(heap, run + i * POOL), true);
-
-		if (signal && signal != SIGBUS)
-			return ~0ULL;
-		written += !signal;
-	}
-	return written;
-}
-
-/* Pages shared since a fork() are copied as far as the user's limit goes. */
-TEST_F(limits, copies_after_fork)
-{
-	struct heap heap = HEAP();
-	__u64 run = alloc_one(&heap, 100 * POOL);
-	pid_t child;
-
-	memset(at(&heap, run), 'r', 100 * POOL);
-	write_parameter(_metadata, "user_bytes", service_info(_metadata).user_bytes + 10 * POOL);
-	child = fork();
-	if (!child) {
-		EXPECT_EQ(10, writable(&heap, run, 100));
-		/* No less than before can be read, and those copies be written to. */
-		EXPECT_EQ(0, touch(at(&heap, run + 99 * POOL), false));
-		EXPECT_EQ('r', *at(&heap, run + 99 * POOL));
-		EXPECT_EQ(10, writable(&heap, run, 100));
-		heap_check(&heap);
-		_exit(0);
-	}
-	join_child(_metadata, child);
-	/* Nobody shares them any more, or soon. */
-	while (writable(&heap, run, 100) != 100)
-		sched_yield();
-	EXPECT_TRUE(is_filled(at(&heap, run) + 1, 'r', POOL - 1));
-	heap_check(&heap);
-	heap_close(&heap);
-}
-
-/* Many children at once: each gets what there is, and gives it back. */
-TEST_F(limits, fork_storm)
-{
-	struct heap heap = HEAP();
-	__u64 run = alloc_one(&heap, 100 * POOL), bytes;
-	pid_t children[20];
-
-	memset(at(&heap, run), 'r', 100 * POOL);
-	bytes = service_info(_metadata).user_bytes;
-	write_parameter(_metadata, "user_bytes", bytes + 50 * POOL);
-	for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
-		children[i] = fork();
-		if (!children[i]) {
-			EXPECT_GE(50, writable(&heap, run, 100));
-			heap_check(&heap);
-			_exit(0);
-		}
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
-		join_child(_metadata, children[i]);
-	EXPECT_TRUE(is_filled(at(&heap, run), 'r', 100 * POOL));
-	/* The children's heaps go by themselves, soon. */
-	while (service_info(_metadata).user_bytes != bytes || writable(&heap, run, 100) != 100)
-		sched_yield();
-	heap_check(&heap);
 	heap_close(&heap);
 }
 

@@ -3,48 +3,7 @@
  * The memory cgroup of a heap's maker pays for the heap's pages and metadata,
  * whoever calls, and its limit is the heap's.
  */
-#include <sys/stat.h>
-
-#include "service.h"
-
-#define GROUP "/sys/fs/cgroup/pymalloc-test"
-#define MIB (1024 * 1024ULL)
-
-static void write_file(struct __test_metadata *_metadata, const char *file, __u64 value)
-{
-	char path[128], text[32];
-	int fd, length = snprintf(text, sizeof(text), "%llu", value);
-
-	snprintf(path, sizeof(path), GROUP "/%s", file);
-	fd = open(path, O_WRONLY);
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
-	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
-	close(fd);
-}
-
-/* The number in @file, after @key if it has keys. */
-static __u64 read_file(struct __test_metadata *_metadata, const char *file, const char *key)
-{
-	char path[128], word[64];
-	__u64 value = ~0ULL;
-	FILE *stream;
-
-	snprintf(path, sizeof(path), GROUP "/%s", file);
-	stream = fopen(path, "r");
-	ASSERT_NE(NULL, stream) TH_LOG("%s: %m", path);
-	if (!key) {
-		ASSERT_EQ(1, fscanf(stream, "%llu", &value));
-	}
-	while (key && fscanf(stream, "%63s %llu", word, &value) == 2 && strcmp(word, key))
-		;
-	fclose(stream);
-	return value;
-}
-
-static __u64 charged(struct __test_metadata *_metadata)
-{
-	return read_file(_metadata, "memory.current", NULL);
-}
+#include "cgroup.h"
 
 /* Each test runs in a cgroup of its own, which goes with it. */
 FIXTURE(memcg)
@@ -54,25 +13,17 @@ FIXTURE(memcg)
 
 FIXTURE_SETUP(memcg)
 {
-	ASSERT_EQ(0, mkdir(GROUP, 0755)) TH_LOG("%m; is cgroup2 mounted?");
-	write_file(_metadata, "cgroup.procs", getpid());
+	group_make(_metadata);
 	self->heap = HEAP();
 }
 
 FIXTURE_TEARDOWN(memcg)
 {
-	FILE *up = fopen("/sys/fs/cgroup/cgroup.procs", "w");
-
 	heap_check(&self->heap);
 	heap_close(&self->heap);
-	ASSERT_NE(NULL, up);
-	fprintf(up, "%d", getpid());
-	ASSERT_EQ(0, fclose(up));
+	group_leave(_metadata);
 	ASSERT_EQ(0, rmdir(GROUP)) TH_LOG("%m");
 }
-
-/* The counter is kept in lots of 64 pages a CPU: allow for some of them. */
-#define SLACK (2 * MIB)
 
 TEST_F(memcg, pages_are_charged)
 {
@@ -152,12 +103,9 @@ TEST_F(memcg, again_after_the_limit)
 /* The maker pays, even after it has moved to another group. */
 TEST_F(memcg, maker_pays)
 {
-	FILE *up = fopen("/sys/fs/cgroup/cgroup.procs", "w");
 	__u64 before = charged(_metadata), ref;
 
-	ASSERT_NE(NULL, up);
-	fprintf(up, "%d", getpid());
-	ASSERT_EQ(0, fclose(up));
+	group_leave(_metadata);
 	ref = alloc_one(&self->heap, 16 * MIB);
 	EXPECT_LE(before + 16 * MIB - SLACK, charged(_metadata));
 	free_one(&self->heap, ref);

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -356,6 +357,154 @@ static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("signal %d", WTERMSIG(status));
 	ASSERT_EQ(0, WEXITSTATUS(status));
+}
+
+/* Have @body run in a child; it ends with status 0 unless an assertion fails. */
+#define IN_CHILD(child, ...) \
+	do { \
+		pid_t _pid = fork(); \
+		ASSERT_LE(0, _pid); \
+		if (!_pid) { \
+			__VA_ARGS__; \
+			_exit(0); \
+		} \
+		child = _pid; \
+	} while (0)
+
+/*
+ * What the kernel does soon, but not at once, like ending the heap of a process
+ * that has ended: does it come about? The number of rounds only bounds how long
+ * a test that has failed takes.
+ */
+#ifndef PATIENCE
+#define PATIENCE 6000
+#endif
+
+#define EVENTUALLY(condition) \
+	({ \
+		int _rounds = PATIENCE; \
+		while (!(condition) && --_rounds) \
+			usleep(10000); \
+		_rounds > 0; \
+	})
+
+/*
+ * Two processes that take turns. Each end is one process's; a process that has
+ * gone, for whatever reason, has said all that it will.
+ */
+struct turns {
+	int ends[2];
+};
+
+static inline struct turns turns_make(struct __test_metadata *_metadata)
+{
+	struct turns turns;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, turns.ends));
+	return turns;
+}
+
+/* From now on this process has the end number @mine. */
+static inline void turns_take(struct turns *turns, int mine)
+{
+	close(turns->ends[!mine]);
+	turns->ends[!mine] = -1;
+}
+
+static inline int turns_end(const struct turns *turns)
+{
+	return turns->ends[0] < 0 ? turns->ends[1] : turns->ends[0];
+}
+
+/* It is the other's turn. */
+static inline void turns_pass(const struct turns *turns)
+{
+	/* Who does not listen any more has gone; that is seen elsewhere. */
+	if (send(turns_end(turns), "", 1, MSG_NOSIGNAL) != 1)
+		return;
+}
+
+/* Until it is this process's turn. Returns false if the other one has gone. */
+static inline bool turns_wait(const struct turns *turns)
+{
+	char byte;
+
+	return read(turns_end(turns), &byte, 1) == 1;
+}
+
+/* The other's turn, and then this process's again. */
+static inline bool turns_around(const struct turns *turns)
+{
+	turns_pass(turns);
+	return turns_wait(turns);
+}
+
+/*
+ * Users
+ */
+
+/* The caller is another user from now on, and can become root again. */
+static inline void become_user(struct __test_metadata *_metadata, uid_t uid)
+{
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, setresuid(uid, uid, 0));
+}
+
+/* What a user holds, as INFO says when the user asks. */
+static inline struct pymalloc_info info_of(struct __test_metadata *_metadata, uid_t uid)
+{
+	struct pymalloc_info info;
+	uid_t before = geteuid();
+
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(uid));
+	info = service_info(_metadata);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, seteuid(before));
+	return info;
+}
+
+static inline __u64 bytes_of(struct __test_metadata *_metadata, uid_t uid)
+{
+	return info_of(_metadata, uid).user_bytes;
+}
+
+static inline __u32 heaps_of(struct __test_metadata *_metadata, uid_t uid)
+{
+	return info_of(_metadata, uid).user_heaps;
+}
+
+/*
+ * Module parameters
+ */
+
+#define PARAMETERS "/sys/module/pymalloc/parameters/"
+
+static inline void write_parameter(struct __test_metadata *_metadata, const char *name,
+				   __u64 value)
+{
+	char path[128], text[32];
+	int fd, length = snprintf(text, sizeof(text), "%llu", value);
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	fd = open(path, O_WRONLY);
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
+	close(fd);
+}
+
+static inline __u64 read_parameter(struct __test_metadata *_metadata, const char *name)
+{
+	char path[128];
+	__u64 value = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	file = fopen(path, "r");
+	ASSERT_NE(NULL, file) TH_LOG("%s: %m", path);
+	ASSERT_EQ(1, fscanf(file, "%llu", &value));
+	fclose(file);
+	return value;
 }
 
 /*

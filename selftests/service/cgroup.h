@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A memory cgroup for tests: it is made, entered and left.
+ */
+#ifndef SELFTESTS_CGROUP_H
+#define SELFTESTS_CGROUP_H
+
+#include <sys/stat.h>
+
+#include "service.h"
+
+/* A program may have one of another name. */
+#ifndef GROUP
+#define GROUP "/sys/fs/cgroup/pymalloc-test"
+#endif
+
+#define MIB (1024 * 1024ULL)
+
+static inline void write_file(struct __test_metadata *_metadata, const char *file, __u64 value)
+{
+	char path[128], text[32];
+	int fd, length = snprintf(text, sizeof(text), "%llu", value);
+
+	snprintf(path, sizeof(path), GROUP "/%s", file);
+	fd = open(path, O_WRONLY);
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
+	close(fd);
+}
+
+/* The number in @file, after @key if it has keys. */
+static inline __u64 read_file(struct __test_metadata *_metadata, const char *file,
+			      const char *key)
+{
+	char path[128], word[64];
+	__u64 value = ~0ULL;
+	FILE *stream;
+
+	snprintf(path, sizeof(path), GROUP "/%s", file);
+	stream = fopen(path, "r");
+	ASSERT_NE(NULL, stream) TH_LOG("%s: %m", path);
+	if (!key) {
+		ASSERT_EQ(1, fscanf(stream, "%llu", &value));
+	}
+	while (key && fscanf(stream, "%63s %llu", word, &value) == 2 && strcmp(word, key))
+		;
+	fclose(stream);
+	return value;
+}
+
+static inline __u64 charged(struct __test_metadata *_metadata)
+{
+	return read_file(_metadata, "memory.current", NULL);
+}
+
+/* The counter is kept in lots of 64 pages a CPU: allow for some of them. */
+#define SLACK (2 * MIB)
+
+/* Makes the group and enters it. */
+static inline void group_make(struct __test_metadata *_metadata)
+{
+	ASSERT_EQ(0, mkdir(GROUP, 0755)) TH_LOG("%m; is cgroup2 mounted?");
+	write_file(_metadata, "cgroup.procs", getpid());
+}
+
+/* The caller is in the topmost group from now on. */
+static inline void group_leave(struct __test_metadata *_metadata)
+{
+	FILE *up = fopen("/sys/fs/cgroup/cgroup.procs", "w");
+
+	ASSERT_NE(NULL, up);
+	fprintf(up, "%d", getpid());
+	ASSERT_EQ(0, fclose(up));
+}
+
+#endif /* SELFTESTS_CGROUP_H */

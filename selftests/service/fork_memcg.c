@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Copies of what fork() has let heaps share are charged to the memory cgroup of
+ * the heap, whoever writes. At its limit the writer gets a SIGBUS; nobody is
+ * killed for want of memory.
+ */
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+#define GROUP "/sys/fs/cgroup/pymalloc-fork-test"
+#include "cgroup.h"
+
+#define BYTES (16 * MIB)
+#define PAGES (BYTES / POOL)
+
+FIXTURE(fork_memcg)
+{
+	struct turns turns;	/* end 0 is the test's */
+	struct heap heap;
+	__u64 run;
+	int log;
+};
+
+/* The heap is made in the group; then its process leaves. */
+FIXTURE_SETUP(fork_memcg)
+{
+	self->turns = turns_make(_metadata);
+	self->log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	ASSERT_LE(0, self->log) TH_LOG("/dev/kmsg: %m");
+	ASSERT_LE(0, lseek(self->log, 0, SEEK_END));
+	group_make(_metadata);
+	self->heap = HEAP();
+	self->run = alloc_one(&self->heap, BYTES);
+	memset(at(&self->heap, self->run), 'r', BYTES);
+	group_leave(_metadata);
+}
+
+/* Does the kernel say that it has killed for memory? */
+static bool log_has_oom(int log)
+{
+	char record[8192];
+	ssize_t length;
+
+	/* EPIPE: records were lost; the next ones are still to be read. */
+	while ((length = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
+		record[length > 0 ? length : 0] = '\0';
+		if (strstr(record, "oom-kill") || strstr(record, "Out of memory") ||
+		    strstr(record, "out of memory"))
+			return true;
+	}
+	return false;
+}
+
+FIXTURE_TEARDOWN(fork_memcg)
+{
+	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
+	EXPECT_FALSE(log_has_oom(self->log));
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+	/* The heaps of children hold it until they have gone. */
+	ASSERT_TRUE(EVENTUALLY(!rmdir(GROUP))) TH_LOG("%m");
+}
+
+/* Writes to the pages of the run, up to the first that cannot be. Returns how many. */
+static __u64 write_run(struct heap *heap, __u64 run)
+{
+	struct __test_metadata *_metadata = heap->test;
+	__u64 i;
+
+	for (i = 0; i < PAGES; i++) {
+		int fault = touch(at(heap, run + i * POOL), true);
+
+		if (fault) {
+			EXPECT_EQ(SIGBUS, fault);
+			break;
+		}
+	}
+	return i;
+}
+
+static void grows(struct __test_metadata *_metadata, __u64 before, __u64 bytes)
+{
+	EXPECT_LE(before + bytes - SLACK, charged(_metadata));
+	EXPECT_GE(before + bytes + SLACK, charged(_metadata));
+}
+
+/* A child that does nothing until it is let go. */
+static pid_t idle_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_memcg) *self)
+{
+	pid_t child;
+
+	IN_CHILD(child, {
+		turns_take(&self->turns, 1);
+		turns_around(&self->turns);
+		EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', BYTES));
+	});
+	turns_take(&self->turns, 0);
+	ASSERT_TRUE(turns_wait(&self->turns));
+	return child;
+}
+
+static void let_go(struct __test_metadata *_metadata, FIXTURE_DATA(fork_memcg) *self,
+		   pid_t child)
+{
+	turns_pass(&self->turns);
+	join_child(_metadata, child);
+}
+
+/* From outside the parent writes, and the group pays. */
+TEST_F(fork_memcg, copies_of_the_parent)
+{
+	pid_t child = idle_child(_metadata, self);
+	__u64 before = charged(_metadata);
+
+	EXPECT_LE(BYTES - SLACK, before);
+	EXPECT_EQ(PAGES, write_run(&self->heap, self->run));
+	grows(_metadata, before, BYTES);
+	let_go(_metadata, self, child);
+	EXPECT_TRUE(EVENTUALLY(charged(_metadata) <= before + SLACK));
+}
+
+/* The parent enters the group again to fork; its child leaves it and writes. */
+TEST_F(fork_memcg, copies_of_a_child)
+{
+	pid_t child;
+
+	write_file(_metadata, "cgroup.procs", getpid());
+	IN_CHILD(child, {
+		__u64 before;
+
+		group_leave(_metadata);
+		before = charged(_metadata);
+		EXPECT_EQ(PAGES, write_run(&self->heap, self->run));
+		grows(_metadata, before, BYTES);
+	});
+	group_leave(_metadata);
+	join_child(_metadata, child);
+	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', BYTES));
+}
+
+/* Who forks outside has a child whose heap is outside: that pays for its copies. */
+TEST_F(fork_memcg, copies_of_a_child_from_outside)
+{
+	pid_t child;
+
+	IN_CHILD(child, {
+		__u64 before = charged(_metadata);
+
+		EXPECT_EQ(PAGES, write_run(&self->heap, self->run));
+		grows(_metadata, before, 0);
+	});
+	join_child(_metadata, child);
+}
+
+/* SIGBUS at the limit; nothing is lost, and with more room it goes on. */
+TEST_F(fork_memcg, parent_at_the_limit)
+{
+	pid_t child = idle_child(_metadata, self);
+	__u64 written;
+
+	write_file(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
+	written = write_run(&self->heap, self->run);
+	EXPECT_LE((4 * MIB - SLACK) / POOL, written);
+	EXPECT_GE((4 * MIB + SLACK) / POOL, written);
+	/* What could not be written to can be read. */
+	EXPECT_TRUE(is_filled(at(&self->heap, self->run + written * POOL), 'r',
+			      BYTES - written * POOL));
+	heap_check(&self->heap);
+	write_file(_metadata, "memory.max", 256 * MIB);
+	EXPECT_EQ(PAGES, write_run(&self->heap, self->run));
+	let_go(_metadata, self, child);
+}
+
+TEST_F(fork_memcg, child_at_the_limit)
+{
+	struct iovec from = { "x", 1 }, to = { at(&self->heap, self->run + BYTES - 1), 1 };
+	pid_t child;
+
+	write_file(_metadata, "cgroup.procs", getpid());
+	IN_CHILD(child, {
+		__u64 written;
+
+		group_leave(_metadata);
+		write_file(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
+		written = write_run(&self->heap, self->run);
+		EXPECT_LE((4 * MIB - SLACK) / POOL, written);
+		EXPECT_GE((4 * MIB + SLACK) / POOL, written);
+		heap_check(&self->heap);
+		/* The kernel's own writes fail as well. */
+		EXPECT_EQ(-1, process_vm_writev(getpid(), &from, 1, &to, 1, 0));
+		EXPECT_EQ(EFAULT, errno);
+		write_file(_metadata, "memory.max", 256 * MIB);
+	});
+	group_leave(_metadata);
+	join_child(_metadata, child);
+	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', BYTES));
+}
+
+/* Where a process that may not allocate anything says how far it is. */
+static atomic_int *new_stage(struct __test_metadata *_metadata)
+{
+	atomic_int *stage = mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, stage);
+	atomic_store(stage, 0);
+	return stage;
+}
+
+static void next_stage(atomic_int *stage, int number)
+{
+	atomic_store(stage, number);
+	while (atomic_load(stage) == number)
+		sched_yield();
+}
+
+/*
+ * A writer inside the group: SIGBUS for him as well. All that he needs beside
+ * the copies is there when the limit comes.
+ */
+TEST_F(fork_memcg, writer_in_the_group)
+{
+	atomic_int *stage = new_stage(_metadata);
+	pid_t child;
+
+	write_file(_metadata, "cgroup.procs", getpid());
+	IN_CHILD(child, {
+		EXPECT_EQ(SIGBUS, touch(at(&self->heap, 0), true));
+		EXPECT_EQ(0, touch(at(&self->heap, self->run), true));
+		next_stage(stage, 1);
+		EXPECT_GT(PAGES, write_run(&self->heap, self->run));
+		next_stage(stage, 3);
+		EXPECT_EQ(PAGES, write_run(&self->heap, self->run));
+	});
+	group_leave(_metadata);
+	ASSERT_TRUE(EVENTUALLY(atomic_load(stage) == 1));
+	write_file(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
+	atomic_store(stage, 2);
+	/* Or until it has been killed, which it should not be. */
+	EXPECT_TRUE(EVENTUALLY(atomic_load(stage) == 3));
+	write_file(_metadata, "memory.max", 256 * MIB);
+	atomic_store(stage, 4);
+	join_child(_metadata, child);
+	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', BYTES));
+}
+
+TEST_HARNESS_MAIN
