@@ -92,7 +92,6 @@ int pym_alloc_ioctl(struct pym_call *call)
 		return err;
 	if (!alloc->size || alloc->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
-	pym_service_follow(call->sheap);
 	pym_window_settle(call->sheap);
 	for (;;) {
 		err = alloc_part(call->sheap, alloc);
@@ -204,7 +203,6 @@ int pym_resize_ioctl(struct pym_call *call)
 		return err;
 	if (resize->flags || !resize->size || resize->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
-	pym_service_follow(sheap);
 	old = set_active_memcg(sheap->memcg);
 	err = pym_resize(&sheap->heap, &resize->ref, resize->size);
 	set_active_memcg(old);

@@ -28,7 +28,12 @@ struct pym_service_heap *pym_heap_enter(struct file *file)
 		own = pym_family_enter(handle->family, current->mm);
 	if (!own)
 		return pym_registry_find(handle->id);
+	if (READ_ONCE(own->ended)) {
+		pym_service_put(own);
+		return NULL;
+	}
 	pym_service_meet(own);
+	pym_service_follow(own);
 	return own;
 }
 
@@ -110,7 +115,7 @@ static int end_ioctl(struct pym_call *call)
 		return err;
 	if (call->args.end.flags)
 		return -EINVAL;
-	pym_family_forget(call->sheap->family, call->sheap);
+	pym_service_end(call->sheap);
 	return 0;
 }
 

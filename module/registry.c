@@ -69,7 +69,8 @@ unsigned long pym_registry_count(void)
 /* Under RCU: a reference to a heap that is not yet ending. */
 static bool get_if_alive(struct pym_service_heap *sheap)
 {
-	return !pym_service_is_dead(sheap) && kref_get_unless_zero(&sheap->ref);
+	return !READ_ONCE(sheap->ended) && !pym_service_is_dead(sheap) &&
+	       kref_get_unless_zero(&sheap->ref);
 }
 
 /**

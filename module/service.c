@@ -358,7 +358,7 @@ static void move_to_user_locked(struct pym_service_heap *sheap, struct pym_user 
  * @sheap: the heap
  *
  * To be called before the caller gets pages for it.  Nothing changes if he is not
- * the heap's process, or without memory: then the next call will do it.
+ * the heap's process, or without memory: then the next call does it.
  *
  * Context: Sleeps.  Not under the gate.
  */
@@ -409,6 +409,20 @@ void pym_service_put(struct pym_service_heap *sheap)
 void pym_service_put_later(struct pym_service_heap *sheap)
 {
 	kref_put(&sheap->ref, end_later);
+}
+
+/**
+ * pym_service_end() - end a heap as soon as nobody has mapped it
+ * @sheap: the heap; the caller has a reference
+ *
+ * Context: Sleeps.
+ */
+void pym_service_end(struct pym_service_heap *sheap)
+{
+	WRITE_ONCE(sheap->ended, true);
+	if (!sheap->inherited)
+		pym_family_forget(sheap->family, sheap);
+	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
 }
 
 /**

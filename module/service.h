@@ -75,6 +75,7 @@ struct pym_handle {
  * @ref: one for each mapping, one of its family if it has not been inherited, and
  *	those of who uses it in passing
  * @family: what it shares with the heaps that fork() has made of it
+ * @ended: its process has ended it: no descriptor finds it any more
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
@@ -106,6 +107,7 @@ struct pym_service_heap {
 	struct pym_heap heap;
 	struct kref ref;
 	struct pym_family *family;
+	bool ended;
 	bool inherited;
 	u64 inherited_allocs;
 	u64 inherited_frees;
@@ -183,6 +185,7 @@ void pym_service_meet(struct pym_service_heap *sheap);
 void pym_service_follow(struct pym_service_heap *sheap);
 void pym_service_put(struct pym_service_heap *sheap);
 void pym_service_put_later(struct pym_service_heap *sheap);
+void pym_service_end(struct pym_service_heap *sheap);
 bool pym_service_is_dead(const struct pym_service_heap *sheap);
 bool pym_service_may_open(const struct pym_service_heap *sheap);
 void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);

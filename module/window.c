@@ -602,6 +602,8 @@ struct pym_service_heap *pym_window_find(u64 address)
 	vma = vma_lookup(current->mm, address);
 	if (vma)
 		sheap = heap_of(vma);
+	if (sheap && READ_ONCE(sheap->ended))
+		sheap = NULL;
 	if (sheap)
 		kref_get(&sheap->ref);
 	mmap_read_unlock(current->mm);

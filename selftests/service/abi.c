@@ -40,7 +40,7 @@ union argument {
 	struct pymalloc_usable usable;
 	struct pymalloc_resize resize;
 	struct pymalloc_walk walk;
-	unsigned char bytes[256];
+	unsigned char bytes[512];
 };
 
 #define ON_DEVICE 1
@@ -51,11 +51,13 @@ struct command {
 	const char *name;
 	unsigned long number;
 	size_t size;
+	size_t min;	/* in the first version, if it has grown */
 	size_t flags;
 	__u32 known_flags;
 	size_t reserved;
 	int where;
 	bool opens;	/* returns a descriptor */
+	bool ends;	/* the heap is no more afterwards */
 };
 
 #define SHAPE(type, NAME) \
@@ -67,7 +69,8 @@ static const struct command commands[] = {
 	{ SHAPE(info, INFO), .where = ON_DEVICE },
 	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create), .where = ON_DEVICE,
 	  .opens = true },
-	{ SHAPE(open, OPEN), FLAGS(open), .known_flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED,
+	{ SHAPE(open, OPEN), FLAGS(open),
+	  .known_flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED,
 	  .where = ON_DEVICE, .opens = true },
 	{ SHAPE(list, LIST), FLAGS(list), RESERVED(list), .where = ON_DEVICE | ON_HEAP },
 	{ SHAPE(alloc, ALLOC), FLAGS(alloc), .known_flags = PYMALLOC_ALLOC_ZERO,
@@ -75,13 +78,14 @@ static const struct command commands[] = {
 	{ SHAPE(free, FREE), FLAGS(free), .where = ON_HEAP },
 	{ SHAPE(usable, USABLE), FLAGS(usable), .where = ON_HEAP },
 	{ SHAPE(resize, RESIZE), FLAGS(resize), .where = ON_HEAP },
-	{ SHAPE(stats, STATS), FLAGS(stats), .where = ON_HEAP },
+	{ SHAPE(stats, STATS), FLAGS(stats),
+	  .min = offsetof(struct pymalloc_stats, shared_bytes), .where = ON_HEAP },
 	{ SHAPE(walk, WALK), RESERVED(walk), .where = ON_HEAP },
 	{ SHAPE(trim, TRIM), FLAGS(trim), .where = ON_HEAP },
 	{ SHAPE(check, CHECK), FLAGS(check), .where = ON_HEAP },
 	{ SHAPE(notify, NOTIFY), FLAGS(notify), .where = ON_HEAP },
 	{ SHAPE(caches, CACHES), FLAGS(caches), .where = ON_HEAP },
-	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP },
+	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
 };
 
@@ -164,8 +168,14 @@ static int descriptor(FIXTURE_DATA(abi) *self, const struct command *c)
 /* 0 or -errno: a descriptor that was returned is closed again. */
 static int try(FIXTURE_DATA(abi) *self, const struct command *c, void *arg)
 {
-	int ret = call(descriptor(self, c), c->number, arg);
+	struct heap victim = {};
+	int ret;
 
+	if (c->ends)
+		victim = heap_create(self->heap.test, (struct pymalloc_create)ARG(create));
+	ret = call(c->ends ? victim.fd : descriptor(self, c), c->number, arg);
+	if (c->ends)
+		heap_close(&victim);
 	if (ret < 0 || !c->opens)
 		return ret;
 	close(ret);
@@ -206,7 +216,7 @@ TEST_F(abi, descriptors_close_on_exec)
 TEST_F(abi, size_too_small)
 {
 	for (const struct command *c = commands; c->name; c++) {
-		const __u32 sizes[] = { 0, 1, 4, c->size - 8, c->size - 1 };
+		const __u32 min = c->min ?: c->size, sizes[] = { 0, 1, 4, min - 8, min - 1 };
 
 		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 			union argument *arg = good(self, c);
@@ -275,6 +285,8 @@ TEST_F(abi, unknown_flags)
 			__u32 flag = 1U << bit;
 
 			memcpy(&arg->bytes[c->flags], &flag, sizeof(flag));
+			if (c->number == PYMALLOC_IOC_OPEN && flag == PYMALLOC_OPEN_MAPPED)
+				arg->open.id = user_ptr(self->heap.window);
 			EXPECT_EQ(flag & c->known_flags ? 0 : -EINVAL, try(self, c, arg))
 				TH_LOG("%s flag %d", c->name, bit);
 		}

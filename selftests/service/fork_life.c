@@ -404,6 +404,31 @@ TEST_F(fork_life, child_with_mappings_only)
 	play(&self->scene, &role, variant->end, 1);
 }
 
+static void open_by_address(struct scene *scene)
+{
+	struct __test_metadata *_metadata = scene->test;
+
+	close(scene->heap.fd);
+	scene->heap.fd = heap_open(_metadata, user_ptr(at(&scene->heap, scene->run)),
+				   PYMALLOC_OPEN_MAPPED);
+	ASSERT_LE(0, scene->heap.fd);
+	look(scene);
+}
+
+/* What the child has mapped is its own heap. */
+TEST_F(fork_life, child_that_has_opened_by_address)
+{
+	static const struct role role = { .before = open_by_address, .after = heap_works };
+
+	play(&self->scene, &role, variant->end, 1);
+}
+
+static void descriptor_is_stale(struct scene *scene)
+{
+	is_stale(scene->test, scene->heap.fd);
+}
+
+/* By number it is the parent's: there to be looked at, as long as that lives. */
 static void open_parents(struct scene *scene)
 {
 	struct __test_metadata *_metadata = scene->test;
@@ -411,13 +436,12 @@ static void open_parents(struct scene *scene)
 	close(scene->heap.fd);
 	scene->heap.fd = heap_open(_metadata, scene->notes->parents_heap, 0);
 	ASSERT_LE(0, scene->heap.fd);
-	look(scene);
+	EXPECT_EQ(scene->notes->parents_heap, heap_info(_metadata, scene->heap.fd).id);
 }
 
-/* A descriptor of the parent's heap is one of its own, for the child. */
 TEST_F(fork_life, child_that_has_opened_by_number)
 {
-	static const struct role role = { .before = open_parents, .after = heap_works };
+	static const struct role role = { .before = open_parents, .after = descriptor_is_stale };
 
 	play(&self->scene, &role, variant->end, 1);
 }
@@ -428,11 +452,6 @@ static void unmap(struct scene *scene)
 
 	heap_unmap(&scene->heap);
 	EXPECT_EQ(scene->notes->parents_heap, heap_info(_metadata, scene->heap.fd).id);
-}
-
-static void descriptor_is_stale(struct scene *scene)
-{
-	is_stale(scene->test, scene->heap.fd);
 }
 
 /* Its own heap has gone with its mappings; the descriptor keeps nothing. */

@@ -343,7 +343,7 @@ TEST_F(list, bad_arguments)
 		{ PYMALLOC_BATCH_MAX + 1, sizeof(struct pymalloc_heap_info), -E2BIG },
 		{ ~0U, sizeof(struct pymalloc_heap_info), -E2BIG },
 		{ 1, 0, -EINVAL },
-		{ 1, sizeof(struct pymalloc_heap_info) - 1, -EINVAL },
+		{ 1, offsetof(struct pymalloc_heap_info, shared_bytes) - 1, -EINVAL },
 		{ 1, ~0U, -EINVAL },
 	};
 
