@@ -57,18 +57,6 @@ static void add_to_numbers(struct heap *heap, int step, long offset)
 		*number(heap, i) += offset;
 }
 
-/* Have @body run in a child; it ends with status 0 unless an assertion fails. */
-#define IN_CHILD(child, ...) \
-	do { \
-		pid_t _pid = fork(); \
-		ASSERT_LE(0, _pid); \
-		if (!_pid) { \
-			__VA_ARGS__; \
-			_exit(0); \
-		} \
-		child = _pid; \
-	} while (0)
-
 TEST_F(fork, child_reads_what_its_parent_had)
 {
 	pid_t child;
@@ -217,7 +205,7 @@ TEST_F(fork, pages_are_shared)
 	__u64 run;
 
 	/* Of a user whom the heaps of earlier children do not count against. */
-	ASSERT_EQ(0, seteuid(12345));
+	ASSERT_EQ(0, seteuid(SOMEBODY));
 	heap = HEAP();
 	run = alloc_one(&heap, 100 * POOL);
 	memset(at(&heap, run), 'r', 100 * POOL);

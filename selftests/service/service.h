@@ -358,6 +358,27 @@ static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 	ASSERT_EQ(0, WEXITSTATUS(status));
 }
 
+/* Have @body run in a child; it ends with status 0 unless an assertion fails. */
+#define IN_CHILD(child, ...) \
+	do { \
+		pid_t _pid = fork(); \
+		ASSERT_LE(0, _pid); \
+		if (!_pid) { \
+			__VA_ARGS__; \
+			_exit(0); \
+		} \
+		child = _pid; \
+	} while (0)
+
+/* Somebody who may not do what root may. */
+#define SOMEBODY 12345
+
+static inline void become_somebody(struct __test_metadata *_metadata)
+{
+	ASSERT_EQ(0, setgid(SOMEBODY));
+	ASSERT_EQ(0, setuid(SOMEBODY));
+}
+
 /*
  * Most tests use one heap with the defaults.
  */
