@@ -16,7 +16,7 @@
 #define PER_PAGE (POOL / SIZE)
 #define PAGES 250
 #define BLOCKS (PAGES * PER_PAGE)
-#define ROUNDS 12
+#define ROUNDS 8
 /* Each child has mappings, in which a page is looked for before it is replaced. */
 #define CHILDREN 3
 /* Of the spins by which one of the two comes later. */
