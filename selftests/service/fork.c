@@ -205,7 +205,7 @@ TEST_F(fork, pages_are_shared)
 	__u64 run;
 
 	/* Of a user whom the heaps of earlier children do not count against. */
-	ASSERT_EQ(0, seteuid(12345));
+	ASSERT_EQ(0, seteuid(SOMEBODY));
 	heap = HEAP();
 	run = alloc_one(&heap, 100 * POOL);
 	memset(at(&heap, run), 'r', 100 * POOL);

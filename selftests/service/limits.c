@@ -132,8 +132,6 @@ TEST_F(limits, defaults)
  * A user's limits, as a user who has nothing else: what follows runs in a
  * child with a user number of its own.
  */
-#define SOMEBODY 12345
-
 static pid_t fork_somebody(struct __test_metadata *_metadata)
 {
 	pid_t child = fork();

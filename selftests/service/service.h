@@ -507,6 +507,15 @@ static inline __u64 read_parameter(struct __test_metadata *_metadata, const char
 	return value;
 }
 
+/* Somebody who may not do what root may. */
+#define SOMEBODY 12345
+
+static inline void become_somebody(struct __test_metadata *_metadata)
+{
+	ASSERT_EQ(0, setgid(SOMEBODY));
+	ASSERT_EQ(0, setuid(SOMEBODY));
+}
+
 /*
  * Most tests use one heap with the defaults.
  */

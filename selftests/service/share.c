@@ -8,8 +8,6 @@
 
 #include "service.h"
 
-#define SOMEBODY 12345
-
 FIXTURE(share)
 {
 	struct heap heap;
@@ -178,12 +176,6 @@ TEST_F(share, same_address_space)
 
 	join_child(_metadata, child);
 	EXPECT_EQ(2, heap_stats(&self->heap).blocks);
-}
-
-static void become_somebody(struct __test_metadata *_metadata)
-{
-	ASSERT_EQ(0, setgid(SOMEBODY));
-	ASSERT_EQ(0, setuid(SOMEBODY));
 }
 
 TEST_F(share, another_user)

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A page that many heaps have is a page that many heaps have: it is not taken
+ * for one that a device writes to, and is not copied before it is written to.
+ */
+#include "relatives.h"
+
+/* Each of them refers to a page twice, or more often: as its own, and mapped. */
+#define CHILDREN 600
+#define PAGES 32
+
+FIXTURE(fork_many)
+{
+	struct heap heap;
+	__u64 run;
+	struct gate end;
+	pid_t children[CHILDREN];
+	int nr;
+};
+
+/* Of a user whom other heaps do not count against. */
+FIXTURE_SETUP(fork_many)
+{
+	ASSERT_EQ(0, seteuid(SOMEBODY));
+	self->heap = HEAP();
+	self->run = alloc_one(&self->heap, PAGES * POOL);
+	memset(at(&self->heap, self->run), 'o', PAGES * POOL);
+	self->end = gate_new(_metadata);
+}
+
+FIXTURE_TEARDOWN(fork_many)
+{
+	gate_open(_metadata, &self->end);
+	for (int i = 0; i < self->nr; i++)
+		join_child(_metadata, self->children[i]);
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+	gate_close(&self->end);
+	ASSERT_EQ(0, seteuid(0));
+}
+
+/* One more child that has read all pages, and does nothing from then on. */
+static void add_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_many) *self,
+		      struct gate *ready)
+{
+	IN_CHILD(self->children[self->nr], {
+		EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'o', PAGES * POOL));
+		gate_open(_metadata, ready);
+		gate_wait(_metadata, &self->end);
+	});
+	self->nr++;
+}
+
+TEST_F(fork_many, pages_stay_shared)
+{
+	__u64 before = service_info(_metadata).user_bytes;
+
+	while (self->nr < CHILDREN) {
+		struct gate ready = gate_new(_metadata);
+
+		add_child(_metadata, self, &ready);
+		gate_wait(_metadata, &ready);
+		gate_close(&ready);
+		ASSERT_EQ(before, service_info(_metadata).user_bytes)
+			TH_LOG("with %d children", self->nr);
+	}
+	/* And who writes has a copy of his own. */
+	memset(at(&self->heap, self->run), 'p', POOL);
+	EXPECT_EQ(before + POOL, service_info(_metadata).user_bytes);
+	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'p', POOL));
+}
+
+TEST_HARNESS_MAIN
