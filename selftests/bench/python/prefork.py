@@ -56,6 +56,7 @@ class Workers:
     def __init__(self, work):
         self.ready = os.pipe()
         self.end = os.pipe()
+        self.held = None
         self.pids = [self.start(work, i) for i in range(WORKERS)]
         for _ in self.pids:
             os.read(self.ready[0], 1)
@@ -65,10 +66,10 @@ class Workers:
         if not pid:
             os.close(self.end[1])
             # Held, so that it is there while somebody looks.
-            held = work(number)
+            self.held = work(number)
             os.write(self.ready[1], b"!")
             os.read(self.end[0], 1)
-            os._exit(not held)
+            os._exit(0)
         return pid
 
     def stop(self):
