@@ -36,8 +36,10 @@ static int open_heap(int device, __u64 id)
 	return fd;
 }
 
+typedef void look_fn(int heap, void *data);
+
 /* Has @look look at each, and returns how many there are. */
-static unsigned int for_each_heap(void (*look)(int heap, void *data), void *data)
+static unsigned int for_each_heap(look_fn *look, void *data)
 {
 	struct pymalloc_heap_info heaps[HEAPS_MAX];
 	struct pymalloc_list list = {

@@ -56,12 +56,13 @@ report_python()
 			"${python_programs[*]} geometric mean" ]
 }
 
-# Needs a machine whose scheduler it may ask to run first, as the VM's is.
+# Each program, on whom the targets name; the others are only preloaded. Needs a
+# machine whose scheduler it may ask to run first, as the VM's is.
 measure_fork()
 {
 	local subject
 
-	for subject in service library pymalloc glibc jemalloc tcmalloc mimalloc; do
+	for subject in service library pymalloc glibc; do
 		"$here/measure-fork" $subject ns 1 --quick || return
 	done >"$scratch/raw-fork"
 }
@@ -85,6 +86,6 @@ ok "pyobject" did pyobject queue threads-2-heaps threads-2-shared
 ok "report" report_all
 ok "Python programs on every allocator" measure_python
 ok "report of the Python programs" report_python
-ok "fork on every allocator" measure_fork
+ok "fork, by each program" measure_fork
 ok "report of fork" report_fork
 finish
