@@ -39,7 +39,7 @@ static int open_heap(int device, __u64 id)
 typedef void look_fn(int heap, void *data);
 
 /* Has @look look at each, and returns how many there are. */
-static unsigned int for_each_heap(look_fn *look, void *data)
+static unsigned int look_at_heaps(look_fn *look, void *data)
 {
 	struct pymalloc_heap_info heaps[HEAPS_MAX];
 	struct pymalloc_list list = {
@@ -81,7 +81,7 @@ static void check_heap(int heap, void *data)
 
 unsigned int check_heaps(void)
 {
-	return for_each_heap(check_heap, NULL);
+	return look_at_heaps(check_heap, NULL);
 }
 
 static void add_metadata(int heap, void *data)
@@ -98,7 +98,7 @@ size_t metadata_bytes(void)
 {
 	size_t total = 0;
 
-	for_each_heap(add_metadata, &total);
+	look_at_heaps(add_metadata, &total);
 	return total;
 }
 
