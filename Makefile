@@ -84,10 +84,15 @@ bench: deps module-$(KERNEL) userspace ## measure it against other allocators, i
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run --kernel $(KERNEL)
 
-bench-python: deps module-$(KERNEL) userspace ## measure CPython on it and on other allocators, and fork(), in the VM
+bench-python: deps module-$(KERNEL) userspace ## measure CPython on it and on other allocators, in the VM
 	@$(vm)/deps bench
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run-python --kernel $(KERNEL)
+
+bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other allocators, in the VM
+	@$(vm)/deps bench
+	@$(MAKE) -C selftests/bench
+	@selftests/bench/run-fork --kernel $(KERNEL)
 
 # A part that does not get as far as to write its results has failed.
 define run_parts
@@ -158,5 +163,5 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-build \
-	install uninstall run shell bench bench-python clean clean-cache check \
+	install uninstall run shell bench bench-python bench-fork clean clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug check-programs

@@ -26,7 +26,7 @@
  * struct workload - something that programs do with an allocator
  * @name: what it is called in the figures
  * @run: does it, and reports
- * @live: blocks that are live at a time, by each thread
+ * @live: what is live at a time: blocks of each thread, or children of fork()
  * @threads: how many threads
  * @heaps: of how many heaps
  */
@@ -38,7 +38,10 @@ struct workload {
 	unsigned int heaps;
 };
 
-/* The workloads, a file each. */
+/* All that a program can do; the last one has no name. */
+extern const struct workload workloads[];
+
+/* Those of workloads.c, a file each. */
 void calibrate(const struct workload *workload);
 void pair(const struct workload *workload);
 void lifo(const struct workload *workload);
@@ -56,8 +59,11 @@ void report(const struct workload *workload, const char *metric, double value);
 void *table(size_t count, size_t size);
 __u64 nanoseconds(void);
 
-/* check.c */
+/* check.c: of the heaps that this process has come to have */
 unsigned int check_heaps(void);
+size_t metadata_bytes(void);
+/* Pages of all heaps of this user; one that several heaps share counts once. */
+size_t heap_bytes(void);
 
 /* Any program writes to what it allocates. */
 static inline void use(void *block)

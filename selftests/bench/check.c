@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The kernel's checker, over whatever heaps this process has come to have. */
+/* What the kernel knows of whatever heaps this process has come to have. */
 #include <err.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -13,25 +13,33 @@
 #define DEVICE		"/dev/pymalloc"
 #define HEAPS_MAX	64
 
-static void check_heap(int device, __u64 id)
+static int open_device(void)
+{
+	int device = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (device < 0)
+		err(1, DEVICE);
+	return device;
+}
+
+static int open_heap(int device, __u64 id)
 {
 	struct pymalloc_open open = {
 		.argsz = sizeof(open),
 		.flags = PYMALLOC_OPEN_RDONLY,
 		.id = id,
 	};
-	struct pymalloc_check check = { .argsz = sizeof(check) };
 	int fd = ioctl(device, PYMALLOC_IOC_OPEN, &open);
 
-	if (fd < 0 || ioctl(fd, PYMALLOC_IOC_CHECK, &check) < 0)
-		err(1, "cannot check heap %llu", (unsigned long long)id);
-	if (check.errors)
-		errx(1, "heap %llu: %s", (unsigned long long)id, check.message);
-	close(fd);
+	if (fd < 0)
+		err(1, "heap %llu", (unsigned long long)id);
+	return fd;
 }
 
-/* Returns how many there are. */
-unsigned int check_heaps(void)
+typedef void look_fn(int heap, void *data);
+
+/* Has @look look at each, and returns how many there are. */
+static unsigned int look_at_heaps(look_fn *look, void *data)
 {
 	struct pymalloc_heap_info heaps[HEAPS_MAX];
 	struct pymalloc_list list = {
@@ -40,18 +48,67 @@ unsigned int check_heaps(void)
 		.count = HEAPS_MAX,
 		.entry_size = sizeof(*heaps),
 	};
-	int device = open(DEVICE, O_RDWR | O_CLOEXEC);
+	int device = open_device();
 	unsigned int found = 0;
 	unsigned int i;
 
-	if (device < 0 || ioctl(device, PYMALLOC_IOC_LIST, &list) < 0)
+	if (ioctl(device, PYMALLOC_IOC_LIST, &list) < 0)
 		err(1, DEVICE);
 	for (i = 0; i < list.done; i++) {
+		int heap;
+
 		if (heaps[i].pid != getpid())
 			continue;
-		check_heap(device, heaps[i].id);
+		heap = open_heap(device, heaps[i].id);
+		look(heap, data);
+		close(heap);
 		found++;
 	}
 	close(device);
 	return found;
+}
+
+static void check_heap(int heap, void *data)
+{
+	struct pymalloc_check check = { .argsz = sizeof(check) };
+
+	(void)data;
+	if (ioctl(heap, PYMALLOC_IOC_CHECK, &check) < 0)
+		err(1, "cannot check a heap");
+	if (check.errors)
+		errx(1, "a heap is not sound: %s", check.message);
+}
+
+unsigned int check_heaps(void)
+{
+	return look_at_heaps(check_heap, NULL);
+}
+
+static void add_metadata(int heap, void *data)
+{
+	struct pymalloc_stats stats = { .argsz = sizeof(stats) };
+	size_t *total = data;
+
+	if (ioctl(heap, PYMALLOC_IOC_STATS, &stats) < 0)
+		err(1, "no figures of a heap");
+	*total += stats.meta_bytes;
+}
+
+size_t metadata_bytes(void)
+{
+	size_t total = 0;
+
+	look_at_heaps(add_metadata, &total);
+	return total;
+}
+
+size_t heap_bytes(void)
+{
+	struct pymalloc_info info = { .argsz = sizeof(info) };
+	int device = open_device();
+
+	if (ioctl(device, PYMALLOC_IOC_INFO, &info) < 0)
+		err(1, DEVICE);
+	close(device);
+	return info.user_bytes;
 }

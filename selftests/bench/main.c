@@ -15,22 +15,6 @@
 /* How much less is done to try whether all works. */
 #define QUICK	100
 
-static const struct workload workloads[] = {
-	{ "calibrate", calibrate, 0, 0, 0 },
-	{ "pair", pair, 1, 1, 1 },
-	{ "lifo", lifo, 1000, 1, 1 },
-	{ "replace", replace, 100000, 1, 1 },
-	{ "queue", queue, 4096, 2, 1 },
-	{ "touch", touch, 1, 1, 1 },
-	{ "touch-thp", touch, 1, 1, 1 },
-	{ "arenas-1", replace, 1 * ARENA_BLOCKS, 1, 1 },
-	{ "arenas-100", replace, 100 * ARENA_BLOCKS, 1, 1 },
-	{ "arenas-10000", replace, 10000 * ARENA_BLOCKS, 1, 1 },
-	{ "threads-1", threads, 10000, 1, 1 },
-	{ "threads-2-heaps", threads, 10000, 2, 2 },
-	{ "threads-2-shared", threads, 10000, 2, 1 },
-};
-
 static const char *subject;
 static const char *unit;
 static size_t divisor = 1;
@@ -70,11 +54,11 @@ __u64 nanoseconds(void)
 
 static const struct workload *find(const char *name)
 {
-	size_t i;
+	const struct workload *workload;
 
-	for (i = 0; i < sizeof(workloads) / sizeof(*workloads); i++)
-		if (!strcmp(workloads[i].name, name))
-			return &workloads[i];
+	for (workload = workloads; workload->name; workload++)
+		if (!strcmp(workload->name, name))
+			return workload;
 	errx(2, "no workload %s", name);
 }
 

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # What is measured side by side, and in which surroundings. Sets $here, where
-# the script lies, and $preload: what is preloaded for a subject.
+# the script lies, and $preload: what is preloaded for a subject. The shim is
+# the "service" to programs that have no other way to it.
 
 here=$(dirname "$(realpath "$0")")
 userspace=$(realpath "$here/../../userspace")
@@ -12,7 +13,8 @@ declare -A library=([jemalloc]=libjemalloc.so.2
 	[tcmalloc]=libtcmalloc_minimal.so.4 [mimalloc]=libmimalloc.so.2)
 # Used by the scripts.
 # shellcheck disable=SC2034
-declare -A preload=([shim]=$userspace/libpymalloc-malloc.so)
+declare -A preload=([shim]=$userspace/libpymalloc-malloc.so
+	[service]=$userspace/libpymalloc-malloc.so)
 
 # The loader goes on without a library that it cannot find.
 find_libraries()
@@ -46,6 +48,20 @@ keep_thp()
 	old=$(sed 's/.*\[\(.*\)\].*/\1/' $thp)
 	# shellcheck disable=SC2064
 	trap "choose_thp $old" EXIT
+}
+
+# observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: addresses and hashes that
+# are the same every time make the figures so, too.
+observe_python()
+{
+	local workload=$1 subject=$2 unit=$3 python=malloc
+
+	shift 3
+	[ "$subject" != pymalloc ] || python=pymalloc
+	PATH=$userspace:$PATH "$here/python/observe" setarch -R env LD_BIND_NOW=1 \
+		LD_PRELOAD="${preload[$subject]:-}" PYTHONMALLOC=$python \
+		PYTHONHASHSEED=0 python3 -B "$here/python/$1" "${@:2}" \
+		"$workload" "$subject" "$unit"
 }
 
 find_libraries
