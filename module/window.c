@@ -59,6 +59,14 @@ static const struct vm_operations_struct watched_window_vm_ops = {
 	.page_mkwrite = window_mkwrite,
 };
 
+/* The same for one of several windows: who asks has to look for the others. */
+static const struct vm_operations_struct watched_windows_vm_ops = {
+	.open	= window_open,
+	.close	= window_close,
+	.fault	= window_fault,
+	.page_mkwrite = window_mkwrite,
+};
+
 static const struct vm_operations_struct pool_map_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
@@ -67,7 +75,8 @@ static const struct vm_operations_struct pool_map_vm_ops = {
 
 static bool is_window(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &window_vm_ops || vma->vm_ops == &watched_window_vm_ops;
+	return vma->vm_ops == &window_vm_ops || vma->vm_ops == &watched_window_vm_ops ||
+	       vma->vm_ops == &watched_windows_vm_ops;
 }
 
 /* The heap that a mapping is of, or NULL. */
@@ -99,7 +108,27 @@ static struct vm_area_struct *next_mapping(struct pym_service_heap *sheap,
 #define for_each_mapping(sheap, vma)						\
 	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
 
-static void note_mapping(struct pym_service_heap *sheap, const struct vm_area_struct *vma)
+/*
+ * The operations of a living mapping change here.  Nobody is inside of one, nor
+ * can enter: the mmap_lock is held for writing, and so is the mapping's own lock.
+ * Both are held until that is done to all windows, and, in fork(), to the end.
+ *
+ * All windows could ask for writes from the start, but then nobody could pin their
+ * pages for long (since Linux 6.5, FOLL_LONGTERM is not for mappings whose owner
+ * wants to know of writes): no block could be a buffer of io_uring.
+ */
+static void set_watched(struct vm_area_struct *vma, bool watched, bool many)
+{
+	unsigned long flags = vma->vm_flags;
+
+	vma_start_write(vma);
+	vma->vm_ops = &window_vm_ops;
+	if (watched)
+		vma->vm_ops = many ? &watched_windows_vm_ops : &watched_window_vm_ops;
+	vma->vm_page_prot = vm_get_page_prot(watched ? flags & ~VM_SHARED : flags);
+}
+
+static void count_mapping(struct pym_service_heap *sheap, const struct vm_area_struct *vma)
 {
 	if (!sheap->mappings++) {
 		sheap->lowest = vma->vm_start;
@@ -108,6 +137,23 @@ static void note_mapping(struct pym_service_heap *sheap, const struct vm_area_st
 	sheap->lowest = min(sheap->lowest, vma->vm_start);
 	sheap->highest = max(sheap->highest, vma->vm_end);
 	WRITE_ONCE(sheap->windows, sheap->windows + is_window(vma));
+}
+
+/* A further mapping: the only window may have become one of several. */
+static void note_mapping(struct pym_service_heap *sheap, struct vm_area_struct *vma)
+{
+	struct vm_area_struct *other;
+
+	count_mapping(sheap, vma);
+	if (!is_window(vma))
+		return;
+	set_watched(vma, sheap->watched, sheap->windows > 1);
+	/* There are just two: where there are more, all have been told before. */
+	if (sheap->windows != 2)
+		return;
+	for_each_mapping(sheap, other)
+		if (is_window(other))
+			set_watched(other, sheap->watched, true);
 }
 
 /* Take a part of what a descriptor shows out of one mapping. */
@@ -282,19 +328,17 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 }
 
 /*
- * The mappings that a page has to be taken out of before it changes.  A mapping's
- * own lock will do for the only window: another one can appear only with the
- * mmap_lock held for writing and this mapping locked as well.  Returns false if
- * the mmap_lock is wanted, and not held.
+ * The mappings that a page has to be taken out of before it changes.  In the only
+ * window a fault may hold that mapping's own lock, and not the mmap_lock; before
+ * there is another one, note_mapping() has waited for that lock, and later faults
+ * come with the mmap_lock.
  */
-static bool hold_in_fault(const struct vm_fault *vmf, struct pym_view *view)
+static void hold_in_fault(const struct vm_fault *vmf, struct pym_view *view)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
-	bool one = READ_ONCE(sheap->windows) == 1;
 
-	view->only = one ? vmf->vma : NULL;
+	view->only = READ_ONCE(sheap->windows) == 1 ? vmf->vma : NULL;
 	view->space = sheap->mm;
-	return one || !(vmf->flags & FAULT_FLAG_VMA_LOCK);
 }
 
 /* Make the touched page the heap's alone.  What that changes is mapped already. */
@@ -308,11 +352,7 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 
 	if (!READ_ONCE(sheap->heap.joint))
 		return 0;
-	if (!hold_in_fault(vmf, &view)) {
-		vma_end_read(vmf->vma);
-		/* NOPAGE for page_mkwrite(), which knows no RETRY. */
-		return VM_FAULT_RETRY | VM_FAULT_NOPAGE;
-	}
+	hold_in_fault(vmf, &view);
 	pym_service_follow(sheap);
 	memcg = set_active_memcg(sheap->memcg);
 	err = pym_page_own(&sheap->heap, (u64)vmf->pgoff << PAGE_SHIFT, &view, &fresh);
@@ -382,24 +422,6 @@ static vm_fault_t pool_map_fault(struct vm_fault *vmf)
 	return VM_FAULT_LOCKED;
 }
 
-/*
- * The operations of a living mapping change here.  Nobody is inside of one, nor
- * can enter: the mmap_lock is held for writing, and so is the mapping's own lock.
- * Both are held until that is done to all windows, and, in fork(), to the end.
- *
- * All windows could ask for writes from the start, but then nobody could pin their
- * pages for long (since Linux 6.5, FOLL_LONGTERM is not for mappings whose owner
- * wants to know of writes): no block could be a buffer of io_uring.
- */
-static void set_watched(struct vm_area_struct *vma, bool watched)
-{
-	unsigned long flags = vma->vm_flags;
-
-	vma_start_write(vma);
-	vma->vm_ops = watched ? &watched_window_vm_ops : &window_vm_ops;
-	vma->vm_page_prot = vm_get_page_prot(watched ? flags & ~VM_SHARED : flags);
-}
-
 /* Nobody maps any page, nor can as long as the locks are held; see set_watched(). */
 static void unmap_windows(struct pym_service_heap *sheap)
 {
@@ -407,7 +429,7 @@ static void unmap_windows(struct pym_service_heap *sheap)
 
 	for_each_mapping(sheap, vma)
 		if (is_window(vma)) {
-			set_watched(vma, true);
+			set_watched(vma, true, sheap->windows > 1);
 			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 		}
 	sheap->watched = true;
@@ -420,7 +442,7 @@ static void unwatch(struct pym_service_heap *sheap)
 
 	for_each_mapping(sheap, vma)
 		if (is_window(vma))
-			set_watched(vma, false);
+			set_watched(vma, false, false);
 	sheap->watched = false;
 }
 
@@ -483,6 +505,24 @@ static struct pym_service_heap *inherit(struct pym_service_heap *sheap, struct m
 	return IS_ERR(child) ? NULL : child;
 }
 
+/*
+ * A mapping that fork() has copied.  The child's other mappings cannot be looked
+ * for: where its address space is not finished, it has its parent's.
+ */
+static void open_inherited(struct vm_area_struct *vma)
+{
+	struct pym_service_heap *sheap = vma->vm_private_data;
+	struct pym_service_heap *child = inherit(sheap, vma->vm_mm);
+
+	vma->vm_private_data = child;
+	if (is_window(vma)) {
+		set_watched(vma, true, sheap->windows > 1);
+		pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+	}
+	if (child)
+		count_mapping(child, vma);
+}
+
 /* A mapping is split, moved, or inherited. */
 static void window_open(struct vm_area_struct *vma)
 {
@@ -490,18 +530,12 @@ static void window_open(struct vm_area_struct *vma)
 
 	if (!sheap)
 		return;
-	if (vma->vm_mm == sheap->mm) {
-		kref_get(&sheap->ref);
-	} else {
-		sheap = inherit(sheap, vma->vm_mm);
-		vma->vm_private_data = sheap;
-		if (is_window(vma)) {
-			set_watched(vma, true);
-			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
-		}
+	if (vma->vm_mm != sheap->mm) {
+		open_inherited(vma);
+		return;
 	}
-	if (sheap)
-		note_mapping(sheap, vma);
+	kref_get(&sheap->ref);
+	note_mapping(sheap, vma);
 }
 
 static void window_close(struct vm_area_struct *vma)
@@ -530,7 +564,6 @@ static bool lies_within(struct vm_area_struct *vma, u64 start, u64 bytes)
 static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 {
 	u64 window = sheap->heap.window;
-	struct vm_area_struct *other;
 
 	if (vma->vm_mm != sheap->mm)
 		return -EPERM;
@@ -540,12 +573,9 @@ static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 		return -EACCES;
 
 	if (lies_within(vma, 0, window)) {
-		vma->vm_ops = sheap->watched ? &watched_window_vm_ops : &window_vm_ops;
+		vma->vm_ops = &window_vm_ops;
 		/* For vm_insert_pages(). */
 		vm_flags_set(vma, VM_MIXEDMAP);
-		/* A fault there may rely on being in the only window. */
-		for_each_mapping(sheap, other)
-			vma_start_write(other);
 	} else if (lies_within(vma, PYMALLOC_POOL_MAP_OFFSET, window >> PYM_POOL_SHIFT)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
