@@ -113,6 +113,9 @@ check-debug: deps ## all kselftests and the KUnit suites on a kernel with KASAN,
 	@selftests/summary $(debug_parts:%=$(results)/%.tap); status=$$?; \
 		selftests/debug/coverage && exit $$status
 
+check-stress: deps ## processes that fork and do all else at once, on the debug kernel, for an hour or STRESS=SECONDS
+	@$(MAKE) $(results)/stress.tap && selftests/summary $(results)/stress.tap
+
 check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shellcheck
 check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
 check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
@@ -152,6 +155,11 @@ $(results)/kunit.tap: deps module-debug FORCE
 	@selftests/record kunit \
 		$(vm)/run --kernel debug --timeout 3600 $(no_kunit) -- selftests/kunit/run
 
+$(results)/stress.tap: deps tests module-debug FORCE
+	@selftests/record stress $(vm)/run --kernel debug \
+		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
+		selftests/stress $(or $(STRESS),3600)
+
 $(results)/programs.tap: deps module-$(KERNEL) userspace FORCE
 	@selftests/record programs selftests/programs/check --kernel $(KERNEL)
 
@@ -164,4 +172,5 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-build \
 	install uninstall run shell bench bench-python bench-fork clean clean-cache check \
-	check-style check-core check-vm check-kselftest check-kunit check-debug check-programs
+	check-style check-core check-vm check-kselftest check-kunit check-debug \
+	check-stress check-programs

@@ -125,8 +125,8 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 	print_bytes(m, "bytes in blocks", stats->block_bytes);
 	print_bytes(m, "bytes in pages", stats->page_bytes);
 	print_bytes(m, "bytes in pages, peak", stats->page_bytes_peak);
-	print_bytes(m, "of those shared", stats->shared_bytes);
-	print_bytes(m, "bytes in pages, its part", stats->pss_bytes);
+	print_bytes(m, "bytes in pages, shared", stats->shared_bytes);
+	print_bytes(m, "bytes in pages, PSS", stats->pss_bytes);
 	print_bytes(m, "bytes of metadata", stats->meta_bytes);
 	seq_printf(m, "%-24s %14llu.%llu %%\n", "held but not allocated", kept / 10, kept % 10);
 	seq_puts(m, "\n");
@@ -300,14 +300,14 @@ static void print_summary(struct seq_file *m, const struct snapshot *snap)
 	print_bytes(m, "heaps", snap->nr);
 	print_bytes(m, "bytes in pages", page_bytes);
 	print_bytes(m, "bytes allocated", used_bytes);
-	seq_printf(m, "\n%8s %8s %6s %14s %14s %-16s %s\n", "heap", "pid", "uid",
-		   "pages", "allocated", "command", "name");
+	seq_printf(m, "\n%8s %8s %6s %14s %14s %14s %-16s %s\n", "heap", "pid", "uid",
+		   "pages", "PSS", "allocated", "command", "name");
 	for (i = 0; i < snap->nr; i++) {
 		const struct pymalloc_heap_info *heap = &snap->heaps[i];
 
-		seq_printf(m, "%8llu %8d %6u %14llu %14llu %-16s %s\n", heap->id, heap->pid,
-			   heap->uid, heap->page_bytes, heap->used_bytes, heap->comm,
-			   heap->name);
+		seq_printf(m, "%8llu %8d %6u %14llu %14llu %14llu %-16s %s\n", heap->id,
+			   heap->pid, heap->uid, heap->page_bytes, heap->pss_bytes,
+			   heap->used_bytes, heap->comm, heap->name);
 	}
 }
 

@@ -574,8 +574,11 @@ static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 
 	if (lies_within(vma, 0, window)) {
 		vma->vm_ops = &window_vm_ops;
-		/* For vm_insert_pages(). */
-		vm_flags_set(vma, VM_MIXEDMAP);
+		/*
+		 * For vm_insert_pages(); and a child's page tables start empty,
+		 * as they do for other files' mappings.
+		 */
+		vm_flags_set(vma, VM_MIXEDMAP | VM_WIPEONFORK);
 	} else if (lies_within(vma, PYMALLOC_POOL_MAP_OFFSET, window >> PYM_POOL_SHIFT)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;

@@ -112,7 +112,7 @@ TEST_F(debugfs, versions)
 TEST_F(debugfs, summary)
 {
 	char id[32], comm[64], name[64];
-	unsigned long long pages, used;
+	unsigned long long pages, pss, used;
 	const char *row;
 	int pid, uid, fields;
 
@@ -122,12 +122,13 @@ TEST_F(debugfs, summary)
 	snprintf(id, sizeof(id), "%llu ", self->heap.id);
 	row = line(self, id);
 	ASSERT_NE(NULL, row) TH_LOG("%s", self->text);
-	fields = sscanf(row, "%*u %d %d %llu %llu %63s %63[^\n]", &pid, &uid, &pages, &used,
+	fields = sscanf(row, "%*u %d %d %llu %llu %llu %63s %63[^\n]", &pid, &uid, &pages, &pss, &used,
 			comm, name);
 	ASSERT_EQ(6, fields);
 	EXPECT_EQ(getpid(), pid);
 	EXPECT_EQ(getuid(), uid);
 	EXPECT_EQ(6 * POOL, pages);
+	EXPECT_EQ(pages, pss);
 	EXPECT_EQ(8 * 512 + 4 * 200 + 3 * POOL, used);
 	EXPECT_STREQ("shown in debugfs", name);
 }

@@ -13,6 +13,7 @@ static const struct column columns[] = {
 	{ "COMMAND", KIND_TEXT },
 	{ "NAME", KIND_TEXT },
 	{ "BYTES", KIND_BYTES },
+	{ "PSS", KIND_BYTES },
 	{ "USED", KIND_BYTES },
 	{ "FRAG", KIND_PERCENT },
 	{ NULL, 0 }
@@ -43,6 +44,7 @@ static void add(struct table *table, const struct pymalloc_heap_info *heap)
 	table_text(table, heap->comm);
 	table_text(table, heap->name);
 	table_number(table, heap->page_bytes);
+	table_number(table, heap->pss_bytes);
 	table_number(table, heap->used_bytes);
 	table_number(table, fragmentation(heap->page_bytes, heap->used_bytes));
 }
@@ -57,8 +59,10 @@ int ls_main(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.doc = "List heaps: your own, or all for root.\n"
-		       "BYTES are those of the pages that a heap holds, USED those of\n"
-		       "its objects, FRAG is the share of BYTES that is not USED.",
+		       "BYTES are those of the pages that a heap holds, PSS its part of\n"
+		       "them: a page that n heaps have since a fork() counts for one n-th.\n"
+		       "USED are those of its objects, FRAG is the share of BYTES that is\n"
+		       "not USED.",
 	};
 	enum layout layout = LAYOUT_LIST;
 	struct pymalloc_heap_info *heaps;

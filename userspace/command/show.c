@@ -18,6 +18,8 @@ static const struct column heap_columns[] = {
 	{ "LIMIT", KIND_LIMIT },
 	{ "THRESHOLD", KIND_LIMIT },
 	{ "BYTES", KIND_BYTES },
+	{ "SHARED", KIND_BYTES },
+	{ "PSS", KIND_BYTES },
 	{ "PEAK", KIND_BYTES },
 	{ "USED", KIND_BYTES },
 	{ "FRAG", KIND_PERCENT },
@@ -73,6 +75,8 @@ static struct table *heap_table(const struct pymalloc_heap_info *heap,
 	table_number(table, stats->limit);
 	table_number(table, stats->threshold);
 	table_number(table, stats->page_bytes);
+	table_number(table, stats->shared_bytes);
+	table_number(table, stats->pss_bytes);
 	table_number(table, stats->page_bytes_peak);
 	table_number(table, used);
 	table_number(table, fragmentation(stats->page_bytes, used));
