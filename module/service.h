@@ -89,7 +89,7 @@ struct pym_handle {
  * @patience: allocations to come before pages are looked at; see window.c
  * @mm: the client: the only address space that may allocate, free and map
  * @memcg: pays for pages and metadata
- * @user_lock: protects what follows up to @ruid against changes
+ * @user_lock: held to change what follows up to @ruid
  * @user: whose quota it counts against
  * @purse_user: whose quota the pages count against that its family has together
  * @uid: @user's
@@ -120,6 +120,7 @@ struct pym_service_heap {
 	atomic64_t patience;
 	struct mm_struct *mm;
 	struct mem_cgroup *memcg;
+	/* Protects what follows up to @ruid against changes. */
 	struct mutex user_lock;
 	struct pym_user *user;
 	struct pym_user *purse_user;

@@ -105,9 +105,6 @@ static struct vm_area_struct *next_mapping(struct pym_service_heap *sheap,
 	return NULL;
 }
 
-#define for_each_mapping(sheap, vma)						\
-	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
-
 /*
  * The operations of a living mapping change here.  Nobody is inside of one, nor
  * can enter: the mmap_lock is held for writing, and so is the mapping's own lock.
@@ -151,7 +148,7 @@ static void note_mapping(struct pym_service_heap *sheap, struct vm_area_struct *
 	/* There are just two: where there are more, all have been told before. */
 	if (sheap->windows != 2)
 		return;
-	for_each_mapping(sheap, other)
+	for (other = next_mapping(sheap, 0); other; other = next_mapping(sheap, other->vm_end))
 		if (is_window(other))
 			set_watched(other, sheap->watched, true);
 }
@@ -213,11 +210,14 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offs
 	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
 	struct vm_area_struct *vma;
 
-	if (view->only)
+	if (view->only) {
 		zap_part(view->only, offset, bytes);
-	else if (view->space)
-		for_each_mapping(sheap, vma)
-			zap_part(vma, offset, bytes);
+		return;
+	}
+	if (!view->space)
+		return;
+	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
+		zap_part(vma, offset, bytes);
 }
 
 /*
@@ -427,7 +427,7 @@ static void unmap_windows(struct pym_service_heap *sheap)
 {
 	struct vm_area_struct *vma;
 
-	for_each_mapping(sheap, vma)
+	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
 		if (is_window(vma)) {
 			set_watched(vma, true, sheap->windows > 1);
 			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
@@ -440,7 +440,7 @@ static void unwatch(struct pym_service_heap *sheap)
 {
 	struct vm_area_struct *vma;
 
-	for_each_mapping(sheap, vma)
+	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
 		if (is_window(vma))
 			set_watched(vma, false, false);
 	sheap->watched = false;

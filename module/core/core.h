@@ -19,8 +19,9 @@
  *
  * The two spinlocks are leaves and are never held together.  A pool that is on
  * its way between them is not free and has no class, so that only who holds it
- * can reach it: it is busy, and while the gate is left it is leaving, too.  An arena may be looked up under RCU alone; it stays while one
- * of its pools is not free.
+ * can reach it: it is busy, and while the gate is left it is leaving, too.  An
+ * arena may be looked up under RCU alone; it stays while one of its pools is not
+ * free.
  */
 #ifndef PYM_CORE_H
 #define PYM_CORE_H

@@ -20,12 +20,13 @@
 #define PYM_FRAME_H
 
 #include <linux/atomic.h>
+#include <linux/bitops.h>
 #include <linux/mm.h>
 #include <linux/types.h>
 
-#define PYM_FRAME_JOINT	1UL
-#define PYM_FRAME_OWNER	2UL
-#define PYM_FRAME_APART	(1UL << 32)
+#define PYM_FRAME_JOINT	BIT(0)
+#define PYM_FRAME_OWNER	BIT(1)
+#define PYM_FRAME_APART	BIT(32)
 
 static inline unsigned long pym_word_owners(unsigned long word)
 {

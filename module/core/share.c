@@ -301,10 +301,10 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 	return 0;
 }
 
-/* Calls @visit for each arena, under the heap's lock. */
-static void for_each_arena(struct pym_heap *heap,
-			   void (*visit)(struct pym_heap *heap, struct pym_arena *arena,
-					 void *data), void *data)
+typedef void (*arena_visit)(struct pym_heap *heap, struct pym_arena *arena, void *data);
+
+/* Call @visit for each arena, under the heap's lock. */
+static void visit_arenas(struct pym_heap *heap, arena_visit visit, void *data)
 {
 	struct pym_arena *arena;
 	u64 offset = 0;
@@ -342,7 +342,7 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
  */
 bool pym_pages_settle(struct pym_heap *heap)
 {
-	for_each_arena(heap, settle_arena_locked, NULL);
+	visit_arenas(heap, settle_arena_locked, NULL);
 	return !READ_ONCE(heap->joint);
 }
 
@@ -388,7 +388,7 @@ void pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
 		*pss_bytes = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
 		return;
 	}
-	for_each_arena(heap, count_arena_locked, &shares);
+	visit_arenas(heap, count_arena_locked, &shares);
 	*shared_bytes = shares.shared << PYM_POOL_SHIFT;
 	*pss_bytes = shares.parts >> PYM_POOL_SHIFT;
 }
@@ -449,6 +449,6 @@ void pym_heap_move(struct pym_heap *heap, struct pym_quota *user)
 {
 	down_write(&heap->gate);
 	if (!change_user(heap, user))
-		for_each_arena(heap, part_arena_locked, NULL);
+		visit_arenas(heap, part_arena_locked, NULL);
 	up_write(&heap->gate);
 }

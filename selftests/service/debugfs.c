@@ -122,9 +122,9 @@ TEST_F(debugfs, summary)
 	snprintf(id, sizeof(id), "%llu ", self->heap.id);
 	row = line(self, id);
 	ASSERT_NE(NULL, row) TH_LOG("%s", self->text);
-	fields = sscanf(row, "%*u %d %d %llu %llu %llu %63s %63[^\n]", &pid, &uid, &pages, &pss, &used,
-			comm, name);
-	ASSERT_EQ(6, fields);
+	fields = sscanf(row, "%*u %d %d %llu %llu %llu %63s %63[^\n]", &pid, &uid, &pages,
+			&pss, &used, comm, name);
+	ASSERT_EQ(7, fields);
 	EXPECT_EQ(getpid(), pid);
 	EXPECT_EQ(getuid(), uid);
 	EXPECT_EQ(6 * POOL, pages);

@@ -31,6 +31,7 @@ typedef __u64 u64;
 #define __printf(format, args)	__attribute__((__format__(__printf__, format, args)))
 #define __aligned(bytes)	__attribute__((__aligned__(bytes)))
 #define __rcu
+#define BIT(n)			(1UL << (n))
 #define __acquires(lock)
 #define __uninitialized
 #define ____cacheline_aligned_in_smp	__aligned(64)
