@@ -8,12 +8,14 @@
  *
  * A task owns the objects that it is busy with: no other frees them meanwhile.
  * So every free must succeed, no two objects may overlap, contents must
- * survive, and when all have come to an end the heap must add up.  Now and then
+ * survive, and when all have come to an end the heap must add up.  Who holds a
+ * page that was shared (a pipe, a pin) goes on seeing what it was.  Now and then
  * a task breaks the rule, and only its victim may suffer.
  */
 #include <stdio.h>
 
 #include "core.h"
+#include "frame.h"
 #include "mappings.h"
 #include "random.h"
 #include "tap.h"
@@ -23,6 +25,7 @@
 #define MAX_DEPTH	3
 #define MAX_PAGES	8
 #define MAX_MEMBERS	3
+#define MAX_HOLDS	4
 #define GENERATION	100
 #define ROUND		1000
 
@@ -92,6 +95,16 @@ struct fault {
 	char contents[PAGE_SIZE];
 };
 
+/**
+ * struct hold - a reference to a page that several heaps had
+ * @page: the page; NULL for none
+ * @contents: what was in it
+ */
+struct hold {
+	struct page *page;
+	char contents[PAGE_SIZE];
+};
+
 static struct {
 	const struct plan *plan;
 	struct random random;
@@ -106,6 +119,7 @@ static struct {
 	u64 last_tag;
 	/* The one that is going on, if any. */
 	struct fault *fault;
+	struct hold holds[MAX_HOLDS];
 	struct pym_quota user;
 	unsigned long user_max;
 	/* An object that is being resized, and may be freed by somebody else. */
@@ -373,6 +387,35 @@ static void call_fault(void)
 	}
 }
 
+static void let_go(struct hold *hold)
+{
+	MUST(!memcmp(page_address(hold->page), hold->contents, PAGE_SIZE),
+	     "a page has changed that somebody held since it was shared");
+	put_page(hold->page);
+	hold->page = NULL;
+}
+
+/* Somebody else takes a reference to a shared page, or lets go of one. */
+static void call_hold(void)
+{
+	struct hold *hold = &test.holds[below(MAX_HOLDS)];
+	struct page *page;
+
+	if (hold->page) {
+		let_go(hold);
+		return;
+	}
+	page = pym_page_get(&test.now->heap, below(test.now->heap.window));
+	if (!page)
+		return;
+	if (pym_frame_is_joint(page)) {
+		hold->page = page;
+		memcpy(hold->contents, page_address(page), PAGE_SIZE);
+	} else {
+		put_page(page);
+	}
+}
+
 static void call(void)
 {
 	bool grow = test.now->nr_objects < test.plan->fewer;
@@ -384,8 +427,10 @@ static void call(void)
 		call_resize();
 	else if (what < 88)
 		pym_trim(&test.now->heap);
-	else if (what < 94)
+	else if (what < 92)
 		call_look();
+	else if (what < 96)
+		call_hold();
 	else
 		call_fault();
 }
@@ -443,6 +488,9 @@ static void verify(void)
 
 	kernel_fail_nothing();
 	kernel.preempt = NULL;
+	for (i = 0; i < MAX_HOLDS; i++)
+		if (test.holds[i].page)
+			let_go(&test.holds[i]);
 	pages = kernel.pages - 1;
 	for (i = 0; i < test.nr_members; i++) {
 		test.now = test.members[i];
