@@ -14,7 +14,11 @@
 
 #define TRACING "/sys/kernel/tracing/"
 /* What takes pages away from one mapping, and what looks for the next one. */
-static const char *const probes[] = { "zap_page_range_single", "vma_interval_tree_iter_next" };
+static const char *const probes[] = {
+	"zap_page_range",		/* up to Linux 6.2 */
+	"zap_page_range_single",
+	"vma_interval_tree_iter_next",
+};
 
 FIXTURE(fork_crowd)
 {
@@ -34,11 +38,25 @@ static void write_text(struct __test_metadata *_metadata, const char *path, cons
 	close(fd);
 }
 
+static bool has_function(struct __test_metadata *_metadata, const char *wanted)
+{
+	FILE *file = fopen("/proc/kallsyms", "r");
+	char name[256] = "";
+
+	ASSERT_NE(NULL, file);
+	while (strcmp(name, wanted) && fscanf(file, "%*s %*c %255s%*[^\n]", name) == 1)
+		;
+	fclose(file);
+	return !strcmp(name, wanted);
+}
+
 static void add_probes(struct __test_metadata *_metadata)
 {
 	char line[128];
 
 	for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (!has_function(_metadata, probes[i]))
+			continue;
 		snprintf(line, sizeof(line), "p:pymalloc_test/%s %s\n", probes[i], probes[i]);
 		write_text(_metadata, TRACING "kprobe_events", line);
 	}
@@ -51,6 +69,8 @@ static void remove_probes(struct __test_metadata *_metadata)
 
 	write_text(_metadata, TRACING "events/pymalloc_test/enable", "0");
 	for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (!has_function(_metadata, probes[i]))
+			continue;
 		snprintf(line, sizeof(line), "-:pymalloc_test/%s\n", probes[i]);
 		write_text(_metadata, TRACING "kprobe_events", line);
 	}
