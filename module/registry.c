@@ -69,8 +69,12 @@ unsigned long pym_registry_count(void)
 /* Under RCU: a reference to a heap that is not yet ending. */
 static bool get_if_alive(struct pym_service_heap *sheap)
 {
-	return !READ_ONCE(sheap->ended) && !pym_service_is_dead(sheap) &&
-	       kref_get_unless_zero(&sheap->ref);
+	if (!kref_get_unless_zero(&sheap->ref))
+		return false;
+	if (!READ_ONCE(sheap->ended) && !pym_service_is_dead(sheap))
+		return true;
+	pym_service_put_later(sheap);
+	return false;
 }
 
 /**
