@@ -46,6 +46,8 @@ void call(int fd, unsigned long command, void *args)
 	do {
 		ret = ioctl(fd, command, args);
 	} while (ret < 0 && errno == EINTR);
+	if (ret < 0 && errno == ESTALE)
+		errx(EXIT_FAILED, "the heap has ended with its process");
 	if (ret < 0)
 		err(EXIT_FAILED, "the service");
 }
