@@ -2,6 +2,7 @@
 /*
  * A heap's descriptor.
  */
+#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -10,14 +11,30 @@
 
 #include "service.h"
 
+/* Another process's heap. */
+static struct pym_service_heap *find_other(const struct pym_handle *handle)
+{
+	struct pym_service_heap *sheap = pym_registry_find(handle->id);
+
+	if (!sheap)
+		return ERR_PTR(-ESTALE);
+	if (!handle->keeper || current->mm == sheap->mm || pym_service_may_open(sheap))
+		return sheap;
+	pym_service_put(sheap);
+	return ERR_PTR(-EPERM);
+}
+
 /**
  * pym_heap_enter() - the heap that a descriptor is to the caller
  * @file: the descriptor
  *
  * A child of fork() that has inherited the heap has a heap of its own behind
- * the same descriptor; to everybody else it is the heap it was made for.
+ * the same descriptor; to everybody else it is the heap it was made for.  Who has
+ * come by a descriptor of the heap's own process (a child that has become another
+ * user and does not map the heap) must be one who may open it: he could keep the
+ * process waiting.
  *
- * Return: the heap, with a reference; NULL if it has ended.
+ * Return: the heap, with a reference; or -ESTALE (it has ended) or -EPERM.
  */
 struct pym_service_heap *pym_heap_enter(struct file *file)
 {
@@ -27,10 +44,10 @@ struct pym_service_heap *pym_heap_enter(struct file *file)
 	if (handle->keeper)
 		own = pym_family_enter(handle->family, current->mm);
 	if (!own)
-		return pym_registry_find(handle->id);
+		return find_other(handle);
 	if (READ_ONCE(own->ended)) {
 		pym_service_put(own);
-		return NULL;
+		return ERR_PTR(-ESTALE);
 	}
 	pym_service_meet(own);
 	pym_service_follow(own);
@@ -152,8 +169,8 @@ static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct pym_service_heap *sheap = pym_heap_enter(file);
 	long result;
 
-	if (!sheap)
-		return -ESTALE;
+	if (IS_ERR(sheap))
+		return PTR_ERR(sheap);
 	atomic64_inc(&sheap->nr_calls);
 	result = pym_command_run(file, sheap, heap_commands, ARRAY_SIZE(heap_commands),
 				 cmd, (void __user *)arg);
@@ -169,8 +186,8 @@ static __poll_t heap_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &handle->family->wait, wait);
 	sheap = pym_heap_enter(file);
-	if (!sheap)
-		return EPOLLHUP;
+	if (IS_ERR(sheap))
+		return PTR_ERR(sheap) == -ESTALE ? EPOLLHUP : EPOLLERR;
 	above = is_above_threshold(&sheap->heap);
 	pym_service_put(sheap);
 	return above ? EPOLLPRI : 0;

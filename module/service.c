@@ -466,6 +466,24 @@ bool pym_service_may_open(const struct pym_service_heap *sheap)
 	return uid_eq(READ_ONCE(sheap->uid), current_euid()) || capable(CAP_SYS_ADMIN);
 }
 
+/* A child that has not used its heap yet is known by its address space alone. */
+static pid_t process_of(struct pym_service_heap *sheap)
+{
+	struct pid *pid = READ_ONCE(sheap->pid);
+	struct task_struct *owner = NULL;
+	pid_t number = pid_vnr(pid);
+
+	if (pid)
+		return number;
+#ifdef CONFIG_MEMCG
+	rcu_read_lock();
+	owner = rcu_dereference(sheap->mm->owner);
+	number = owner ? task_tgid_vnr(owner) : 0;
+	rcu_read_unlock();
+#endif
+	return number;
+}
+
 /**
  * pym_service_info() - who a heap is, as the caller sees it
  * @sheap: the heap
@@ -484,7 +502,7 @@ void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info 
 		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
 		.alignment = sheap->heap.alignment,
 		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
-		.pid = pid_vnr(sheap->pid),
+		.pid = process_of(sheap),
 	};
 	pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
 	memcpy(info->comm, sheap->comm, sizeof(info->comm));

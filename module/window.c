@@ -606,8 +606,8 @@ int pym_window_mmap(struct file *file, struct vm_area_struct *vma)
 	struct pym_service_heap *sheap = pym_heap_enter(file);
 	int err;
 
-	if (!sheap)
-		return -ESTALE;
+	if (IS_ERR(sheap))
+		return PTR_ERR(sheap);
 	err = map_heap(sheap, vma);
 	if (err) {
 		pym_service_put_later(sheap);

@@ -429,4 +429,26 @@ TEST_F(fork, heap_of_a_child_is_listed)
 	EXPECT_EQ(id, heap_info(_metadata, self->heap.fd).id);
 }
 
+/* Also one that has not used it yet. */
+TEST_F(fork, process_of_an_idle_child)
+{
+	struct pymalloc_heap_info infos[64];
+	struct pymalloc_list list = ARG(list, .heaps = user_ptr(infos), .after = self->heap.id,
+					.count = ARRAY_SIZE(infos), .entry_size = sizeof(*infos));
+	int device = device_open(_metadata), found = 0;
+	pid_t child = fork();
+
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	ASSERT_EQ(0, call(device, PYMALLOC_IOC_LIST, &list));
+	for (__u32 i = 0; i < list.done; i++)
+		found += infos[i].pid == child;
+	EXPECT_EQ(1, found);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(device);
+}
+
 TEST_HARNESS_MAIN

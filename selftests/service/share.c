@@ -141,6 +141,37 @@ TEST_F(share, opened_elsewhere)
 	join_child(_metadata, child);
 }
 
+static int trim_and_check(int fd)
+{
+	struct pymalloc_trim trim = ARG(trim);
+	struct pymalloc_check check = ARG(check);
+
+	return call(fd, PYMALLOC_IOC_TRIM, &trim) ?: call(fd, PYMALLOC_IOC_CHECK, &check);
+}
+
+/* An inherited descriptor is nothing that another user could keep the heap busy with. */
+TEST_F(share, inherited_by_another_user)
+{
+	struct pymalloc_stats stats = ARG(stats);
+	pid_t child = fork();
+
+	if (!child) {
+		int opened = heap_open(_metadata, self->heap.id, 0);
+
+		drop_window(&self->heap);
+		EXPECT_EQ(0, trim_and_check(self->heap.fd));
+		become_somebody(_metadata);
+		EXPECT_EQ(-EPERM, trim_and_check(self->heap.fd));
+		EXPECT_EQ(-EPERM, call(self->heap.fd, PYMALLOC_IOC_STATS, &stats));
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, POOL, PROT_READ, MAP_SHARED, self->heap.fd, 0));
+		EXPECT_EQ(EPERM, errno);
+		/* What was opened by number was opened to be used so. */
+		EXPECT_EQ(0, trim_and_check(opened));
+		_exit(0);
+	}
+	join_child(_metadata, child);
+}
+
 /* A child makes heaps of its own. */
 TEST_F(share, heap_of_a_child)
 {

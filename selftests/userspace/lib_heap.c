@@ -52,6 +52,87 @@ TEST(defaults)
 	pymalloc_heap_destroy(NULL);
 }
 
+/* Ends with 0 if @what holds of the heap that a child has inherited. */
+static int child_finds(bool (*what)(struct pymalloc_heap *heap, void *object),
+		       struct pymalloc_heap *heap, void *object)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(what(heap, object) ? 0 : 1);
+	waitpid(child, &status, 0);
+	return status;
+}
+
+static bool number_is_its_own(struct pymalloc_heap *heap, void *parents)
+{
+	struct pymalloc_heap_info info;
+
+	return describe(heap, &info) && info.pid == getpid() &&
+	       info.id == pymalloc_heap_id(heap) && info.id != *(__u64 *)parents;
+}
+
+TEST(number_of_a_child)
+{
+	struct pymalloc_heap *heap = pymalloc_heap_create(NULL);
+	__u64 id;
+
+	ASSERT_NE(NULL, heap);
+	id = pymalloc_heap_id(heap);
+	EXPECT_EQ(0, child_finds(number_is_its_own, heap, &id));
+	EXPECT_EQ(id, pymalloc_heap_id(heap));
+	pymalloc_heap_destroy(heap);
+}
+
+/* As daemons do: all descriptors closed, the parent's heap ended. */
+static bool goes_on_without(struct pymalloc_heap *heap, void *object)
+{
+	close(pymalloc_heap_fd(heap));
+	memset(object, 'c', 100);
+	pymalloc_free(heap, object);
+	object = pymalloc_malloc(heap, 100000);
+	return object && pymalloc_heap_trim(heap, NULL) == 0;
+}
+
+TEST(child_without_descriptors)
+{
+	struct pymalloc_heap *heap = pymalloc_heap_create(NULL);
+	void *object;
+
+	ASSERT_NE(NULL, heap);
+	object = pymalloc_malloc(heap, 100);
+	ASSERT_NE(NULL, object);
+	EXPECT_EQ(0, child_finds(goes_on_without, heap, object));
+	pymalloc_heap_destroy(heap);
+}
+
+/* The descriptor that a child has inherited does not keep a heap. */
+TEST(destroyed_beside_a_child)
+{
+	struct pymalloc_heap *heap = pymalloc_heap_create(NULL);
+	int end[2], other;
+	struct pymalloc_stats stats = { .argsz = sizeof(stats) };
+	pid_t child;
+	char byte;
+
+	ASSERT_NE(NULL, heap);
+	ASSERT_NE(NULL, pymalloc_malloc(heap, 100000));
+	other = dup(pymalloc_heap_fd(heap));
+	ASSERT_EQ(0, pipe(end));
+	child = fork();
+	if (!child) {
+		close(end[1]);
+		_exit(read(end[0], &byte, 1));
+	}
+	pymalloc_heap_destroy(heap);
+	EXPECT_EQ(-1, ioctl(other, PYMALLOC_IOC_STATS, &stats));
+	EXPECT_EQ(ESTALE, errno);
+	close(end[1]);
+	waitpid(child, NULL, 0);
+	close(other);
+}
+
 TEST(options)
 {
 	struct pymalloc_heap *heap = heap_with("a name", 16, 4 << 20);

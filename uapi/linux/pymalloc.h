@@ -179,7 +179,7 @@ struct pymalloc_heap_info {
 };
 
 /**
- * struct pymalloc_list - PYMALLOC_IOC_LIST: the heaps that the caller may open
+ * struct pymalloc_list - PYMALLOC_IOC_LIST: the heaps of the caller's user, or all
  * @argsz: size of this struct
  * @flags: 0
  * @heaps: pointer to an array of struct pymalloc_heap_info
@@ -382,6 +382,7 @@ struct pymalloc_class_stats {
  * @pss_bytes: as there
  *
  * Each class is counted at one moment, the totals are the sum of the classes.
+ * The heap of a child of fork() begins with its parent's counters.
  *
  * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, EINTR.
  */
@@ -580,7 +581,7 @@ struct pymalloc_check {
  * @threshold: bytes of pages; 0 turns the notice off
  *
  * While the heap holds at least @threshold bytes of pages, poll() on its
- * descriptors reports POLLPRI.
+ * descriptors reports POLLPRI.  The heap of a child of fork() begins with 0.
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
  * process), EINVAL, EFAULT, E2BIG.

@@ -146,9 +146,21 @@ int pymalloc_heap_fd(const struct pymalloc_heap *heap)
 	return heap->fd;
 }
 
+/* Of a child of fork() the heap has another number than its parent's. */
 __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 {
-	return heap->id;
+	struct pymalloc_heap_info info;
+	struct pymalloc_list args = {
+		.argsz = sizeof(args),
+		.heaps = (uintptr_t)&info,
+		.count = 1,
+		.entry_size = sizeof(info),
+	};
+
+	if (pymalloc_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args) ||
+	    !args.done)
+		return heap->id;
+	return info.id;
 }
 
 void pymalloc_heap_flush(struct pymalloc_heap *heap)
