@@ -65,6 +65,12 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 
 	got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
 			    refs, nr, &err);
+	/* The dead may have had it; whoever got nothing tries once more. */
+	if (!got && err == -EDQUOT) {
+		pym_registry_bury();
+		got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
+				    refs, nr, &err);
+	}
 	stored = write_words(alloc->refs, alloc->done, refs, got);
 	alloc->done += stored;
 	if (stored == got)

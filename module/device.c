@@ -17,8 +17,10 @@
 static int info_ioctl(struct pym_call *call)
 {
 	struct pymalloc_info *info = &call->args.info;
-	struct pym_user *user = pym_user_get(current_euid());
+	struct pym_user *user;
 
+	pym_registry_bury();
+	user = pym_user_get(current_euid());
 	if (!user)
 		return -ENOMEM;
 	*info = (struct pymalloc_info) {
@@ -62,6 +64,10 @@ static int create_ioctl(struct pym_call *call)
 	int err;
 
 	sheap = pym_service_create(create);
+	if (PTR_ERR_OR_ZERO(sheap) == -EDQUOT) {
+		pym_registry_bury();
+		sheap = pym_service_create(create);
+	}
 	if (IS_ERR(sheap))
 		return PTR_ERR(sheap);
 	create->id = sheap->heap.id;
@@ -101,6 +107,8 @@ static int list_ioctl(struct pym_call *call)
 
 	list->done = 0;
 	err = pym_list_check(list);
+	if (!err)
+		pym_registry_bury();
 	while (!err && list->done < list->count) {
 		sheap = pym_registry_next(after);
 		if (!sheap)

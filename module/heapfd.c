@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -80,7 +81,7 @@ static int trim_ioctl(struct pym_call *call)
 	if (trim->flags)
 		return -EINVAL;
 	trim->released = pym_trim(&sheap->heap);
-	return 0;
+	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 static bool is_above_threshold(struct pym_heap *heap)

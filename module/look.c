@@ -48,6 +48,8 @@ int pym_stats_ioctl(struct pym_call *call)
 
 	pym_heap_stats(&sheap->heap, stats);
 	pym_pages_shared(&sheap->heap, &stats->shared_bytes, &stats->pss_bytes);
+	/* Some pages may have come in between. */
+	stats->pss_bytes = min(stats->pss_bytes, stats->page_bytes);
 	stats->argsz = asked.argsz;
 	stats->classes = asked.classes;
 	stats->class_size = asked.class_size;

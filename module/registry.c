@@ -96,6 +96,34 @@ struct pym_service_heap *pym_registry_find(u64 id)
 }
 
 /**
+ * pym_registry_bury() - end the heaps of processes that have died
+ *
+ * Most of them end by themselves, see pym_family_bury().  This is for one that was
+ * not mapped and whose process has left its descriptor to others: it must not use
+ * up its user's limits.
+ *
+ * Context: Sleeps.
+ */
+void pym_registry_bury(void)
+{
+	struct pym_service_heap *sheap;
+	unsigned long id = 0;
+
+	for (;;) {
+		rcu_read_lock();
+		do {
+			sheap = xa_find_after(&registry, &id, ULONG_MAX, XA_PRESENT);
+		} while (sheap && !kref_get_unless_zero(&sheap->ref));
+		rcu_read_unlock();
+		if (!sheap)
+			return;
+		pym_family_bury(sheap->family);
+		pym_service_put(sheap);
+		cond_resched();
+	}
+}
+
+/**
  * pym_registry_next() - the next heap by number
  * @after: the number to start behind
  *

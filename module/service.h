@@ -155,6 +155,7 @@ int pym_registry_reserve(struct pym_service_heap *sheap);
 void pym_registry_cancel(struct pym_service_heap *sheap);
 void pym_registry_add(struct pym_service_heap *sheap);
 void pym_registry_remove(struct pym_service_heap *sheap);
+void pym_registry_bury(void);
 unsigned long pym_registry_count(void);
 struct pym_service_heap *pym_registry_find(u64 id);
 struct pym_service_heap *pym_registry_next(u64 after);
@@ -273,7 +274,7 @@ struct pym_service_heap *pym_heap_enter(struct file *file);
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
 void pym_window_settle(struct pym_service_heap *sheap);
 struct pym_service_heap *pym_window_find(u64 address);
-void pym_window_hold(struct pym_heap *heap, struct pym_view *view);
+int pym_window_hold(struct pym_heap *heap, struct pym_view *view);
 void pym_window_release(struct pym_heap *heap, struct pym_view *view);
 void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes);
 

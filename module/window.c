@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 
 #include "compat.h"
 #include "core/frame.h"
@@ -139,18 +140,18 @@ static void count_mapping(struct pym_service_heap *sheap, const struct vm_area_s
 /* A further mapping: the only window may have become one of several. */
 static void note_mapping(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 {
-	struct vm_area_struct *other;
+	struct vm_area_struct *other = NULL;
 
-	count_mapping(sheap, vma);
-	if (!is_window(vma))
-		return;
-	set_watched(vma, sheap->watched, sheap->windows > 1);
-	/* There are just two: where there are more, all have been told before. */
-	if (sheap->windows != 2)
-		return;
-	for (other = next_mapping(sheap, 0); other; other = next_mapping(sheap, other->vm_end))
+	/* Where there are more than one, all have been told before. */
+	if (is_window(vma) && sheap->windows == 1)
+		other = next_mapping(sheap, 0);
+	for (; other; other = next_mapping(sheap, other->vm_end))
 		if (is_window(other))
 			set_watched(other, sheap->watched, true);
+	/* Not before: a fault in the other one may have begun as in the only one. */
+	count_mapping(sheap, vma);
+	if (is_window(vma))
+		set_watched(vma, sheap->watched, sheap->windows > 1);
 }
 
 /* Take a part of what a descriptor shows out of one mapping. */
@@ -169,16 +170,32 @@ static void zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
  * @heap: the heap
  * @view: out: for pym_window_zap() and pym_window_release()
  *
+ * Whoever is not the heap's process may have to wait for it, for as long as that
+ * likes, and can be killed meanwhile.
+ *
  * Context: Sleeps.  Takes the mmap_lock of the heap's process for reading.
+ * Return: 0; or -EINTR for another process, and nothing is held.
  */
-void pym_window_hold(struct pym_heap *heap, struct pym_view *view)
+int pym_window_hold(struct pym_heap *heap, struct pym_view *view)
 {
 	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
 
+	bool other = sheap->mm != current->mm;
+
+	if (other && fatal_signal_pending(current))
+		return -EINTR;
 	view->only = NULL;
 	view->space = mmget_not_zero(sheap->mm) ? sheap->mm : NULL;
-	if (view->space)
-		mmap_read_lock(view->space);
+	if (!view->space)
+		return 0;
+	if (!other) {
+		mmap_read_lock(sheap->mm);
+		return 0;
+	}
+	if (!mmap_read_lock_killable(sheap->mm))
+		return 0;
+	mmput(sheap->mm);
+	return -EINTR;
 }
 
 /**
@@ -372,7 +389,7 @@ static vm_fault_t window_fault(struct vm_fault *vmf)
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	vm_fault_t result = 0;
 
-	/* There was no memory when fork() wanted a heap for this child. */
+	/* There was no memory for this child's heap. */
 	if (!sheap)
 		return VM_FAULT_SIGBUS;
 	pym_service_meet(sheap);
@@ -486,6 +503,17 @@ void pym_window_settle(struct pym_service_heap *sheap)
 	mmap_write_unlock(sheap->mm);
 }
 
+/* Does fork() leave a window to the child? */
+static bool window_is_inherited(struct pym_service_heap *sheap)
+{
+	struct vm_area_struct *vma;
+
+	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
+		if (is_window(vma) && !(vma->vm_flags & VM_DONTCOPY))
+			return true;
+	return false;
+}
+
 /*
  * The heap of a child that fork() is making; both address spaces are locked.
  * Its page tables are copied before or after this, depending on the kernel.  So
@@ -499,6 +527,8 @@ static struct pym_service_heap *inherit(struct pym_service_heap *sheap, struct m
 
 	if (child)
 		return child;
+	if (!window_is_inherited(sheap))
+		return NULL;
 	unmap_windows(sheap);
 	be_patient(sheap);
 	child = pym_service_clone(sheap, mm);

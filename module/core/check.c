@@ -322,7 +322,7 @@ static void check_joint(struct tally *tally)
  * @verdict: out: what was found
  *
  * Context: Sleeps.  Everything else on the heap waits, but for faults.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EINTR.
  */
 int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
 {
@@ -333,7 +333,10 @@ int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
 	memset(verdict, 0, sizeof(*verdict));
 	tally->heap = heap;
 	tally->verdict = verdict;
-	down_write(&heap->gate);
+	if (down_write_killable(&heap->gate)) {
+		kfree(tally);
+		return -EINTR;
+	}
 	tally->nr_own = READ_ONCE(heap->nr_own);
 	check_arenas(tally);
 	check_regions(tally);

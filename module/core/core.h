@@ -205,14 +205,16 @@ struct pym_view {
 
 /**
  * struct pym_heap_ops - what the core asks of whoever shows the heap
- * @hold: keep the heap's mappings as they are.  Sleeps; not under the gate
+ * @hold: keep the heap's mappings as they are.  Sleeps; not under the gate.
+ *	Returns 0, or -EINTR if the caller is not the heap's process and is
+ *	being killed
  * @release: the reverse
  * @zap: take @bytes of the window from @offset on out of the mappings, which are
  *	held; no fault finds the pages that were there any more.  May sleep
  * @grown: the heap's pages have passed its threshold.  May not sleep
  */
 struct pym_heap_ops {
-	void (*hold)(struct pym_heap *heap, struct pym_view *view);
+	int (*hold)(struct pym_heap *heap, struct pym_view *view);
 	void (*release)(struct pym_heap *heap, struct pym_view *view);
 	void (*zap)(struct pym_heap *heap, const struct pym_view *view, u64 offset,
 		    u64 bytes);
@@ -437,7 +439,7 @@ static inline struct pym_pool *pym_pool_find(struct pym_heap *heap, u64 ref)
 
 /* page.c */
 u64 pym_pages_fill(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int *err);
-unsigned int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
+int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
 unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
 			   unsigned int nr);
 unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,

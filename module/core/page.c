@@ -177,10 +177,15 @@ static void zap_held(struct pym_heap *heap, const struct pym_view *view,
  * fork() holds the mappings and wants the gate; so who is in the gate leaves it
  * to hold the mappings, and everybody finds the heap in order meanwhile.
  */
-static void leave_gate(struct pym_heap *heap, struct pym_view *view)
+static int leave_gate(struct pym_heap *heap, struct pym_view *view)
 {
+	int err;
+
 	up_read(&heap->gate);
-	heap->ops->hold(heap, view);
+	err = heap->ops->hold(heap, view);
+	if (err)
+		down_read(&heap->gate);
+	return err;
 }
 
 static void enter_gate(struct pym_heap *heap, struct pym_view *view)
@@ -195,13 +200,15 @@ static void enter_gate(struct pym_heap *heap, struct pym_view *view)
  * @offset: where in the descriptor it is
  * @bytes: how many
  *
- * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.  In
+ *	the heap's process, which always gets its mappings held.
  */
 void pym_pages_zap(struct pym_heap *heap, u64 offset, u64 bytes)
 {
 	struct pym_view view;
 
-	leave_gate(heap, &view);
+	if (leave_gate(heap, &view))
+		return;
 	heap->ops->zap(heap, &view, offset, bytes);
 	enter_gate(heap, &view);
 }
@@ -242,6 +249,16 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u6
 	return nr;
 }
 
+static void set_leaving(struct pym_heap *heap, struct pym_arena *arena, u64 bits, bool leaving)
+{
+	spin_lock(&heap->lock);
+	if (leaving)
+		arena->leaving |= bits;
+	else
+		arena->leaving &= ~bits;
+	spin_unlock(&heap->lock);
+}
+
 /**
  * pym_pages_drop() - give the pages of busy pools back to the system
  * @heap: the heap
@@ -251,19 +268,23 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u6
  * A page that somebody has pinned lives on for him alone.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
- * Return: how many pages went.
+ * Return: how many pages went; or -EINTR (the caller is not the heap's process,
+ *	and is being killed) and none did.
  */
-unsigned int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 {
 	struct pym_view view;
+	int err;
 
 	bits &= ~without_page(arena, bits);
 	if (!bits)
 		return 0;
-	spin_lock(&heap->lock);
-	arena->leaving |= bits;
-	spin_unlock(&heap->lock);
-	leave_gate(heap, &view);
+	set_leaving(heap, arena, bits, true);
+	err = leave_gate(heap, &view);
+	if (err) {
+		set_leaving(heap, arena, bits, false);
+		return err;
+	}
 	zap_held(heap, &view, arena, bits);
 	enter_gate(heap, &view);
 	return put_pages(heap, arena, bits);
@@ -356,7 +377,9 @@ static int own_page(struct pym_heap *heap, u64 offset)
 	struct pym_view view;
 	int err;
 
-	leave_gate(heap, &view);
+	err = leave_gate(heap, &view);
+	if (err)
+		return err;
 	err = pym_page_own(heap, offset, &view, &fresh);
 	if (fresh) {
 		unlock_page(fresh);

@@ -11,11 +11,13 @@
  *    settled is not joint.  It may be mapped for writing, and pinned; the kernel
  *    may write to it.
  *  - fork() takes the pages out of the parent's page tables first, and looks at
- *    their references then.  One reference is the pool's.  Any other is somebody
- *    who reads or writes at this moment (a pin, a pipe, direct I/O): the clone
- *    gets a copy of the page at once, and the page stays the parent's.  All
- *    other frames become joint.  GUP-fast is not missed: it takes a reference
- *    before it looks at the page table again.
+ *    their references then.  One reference is the pool's.  A pin is somebody who
+ *    writes at this moment: the clone gets a copy of the page at once, and the
+ *    page stays the parent's alone.  Any other reference may be that of somebody
+ *    who reads, and whom the child may know (a pipe): the clone gets a copy, too,
+ *    but the page becomes joint, though it has one owner.  All other frames become
+ *    joint and are shared.  GUP-fast is not missed: it takes a reference before it
+ *    looks at the page table again.
  *  - A joint frame is mapped for reading only.  Who takes a reference through
  *    such a mapping reads, and must never see what another heap writes later.  So
  *    the heap that wants to write gets a copy, also as the last one that has the
@@ -65,21 +67,21 @@ static void pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsigned 
 	heap->pages_apart += apart;
 }
 
-/*
- * The clone's page: the same one, or a copy of one that somebody may be writing to
- * or reading from: who can be told by nothing but its references.
- */
+/* The clone's page: the same one, or a copy of one that somebody holds. */
 static struct page *share_page(struct page *page, bool apart)
 {
 	struct page *copy;
 
-	if (pym_frame_is_joint(page) || page_count(page) == REFS_AT_REST) {
+	if (pym_frame_owners(page) > 1 || page_count(page) == REFS_AT_REST) {
 		pym_frame_join(page, apart);
 		return page;
 	}
 	copy = alloc_page(PYM_GFP);
-	if (copy)
-		copy_highpage(copy, page);
+	if (!copy)
+		return NULL;
+	copy_highpage(copy, page);
+	if (!folio_maybe_dma_pinned(page_folio(page)))
+		WRITE_ONCE(page->private, PYM_FRAME_JOINT);
 	return copy;
 }
 
@@ -130,8 +132,7 @@ unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
 		copy->pools[index].page = shared;
 		if (shared != page)
 			copied |= BIT_ULL(index);
-		else
-			joint += !was_joint;
+		joint += pym_frame_is_joint(page) && !was_joint;
 	}
 	spin_lock(&heap->lock);
 	heap->joint += joint;

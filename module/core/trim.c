@@ -22,13 +22,17 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 {
 	struct pym_arena *arena;
 	u64 nr = 0, bits;
+	int dropped;
 
 	while (READ_ONCE(heap->nr_cached) > keep) {
 		arena = pym_cached_reserve(heap, &bits);
 		if (!arena)
 			break;
-		nr += pym_pages_drop(heap, arena, bits);
+		dropped = pym_pages_drop(heap, arena, bits);
 		pym_arena_free(heap, arena, bits);
+		if (dropped < 0)
+			break;
+		nr += dropped;
 		cond_resched();
 	}
 	return nr;

@@ -8,12 +8,13 @@
 #include "core.h"
 
 /* fork() would hold them and wait for the gate. */
-static inline void mappings_hold(struct pym_heap *heap, struct pym_view *view)
+static inline int mappings_hold(struct pym_heap *heap, struct pym_view *view)
 {
 	MUST(!current->gates, "the mappings are held under the gate");
 	memset(view, 0, sizeof(*view));
 	view->space = heap;
 	cond_resched();
+	return 0;
 }
 
 static inline void mappings_release(struct pym_heap *heap, struct pym_view *view)

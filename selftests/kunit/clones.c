@@ -162,8 +162,26 @@ static void beyond_the_quota_a_page_is_copied(struct kunit *test)
 	parent->user_max = 0;
 }
 
-/* Who holds a page may be writing to it, or reading what is written later. */
-static void what_somebody_holds_is_not_shared(struct kunit *test)
+/* Who has pinned a page writes to it: it stays where it is. */
+static void what_somebody_writes_is_not_shared(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	u64 ref = alloc_one(test, &parent->heap, 64);
+	struct page *page = page_at(parent, ref);
+
+	write(test, parent, ref, 64, 1);
+	/* As a pin is counted. */
+	page_ref_add(page, GUP_PIN_COUNTING_BIAS);
+	child = heap_clone(test, parent);
+	write(test, parent, ref, 64, 2);
+	page_ref_sub(page, GUP_PIN_COUNTING_BIAS);
+	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, ref, 64, 1));
+	KUNIT_EXPECT_EQ(test, parent->heap.joint, 0);
+}
+
+/* Who only refers to it, like a pipe, may be read by the child. */
+static void what_somebody_reads_is_not_shared(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
 	u64 ref = alloc_one(test, &parent->heap, 64);
@@ -172,11 +190,15 @@ static void what_somebody_holds_is_not_shared(struct kunit *test)
 	write(test, parent, ref, 64, 1);
 	get_page(page);
 	child = heap_clone(test, parent);
-	put_page(page);
-	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
 	KUNIT_EXPECT_PTR_NE(test, page_at(child, ref), page);
 	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, ref, 64, 1));
+	KUNIT_EXPECT_EQ(test, parent->heap.joint, 1);
+	write(test, parent, ref, 64, 2);
+	KUNIT_EXPECT_PTR_NE_MSG(test, page_at(parent, ref), page, "the pipe has the old one");
+	put_page(page);
+	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, ref, 64, 1));
 	KUNIT_EXPECT_EQ(test, parent->heap.joint, 0);
+	heap_check(test, &parent->heap);
 }
 
 /* Nor is a page written to in place that somebody else can still read. */
@@ -304,7 +326,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(the_core_copies_before_it_writes),
 	KUNIT_CASE(the_last_owner_keeps_the_page),
 	KUNIT_CASE(beyond_the_quota_a_page_is_copied),
-	KUNIT_CASE(what_somebody_holds_is_not_shared),
+	KUNIT_CASE(what_somebody_writes_is_not_shared),
+	KUNIT_CASE(what_somebody_reads_is_not_shared),
 	KUNIT_CASE(what_somebody_holds_is_copied),
 	KUNIT_CASE(what_nobody_holds_is_settled),
 	KUNIT_CASE(each_user_pays_for_his_own),

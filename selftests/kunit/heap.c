@@ -12,11 +12,12 @@
 
 #include "kunit.h"
 
-static void hold_nothing(struct pym_heap *heap, struct pym_view *view)
+static int hold_nothing(struct pym_heap *heap, struct pym_view *view)
 {
 	/* fork() holds mappings before it wants the gate. */
 	lockdep_assert_not_held(&heap->gate);
 	memset(view, 0, sizeof(*view));
+	return 0;
 }
 
 static void release_nothing(struct pym_heap *heap, struct pym_view *view)

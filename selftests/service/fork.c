@@ -390,7 +390,10 @@ TEST_F(fork, window_kept_from_the_child)
 	ASSERT_EQ(0, madvise(self->heap.window, self->heap.bytes, MADV_DONTFORK));
 	IN_CHILD(child, {
 		EXPECT_EQ(SIGSEGV, touch(at(&self->heap, refs[0]), false));
-		EXPECT_EQ(SIZE / 8, pool_map(&self->heap, refs[0]));
+		EXPECT_EQ(SIGBUS, touch((char *)self->heap.map, false));
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, self->heap.bytes, PROT_READ, MAP_SHARED,
+					   self->heap.fd, 0));
+		EXPECT_EQ(EPERM, errno);
 	});
 	add_to_numbers(&self->heap, 1, 1);
 	join_child(_metadata, child);
@@ -427,6 +430,53 @@ TEST_F(fork, heap_of_a_child_is_listed)
 	});
 	join_child(_metadata, child);
 	EXPECT_EQ(id, heap_info(_metadata, self->heap.fd).id);
+}
+
+struct mapper {
+	struct heap *heap;
+	pthread_t thread;
+	atomic_bool stop;
+};
+
+/* Maps a second window, and unmaps it, again and again. */
+static void *map_on(void *arg)
+{
+	struct mapper *mapper = arg;
+
+	while (!atomic_load(&mapper->stop)) {
+		void *p = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       mapper->heap->fd, ARENA);
+
+		if (p != MAP_FAILED)
+			munmap(p, ARENA);
+	}
+	return NULL;
+}
+
+/* A copy is made in the only window while that becomes one of two. */
+TEST_F(fork, a_second_window_comes_and_goes)
+{
+	struct mapper mapper = { .heap = &self->heap };
+	int ends[2];
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pthread_create(&mapper.thread, NULL, map_on, &mapper));
+	for (int round = 1; round <= 20; round++) {
+		ASSERT_EQ(0, pipe(ends));
+		IN_CHILD(child, {
+			close(ends[1]);
+			EXPECT_EQ(0, read(ends[0], &byte, 1));
+			EXPECT_TRUE(numbers_are(&self->heap, 1, round - 1));
+		});
+		add_to_numbers(&self->heap, 1, 1);
+		EXPECT_TRUE(numbers_are(&self->heap, 1, round));
+		close(ends[0]);
+		close(ends[1]);
+		join_child(_metadata, child);
+	}
+	atomic_store(&mapper.stop, true);
+	ASSERT_EQ(0, pthread_join(mapper.thread, NULL));
 }
 
 /* Also one that has not used it yet. */

@@ -229,6 +229,30 @@ TEST_F(fork_pins, another_user_reads)
 	gate_close(&written);
 }
 
+/*
+ * The parent has filled the pipe itself, before it forked: what a child, and a child
+ * of another user, reads there is nothing that the parent has written since.
+ */
+TEST_F(fork_pins, filled_before)
+{
+	pid_t child;
+
+	fill_pipe(_metadata, self);
+	IN_CHILD(child, {
+		gate_wait(_metadata, &self->left);
+		become_somebody(_metadata);
+		for (int i = 0; i < PAGES; i++) {
+			EXPECT_TRUE(pipe_holds(_metadata, self->pipe[0], 'o', SIZE))
+				TH_LOG("page %d", i);
+		}
+		EXPECT_TRUE(filled(self, 'o'));
+	});
+	fill(self, 'w');
+	gate_open(_metadata, &self->left);
+	join_child(_metadata, child);
+	EXPECT_TRUE(filled(self, 'w'));
+}
+
 #define CHILDREN 8
 
 static void use_heap(struct heap *heap)

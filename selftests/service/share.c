@@ -124,6 +124,36 @@ TEST_F(share, passed_descriptor)
 	join_child(_metadata, child);
 }
 
+/* What the dead leave to others does not use up their user's limits. */
+TEST_F(share, left_to_another)
+{
+	struct pymalloc_stats stats = ARG(stats);
+	int sockets[2], fd;
+	pid_t child;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	child = fork();
+	if (!child) {
+		struct heap heap;
+
+		become_somebody(_metadata);
+		heap = HEAP();
+		alloc_one(&heap, 100 * POOL);
+		drop_window(&heap);
+		send_descriptor(_metadata, sockets[1], heap.fd);
+		close(heap.fd);
+		_exit(0);
+	}
+	fd = receive_descriptor(_metadata, sockets[0]);
+	join_child(_metadata, child);
+	EXPECT_EQ(-ESTALE, call(fd, PYMALLOC_IOC_STATS, &stats));
+	EXPECT_EQ(0, bytes_of(_metadata, SOMEBODY));
+	EXPECT_EQ(0, heaps_of(_metadata, SOMEBODY));
+	close(fd);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
 /* Somebody else's heap, opened by number: the same rights as any descriptor. */
 TEST_F(share, opened_elsewhere)
 {

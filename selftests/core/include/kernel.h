@@ -307,6 +307,13 @@ void up_read(struct rw_semaphore *gate);
 void down_write(struct rw_semaphore *gate);
 void up_write(struct rw_semaphore *gate);
 
+/* Nobody is killed here. */
+static inline int down_write_killable(struct rw_semaphore *gate)
+{
+	down_write(gate);
+	return 0;
+}
+
 /* RCU */
 struct rcu_head {
 	struct rcu_head *next;
@@ -350,6 +357,7 @@ bool fatal_signal_pending(struct task *task);
  * @users: references; 0 is a free page, or one of a larger one's others
  * @zeroed: its memory is to be zero
  * @locked: somebody has locked it
+ * @pinned: a test says that somebody writes to it
  * @memory: NULL until somebody looks at it
  * @first: the array
  * @private: the core's own
@@ -359,6 +367,7 @@ struct page {
 	unsigned int users;
 	bool zeroed;
 	bool locked;
+	bool pinned;
 	void *memory;
 	struct page *first;
 	unsigned long private;
@@ -379,6 +388,8 @@ void memcpy_page(struct page *to, size_t to_offset, struct page *from,
 		 size_t from_offset, size_t bytes);
 
 #define page_count(page)	((page)->users)
+#define page_folio(page)	(page)
+#define folio_maybe_dma_pinned(folio)	((folio)->pinned)
 
 /*
  * No other task runs while one has locked a page: it might have to wait, and a
