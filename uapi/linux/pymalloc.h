@@ -315,7 +315,8 @@ struct pymalloc_usable {
  * quarter of it (CPython's rule); one that moves keeps its bytes.
  *
  * Return: 0; or -1 with the object as it was, and EBADSLT (@ref names no
- * allocated object), ENOMEM, EDQUOT, EINVAL, EPERM, EBADF, EFAULT, E2BIG.
+ * allocated object), ENOMEM, EDQUOT, EINTR (the caller is being killed), EINVAL,
+ * EPERM, EBADF, EFAULT, E2BIG.
  */
 struct pymalloc_resize {
 	__u32 argsz;
