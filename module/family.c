@@ -68,6 +68,8 @@ void pym_family_put(struct pym_family *family)
 	if (!refcount_dec_and_test(&family->refs))
 		return;
 	mmdrop(family->mm);
+	/* An insertion that failed may have left nodes without entries. */
+	xa_destroy(&family->clones);
 	pym_heapfs_put_inode(family->inode);
 	kfree(family);
 }

@@ -62,6 +62,7 @@ static void __exit pymalloc_exit(void)
 {
 	pym_device_exit();
 	pym_service_exit();
+	pym_registry_exit();
 	pym_user_exit();
 	pym_debugfs_exit();
 	pym_arena_cache_exit();

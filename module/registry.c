@@ -66,6 +66,16 @@ unsigned long pym_registry_count(void)
 	return atomic_long_read(&nr_heaps);
 }
 
+/**
+ * pym_registry_exit() - free what reservations that failed have left
+ *
+ * Context: There are no heaps any more.
+ */
+void pym_registry_exit(void)
+{
+	xa_destroy(&registry);
+}
+
 /* Under RCU: a reference to a heap that is not yet ending. */
 static bool get_if_alive(struct pym_service_heap *sheap)
 {

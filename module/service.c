@@ -79,6 +79,8 @@ static void set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
 
 static void forget_client(struct pym_service_heap *sheap)
 {
+	if (sheap->heapless)
+		mmdrop(sheap->heapless);
 	mem_cgroup_put(sheap->memcg);
 	mmdrop(sheap->mm);
 	put_pid(sheap->pid);

@@ -81,12 +81,14 @@ struct pym_handle {
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
  * @nr_calls: ioctls made on it
- * @mappings: of the heap; protected, as all up to @watched, by its mm's mmap_lock
+ * @mappings: of the heap; protected, as all up to @heapless, by its mm's mmap_lock
  * @windows: those of them that show pages of the heap
  * @lowest: address where a mapping of it is or has been
  * @highest: end of the last one
  * @watched: the first write to a joint page of its windows asks
  * @patience: allocations to come before pages are looked at; see window.c
+ * @heapless: the last child for whose heap there was no memory: it gets none for its
+ *	further mappings either.  Kept from being used for another process
  * @mm: the client: the only address space that may allocate, free and map
  * @memcg: pays for pages and metadata
  * @user_lock: held to change what follows up to @ruid
@@ -118,6 +120,7 @@ struct pym_service_heap {
 	unsigned long highest;
 	bool watched;
 	atomic64_t patience;
+	struct mm_struct *heapless;
 	struct mm_struct *mm;
 	struct mem_cgroup *memcg;
 	/* Protects what follows up to @ruid against changes. */
@@ -155,6 +158,7 @@ int pym_registry_reserve(struct pym_service_heap *sheap);
 void pym_registry_cancel(struct pym_service_heap *sheap);
 void pym_registry_add(struct pym_service_heap *sheap);
 void pym_registry_remove(struct pym_service_heap *sheap);
+void pym_registry_exit(void);
 void pym_registry_bury(void);
 unsigned long pym_registry_count(void);
 struct pym_service_heap *pym_registry_find(u64 id);

@@ -514,6 +514,15 @@ static bool window_is_inherited(struct pym_service_heap *sheap)
 	return false;
 }
 
+/* A child has all of its mappings with a heap, or all without. */
+static void set_heapless(struct pym_service_heap *sheap, struct mm_struct *mm)
+{
+	if (sheap->heapless)
+		mmdrop(sheap->heapless);
+	mmgrab(mm);
+	sheap->heapless = mm;
+}
+
 /*
  * The heap of a child that fork() is making; both address spaces are locked.
  * Its page tables are copied before or after this, depending on the kernel.  So
@@ -527,12 +536,15 @@ static struct pym_service_heap *inherit(struct pym_service_heap *sheap, struct m
 
 	if (child)
 		return child;
-	if (!window_is_inherited(sheap))
+	if (sheap->heapless == mm || !window_is_inherited(sheap))
 		return NULL;
 	unmap_windows(sheap);
 	be_patient(sheap);
 	child = pym_service_clone(sheap, mm);
-	return IS_ERR(child) ? NULL : child;
+	if (!IS_ERR(child))
+		return child;
+	set_heapless(sheap, mm);
+	return NULL;
 }
 
 /*

@@ -133,6 +133,8 @@ static bool nth_disarm(void)
 /* A child of a fork() in which something failed: it has all, or nothing. */
 static void look_at_inheritance(struct __test_metadata *_metadata, FIXTURE_DATA(fork_faults) *self)
 {
+	__u64 ref;
+	struct pymalloc_alloc alloc = ARG(alloc, .refs = user_ptr(&ref), .size = 8, .count = 1);
 	struct heap *heap = &self->heap;
 	int fault = touch(at(heap, refs[0]), false);
 
@@ -141,8 +143,11 @@ static void look_at_inheritance(struct __test_metadata *_metadata, FIXTURE_DATA(
 		EXPECT_EQ(SIGBUS, fault);
 		EXPECT_EQ(SIGBUS, touch(at(heap, self->run), false));
 		EXPECT_EQ(SIGBUS, touch(at(heap, self->run), true));
+		EXPECT_EQ(SIGBUS, touch((char *)heap->map, false));
+		EXPECT_EQ(-EPERM, call(heap->fd, PYMALLOC_IOC_ALLOC, &alloc));
 		return;
 	}
+	EXPECT_EQ(0, touch((char *)heap->map, false));
 	EXPECT_TRUE(contents_are_right(heap, self->run));
 	heap_check(heap);
 	free_all(heap, refs, OBJECTS);
