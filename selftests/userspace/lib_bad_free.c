@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the library says of frees that name no object. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -72,29 +73,170 @@ TEST_F(bad_free, at_once)
 	EXPECT_BAD(self->large + 3 * PYMALLOC_POOL_SIZE, PYMALLOC_REF_FOREIGN);
 }
 
+/* Of each size: every place in a pool where none of its blocks begins. */
+TEST_F(bad_free, wherever_no_block_begins)
+{
+	size_t size, at;
+
+	pymalloc_set_bad_free(remember);
+	for (size = 8; size <= PYMALLOC_BLOCK_MAX; size += 8) {
+		char *block = pymalloc_malloc(self->heap, size);
+		char *pool = block - (uintptr_t)block % PYMALLOC_POOL_SIZE;
+
+		for (at = 0; at < PYMALLOC_POOL_SIZE; at += 8) {
+			if (at % size == 0 && at + size <= PYMALLOC_POOL_SIZE)
+				continue;
+			pymalloc_free(self->heap, pool + at);
+			EXPECT_BAD(pool + at, PYMALLOC_REF_MISALIGNED);
+		}
+		pymalloc_free(self->heap, block);
+		EXPECT_EQ(0, seen.count);
+	}
+}
+
+/* It looks like a block: nobody but the kernel knows that it is none. */
 TEST_F(bad_free, at_the_flush)
 {
+	char *pool = self->block - (uintptr_t)self->block % PYMALLOC_POOL_SIZE;
+	char *last = pool + PYMALLOC_POOL_SIZE - 64;
+
 	pymalloc_set_bad_free(remember);
 	pymalloc_heap_flush(self->heap);
-	pymalloc_free(self->heap, self->block + 8);
+	pymalloc_free(self->heap, last);
 	EXPECT_EQ(0, seen.count);
 	pymalloc_heap_flush(self->heap);
-	EXPECT_BAD(self->block + 8, PYMALLOC_REF_MISALIGNED);
+	EXPECT_BAD(last, PYMALLOC_REF_UNTOUCHED);
 }
 
 TEST_F(bad_free, twice)
 {
-	void *block = pymalloc_malloc(self->heap, 32);
+	void *block = pymalloc_malloc(self->heap, 32), *other;
 
 	pymalloc_set_bad_free(remember);
 	pymalloc_free(self->heap, block);
-	pymalloc_heap_flush(self->heap);
 	pymalloc_free(self->heap, block);
+	EXPECT_BAD(block, PYMALLOC_REF_FREE);
+	/* It comes once. */
+	EXPECT_EQ(block, pymalloc_malloc(self->heap, 32));
+	other = pymalloc_malloc(self->heap, 32);
+	EXPECT_NE(block, other);
+	pymalloc_free(self->heap, block);
+	pymalloc_free(self->heap, other);
+}
+
+TEST_F(bad_free, twice_with_a_flush_between)
+{
+	pymalloc_set_bad_free(remember);
+	pymalloc_free(self->heap, self->block);
 	pymalloc_heap_flush(self->heap);
+	pymalloc_free(self->heap, self->block);
 	EXPECT_EQ(1, seen.count);
-	EXPECT_EQ(block, seen.object);
+	EXPECT_EQ(self->block, seen.object);
 	/* Free, or gone with its pool, which had no other. */
 	EXPECT_NE(PYMALLOC_REF_OK, seen.status);
+	seen.count = 0;
+	self->block = pymalloc_malloc(self->heap, 64);
+}
+
+/* Every class, and every place in a magazine. */
+TEST_F(bad_free, twice_of_many)
+{
+	void *blocks[200];
+	size_t size, i;
+
+	pymalloc_set_bad_free(remember);
+	for (size = 8; size <= PYMALLOC_BLOCK_MAX; size += 8) {
+		for (i = 0; i < 200; i++)
+			blocks[i] = pymalloc_malloc(self->heap, size);
+		for (i = 0; i < 200; i++)
+			pymalloc_free(self->heap, blocks[i]);
+		for (i = 0; i < 200; i++) {
+			pymalloc_free(self->heap, blocks[i]);
+			EXPECT_EQ(1, seen.count);
+			EXPECT_EQ(blocks[i], seen.object);
+			seen.count = 0;
+		}
+	}
+}
+
+static void *free_block(void *argument)
+{
+	void **heap_and_block = argument;
+
+	pymalloc_free(heap_and_block[0], heap_and_block[1]);
+	return NULL;
+}
+
+TEST_F(bad_free, by_two_threads)
+{
+	void *block = pymalloc_malloc(self->heap, 32);
+	void *argument[] = { self->heap, block };
+	pthread_t thread;
+
+	pymalloc_set_bad_free(remember);
+	pymalloc_free(self->heap, block);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, free_block, argument));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_BAD(block, PYMALLOC_REF_FREE);
+}
+
+TEST_F(bad_free, of_another_heap)
+{
+	struct pymalloc_heap *other = heap_with("other", 8, 0);
+	char *block;
+
+	ASSERT_NE(NULL, other);
+	block = pymalloc_malloc(other, 64);
+	pymalloc_set_bad_free(remember);
+	pymalloc_free(self->heap, block);
+	EXPECT_BAD(block, PYMALLOC_REF_RANGE);
+	pymalloc_free(other, block);
+	EXPECT_EQ(0, left_in(other));
+	pymalloc_heap_destroy(other);
+}
+
+/* Not what the object says makes it free, but where it is. */
+TEST_F(bad_free, mark_of_an_object_in_use)
+{
+	void *freed = pymalloc_malloc(self->heap, 64);
+	void *copy = pymalloc_malloc(self->heap, 64);
+	void *moved;
+
+	pymalloc_set_bad_free(remember);
+	pymalloc_free(self->heap, freed);
+	memcpy(copy, freed, 64);
+	moved = pymalloc_realloc(self->heap, copy, 200);
+	ASSERT_NE(NULL, moved);
+	EXPECT_EQ(0, memcmp(moved, freed, sizeof(void *)));
+	pymalloc_free(self->heap, moved);
+	EXPECT_EQ(0, seen.count);
+}
+
+static void count_and_exit(struct pymalloc_heap *heap, void *object, unsigned int status)
+{
+	(void)heap;
+	(void)object;
+	_exit(status);
+}
+
+/* The kernel's word on what was written to after its free. */
+TEST_F(bad_free, at_the_process_end)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		char *block = pymalloc_malloc(self->heap, 64);
+
+		pymalloc_set_bad_free(count_and_exit);
+		pymalloc_free(self->heap, block);
+		memset(block, 1, 64);
+		pymalloc_free(self->heap, block);
+		exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(PYMALLOC_REF_FREE, WEXITSTATUS(status));
 }
 
 TEST_F(bad_free, large_object_twice)
@@ -136,8 +278,15 @@ TEST_F(bad_free, realloc)
 	errno = 0;
 	EXPECT_EQ(NULL, pymalloc_realloc(self->heap, &local, 100));
 	EXPECT_EQ(EINVAL, errno);
-	EXPECT_BAD(&local, PYMALLOC_REF_FOREIGN);
+	EXPECT_BAD(&local, PYMALLOC_REF_RANGE);
 	EXPECT_EQ(0, pymalloc_usable_size(self->heap, &local));
+	EXPECT_EQ(NULL, pymalloc_realloc(self->heap, self->block + 8, 100));
+	EXPECT_BAD(self->block + 8, PYMALLOC_REF_MISALIGNED);
+	EXPECT_EQ(0, pymalloc_usable_size(self->heap, self->block + 8));
+	pymalloc_free(self->heap, self->block);
+	EXPECT_EQ(NULL, pymalloc_realloc(self->heap, self->block, 60));
+	EXPECT_BAD(self->block, PYMALLOC_REF_FREE);
+	self->block = pymalloc_malloc(self->heap, 64);
 }
 
 TEST_F(bad_free, policy_is_returned)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The debug modes of the malloc shim: the program starts itself once for each
- * mode and each thing to do with an allocator, right or wrong, and judges how
- * that ended and what it said.
+ * What the malloc shim says of programs that are wrong, without and with its
+ * debug modes: the program starts itself once for each mode and each thing to
+ * do with an allocator, right or wrong, and judges how that ended and what it
+ * said.
  */
 #include <errno.h>
 #include <libgen.h>
@@ -90,7 +91,7 @@ static void do_every_size(void)
 		EXPECT((uintptr_t)object % 16 == 0);
 		EXPECT(malloc_usable_size(object) == size);
 		EXPECT(all_are(object, 0xcd, size));
-		EXPECT(all_are(object - 18, 0xfd, 18));
+		EXPECT(all_are(object - 10, 0xfd, 10));
 		EXPECT(all_are(object + size, 0xfd, 8));
 		memset(object, 1, size);
 		free(object);
@@ -361,6 +362,138 @@ static void do_free_what_was_never_allocated(void)
 	free(allocate(480 - 40) + 7 * 480);
 }
 
+static void do_free_twice_around_another(void)
+{
+	char *object = allocate(100), *other = allocate(100);
+
+	free(object);
+	free(other);
+	free(object);
+}
+
+static void *free_it(void *object)
+{
+	free(object);
+	return NULL;
+}
+
+static void in_thread(void *(*function)(void *), void *argument)
+{
+	pthread_t thread;
+
+	EXPECT(!pthread_create(&thread, NULL, function, argument));
+	EXPECT(!pthread_join(thread, NULL));
+}
+
+static void do_free_what_a_thread_freed(void)
+{
+	char *object = allocate_two(100);
+
+	in_thread(free_it, object);
+	free(object);
+}
+
+static void do_free_in_thread_what_was_freed(void)
+{
+	char *object = allocate_two(100);
+
+	free(object);
+	in_thread(free_it, object);
+}
+
+/* Waits until it is killed with the process, with its magazines as they are. */
+static void *free_and_stay(void *argument)
+{
+	pthread_barrier_t *barrier = ((void **)argument)[1];
+
+	free(((void **)argument)[0]);
+	pthread_barrier_wait(barrier);
+	pause();
+	return NULL;
+}
+
+static void do_free_what_a_living_thread_has(void)
+{
+	static pthread_barrier_t barrier;
+	char *object = allocate_two(100);
+	void *argument[] = { object, &barrier };
+	pthread_t thread;
+
+	EXPECT(!pthread_barrier_init(&barrier, NULL, 2));
+	EXPECT(!pthread_create(&thread, NULL, free_and_stay, argument));
+	pthread_barrier_wait(&barrier);
+	free(object);
+}
+
+/* The child's death is the program's. */
+static void do_free_in_child_what_was_freed(void)
+{
+	char *object = allocate_two(100);
+	int status;
+	pid_t child;
+
+	free(object);
+	child = fork();
+	if (!child) {
+		free(object);
+		_exit(0);
+	}
+	EXPECT(waitpid(child, &status, 0) == child);
+	if (WIFSIGNALED(status))
+		raise(WTERMSIG(status));
+}
+
+/* The mark is gone: it is found when the magazine is flushed, which exit() does. */
+static void do_free_twice_and_write_between(void)
+{
+	char *object = allocate_two(100);
+
+	free(object);
+	poke(object, 0, 1);
+	free(object);
+}
+
+/* The kernel has it back by then; each second one keeps the pools. */
+static void do_free_many_twice(void)
+{
+	static char *objects[2 * MANY];
+	int i;
+
+	for (i = 0; i < 2 * MANY; i++)
+		objects[i] = allocate(64);
+	for (i = 0; i < 2 * MANY; i += 2)
+		free(objects[i]);
+	free(objects[0]);
+}
+
+static void do_free_what_is_untouched(void)
+{
+	free(allocate(64) + 40 * 64);
+}
+
+/* As allocated, freed and counted by what never writes to it. */
+static void do_leave_untouched(void)
+{
+	int i;
+
+	for (i = 0; i < 10 * MANY; i++)
+		free(allocate(1 + i % 512));
+}
+
+/* A freed object's contents, in one that is not. */
+static void do_copy_a_freed_one(void)
+{
+	char *object = allocate_two(8), *copy = allocate(8), *large = allocate(100);
+
+	free(object);
+	memcpy(copy, object, 8);
+	memcpy(large, copy, 8);
+	large = realloc(large, 200);
+	EXPECT(large && !memcmp(large, copy, 8));
+	free(copy);
+	free(large);
+}
+
 #define HEX "0x[0-9a-f]+"
 #define OBJECT(size, where) \
 	"pymalloc: " HEX " is allocation [1-9][0-9]*, of " #size " bytes, " where " at " HEX "\n"
@@ -378,13 +511,39 @@ static const char freed_twice[] =
 
 #define MIDDLE INVALID("free", "not the start of an object")
 
-static const struct {
+struct test {
 	const char *name;
 	void (*run)(void);
 	/* What it says before it aborts; NULL: nothing, and it succeeds. */
 	const char *debug;
 	const char *strict;
-} tests[] = {
+};
+
+#define TWICE INVALID("free", "double free")
+
+/* Without a debug mode, where "debug" is what it says. */
+static const struct test plain_tests[] = {
+	{ "a double free", do_free_twice, TWICE, NULL },
+	{ "a double free, another one between", do_free_twice_around_another, TWICE, NULL },
+	{ "a double free, many others between", do_free_many_twice, TWICE, NULL },
+	{ "a free of what a thread freed", do_free_what_a_thread_freed, TWICE, NULL },
+	{ "a free of what a living thread has", do_free_what_a_living_thread_has, TWICE, NULL },
+	{ "a thread's free of what was freed", do_free_in_thread_what_was_freed, TWICE, NULL },
+	{ "a child's free of what was freed", do_free_in_child_what_was_freed, TWICE, NULL },
+	{ "a double free after a write", do_free_twice_and_write_between, TWICE, NULL },
+	{ "realloc of what was freed", do_realloc_freed, TWICE, NULL },
+	{ "a pointer into the middle", do_free_in_the_middle, MIDDLE, NULL },
+	{ "an odd pointer", do_free_an_odd_address, MIDDLE, NULL },
+	{ "a pointer to nothing", do_free_nothing, INVALID("free", "no object is there"), NULL },
+	{ "a pointer to what was never allocated", do_free_what_is_untouched,
+	  INVALID("free", "never allocated"), NULL },
+	{ "objects that nobody writes to", do_leave_untouched, NULL, NULL },
+	{ "what was in a freed object, copied", do_copy_a_freed_one, NULL, NULL },
+	{ "fork", do_fork, NULL, NULL },
+	{ "threads", do_threads, NULL, NULL },
+};
+
+static const struct test tests[] = {
 	{ "every size: usable, aligned, filled, guarded", do_every_size, NULL, NULL },
 	{ "calloc", do_calloc, NULL, NULL },
 	{ "realloc", do_realloc, NULL, NULL },
@@ -410,9 +569,9 @@ static const struct {
 	  WRITTEN("free", "before its beginning", -100, 0x06, 0xfd) OBJECT(33, BLOCK(256)),
 	  WRITTEN("free", "before its beginning", -100, 0x06, 0xfd) OBJECT(33, BLOCK(256)) },
 	{ "a broken header", do_break_header,
-	  "free\\(\\): no object at " HEX ", or a broken header: byte -19 is 0x41, not 0x6d\n"
+	  "free\\(\\): no object at " HEX ", or a broken header: byte -11 is 0x41, not 0x6d\n"
 	  "pymalloc: it lies " BLOCK(80) " at " HEX ", of which no more is known\n",
-	  "free\\(\\): no object at " HEX ", or a broken header: byte -19 is 0x41, not 0x6d\n"
+	  "free\\(\\): no object at " HEX ", or a broken header: byte -11 is 0x41, not 0x6d\n"
 	  "pymalloc: it lies " BLOCK(80) " at " HEX ", of which no more is known\n" },
 	{ "a write after the free", do_write_after_free,
 	  WRITTEN("free", "after it was freed", 99, 0x07, 0xdd) OBJECT(100, FREED BLOCK(144)),
@@ -435,13 +594,13 @@ static const struct {
 	{ "a pointer to nothing", do_free_nothing,
 	  INVALID("free", "no object is there"), INVALID("free", "no object is there") },
 	{ "a pointer to what was never allocated", do_free_what_was_never_allocated,
-	  "free\\(\\): no object at " HEX ", or a broken header: byte -19 is 0x00, not 0x6d\n"
+	  "free\\(\\): no object at " HEX ", or a broken header: byte -11 is 0x00, not 0x6d\n"
 	  "pymalloc: it lies " BLOCK(480) " at " HEX ", of which no more is known\n",
 	  INVALID("free", "never allocated")
 	  "pymalloc: it lies " BLOCK(480) " at " HEX ", of which no more is known\n" },
 };
 
-#define NR_TESTS (sizeof(tests) / sizeof(*tests))
+#define NR(table) (sizeof(table) / sizeof(*(table)))
 
 static char path[4096];
 static char command[4200];
@@ -455,13 +614,14 @@ static void find_command(void)
 		 dirname(strdupa(path)));
 }
 
+/* @mode: an option of `pymalloc run`, or "--". */
 static void start(const char *mode, size_t test, int out)
 {
 	char number[24];
 
 	snprintf(number, sizeof(number), "%zu", test);
 	dup2(out, STDERR_FILENO);
-	execl(command, "pymalloc", "run", mode, "--", path, number, NULL);
+	execl(command, "pymalloc", "run", mode, path, mode, number, NULL);
 	_exit(127);
 }
 
@@ -502,6 +662,11 @@ static bool matches(const char *said, const char *expected)
 	return found;
 }
 
+static const struct test *table_of(const char *mode)
+{
+	return strcmp(mode, "--") ? tests : plain_tests;
+}
+
 static void judge(const char *mode, size_t test, const char *expected)
 {
 	char said[1000];
@@ -515,21 +680,23 @@ static void judge(const char *mode, size_t test, const char *expected)
 		passed = !status && !*said;
 	if (!passed)
 		ksft_print_msg("wait status 0x%x, said: %s\n", status, said);
-	ksft_test_result(passed, "%s %s\n", mode, tests[test].name);
+	ksft_test_result(passed, "%s %s\n", mode, table_of(mode)[test].name);
 }
 
 int main(int argc, char **argv)
 {
 	size_t i;
 
-	if (argc > 1) {
-		tests[strtoul(argv[1], NULL, 10)].run();
+	if (argc > 2) {
+		table_of(argv[1])[strtoul(argv[2], NULL, 10)].run();
 		return 0;
 	}
 	find_command();
 	ksft_print_header();
-	ksft_set_plan(2 * NR_TESTS);
-	for (i = 0; i < NR_TESTS; i++) {
+	ksft_set_plan(NR(plain_tests) + 2 * NR(tests));
+	for (i = 0; i < NR(plain_tests); i++)
+		judge("--", i, plain_tests[i].debug);
+	for (i = 0; i < NR(tests); i++) {
 		judge("--debug", i, tests[i].debug);
 		judge("--strict", i, tests[i].strict);
 	}

@@ -8,9 +8,13 @@
  * heap that it uses: a stack of objects that belongs to it alone.  malloc()
  * pops, free() pushes, and only an empty or a full one needs the library.
  *
+ * An object in a magazine is marked: its first word is the address of the pool
+ * map, which a program has no reason to store.  The free of a marked object is
+ * not believed but looked into by the library; malloc() takes the mark away.
+ *
  * Programs that include this file have the layout of the two structs in them.
  * A library with another layout would not have the symbol version
- * PYMALLOC_INLINE_1, which they ask for, so that they would not start.
+ * PYMALLOC_INLINE_2, which they ask for, so that they would not start.
  *
  * In C and C++, with a compiler that knows __builtin_thread_pointer(): GCC 11
  * or clang 12, or later.
@@ -19,6 +23,7 @@
 #define _PYMALLOC_INLINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <pymalloc.h>
@@ -28,10 +33,23 @@ extern "C" {
 #endif
 
 /**
+ * struct pymalloc_starts - where in a pool the blocks of a size class begin
+ * @factor: what to multiply an offset in the pool by ...
+ * @limit: ... for a product, modulo 2^32, below this one if a block begins there
+ *
+ * Zero for what has no blocks, so that none begins anywhere.
+ */
+struct pymalloc_starts {
+	__u32 factor;
+	__u32 limit;
+};
+
+/**
  * struct pymalloc_magazines - a thread's magazines for one heap
  * @top: of each, its last object, which is popped next; further ones follow,
  *	and after the first one that was pushed there is a NULL
  * @full: of each, @top when it is full
+ * @starts: of each, where the blocks begin that it may hold
  *
  * There is one for each value that a byte of the pool map may have.  Those of
  * 0 (no blocks here) and of classes that the heap has not are empty and full
@@ -40,13 +58,14 @@ extern "C" {
 struct pymalloc_magazines {
 	void **top[PYMALLOC_NR_CLASSES + 1];
 	void **full[PYMALLOC_NR_CLASSES + 1];
+	struct pymalloc_starts starts[PYMALLOC_NR_CLASSES + 1];
 };
 
 /**
  * struct pymalloc_view - how a heap begins
  * @base: where its window is mapped
  * @pool_map: where its pool map is mapped
- * @nr_units: units of PYMALLOC_BLOCK_MIN bytes in the window
+ * @window: bytes of it; a multiple of PYMALLOC_POOL_SIZE, as @base is
  * @magazines: where a thread has the address of its magazines for this heap:
  *	the distance from the thread pointer, the same in all threads.  There
  *	always are some, if only empty and full ones
@@ -56,7 +75,7 @@ struct pymalloc_magazines {
 struct pymalloc_view {
 	char *base;
 	const __u8 *pool_map;
-	size_t nr_units;
+	size_t window;
 	ptrdiff_t magazines;
 	size_t round;
 	size_t keep;
@@ -66,6 +85,18 @@ struct pymalloc_view {
 PYMALLOC_API void *pymalloc_malloc_slow(struct pymalloc_heap *heap,
 					size_t size);
 PYMALLOC_API void pymalloc_free_slow(struct pymalloc_heap *heap, void *object);
+
+/* An object's first word, whatever the program takes it to be. */
+struct pymalloc_word {
+	const void *mark;
+} __attribute__((__may_alias__));
+
+/*
+ * To the compiler, @word may have changed by now: it changes it in place, which
+ * is one instruction less than with what it read before.  @object stays in its
+ * register, from where it need not be copied.
+ */
+#define PYMALLOC_REREAD(word, object)	__asm__("" : "+m" (word), "+r" (object))
 
 /*
  * Returns NULL if there is no object.  @class_size: bytes of a class, or 0.  It
@@ -77,47 +108,58 @@ static inline void *pymalloc_pop(struct pymalloc_magazines *magazines,
 	void ***top = (void ***)((char *)magazines->top + class_size);
 	void *object = **top;
 
-	if (__builtin_expect(!!object, 1))
-		++*top;
+	if (__builtin_expect(!object, 0))
+		return NULL;
+	PYMALLOC_REREAD(*top, object);
+	++*top;
+	((struct pymalloc_word *)object)->mark = NULL;
 	return object;
 }
 
-/*
- * Units from the base of the window to @object.  The rotation moves the low
- * bits, which an object's address does not have, to the top: one comparison
- * with view->nr_units finds what is misaligned and what is not in the window.
- */
-static inline size_t pymalloc_unit(const struct pymalloc_view *view,
-				   const void *object)
+static inline size_t pymalloc_offset(const struct pymalloc_view *view,
+				     const void *object)
 {
-	__u64 ref = (uintptr_t)object - (uintptr_t)view->base;
-
-	return ref / PYMALLOC_BLOCK_MIN | ref * (~0ULL / PYMALLOC_BLOCK_MIN + 1);
+	return (uintptr_t)object - (uintptr_t)view->base;
 }
 
-/* @unit must lie in the window.  Returns 0 if it lies in no pool. */
-static inline size_t pymalloc_unit_class(const struct pymalloc_view *view,
-					 size_t unit)
+/* A remainder by a multiplication, of less than PYMALLOC_POOL_SIZE. */
+static inline bool pymalloc_starts_at(const struct pymalloc_starts *starts,
+				      const void *object)
 {
-	return view->pool_map[unit / (PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN)];
+	__u32 offset = (uintptr_t)object % PYMALLOC_POOL_SIZE;
+
+	return offset * starts->factor < starts->limit;
+}
+
+/* Of what begins in a pool: it lies in a magazine, if the mark is right. */
+static inline bool pymalloc_is_marked(const struct pymalloc_view *view,
+				      const void *object)
+{
+	return ((const struct pymalloc_word *)object)->mark == view->pool_map;
 }
 
 /* Returns false, with nothing done, for the slow path to find out why. */
 static inline bool pymalloc_push(struct pymalloc_magazines *magazines,
 				 const struct pymalloc_view *view, void *object)
 {
-	size_t unit = pymalloc_unit(view, object);
+	size_t offset = pymalloc_offset(view, object);
 	size_t index;
 	void **top;
 
-	if (__builtin_expect(unit >= view->nr_units, 0))
+	if (__builtin_expect(offset >= view->window, 0))
 		return false;
-	index = pymalloc_unit_class(view, unit);
+	index = view->pool_map[offset / PYMALLOC_POOL_SIZE];
+	if (__builtin_expect(!pymalloc_starts_at(&magazines->starts[index],
+						 object), 0))
+		return false;
 	top = magazines->top[index];
-	if (__builtin_expect(top == magazines->full[index], 0))
+	if (__builtin_expect(top == magazines->full[index], 0) ||
+	    __builtin_expect(pymalloc_is_marked(view, object), 0))
 		return false;
-	*--top = object;
-	magazines->top[index] = top;
+	((struct pymalloc_word *)object)->mark = view->pool_map;
+	top[-1] = object;
+	PYMALLOC_REREAD(magazines->top[index], object);
+	--magazines->top[index];
 	return true;
 }
 

@@ -93,6 +93,24 @@ struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap)
 	return create_cache(heap);
 }
 
+/*
+ * Whether @object, which the caller says is its own, lies in any thread's
+ * magazine.  If the caller is right it left them all before it came to him,
+ * and what they do meanwhile cannot bring it back.
+ */
+bool pymalloc_cache_find(struct pymalloc_heap *heap, const void *object,
+			 size_t class)
+{
+	const struct pymalloc_cache *cache;
+
+	pthread_mutex_lock(&lock);
+	for (cache = heap->caches; cache; cache = cache->next)
+		if (pymalloc_magazine_has(cache, class, object))
+			break;
+	pthread_mutex_unlock(&lock);
+	return cache;
+}
+
 /* The lock is held.  What the cache holds is lost unless it was drained. */
 static void destroy_cache(struct pymalloc_cache *cache)
 {
@@ -131,6 +149,26 @@ static void on_thread_exit(void *value)
 		pymalloc_magazines_drain(cache);
 		count_caches(cache->heap, cache->heap->nr_caches - 1);
 		destroy_cache(cache);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/*
+ * The process ends: what is wrong with the last frees is said now or never.
+ * Not if a signal came in the middle of a batch, or while the lock was held,
+ * and its handler ends the process: then it is not known what is where.
+ */
+static __attribute__((destructor)) void judge_last_frees(void)
+{
+	struct pymalloc_cache *cache;
+	size_t i;
+
+	if (pthread_mutex_trylock(&lock))
+		return;
+	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++) {
+		cache = cache_at(pymalloc_magazines[i]);
+		if (cache && !cache->busy)
+			pymalloc_magazines_drain(cache);
 	}
 	pthread_mutex_unlock(&lock);
 }

@@ -40,8 +40,10 @@ static_assert(PYMALLOC_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
  * @hand: the class that was looked at last for slots that it does not need
  * @crossed: by class, @nr_refills + @nr_flushes when it last did either
  * @batch: by class, blocks that it then wanted to move; less than 0 to flush
+ * @busy: objects are on their way between it and the kernel
  * @abandoned: its thread is no more, and left it as it happened to be
  * @nr_refs: refs waiting in @refs to be freed
+ * @nr_sent: refs in @refs that the kernel is freeing
  * @refs: a batch on its way to the kernel
  * @status: what the kernel says of each
  * @small: the slots of magazines that never had more than PYMALLOC_SLOTS_MIN
@@ -62,8 +64,10 @@ struct pymalloc_cache {
 	size_t hand;
 	__u64 crossed[PYMALLOC_MAGAZINES];
 	int batch[PYMALLOC_MAGAZINES];
+	bool busy;
 	bool abandoned;
 	unsigned int nr_refs;
+	unsigned int nr_sent;
 	__u64 refs[PYMALLOC_BATCH_MOST];
 	__u8 status[PYMALLOC_BATCH_MOST];
 	void *small[PYMALLOC_MAGAZINES][PYMALLOC_SLOTS_MIN + 1];
@@ -76,6 +80,8 @@ struct pymalloc_cache {
 void pymalloc_magazines_init(struct pymalloc_cache *cache);
 size_t pymalloc_magazine_count(const struct pymalloc_cache *cache,
 			       size_t class);
+bool pymalloc_magazine_has(const struct pymalloc_cache *cache, size_t class,
+			   const void *object);
 bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class);
 void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class);
 void pymalloc_magazines_drain(struct pymalloc_cache *cache);
@@ -83,6 +89,8 @@ void pymalloc_magazines_abandon(struct pymalloc_cache *cache);
 
 /* cache.c */
 struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap);
+bool pymalloc_cache_find(struct pymalloc_heap *heap, const void *object,
+			 size_t class);
 void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first);
 void pymalloc_cache_detach(struct pymalloc_heap *heap);
 

@@ -59,7 +59,7 @@ static int map_heap(struct pymalloc_heap *heap)
 	}
 	heap->view.base = base;
 	heap->view.pool_map = pool_map;
-	heap->view.nr_units = heap->window / PYMALLOC_BLOCK_MIN;
+	heap->view.window = heap->window;
 	return 0;
 }
 

@@ -75,6 +75,10 @@ const char *pymalloc_describe_bad(unsigned int status);
 void pymalloc_bad_free(struct pymalloc_heap *heap, void *object,
 		       unsigned int status);
 
+/* malloc.c */
+bool pymalloc_is_free(struct pymalloc_heap *heap, const void *object,
+		      size_t class);
+
 /* large.c */
 void *pymalloc_large_alloc(struct pymalloc_heap *heap, size_t size,
 			   unsigned int flags);

@@ -56,6 +56,57 @@ size_t pymalloc_magazine_count(const struct pymalloc_cache *cache, size_t class)
 	return end_of(cache, class, top) - top;
 }
 
+/*
+ * Lemire et al., "Faster remainder by direct computation" (2019): with f =
+ * ceil(2^32 / size), f * size is 2^32 and a little more.  So the products of
+ * f and the multiples of size are small, a little apart, and all others are
+ * not.  The last block's is the limit: what follows it in a pool is too short.
+ */
+static struct pymalloc_starts starts_of(size_t size)
+{
+	__u32 factor = ((1ULL << 32) + size - 1) / size;
+	__u32 little = factor * (__u32)size;
+
+	return (struct pymalloc_starts){
+		.factor = factor,
+		.limit = (PYMALLOC_POOL_SIZE / size - 1) * little + 1,
+	};
+}
+
+static bool has(void *const *objects, size_t count, const void *object)
+{
+	while (count--)
+		if (__atomic_load_n(&objects[count], __ATOMIC_RELAXED) == object)
+			return true;
+	return false;
+}
+
+static bool has_ref(const struct pymalloc_cache *cache, __u64 ref)
+{
+	size_t waiting = __atomic_load_n(&cache->nr_refs, __ATOMIC_ACQUIRE);
+	size_t sent = __atomic_load_n(&cache->nr_sent, __ATOMIC_ACQUIRE);
+	size_t count = waiting > sent ? waiting : sent;
+
+	while (count--)
+		if (__atomic_load_n(&cache->refs[count], __ATOMIC_RELAXED) == ref)
+			return true;
+	return false;
+}
+
+/*
+ * Whether an object is in a magazine, or on the way from there to the kernel;
+ * of another thread, too.  In the order that it goes: it is not missed.
+ */
+bool pymalloc_magazine_has(const struct pymalloc_cache *cache, size_t class,
+			   const void *object)
+{
+	void **top = __atomic_load_n(&cache->magazines.top[class],
+				     __ATOMIC_ACQUIRE);
+
+	return has(top, end_of(cache, class, top) - top, object) ||
+	       has_ref(cache, pymalloc_ref(cache->heap, object));
+}
+
 /* The classes that the heap has not get no slots. */
 void pymalloc_magazines_init(struct pymalloc_cache *cache)
 {
@@ -71,6 +122,8 @@ void pymalloc_magazines_init(struct pymalloc_cache *cache)
 		if (!class || class % step)
 			continue;
 		cache->magazines.full[class] = slots;
+		cache->magazines.starts[class] =
+			starts_of(class * PYMALLOC_BLOCK_MIN);
 		cache->spare -= PYMALLOC_SLOTS_MIN * class * PYMALLOC_BLOCK_MIN;
 	}
 }
@@ -97,10 +150,12 @@ static void send(struct pymalloc_cache *cache)
 
 	if (!count)
 		return;
-	cache->nr_refs = 0;
+	__atomic_store_n(&cache->nr_sent, count, __ATOMIC_RELEASE);
+	__atomic_store_n(&cache->nr_refs, 0, __ATOMIC_RELEASE);
 	cache->nr_flushes++;
 	pymalloc_service_free(cache->heap, cache->refs,
 			      cache->abandoned ? NULL : cache->status, count);
+	__atomic_store_n(&cache->nr_sent, 0, __ATOMIC_RELEASE);
 }
 
 static void add_refs(struct pymalloc_cache *cache, void **objects, size_t count)
@@ -111,7 +166,8 @@ static void add_refs(struct pymalloc_cache *cache, void **objects, size_t count)
 #pragma GCC unroll 8
 	for (i = 0; i < count; i++)
 		refs[i] = pymalloc_ref(cache->heap, objects[i]);
-	cache->nr_refs += count;
+	__atomic_store_n(&cache->nr_refs, cache->nr_refs + count,
+			 __ATOMIC_RELEASE);
 }
 
 /* Takes the @count oldest objects out of a magazine; send() must follow. */
@@ -133,13 +189,28 @@ static void take_out(struct pymalloc_cache *cache, size_t class, size_t count)
 	cache->magazines.top[class] = top + count;
 }
 
-void pymalloc_magazines_drain(struct pymalloc_cache *cache)
+static void take_all_out(struct pymalloc_cache *cache)
 {
 	size_t class;
 
 	for (class = 1; class < PYMALLOC_MAGAZINES; class++)
 		take_out(cache, class, pymalloc_magazine_count(cache, class));
 	send(cache);
+}
+
+/* For what a signal's handler may do: the compiler moves nothing across it. */
+static void set_busy(struct pymalloc_cache *cache, bool busy)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	cache->busy = busy;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+void pymalloc_magazines_drain(struct pymalloc_cache *cache)
+{
+	set_busy(cache, true);
+	take_all_out(cache);
+	set_busy(cache, false);
 }
 
 /*
@@ -221,8 +292,7 @@ static size_t batch_size(const struct pymalloc_cache *cache, size_t class,
 	return min(wanted, slots / 2);
 }
 
-/* Makes room in a full magazine: the objects used last stay. */
-void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
+static void make_room(struct pymalloc_cache *cache, size_t class)
 {
 	size_t wanted;
 
@@ -233,6 +303,14 @@ void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
 	cache->batch[class] = -(int)wanted;
 	take_out(cache, class, batch_size(cache, class, wanted));
 	send(cache);
+}
+
+/* Makes room in a full magazine: the objects used last stay. */
+void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
+{
+	set_busy(cache, true);
+	make_room(cache, class);
+	set_busy(cache, false);
 }
 
 /*
@@ -258,13 +336,8 @@ static size_t put_in(struct pymalloc_cache *cache, size_t class, size_t count)
 	return done;
 }
 
-/*
- * Fills an empty magazine.  When there is no memory, what lies in the other
- * magazines may be all it takes to free some.
- *
- * Returns false with errno ENOMEM if not a single object is to be had.
- */
-bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class)
+/* When there is no memory, the other magazines may have what takes it. */
+static bool refill(struct pymalloc_cache *cache, size_t class)
 {
 	size_t wanted = next_batch(cache->batch[class]);
 
@@ -275,6 +348,20 @@ bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class)
 	cache->nr_refills++;
 	if (put_in(cache, class, batch_size(cache, class, wanted)))
 		return true;
-	pymalloc_magazines_drain(cache);
+	take_all_out(cache);
 	return put_in(cache, class, 1);
+}
+
+/*
+ * Fills an empty magazine.  Returns false with errno ENOMEM if not a single
+ * object is to be had.
+ */
+bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class)
+{
+	bool filled;
+
+	set_busy(cache, true);
+	filled = refill(cache, class);
+	set_busy(cache, false);
+	return filled;
 }

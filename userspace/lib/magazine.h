@@ -26,13 +26,21 @@ extern const struct pymalloc_magazines pymalloc_no_magazines;
 
 #pragma GCC visibility pop
 
-/* Returns 0 for what is not, or not the start of, anything in a pool. */
+/* Returns 0 for what is not, or not the start of, a block in a pool. */
 static inline size_t pymalloc_class_at(const struct pymalloc_view *view,
 				       const void *object)
 {
-	size_t unit = pymalloc_unit(view, object);
+	size_t offset = pymalloc_offset(view, object);
+	size_t within = offset % PYMALLOC_POOL_SIZE;
+	size_t class, size;
 
-	return unit < view->nr_units ? pymalloc_unit_class(view, unit) : 0;
+	if (offset >= view->window)
+		return 0;
+	class = view->pool_map[offset / PYMALLOC_POOL_SIZE];
+	size = class * PYMALLOC_BLOCK_MIN;
+	if (!class || within % size || within + size > PYMALLOC_POOL_SIZE)
+		return 0;
+	return class;
 }
 
 /* CPython's rule: stay, unless more than a quarter would be saved. */

@@ -15,13 +15,18 @@ void pymalloc_free(struct pymalloc_heap *heap, void *object)
 	pymalloc_inline_free(heap, object);
 }
 
+/* The kernel does not know of the mark that a magazine's flush left. */
 static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
 {
+	void *object;
 	__u64 ref;
 
 	if (!pymalloc_service_alloc(heap, size, 0, &ref, 1))
 		return NULL;
-	return heap->view.base + ref;
+	object = heap->view.base + ref;
+	if (pymalloc_is_marked(&heap->view, object))
+		memset(object, 0, sizeof(void *));
+	return object;
 }
 
 void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
@@ -46,6 +51,19 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 	return pymalloc_pop(&cache->magazines, class_size);
 }
 
+/*
+ * Whether @object, of @class, is in a magazine or free, if it is marked.  The
+ * mark alone proves nothing: a program may have copied it there.
+ */
+bool pymalloc_is_free(struct pymalloc_heap *heap, const void *object,
+		      size_t class)
+{
+	if (!class || !pymalloc_is_marked(&heap->view, object))
+		return false;
+	return pymalloc_cache_find(heap, object, class) ||
+	       !pymalloc_service_usable(heap, pymalloc_ref(heap, object));
+}
+
 static void free_uncached(struct pymalloc_heap *heap, void *object)
 {
 	__u64 ref = pymalloc_ref(heap, object);
@@ -56,21 +74,26 @@ static void free_uncached(struct pymalloc_heap *heap, void *object)
 
 void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 {
-	struct pymalloc_cache *cache;
+	struct pymalloc_cache *cache = NULL;
 	size_t class;
 
 	if (!object)
 		return;
-	/* The kernel says what is wrong with it, if it is only misaligned. */
 	class = pymalloc_class_at(&heap->view, object);
-	cache = class ? pymalloc_cache_get(heap) : NULL;
+	if (pymalloc_is_free(heap, object, class)) {
+		pymalloc_bad_free(heap, object, PYMALLOC_REF_FREE);
+		return;
+	}
+	if (class && !pymalloc_is_marked(&heap->view, object))
+		cache = pymalloc_cache_get(heap);
+	/* The kernel says what is wrong with that which begins nowhere. */
 	if (!cache) {
 		free_uncached(heap, object);
 		return;
 	}
 	if (cache->magazines.top[class] == cache->magazines.full[class])
 		pymalloc_magazine_make_room(cache, class);
-	*--cache->magazines.top[class] = object;
+	pymalloc_push(&cache->magazines, &heap->view, object);
 }
 
 void *pymalloc_calloc(struct pymalloc_heap *heap, size_t count, size_t size)

@@ -19,12 +19,18 @@ static void *move(struct pymalloc_heap *heap, void *object, size_t usable,
 
 void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
 {
-	size_t usable;
+	size_t usable, class;
 
 	if (!object)
 		return pymalloc_malloc(heap, size);
 	if (!size) {
 		pymalloc_free(heap, object);
+		return NULL;
+	}
+	class = pymalloc_class_at(&heap->view, object);
+	if (pymalloc_is_free(heap, object, class)) {
+		pymalloc_bad_free(heap, object, PYMALLOC_REF_FREE);
+		errno = EINVAL;
 		return NULL;
 	}
 	usable = pymalloc_usable_size(heap, object);
@@ -34,7 +40,8 @@ void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
 		return pymalloc_large_resize(heap, object, size);
 	if (usable)
 		return move(heap, object, usable, size);
-	pymalloc_bad_free(heap, object, PYMALLOC_REF_FOREIGN);
+	/* Nothing is there: that says why. */
+	pymalloc_free_slow(heap, object);
 	errno = EINVAL;
 	return NULL;
 }

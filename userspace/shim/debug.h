@@ -23,6 +23,7 @@
 
 /**
  * struct guarded - what a block begins with
+ * @mark: the library's, while the block is in a magazine
  * @serial: its number among the process's allocations
  * @size: bytes that were asked for
  * @offset: where in the block the object begins
@@ -33,12 +34,13 @@
  * Stays when the object is freed, so that a second free can be told whose it is.
  */
 struct guarded {
+	const void *mark;
 	__u64 serial;
 	__u16 size;
 	__u16 offset;
 	__u8 class;
 	__u8 id;
-	__u8 guard[18];
+	__u8 guard[10];
 };
 
 static_assert(sizeof(struct guarded) == 2 * SHIM_ALIGNMENT);

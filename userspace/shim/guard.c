@@ -10,6 +10,8 @@ void guard_new(const struct place *place, size_t size, size_t offset,
 	struct guarded *block = place->block;
 	__u8 *object = (__u8 *)block + offset;
 
+	/* Nothing must be left of what was here before. */
+	block->mark = NULL;
 	block->serial = serial;
 	block->size = size;
 	block->offset = offset;

@@ -97,6 +97,13 @@ PYMALLOC_API void *calloc(size_t count, size_t size)
 	return object ? memset(object, 0, bytes) : NULL;
 }
 
+/* For realloc(): the default is that this does not return if it is free. */
+static __attribute_noinline__ void check_marked(void *object, size_t usable)
+{
+	if (pymalloc_is_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN))
+		pymalloc_bad_free(shim_heap, object, PYMALLOC_REF_FREE);
+}
+
 PYMALLOC_API void *realloc(void *object, size_t size)
 {
 	size_t usable;
@@ -111,6 +118,8 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 		return NULL;
 	}
 	usable = shim_usable(object);
+	if (usable && unlikely(pymalloc_is_marked(&shim_view, object)))
+		check_marked(object, usable);
 	if (pymalloc_stays(usable, size))
 		return object;
 	if (shim_debug)

@@ -70,9 +70,7 @@ void __libc_free(void *object);
 
 static inline bool shim_owns(const void *object)
 {
-	__u64 ref = (uintptr_t)object - (uintptr_t)shim_window.base;
-
-	return ref / PYMALLOC_BLOCK_MIN < shim_window.nr_units;
+	return pymalloc_offset(&shim_window, object) < shim_window.window;
 }
 
 /* Bytes of the block at @object; 0 if there is none. */

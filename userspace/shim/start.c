@@ -46,12 +46,12 @@ static struct pymalloc_heap *create_heap(void)
 	return heap;
 }
 
-/* The number of units comes last: from then on the window is not empty. */
+/* Its bytes come last: from then on the window is not empty. */
 static void show(struct pymalloc_view *view)
 {
 	view->base = shim_heap->view.base;
 	view->pool_map = shim_heap->view.pool_map;
-	__atomic_store_n(&view->nr_units, shim_heap->view.nr_units,
+	__atomic_store_n(&view->window, shim_heap->view.window,
 			 __ATOMIC_RELEASE);
 }
 
