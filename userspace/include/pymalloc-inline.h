@@ -33,23 +33,12 @@ extern "C" {
 #endif
 
 /**
- * struct pymalloc_starts - where in a pool the blocks of a size class begin
- * @factor: what to multiply an offset in the pool by ...
- * @limit: ... for a product, modulo 2^32, below this one if a block begins there
- *
- * Zero for what has no blocks, so that none begins anywhere.
- */
-struct pymalloc_starts {
-	__u32 factor;
-	__u32 limit;
-};
-
-/**
  * struct pymalloc_magazines - a thread's magazines for one heap
  * @top: of each, its last object, which is popped next; further ones follow,
  *	and after the first one that was pushed there is a NULL
  * @full: of each, @top when it is full
- * @starts: of each, where the blocks begin that it may hold
+ * @low_bits: of each, the bits of an address that are 0 where a block begins:
+ *	those below the highest power of two that divides the class's size
  *
  * There is one for each value that a byte of the pool map may have.  Those of
  * 0 (no blocks here) and of classes that the heap has not are empty and full
@@ -58,7 +47,7 @@ struct pymalloc_starts {
 struct pymalloc_magazines {
 	void **top[PYMALLOC_NR_CLASSES + 1];
 	void **full[PYMALLOC_NR_CLASSES + 1];
-	struct pymalloc_starts starts[PYMALLOC_NR_CLASSES + 1];
+	uintptr_t low_bits[PYMALLOC_NR_CLASSES + 1];
 };
 
 /**
@@ -122,13 +111,10 @@ static inline size_t pymalloc_offset(const struct pymalloc_view *view,
 	return (uintptr_t)object - (uintptr_t)view->base;
 }
 
-/* A remainder by a multiplication, of less than PYMALLOC_POOL_SIZE. */
-static inline bool pymalloc_starts_at(const struct pymalloc_starts *starts,
-				      const void *object)
+/* By 32 bits, which are enough and for which compilers find one instruction. */
+static inline bool pymalloc_is_misaligned(uintptr_t low_bits, const void *object)
 {
-	__u32 offset = (uintptr_t)object % PYMALLOC_POOL_SIZE;
-
-	return offset * starts->factor < starts->limit;
+	return (__u32)(uintptr_t)object & (__u32)low_bits;
 }
 
 /* Of what begins in a pool: it lies in a magazine, if the mark is right. */
@@ -149,11 +135,10 @@ static inline bool pymalloc_push(struct pymalloc_magazines *magazines,
 	if (__builtin_expect(offset >= view->window, 0))
 		return false;
 	index = view->pool_map[offset / PYMALLOC_POOL_SIZE];
-	if (__builtin_expect(!pymalloc_starts_at(&magazines->starts[index],
-						 object), 0))
-		return false;
 	top = magazines->top[index];
-	if (__builtin_expect(top == magazines->full[index], 0) ||
+	if (__builtin_expect(pymalloc_is_misaligned(magazines->low_bits[index],
+						    object), 0) ||
+	    __builtin_expect(top == magazines->full[index], 0) ||
 	    __builtin_expect(pymalloc_is_marked(view, object), 0))
 		return false;
 	((struct pymalloc_word *)object)->mark = view->pool_map;

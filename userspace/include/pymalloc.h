@@ -206,9 +206,9 @@ PYMALLOC_API void *pymalloc_aligned_alloc(struct pymalloc_heap *heap,
  * @object: the object; NULL does nothing
  *
  * Keeps errno.  What is no object of the heap is reported as set with
- * pymalloc_set_bad_free(): at once if no block begins there or the object was
- * freed before, else when the magazine is flushed.  The first word of what is
- * freed is overwritten.
+ * pymalloc_set_bad_free(): at once if it lies in no pool, is less aligned than
+ * the blocks there, or was freed before, else when the magazine is flushed.
+ * The first word of what is freed is overwritten.
  */
 PYMALLOC_API void pymalloc_free(struct pymalloc_heap *heap, void *object);
 

@@ -56,23 +56,6 @@ size_t pymalloc_magazine_count(const struct pymalloc_cache *cache, size_t class)
 	return end_of(cache, class, top) - top;
 }
 
-/*
- * Lemire et al., "Faster remainder by direct computation" (2019): with f =
- * ceil(2^32 / size), f * size is 2^32 and a little more.  So the products of
- * f and the multiples of size are small, a little apart, and all others are
- * not.  The last block's is the limit: what follows it in a pool is too short.
- */
-static struct pymalloc_starts starts_of(size_t size)
-{
-	__u32 factor = ((1ULL << 32) + size - 1) / size;
-	__u32 little = factor * (__u32)size;
-
-	return (struct pymalloc_starts){
-		.factor = factor,
-		.limit = (PYMALLOC_POOL_SIZE / size - 1) * little + 1,
-	};
-}
-
 static bool has(void *const *objects, size_t count, const void *object)
 {
 	while (count--)
@@ -115,6 +98,7 @@ void pymalloc_magazines_init(struct pymalloc_cache *cache)
 
 	cache->spare = PYMALLOC_CACHE_BYTES;
 	for (class = 0; class < PYMALLOC_MAGAZINES; class++) {
+		size_t size = class * PYMALLOC_BLOCK_MIN;
 		void **slots = cache->small[class];
 
 		cache->magazines.top[class] = slots + PYMALLOC_SLOTS_MIN;
@@ -122,9 +106,8 @@ void pymalloc_magazines_init(struct pymalloc_cache *cache)
 		if (!class || class % step)
 			continue;
 		cache->magazines.full[class] = slots;
-		cache->magazines.starts[class] =
-			starts_of(class * PYMALLOC_BLOCK_MIN);
-		cache->spare -= PYMALLOC_SLOTS_MIN * class * PYMALLOC_BLOCK_MIN;
+		cache->magazines.low_bits[class] = (size & -size) - 1;
+		cache->spare -= PYMALLOC_SLOTS_MIN * size;
 	}
 }
 

@@ -26,18 +26,25 @@ extern const struct pymalloc_magazines pymalloc_no_magazines;
 
 #pragma GCC visibility pop
 
-/* Returns 0 for what is not, or not the start of, a block in a pool. */
-static inline size_t pymalloc_class_at(const struct pymalloc_view *view,
-				       const void *object)
+/* Of the pool that an address lies in; 0 if it lies in none. */
+static inline size_t pymalloc_pool_class(const struct pymalloc_view *view,
+					 const void *address)
 {
-	size_t offset = pymalloc_offset(view, object);
-	size_t within = offset % PYMALLOC_POOL_SIZE;
-	size_t class, size;
+	size_t offset = pymalloc_offset(view, address);
 
 	if (offset >= view->window)
 		return 0;
-	class = view->pool_map[offset / PYMALLOC_POOL_SIZE];
-	size = class * PYMALLOC_BLOCK_MIN;
+	return view->pool_map[offset / PYMALLOC_POOL_SIZE];
+}
+
+/* Of the block that begins there; 0 if none does. */
+static inline size_t pymalloc_class_at(const struct pymalloc_view *view,
+				       const void *object)
+{
+	size_t within = pymalloc_offset(view, object) % PYMALLOC_POOL_SIZE;
+	size_t class = pymalloc_pool_class(view, object);
+	size_t size = class * PYMALLOC_BLOCK_MIN;
+
 	if (!class || within % size || within + size > PYMALLOC_POOL_SIZE)
 		return 0;
 	return class;

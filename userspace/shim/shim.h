@@ -73,10 +73,10 @@ static inline bool shim_owns(const void *object)
 	return pymalloc_offset(&shim_window, object) < shim_window.window;
 }
 
-/* Bytes of the block at @object; 0 if there is none. */
+/* Bytes of the blocks where @object is; 0 if there are none. */
 static inline size_t shim_usable(const void *object)
 {
-	return pymalloc_class_at(&shim_view, object) * PYMALLOC_BLOCK_MIN;
+	return pymalloc_pool_class(&shim_view, object) * PYMALLOC_BLOCK_MIN;
 }
 
 #endif /* _PYMALLOC_SHIM_H */
