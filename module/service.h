@@ -261,8 +261,14 @@ int pym_list_check(const struct pymalloc_list *list);
 /* batch.c */
 int pym_alloc_ioctl(struct pym_call *call);
 int pym_free_ioctl(struct pym_call *call);
+int pym_free_until_bad_ref(struct pym_call *call);
 int pym_usable_ioctl(struct pym_call *call);
 int pym_resize_ioctl(struct pym_call *call);
+
+/* stream.c */
+ssize_t pym_stream_read(struct file *file, char __user *buffer, size_t bytes, loff_t *pos);
+ssize_t pym_stream_write(struct file *file, const char __user *buffer, size_t bytes,
+			 loff_t *pos);
 
 /* look.c */
 int pym_stats_ioctl(struct pym_call *call);
