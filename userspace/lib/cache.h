@@ -84,6 +84,7 @@ void pymalloc_magazines_abandon(struct pymalloc_cache *cache);
 /* cache.c */
 struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap);
 void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first);
+void pymalloc_cache_prepare(void);
 void pymalloc_cache_detach(struct pymalloc_heap *heap);
 
 #pragma GCC visibility pop
