@@ -80,7 +80,7 @@ struct pym_handle {
  *	maps it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
- * @nr_calls: ioctls made on it
+ * @nr_calls: calls made on it: ioctls, read() and write()
  * @mappings: of the heap; protected, as all up to @heapless, by its mm's mmap_lock
  * @windows: those of them that show pages of the heap
  * @lowest: address where a mapping of it is or has been

@@ -358,6 +358,31 @@ static void test_fork_of_the_c_library(void)
 	work_alone();
 }
 
+/* A child that comes in the middle of its siblings' calls, and is told nothing. */
+static void test_clone_with_threads(void)
+{
+	pthread_t threads[THREADS];
+	int round, status;
+	pid_t child;
+	size_t i;
+
+	for (i = 0; i < THREADS; i++)
+		NEED(!pthread_create(&threads[i], NULL, work_until_told, &works[i]));
+	for (round = 0; round < 50; round++) {
+		child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+		if (!child) {
+			enter_by_prctl(SECCOMP_RET_KILL_PROCESS);
+			for (i = 0; i < 5000; i++)
+				NEED(malloc(i % LARGEST));
+			syscall(SYS_exit_group, 0);
+		}
+		NEED(waitpid(child, &status, 0) == child && !status);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+	for (i = 0; i < THREADS; i++)
+		NEED(!pthread_join(threads[i], NULL));
+}
+
 static void test_larger_objects(void)
 {
 	size_t size;
@@ -479,6 +504,7 @@ static const struct test tests[] = {
 	{ "threads that had nothing yet", test_new_threads, 0, NULL },
 	{ "a child by clone()", test_fork, 0, NULL },
 	{ "a child by fork()", test_fork_of_the_c_library, 0, NULL },
+	{ "a child by clone(), of threads at work", test_clone_with_threads, 0, NULL },
 	{ "larger objects", test_larger_objects, 0, NULL },
 	{ "another file under the heap's number", test_another_file, 0, NULL },
 	{ "a descriptor that is lost inside", test_lost_descriptor, 0, NULL },

@@ -165,7 +165,7 @@ static void inherit(void)
 {
 	size_t i;
 
-	pymalloc_sandbox_inherit();
+	pymalloc_sandbox_start();
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++)
 		if (heaps[i])
@@ -184,6 +184,7 @@ void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first)
 	if (!has_exit_key) {
 		has_exit_key = !pthread_key_create(&exit_key, on_thread_exit);
 		pthread_atfork(NULL, NULL, inherit);
+		pymalloc_sandbox_start();
 	}
 	while (i < PYMALLOC_CACHED_HEAPS && (heaps[i] || !has_exit_key))
 		i++;

@@ -7,6 +7,7 @@
  * without the others as well, and one that is may come to a heap at any time.
  */
 #include <sched.h>
+#include <unistd.h>
 
 #include "cache.h"
 #include "sandbox.h"
@@ -15,7 +16,9 @@
 static unsigned int sandboxes;
 /* Threads that are in a call that a sandbox forbids. */
 static unsigned int callers;
-/* What the calling thread has added to these: a signal may have come in one. */
+/* The process whose threads those are. */
+static pid_t process;
+/* What the calling thread has added to them: a signal may have come in one. */
 static __thread unsigned int calling;
 
 bool pymalloc_in_sandbox(void)
@@ -43,15 +46,17 @@ void pymalloc_end_calls(void)
 	__atomic_sub_fetch(&callers, 1, __ATOMIC_RELEASE);
 }
 
-/* For a child of fork(): the other threads' calls are not its own. */
-void pymalloc_sandbox_inherit(void)
+/* At the start, and in a child of fork(): other threads' calls are not its own. */
+void pymalloc_sandbox_start(void)
 {
-	callers = calling;
+	__atomic_store_n(&callers, calling, __ATOMIC_SEQ_CST);
+	process = getpid();
 }
 
+/* A child of vfork() may have forgotten some: then there are fewer than none. */
 static void wait_for_callers(void)
 {
-	while (__atomic_load_n(&callers, __ATOMIC_SEQ_CST) > calling)
+	while ((int)(__atomic_load_n(&callers, __ATOMIC_SEQ_CST) - calling) > 0)
 		sched_yield();
 }
 
@@ -61,8 +66,12 @@ static void wait_for_callers(void)
  */
 void pymalloc_sandbox_begin(void)
 {
-	if (!pymalloc_in_sandbox())
+	if (!pymalloc_in_sandbox()) {
+		/* Children of clone() come without a word. */
+		if (process != getpid())
+			pymalloc_sandbox_start();
 		pymalloc_cache_prepare();
+	}
 	__atomic_add_fetch(&sandboxes, 1, __ATOMIC_SEQ_CST);
 	wait_for_callers();
 }

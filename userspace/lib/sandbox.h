@@ -11,7 +11,7 @@
 bool pymalloc_in_sandbox(void);
 bool pymalloc_begin_calls(void);
 void pymalloc_end_calls(void);
-void pymalloc_sandbox_inherit(void);
+void pymalloc_sandbox_start(void);
 void pymalloc_sandbox_begin(void);
 void pymalloc_sandbox_cancel(void);
 

@@ -35,6 +35,10 @@ static void prepare(void)
 	errno = saved;
 }
 
+/*
+ * A positive result may mean that other threads could not follow.  That cancels
+ * nothing: read() and write() do outside, too.
+ */
 static long enter(long number, const long *args)
 {
 	long result;
