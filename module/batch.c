@@ -155,6 +155,57 @@ int pym_free_ioctl(struct pym_call *call)
 	return err;
 }
 
+/* What write() returns for a ref that it cannot free: no other error of its. */
+static const int bad_ref_errors[] = {
+	[PYMALLOC_REF_RANGE]		= -ERANGE,
+	[PYMALLOC_REF_FOREIGN]		= -ENXIO,
+	[PYMALLOC_REF_MISALIGNED]	= -EBADSLT,
+	[PYMALLOC_REF_UNTOUCHED]	= -ENODATA,
+	[PYMALLOC_REF_FREE]		= -EALREADY,
+};
+
+/* As free_part(), but a bad ref ends it. */
+static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_free *free)
+{
+	unsigned int nr = min_t(u32, free->count - free->done, PART);
+	unsigned int got, freed;
+	u8 status[PART] __uninitialized;
+	u64 refs[PART] __uninitialized;
+
+	got = read_refs(free->refs, free->done, refs, nr);
+	freed = pym_free_until_bad(&sheap->heap, refs, status, got);
+	free->done += freed;
+	if (freed < got) {
+		/* What is not told now is met again. */
+		if (!free->done)
+			atomic64_inc(&sheap->heap.nr_bad_refs);
+		return bad_ref_errors[status[freed]];
+	}
+	return got == nr ? 0 : -EFAULT;
+}
+
+/**
+ * pym_free_until_bad_ref() - free a batch in which a bad ref keeps the others
+ * @call: the call, with a struct pymalloc_free that has no place for statuses
+ *
+ * Return: 0 or an error, as the interface says of write().
+ */
+int pym_free_until_bad_ref(struct pym_call *call)
+{
+	struct pymalloc_free *free = &call->args.free;
+	int err;
+
+	free->done = 0;
+	err = pym_may_change(call, true) ?: check_count(free->flags, 0, free->count);
+	while (!err) {
+		err = free_part_until_bad(call->sheap, free);
+		if (err || free->done == free->count)
+			return err;
+		err = pause_batch();
+	}
+	return err;
+}
+
 static int usable_part(struct pym_service_heap *sheap, struct pymalloc_usable *usable)
 {
 	unsigned int nr = min_t(u32, usable->count - usable->done, PART);

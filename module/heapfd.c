@@ -225,10 +225,11 @@ const struct file_operations pym_heap_fops = {
 	.owner		= THIS_MODULE,
 	.unlocked_ioctl	= heap_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
+	.read		= pym_stream_read,
+	.write		= pym_stream_write,
 	.mmap		= pym_window_mmap,
 	.poll		= heap_poll,
 	.show_fdinfo	= heap_show_fdinfo,
 	.flush		= heap_flush,
 	.release	= heap_release,
-	.llseek		= noop_llseek,
 };

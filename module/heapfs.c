@@ -88,7 +88,10 @@ static struct file *open_inode(struct inode *inode, bool read_only)
 	if (IS_ERR(file)) {
 		iput(inode);
 		module_put(THIS_MODULE);
+		return file;
 	}
+	/* No position: no seek, no pread(), and read() takes no lock for it. */
+	stream_open(inode, file);
 	return file;
 }
 

@@ -80,7 +80,7 @@ struct pym_handle {
  *	maps it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
- * @nr_calls: ioctls made on it
+ * @nr_calls: calls made on it: ioctls, read() and write()
  * @mappings: of the heap; protected, as all up to @heapless, by its mm's mmap_lock
  * @windows: those of them that show pages of the heap
  * @lowest: address where a mapping of it is or has been
@@ -261,8 +261,14 @@ int pym_list_check(const struct pymalloc_list *list);
 /* batch.c */
 int pym_alloc_ioctl(struct pym_call *call);
 int pym_free_ioctl(struct pym_call *call);
+int pym_free_until_bad_ref(struct pym_call *call);
 int pym_usable_ioctl(struct pym_call *call);
 int pym_resize_ioctl(struct pym_call *call);
+
+/* stream.c */
+ssize_t pym_stream_read(struct file *file, char __user *buffer, size_t bytes, loff_t *pos);
+ssize_t pym_stream_write(struct file *file, const char __user *buffer, size_t bytes,
+			 loff_t *pos);
 
 /* look.c */
 int pym_stats_ioctl(struct pym_call *call);

@@ -326,6 +326,7 @@ struct pym_verdict {
  * @refs: the refs
  * @status: an enum pymalloc_ref_status for each that has been dealt with
  * @nr: how many there are
+ * @until_bad: the first bad one is the last that is dealt with
  * @done: how many have been dealt with
  * @bad: how many of those were bad
  * @empty: pools that have lost their last block, and their class
@@ -334,6 +335,7 @@ struct pym_batch {
 	const u64 *refs;
 	u8 *status;
 	unsigned int nr;
+	bool until_bad;
 	unsigned int done;
 	unsigned int bad;
 	struct list_head empty;
@@ -493,6 +495,8 @@ void pym_trim_excess(struct pym_heap *heap);
 unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
 		       unsigned int nr, int *err);
 unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsigned int nr);
+unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *status,
+				unsigned int nr);
 u64 pym_usable(struct pym_heap *heap, u64 ref);
 int pym_resize(struct pym_heap *heap, u64 *ref, u64 size);
 struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)

@@ -208,17 +208,22 @@ static void free_pools(struct pym_heap *heap, struct list_head *empty)
 	pym_trim_excess(heap);
 }
 
+static void free_batch(struct pym_heap *heap, struct pym_batch *batch)
+{
+	INIT_LIST_HEAD(&batch->empty);
+	memset(batch->status, PYMALLOC_REF_OK, batch->nr);
+	while (batch->done < batch->nr && !(batch->until_bad && batch->bad))
+		if (!free_in_class(heap, batch))
+			free_elsewhere(heap, batch);
+	free_pools(heap, &batch->empty);
+}
+
 static unsigned int free_gated(struct pym_heap *heap, const u64 *refs, u8 *status,
 			       unsigned int nr)
 {
 	struct pym_batch batch = { .refs = refs, .status = status, .nr = nr };
 
-	INIT_LIST_HEAD(&batch.empty);
-	memset(status, PYMALLOC_REF_OK, nr);
-	while (batch.done < nr)
-		if (!free_in_class(heap, &batch))
-			free_elsewhere(heap, &batch);
-	free_pools(heap, &batch.empty);
+	free_batch(heap, &batch);
 	if (batch.bad)
 		atomic64_add(batch.bad, &heap->nr_bad_refs);
 	return batch.bad;
@@ -243,6 +248,33 @@ unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsign
 	up_read(&heap->gate);
 	trace_free_batch(heap->id, nr, bad);
 	return bad;
+}
+
+/**
+ * pym_free_until_bad() - free a batch up to its first bad ref
+ * @heap: the heap
+ * @refs: the refs
+ * @status: out: an enum pymalloc_ref_status for each that was looked at
+ * @nr: how many
+ *
+ * The heap does not count the bad one: that is for the caller, who may come back
+ * with it.
+ *
+ * Context: Sleeps.
+ * Return: how many were freed; the next one, if there is one, is bad.
+ */
+unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *status,
+				unsigned int nr)
+{
+	struct pym_batch batch = {
+		.refs = refs, .status = status, .nr = nr, .until_bad = true,
+	};
+
+	down_read(&heap->gate);
+	free_batch(heap, &batch);
+	up_read(&heap->gate);
+	trace_free_batch(heap->id, batch.done, batch.bad);
+	return batch.done - batch.bad;
 }
 
 /* Clear blocks; those that cannot be cleared are freed.  Returns how many are left. */

@@ -314,6 +314,8 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 			batch->status[next - batch->refs] = pym_pool_find_block(class, pool, *next);
 			next++;
 			bad++;
+			if (batch->until_bad)
+				end = next;
 		}
 		if (next == end)
 			break;

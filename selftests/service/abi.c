@@ -16,6 +16,7 @@ SIZE_IS(heap_info, 120);
 SIZE_IS(list, 40);
 SIZE_IS(alloc, 32);
 SIZE_IS(free, 40);
+SIZE_IS(batch_head, 8);
 SIZE_IS(usable, 32);
 SIZE_IS(resize, 24);
 SIZE_IS(class_stats, 64);

@@ -283,6 +283,46 @@ struct pymalloc_free {
 	__u32 first_bad;
 };
 
+/* pymalloc_batch_head.flags, for read(), beside PYMALLOC_ALLOC_* */
+#define PYMALLOC_BATCH_USABLE	(1U << 1)	/* sizes of what is there already */
+
+/**
+ * struct pymalloc_batch_head - the first word of what read() and write() pass
+ * @size: bytes of each object that read() is to allocate; else 0
+ * @flags: for read() PYMALLOC_ALLOC_* or PYMALLOC_BATCH_USABLE; for write() 0
+ *
+ * A process in a sandbox, a seccomp filter above all, may have no ioctl(), but it
+ * has read() and write().  On a heap's descriptor these move batches: the buffer
+ * holds this head and, behind it, 1 to PYMALLOC_BATCH_MAX words of 8 bytes, refs or
+ * sizes.  There is no position: lseek(), pread() and pwrite() are ESPIPE, and
+ * O_NONBLOCK changes nothing.
+ *
+ * read() allocates: as PYMALLOC_IOC_ALLOC of @size and @flags, with the refs
+ * stored behind the head.  With PYMALLOC_BATCH_USABLE it changes nothing but the
+ * words: each ref becomes the usable size of what it names, as with
+ * PYMALLOC_IOC_USABLE.  The head stays as it is, by which one can tell that
+ * no other file has answered.
+ *
+ * write() frees, in order, as PYMALLOC_IOC_FREE, but ends before the first bad
+ * ref.  If that is the first one of all, the error says what is there: ERANGE
+ * (PYMALLOC_REF_RANGE), ENXIO (PYMALLOC_REF_FOREIGN), EBADSLT
+ * (PYMALLOC_REF_MISALIGNED), ENODATA (PYMALLOC_REF_UNTOUCHED), EALREADY
+ * (PYMALLOC_REF_FREE).  So the next write(), from that ref on, tells.
+ *
+ * Return: bytes, of the head and of all words that are done.  If that is less
+ * than was asked for, the next call, for the rest, returns the reason, unless
+ * that has gone: a signal has come, or there is memory again.  If no word was
+ * done: -1 and EINVAL (not a head and a word at least, each of 8 bytes; size or
+ * flags), E2BIG (too many words), EFAULT, EPERM (not the heap's process; but it may
+ * be another's that asks for sizes), EBADF (read-only descriptor; but not where
+ * only sizes are asked for), ESTALE (the heap has ended), ENOMEM, EDQUOT, EINTR, or
+ * one of the above.
+ */
+struct pymalloc_batch_head {
+	__u32 size;
+	__u32 flags;
+};
+
 /**
  * struct pymalloc_usable - PYMALLOC_IOC_USABLE: bytes usable at each ref
  * @argsz: size of this struct

@@ -146,6 +146,28 @@ PYMALLOC_API void pymalloc_cache_stats(struct pymalloc_heap *heap,
 				       struct pymalloc_cache_stats *stats);
 
 /**
+ * pymalloc_enter_sandbox() - do without all system calls but read() and write()
+ *
+ * For a thread that is about to give up system calls for good, as by a seccomp
+ * filter: call it right before, in that thread.  From then on the whole process
+ * moves batches by read() and write() on its heaps' descriptors, for which the
+ * sandbox must leave room.  There is no way back; children of fork() begin that
+ * way.  (The malloc shim sees prctl(PR_SET_SECCOMP) and seccomp() and needs no
+ * such call.)
+ *
+ * The calling thread gets magazines now, if it has none, for each heap that has
+ * any.  Another thread's first allocation takes an mmap(), and an munmap() at
+ * its end.  What needs more fails with EPERM: pymalloc_heap_create(),
+ * pymalloc_heap_trim(), pymalloc_heap_stats(); pymalloc_heap_id() may name the
+ * parent's heap in a child, and pymalloc_heap_destroy() only unmaps.
+ *
+ * Who closes a heap's descriptor in the sandbox loses the heap: allocations fail
+ * with ENOMEM, and nothing is freed any more.  If another file gets the number
+ * before the library has met the lost one, refs may be written into it.
+ */
+PYMALLOC_API void pymalloc_enter_sandbox(void);
+
+/**
  * pymalloc_malloc() - allocate an object
  * @heap: the heap
  * @size: its size in bytes; 0 is taken as 1

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "cache.h"
+#include "sandbox.h"
 
 static void *const no_slots[1];
 
@@ -202,6 +203,7 @@ static void inherit(void)
 {
 	size_t i;
 
+	pymalloc_sandbox_start();
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++)
 		if (heaps[i])
@@ -220,6 +222,7 @@ void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first)
 	if (!has_exit_key) {
 		has_exit_key = !pthread_key_create(&exit_key, on_thread_exit);
 		pthread_atfork(NULL, NULL, inherit);
+		pymalloc_sandbox_start();
 	}
 	while (i < PYMALLOC_CACHED_HEAPS && (heaps[i] || !has_exit_key))
 		i++;
@@ -229,6 +232,19 @@ void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first)
 	heap->view.magazines = (char *)&pymalloc_magazines[i] -
 			       (char *)__builtin_thread_pointer();
 	pthread_mutex_unlock(&lock);
+}
+
+/* What a sandbox has no system calls for: see that each heap has all it needs. */
+void pymalloc_cache_prepare(void)
+{
+	size_t i;
+
+	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++) {
+		if (!heaps[i])
+			continue;
+		pymalloc_service_has_heap(heaps[i]);
+		pymalloc_cache_get(heaps[i]);
+	}
 }
 
 /* Destroys the caches of a heap that nobody uses any more. */

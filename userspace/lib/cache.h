@@ -92,6 +92,7 @@ struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap);
 bool pymalloc_cache_find(struct pymalloc_heap *heap, const void *object,
 			 size_t class);
 void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first);
+void pymalloc_cache_prepare(void);
 void pymalloc_cache_detach(struct pymalloc_heap *heap);
 
 #pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cache.h"
+#include "sandbox.h"
 
 static size_t pool_map_bytes(const struct pymalloc_heap *heap)
 {
@@ -108,6 +109,10 @@ pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
 
 	if (options && fill_in(&args, options) < 0)
 		return NULL;
+	if (pymalloc_in_sandbox()) {
+		errno = EPERM;
+		return NULL;
+	}
 	heap = mmap(NULL, sizeof(*heap), PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (heap == MAP_FAILED)

@@ -16,7 +16,8 @@ struct pymalloc_cache;
  * @view: where it is mapped, and what else the fast paths need; the first
  *	member, as programs with pymalloc-inline.h take it to be
  * @index: of this heap in pymalloc_magazines
- * @fd: its descriptor; changes if the program closes it
+ * @fd: its descriptor; changes if the program closes it, and is -1 if it does so
+ *	in a sandbox
  * @id: its number
  * @window: bytes of its window
  * @caches: all threads' caches for it

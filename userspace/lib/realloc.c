@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "heap.h"
+#include "sandbox.h"
 
 static void *move(struct pymalloc_heap *heap, void *object, size_t usable,
 		  size_t size)
@@ -36,7 +37,8 @@ void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
 	usable = pymalloc_usable_size(heap, object);
 	if (pymalloc_stays(usable, size))
 		return object;
-	if (usable > PYMALLOC_BLOCK_MAX && size > PYMALLOC_BLOCK_MAX)
+	if (usable > PYMALLOC_BLOCK_MAX && size > PYMALLOC_BLOCK_MAX &&
+	    !pymalloc_in_sandbox())
 		return pymalloc_large_resize(heap, object, size);
 	if (usable)
 		return move(heap, object, usable, size);

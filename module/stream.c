@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * read() and write() on a heap's descriptor: batches for a process whose sandbox
+ * leaves it no ioctl().
+ */
+#include <linux/err.h>
+#include <linux/uaccess.h>
+
+#include "service.h"
+
+#define WORD	sizeof(u64)
+
+static_assert(sizeof(struct pymalloc_batch_head) == WORD);
+
+/* A batch on its way: its head and, as ioctls have it, the call. */
+struct stream {
+	struct pymalloc_batch_head head;
+	u64 words;
+	u32 count;
+	struct pym_call call;
+};
+
+static int read_head(struct stream *stream, const char __user *buffer, size_t bytes)
+{
+	if (bytes % WORD || bytes < 2 * WORD)
+		return -EINVAL;
+	if (bytes / WORD - 1 > PYMALLOC_BATCH_MAX)
+		return -E2BIG;
+	if (copy_from_user(&stream->head, buffer, sizeof(stream->head)))
+		return -EFAULT;
+	stream->words = (uintptr_t)buffer + WORD;
+	stream->count = bytes / WORD - 1;
+	return 0;
+}
+
+/* Words that were done; or, if those were none, the reason. */
+static ssize_t result(int err, u32 done)
+{
+	return done ? (1 + (ssize_t)done) * WORD : err;
+}
+
+static ssize_t alloc_words(struct stream *stream)
+{
+	struct pymalloc_alloc *alloc = &stream->call.args.alloc;
+	int err;
+
+	*alloc = (struct pymalloc_alloc) {
+		.flags = stream->head.flags,
+		.size = stream->head.size,
+		.refs = stream->words,
+		.count = stream->count,
+	};
+	err = pym_alloc_ioctl(&stream->call);
+	return result(err, alloc->done);
+}
+
+static ssize_t usable_words(struct stream *stream)
+{
+	struct pymalloc_usable *usable = &stream->call.args.usable;
+	int err;
+
+	if (stream->head.size || stream->head.flags != PYMALLOC_BATCH_USABLE)
+		return -EINVAL;
+	*usable = (struct pymalloc_usable) {
+		.refs = stream->words,
+		.sizes = stream->words,
+		.count = stream->count,
+	};
+	err = pym_usable_ioctl(&stream->call);
+	return result(err, usable->done);
+}
+
+static ssize_t read_words(struct stream *stream)
+{
+	if (stream->head.flags & PYMALLOC_BATCH_USABLE)
+		return usable_words(stream);
+	return alloc_words(stream);
+}
+
+static ssize_t write_words(struct stream *stream)
+{
+	struct pymalloc_free *free = &stream->call.args.free;
+	int err;
+
+	if (stream->head.size)
+		return -EINVAL;
+	*free = (struct pymalloc_free) {
+		.flags = stream->head.flags,
+		.refs = stream->words,
+		.count = stream->count,
+	};
+	err = pym_free_until_bad_ref(&stream->call);
+	return result(err, free->done);
+}
+
+static ssize_t run(struct file *file, const char __user *buffer, size_t bytes,
+		   ssize_t (*words)(struct stream *stream))
+{
+	/* Its args are filled as far as what is called looks at them. */
+	struct stream stream __uninitialized;
+	struct pym_service_heap *sheap = pym_heap_enter(file);
+	ssize_t ret;
+
+	if (IS_ERR(sheap))
+		return PTR_ERR(sheap);
+	atomic64_inc(&sheap->nr_calls);
+	stream.call.file = file;
+	stream.call.sheap = sheap;
+	ret = read_head(&stream, buffer, bytes);
+	if (!ret)
+		ret = words(&stream);
+	pym_service_put(sheap);
+	return ret;
+}
+
+/**
+ * pym_stream_read() - read() on a heap's descriptor
+ * @file: the descriptor
+ * @buffer: a head, and room for words
+ * @bytes: of both
+ * @pos: not used
+ *
+ * Context: Sleeps.
+ * Return: bytes of the head and the words that were stored; or an error, as the
+ *	interface says.
+ */
+ssize_t pym_stream_read(struct file *file, char __user *buffer, size_t bytes, loff_t *pos)
+{
+	return run(file, buffer, bytes, read_words);
+}
+
+/**
+ * pym_stream_write() - write() on a heap's descriptor
+ * @file: the descriptor
+ * @buffer: a head, and refs
+ * @bytes: of both
+ * @pos: not used
+ *
+ * Context: Sleeps.
+ * Return: bytes of the head and the refs that were freed; or an error, as the
+ *	interface says.
+ */
+ssize_t pym_stream_write(struct file *file, const char __user *buffer, size_t bytes,
+			 loff_t *pos)
+{
+	return run(file, buffer, bytes, write_words);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * System calls as such: no errno, no cancellation, and nobody's wrapper around
+ * them.
+ */
+#ifndef _PYMALLOC_RAW_H
+#define _PYMALLOC_RAW_H
+
+#include <stdbool.h>
+#include <sys/syscall.h>
+
+/* What the kernel returns: -4095 to -1 is an error. */
+static inline long pymalloc_raw(long number, const long *args)
+{
+#if defined(__x86_64__)
+	register long fourth __asm__("r10") = args[3];
+	register long fifth __asm__("r8") = args[4];
+	register long sixth __asm__("r9") = args[5];
+
+	__asm__ volatile("syscall"
+			 : "+a"(number)
+			 : "D"(args[0]), "S"(args[1]), "d"(args[2]),
+			   "r"(fourth), "r"(fifth), "r"(sixth)
+			 : "rcx", "r11", "memory", "cc");
+	return number;
+#elif defined(__aarch64__)
+	register long which __asm__("x8") = number;
+	register long result __asm__("x0") = args[0];
+	register long second __asm__("x1") = args[1];
+	register long third __asm__("x2") = args[2];
+	register long fourth __asm__("x3") = args[3];
+	register long fifth __asm__("x4") = args[4];
+	register long sixth __asm__("x5") = args[5];
+
+	__asm__ volatile("svc #0"
+			 : "+r"(result)
+			 : "r"(which), "r"(second), "r"(third), "r"(fourth),
+			   "r"(fifth), "r"(sixth)
+			 : "memory", "cc");
+	return result;
+#else
+#error "no system calls known for this architecture"
+#endif
+}
+
+static inline bool pymalloc_raw_failed(long result)
+{
+	return (unsigned long)result >= -4095UL;
+}
+
+#endif /* _PYMALLOC_RAW_H */

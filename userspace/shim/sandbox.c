@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * prctl() and syscall(): the ways into a seccomp sandbox, where there may be no
+ * ioctl() any more.  The library changes over when one is about to be entered.
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "raw.h"
+#include "sandbox.h"
+#include "shim.h"
+
+static long finish(long result)
+{
+	if (!pymalloc_raw_failed(result))
+		return result;
+	errno = -result;
+	return -1;
+}
+
+/*
+ * Before the call: when it returns, other threads may be in the sandbox as well.
+ * The heap has no magazines in the strict debug mode, and is looked after here.
+ */
+static void prepare(void)
+{
+	int saved = errno;
+
+	if (shim_start() && !pymalloc_in_sandbox())
+		pymalloc_service_has_heap(shim_heap);
+	pymalloc_sandbox_begin();
+	errno = saved;
+}
+
+/*
+ * A positive result may mean that other threads could not follow.  That cancels
+ * nothing: read() and write() do outside, too.
+ */
+static long enter(long number, const long *args)
+{
+	long result;
+
+	prepare();
+	result = pymalloc_raw(number, args);
+	if (pymalloc_raw_failed(result))
+		pymalloc_sandbox_cancel();
+	return result;
+}
+
+static bool is_entry(long number, const long *args)
+{
+	if (number == SYS_prctl)
+		return args[0] == PR_SET_SECCOMP;
+	return number == SYS_seccomp && (args[0] == SECCOMP_SET_MODE_STRICT ||
+					 args[0] == SECCOMP_SET_MODE_FILTER);
+}
+
+PYMALLOC_API int prctl(int option, ...)
+{
+	long args[6] = { option };
+	va_list more;
+	int i;
+
+	va_start(more, option);
+	for (i = 1; i < 5; i++)
+		args[i] = va_arg(more, long);
+	va_end(more);
+	if (unlikely(option == PR_SET_SECCOMP))
+		return finish(enter(SYS_prctl, args));
+	return finish(pymalloc_raw(SYS_prctl, args));
+}
+
+PYMALLOC_API long syscall(long number, ...)
+{
+	long args[6];
+	va_list more;
+	int i;
+
+	va_start(more, number);
+	for (i = 0; i < 6; i++)
+		args[i] = va_arg(more, long);
+	va_end(more);
+	if (unlikely(is_entry(number, args)))
+		return finish(enter(number, args));
+	return finish(pymalloc_raw(number, args));
+}
