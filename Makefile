@@ -62,15 +62,22 @@ deps: ## install every Debian package that building and testing need
 deps-build:
 	@$(vm)/deps build headers
 
+module_file := $(MODULES)/$(KVERSION)/pymalloc.ko
+
 install: ## what `make` built: the module, the library, the command, the header
+	$(if $(wildcard $(module_file)),$(MAKE) install-module,@echo \
+		"note: no module for the kernel $(KVERSION), so only user space is" \
+		"installed: $(if $(wildcard $(KDIR)),run make first,there are no headers in $(KDIR))")
+	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+install-module:
 	$(MAKE) -C $(KDIR) M=$(MODULES)/$(KVERSION) \
 		INSTALL_MOD_PATH=$(DESTDIR) CONFIG_MODULE_SIG_ALL= modules_install
 	$(if $(DESTDIR),,depmod $(KVERSION))
-	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 uninstall: ## undo install
 	rm -f $(DESTDIR)/lib/modules/$(KVERSION)/*/pymalloc.ko*
-	$(if $(DESTDIR),,depmod $(KVERSION))
+	$(if $(DESTDIR),,$(if $(wildcard /lib/modules/$(KVERSION)),depmod $(KVERSION)))
 	$(MAKE) -C userspace uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 run: deps modules userspace ## a demonstration, in the VM
@@ -171,6 +178,7 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-build \
-	install uninstall run shell bench bench-python bench-fork clean clean-cache check \
+	install install-module uninstall run shell bench bench-python bench-fork clean \
+	clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \
 	check-stress check-programs
