@@ -57,7 +57,10 @@ tests: modules userspace
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
-	@$(vm)/deps build test peers docs
+	@$(vm)/deps build vm test peers docs
+
+deps-vm:
+	@$(vm)/deps build vm
 
 deps-build:
 	@$(vm)/deps build headers
@@ -80,10 +83,13 @@ uninstall: ## undo install
 	$(if $(DESTDIR),,$(if $(wildcard /lib/modules/$(KVERSION)),depmod $(KVERSION)))
 	$(MAKE) -C userspace uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
-run: deps modules userspace ## a demonstration, in the VM
-	@$(vm)/run --kernel $(KERNEL) -- selftests/demo
+run: ## a demonstration, in the VM
+	@$(vm)/announce $(KERNEL)
+	@$(MAKE) deps-vm
+	@$(MAKE) module-$(KERNEL) userspace
+	@$(vm)/run --small --kernel $(KERNEL) -- selftests/demo
 
-shell: deps modules userspace ## a shell in the VM, with the module loaded (KERNEL=6.1 or 6.12)
+shell: deps-vm module-$(KERNEL) userspace ## a shell in the VM, with the module loaded (KERNEL=6.1 or 6.12)
 	@$(vm)/run --kernel $(KERNEL) --shell
 
 bench: deps module-$(KERNEL) userspace ## measure it against other allocators, in the VM
@@ -177,7 +183,7 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 	rm -rf $${PYMALLOC_CACHE:-$${XDG_CACHE_HOME:-~/.cache}/pymalloc}
 
 FORCE:
-.PHONY: FORCE all help module modules userspace docs tests deps deps-build \
+.PHONY: FORCE all help module modules userspace docs tests deps deps-build deps-vm \
 	install install-module uninstall run shell bench bench-python bench-fork clean \
 	clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \
