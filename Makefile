@@ -12,7 +12,7 @@ MODULES ?= $(CURDIR)/build/module
 
 vm := selftests/vm
 results := build/results
-parts := style harness core vm kselftest-6.1 kselftest-6.12
+parts := style harness core vm builds kselftest-6.1 kselftest-6.12
 debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
@@ -57,7 +57,7 @@ tests: modules userspace
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
-	@$(vm)/deps build vm test peers docs
+	@$(vm)/deps build vm test peers docs cross
 
 deps-vm:
 	@$(vm)/deps build vm
@@ -134,9 +134,10 @@ check-core: $(results)/core.tap ## the module's core in user space: model test a
 check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
 check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
 check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
+check-builds: $(results)/builds.tap ## other kernels and machines: does it build for them?
 check-programs: $(results)/programs.tap ## programs of others in the VM, without and with the service
 
-check-style check-core check-vm check-kselftest check-kunit check-programs:
+check-style check-core check-vm check-kselftest check-kunit check-builds check-programs:
 	@selftests/summary $^
 
 $(results)/style.tap: deps FORCE
@@ -173,6 +174,9 @@ $(results)/stress.tap: deps tests module-debug FORCE
 		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
 		selftests/stress $(or $(STRESS),3600)
 
+$(results)/builds.tap: deps FORCE
+	@selftests/record builds selftests/packaging/builds
+
 $(results)/programs.tap: deps module-$(KERNEL) userspace FORCE
 	@selftests/record programs selftests/programs/check --kernel $(KERNEL)
 
@@ -187,4 +191,4 @@ FORCE:
 	install install-module uninstall run shell bench bench-python bench-fork clean \
 	clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \
-	check-stress check-programs
+	check-stress check-builds check-programs
