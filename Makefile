@@ -12,7 +12,7 @@ MODULES ?= $(CURDIR)/build/module
 
 vm := selftests/vm
 results := build/results
-parts := style harness core vm kselftest-6.1 kselftest-6.12
+parts := style harness core vm builds kselftest-6.1 kselftest-6.12
 debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
@@ -57,26 +57,39 @@ tests: modules userspace
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
-	@$(vm)/deps build test peers docs
+	@$(vm)/deps build vm test peers docs cross
+
+deps-vm:
+	@$(vm)/deps build vm
 
 deps-build:
 	@$(vm)/deps build headers
 
+module_file := $(MODULES)/$(KVERSION)/pymalloc.ko
+
 install: ## what `make` built: the module, the library, the command, the header
+	$(if $(wildcard $(module_file)),$(MAKE) install-module,@echo \
+		"note: no module for the kernel $(KVERSION), so only user space is" \
+		"installed: $(if $(wildcard $(KDIR)),run make first,there are no headers in $(KDIR))")
+	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+install-module:
 	$(MAKE) -C $(KDIR) M=$(MODULES)/$(KVERSION) \
 		INSTALL_MOD_PATH=$(DESTDIR) CONFIG_MODULE_SIG_ALL= modules_install
 	$(if $(DESTDIR),,depmod $(KVERSION))
-	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 uninstall: ## undo install
 	rm -f $(DESTDIR)/lib/modules/$(KVERSION)/*/pymalloc.ko*
-	$(if $(DESTDIR),,depmod $(KVERSION))
+	$(if $(DESTDIR),,$(if $(wildcard /lib/modules/$(KVERSION)),depmod $(KVERSION)))
 	$(MAKE) -C userspace uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
-run: deps modules userspace ## a demonstration, in the VM
-	@$(vm)/run --kernel $(KERNEL) -- selftests/demo
+run: ## a demonstration, in the VM
+	@$(vm)/announce $(KERNEL)
+	@$(MAKE) deps-vm
+	@$(MAKE) module-$(KERNEL) userspace
+	@$(vm)/run --small --kernel $(KERNEL) -- selftests/demo
 
-shell: deps modules userspace ## a shell in the VM, with the module loaded (KERNEL=6.1 or 6.12)
+shell: deps-vm module-$(KERNEL) userspace ## a shell in the VM, with the module loaded (KERNEL=6.1 or 6.12)
 	@$(vm)/run --kernel $(KERNEL) --shell
 
 bench: deps module-$(KERNEL) userspace ## measure it against other allocators, in the VM
@@ -121,9 +134,10 @@ check-core: $(results)/core.tap ## the module's core in user space: model test a
 check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
 check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
 check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
+check-builds: $(results)/builds.tap ## other kernels and machines: does it build for them?
 check-programs: $(results)/programs.tap ## programs of others in the VM, without and with the service
 
-check-style check-core check-vm check-kselftest check-kunit check-programs:
+check-style check-core check-vm check-kselftest check-kunit check-builds check-programs:
 	@selftests/summary $^
 
 $(results)/style.tap: deps FORCE
@@ -160,6 +174,9 @@ $(results)/stress.tap: deps tests module-debug FORCE
 		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
 		selftests/stress $(or $(STRESS),3600)
 
+$(results)/builds.tap: deps FORCE
+	@selftests/record builds selftests/packaging/builds
+
 $(results)/programs.tap: deps module-$(KERNEL) userspace FORCE
 	@selftests/record programs selftests/programs/check --kernel $(KERNEL)
 
@@ -170,7 +187,8 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 	rm -rf $${PYMALLOC_CACHE:-$${XDG_CACHE_HOME:-~/.cache}/pymalloc}
 
 FORCE:
-.PHONY: FORCE all help module modules userspace docs tests deps deps-build \
-	install uninstall run shell bench bench-python bench-fork clean clean-cache check \
+.PHONY: FORCE all help module modules userspace docs tests deps deps-build deps-vm \
+	install install-module uninstall run shell bench bench-python bench-fork clean \
+	clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \
-	check-stress check-programs
+	check-stress check-builds check-programs

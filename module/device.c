@@ -40,6 +40,7 @@ static int info_ioctl(struct pym_call *call)
 		.user_bytes_max = READ_ONCE(pym_user_bytes),
 		.user_heaps = atomic_read(&user->heaps),
 		.user_heaps_max = READ_ONCE(pym_user_heaps),
+		.version = PYMALLOC_VERSION,
 	};
 	pym_user_put(user);
 	return 0;

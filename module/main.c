@@ -73,3 +73,4 @@ module_exit(pymalloc_exit);
 
 MODULE_DESCRIPTION("CPython's pymalloc as a kernel service");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(PYMALLOC_VERSION);

@@ -9,7 +9,7 @@
 
 #define SIZE_IS(type, bytes) static_assert(sizeof(struct pymalloc_##type) == (bytes), #type)
 
-SIZE_IS(info, 88);
+SIZE_IS(info, 120);
 SIZE_IS(create, 72);
 SIZE_IS(open, 16);
 SIZE_IS(heap_info, 120);
@@ -67,7 +67,8 @@ struct command {
 #define RESERVED(type) .reserved = offsetof(struct pymalloc_##type, reserved)
 
 static const struct command commands[] = {
-	{ SHAPE(info, INFO), .where = ON_DEVICE },
+	{ SHAPE(info, INFO), .min = offsetof(struct pymalloc_info, version),
+	  .where = ON_DEVICE },
 	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create), .where = ON_DEVICE,
 	  .opens = true },
 	{ SHAPE(open, OPEN), FLAGS(open),
@@ -420,6 +421,21 @@ TEST(geometry)
 	EXPECT_EQ(0, info.window_default % PYMALLOC_ARENA_SIZE);
 	EXPECT_LE(PYMALLOC_WINDOW_MIN, info.window_default);
 	EXPECT_GE(PYMALLOC_WINDOW_MAX, info.window_default);
+}
+
+/* What the module says of itself is what it says here. */
+TEST(version)
+{
+	struct pymalloc_info info = service_info(_metadata);
+	char version[sizeof(info.version)] = "";
+	FILE *file = fopen("/sys/module/pymalloc/version", "r");
+
+	ASSERT_NE(NULL, file);
+	ASSERT_NE(NULL, fgets(version, sizeof(version), file));
+	fclose(file);
+	version[strcspn(version, "\n")] = '\0';
+	EXPECT_STREQ(version, info.version);
+	EXPECT_LT(0, strlen(info.version));
 }
 
 TEST(info_counts_the_user)

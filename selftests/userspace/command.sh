@@ -104,6 +104,12 @@ for command in "" run ls show map check trim; do
 	# shellcheck disable=SC2086
 	ok "$command with an unknown option" status 2 "$pymalloc" $command --no-such
 done
+for option in -V --version; do
+	ok "$option" prints '^pymalloc [0-9]' "$pymalloc" $option
+	ok "run $option" prints '^pymalloc [0-9]' "$pymalloc" run $option
+	ok "$option tells the module's version" \
+		prints "^module $(</sys/module/pymalloc/version)\$" "$pymalloc" $option
+done
 ok "no command" status 2 "$pymalloc"
 ok "an unknown command" status 2 "$pymalloc" nothing
 ok "run nothing" status 2 "$pymalloc" run --

@@ -69,6 +69,7 @@
  * @user_bytes_max: limit on @user_bytes; 0 is no limit
  * @user_heaps: heaps of the caller's user
  * @user_heaps_max: limit on @user_heaps; 0 is no limit
+ * @version: the running module's version, for people, NUL-terminated
  */
 struct pymalloc_info {
 	__u32 argsz;
@@ -87,6 +88,7 @@ struct pymalloc_info {
 	__u64 user_bytes_max;
 	__u32 user_heaps;
 	__u32 user_heaps_max;
+	char version[PYMALLOC_NAME_LEN];
 };
 
 /**

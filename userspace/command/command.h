@@ -9,6 +9,8 @@
 
 #include <linux/pymalloc.h>
 
+#define DEVICE		"/dev/pymalloc"
+
 /* Beside 0 for success. */
 #define EXIT_FAILED	1
 #define EXIT_USAGE	2

@@ -50,11 +50,11 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	}
 }
 
-/* The shim is beside this program, or where `make install` puts it. */
+/* The shim is beside this program, or where `make install` puts it from there. */
 static char *find_shim(void)
 {
-	static const char * const places[] = { "", "../lib/" };
-	char self[PATH_MAX], path[PATH_MAX + 32];
+	static const char * const places[] = { "", SHIM_DIR };
+	char self[PATH_MAX], path[PATH_MAX + sizeof(SHIM_DIR SHIM)];
 	char *shim;
 	size_t i;
 
@@ -67,8 +67,8 @@ static char *find_shim(void)
 		if (shim)
 			return shim;
 	}
-	errx(EXIT_FAILED, "%s is neither in %s nor in %s../lib/", SHIM, self,
-	     self);
+	errx(EXIT_FAILED, "%s is neither in %s nor in %s%s", SHIM, self, self,
+	     SHIM_DIR);
 }
 
 /* In front of what is preloaded already: the first malloc wins. */

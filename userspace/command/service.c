@@ -9,7 +9,6 @@
 
 #include "command.h"
 
-#define DEVICE		"/dev/pymalloc"
 #define HEAPS_A_CALL	64
 
 int open_device(void)
