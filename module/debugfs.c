@@ -114,8 +114,8 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 		print_class(m, i, &snap->classes[i]);
 
 	seq_puts(m, "\n");
-	print_bytes(m, "arenas of pools", stats->arenas);
-	print_bytes(m, "arenas of runs", stats->raw_arenas);
+	print_bytes(m, "arenas, object", stats->arenas);
+	print_bytes(m, "arenas, raw", stats->raw_arenas);
 	print_bytes(m, "pools used", stats->pools_used);
 	print_bytes(m, "pools full", stats->pools_full);
 	print_bytes(m, "pools empty, kept", stats->pools_empty);
@@ -164,7 +164,7 @@ static void print_arenas(struct seq_file *m, const struct snapshot *snap)
 		const struct pymalloc_arena_info *arena = &snap->arenas[i];
 
 		seq_printf(m, "%#14llx %6s %6u %6u %6u %6u %9u\n", arena->offset,
-			   arena->kind == PYMALLOC_ARENA_RAW ? "runs" : "pools",
+			   arena->kind == PYMALLOC_ARENA_RAW ? "raw" : "object",
 			   arena->pools_none, arena->pools_empty, arena->pools_used,
 			   arena->pools_full, arena->blocks);
 	}
