@@ -66,6 +66,23 @@ colours()
 	env "$@" script -qec "$pymalloc map $heap" /dev/null </dev/null | grep -c $'\e'
 }
 
+# full CMD...: the disk that it writes to has no room.
+full()
+{
+	"$@" >/dev/full
+}
+
+# says MESSAGE CMD...: it fails, and says why.
+says()
+{
+	local message=$1
+
+	shift
+	status 1 "$@" 2>"$scratch/stderr" || return
+	cat "$scratch/stderr"
+	grep -q -- "$message" "$scratch/stderr"
+}
+
 as_nobody()
 {
 	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
@@ -102,12 +119,21 @@ for command in "" run ls show map check trim; do
 	# shellcheck disable=SC2086
 	ok "$command --help" prints '^Usage: pymalloc' "$pymalloc" $command --help
 	# shellcheck disable=SC2086
+	ok "$command -h" prints '^Usage: pymalloc' "$pymalloc" $command -h
+	# shellcheck disable=SC2086
+	ok "help $command" prints "^Usage: pymalloc $command" "$pymalloc" help $command
+	# shellcheck disable=SC2086
+	ok "$command --help into a full disk" status 1 full "$pymalloc" $command --help
+	# shellcheck disable=SC2086
 	ok "$command with an unknown option" status 2 "$pymalloc" $command --no-such
 done
 ok "no command" status 2 "$pymalloc"
 ok "an unknown command" status 2 "$pymalloc" nothing
 ok "run nothing" status 2 "$pymalloc" run --
+ok "help of an unknown command" status 2 "$pymalloc" help nothing
 ok "ls with an argument" status 2 "$pymalloc" ls 1
+ok "ls into a full disk" says 'No space left on device' full "$pymalloc" ls
+ok "ls --json into a full disk" status 1 full "$pymalloc" ls --json
 for command in show map check trim; do
 	ok "$command without a heap" status 2 "$pymalloc" $command
 	ok "$command of what is no number" status 2 "$pymalloc" $command 1x
@@ -115,6 +141,8 @@ for command in show map check trim; do
 	ok "$command of two heaps" status 2 "$pymalloc" $command 1 --pid 1
 	ok "$command of no heap" status 1 "$pymalloc" $command 999999
 	ok "$command of a process without a heap" status 1 "$pymalloc" $command --pid $$
+	ok "$command into a full disk" status 1 full "$pymalloc" $command "$heap"
+	ok "$command --json into a full disk" status 1 full "$pymalloc" $command --json "$heap"
 	ok "$command of a process with two" status 1 "$pymalloc" $command --pid "$two"
 done
 ok "map of no arena" status 1 "$pymalloc" map "$heap" 999999

@@ -3,6 +3,7 @@
 #ifndef _PYMALLOC_COMMAND_H
 #define _PYMALLOC_COMMAND_H
 
+#include <argp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,6 +21,9 @@ int show_main(int argc, char **argv);
 int map_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int trim_main(int argc, char **argv);
+
+/* options.c: -h and --help, for the argp of each subcommand */
+extern const struct argp_child help_child[];
 
 /* service.c: these end the program with a message if they fail */
 int open_device(void);

@@ -63,6 +63,7 @@ int ls_main(int argc, char **argv)
 		       "them: a page that n heaps have since a fork() counts for one n-th.\n"
 		       "USED are those of its objects, FRAG is the share of BYTES that is\n"
 		       "not USED.",
+		.children = help_child,
 	};
 	enum layout layout = LAYOUT_LIST;
 	struct pymalloc_heap_info *heaps;

@@ -108,6 +108,7 @@ struct target parse_target(int argc, char **argv, const char *args_doc,
 		.parser = parse,
 		.args_doc = args_doc,
 		.doc = doc,
+		.children = help_child,
 	};
 	struct input input = { .takes_arena = takes_arena };
 
