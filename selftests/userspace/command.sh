@@ -140,16 +140,28 @@ for command in show map check trim; do
 	ok "$command of too much" status 2 "$pymalloc" $command 1 2 3
 	ok "$command of two heaps" status 2 "$pymalloc" $command 1 --pid 1
 	ok "$command of no heap" status 1 "$pymalloc" $command 999999
-	ok "$command of a process without a heap" status 1 "$pymalloc" $command --pid $$
+	ok "$command of no process" says 'there is no process 999999999' \
+		"$pymalloc" $command --pid 999999999
+	ok "$command of what cannot be a process" status 2 "$pymalloc" $command --pid 0
+	ok "$command of a process without a heap" says "process $$ has no heap" \
+		"$pymalloc" $command --pid $$
+	ok "$command of a process with two" says "process $two has several heaps" \
+		"$pymalloc" $command --pid "$two"
 	ok "$command into a full disk" status 1 full "$pymalloc" $command "$heap"
 	ok "$command --json into a full disk" status 1 full "$pymalloc" $command --json "$heap"
-	ok "$command of a process with two" status 1 "$pymalloc" $command --pid "$two"
+	ok "$command of another user's heap" says "heap $heap is not yours to look at" \
+		as_nobody "$pymalloc" $command "$heap"
+	ok "$command of another user's process" says "process $subject is not yours to look at" \
+		as_nobody "$pymalloc" $command --pid "$subject"
 done
+ok "heaps of a process are named" test "$("$pymalloc" show --pid "$two" 2>&1 |
+	sed -n 's/^  \([0-9]*\) .*/\1/p')" = "$("$pymalloc" ls | awk -v pid="$two" '$2 == pid { print $1 }')"
+ok "a user's process without a heap" says "has no heap" \
+	as_nobody bash -c "'$pymalloc' show --pid \$\$"
 ok "map of no arena" status 1 "$pymalloc" map "$heap" 999999
 ok "map of an arena out of reach" status 1 "$pymalloc" map "$heap" 0xffffffffffffffff
 
 ok "others do not see the heap" as_nobody bash -c "! '$pymalloc' ls | grep -q '^ *$heap '"
-ok "others cannot look at it" status 1 as_nobody "$pymalloc" show "$heap"
 ok "a user sees the heaps of his own" as_nobody "$pymalloc" run -- python3 -c "
 import os, subprocess
 subprocess.run(['$pymalloc', 'check', '--pid', str(os.getpid())], check=True)"

@@ -33,6 +33,8 @@ int open_heap(__u64 id, unsigned int flags)
 
 	if (fd < 0 && errno == ENOENT)
 		errx(EXIT_FAILED, "no heap has the number %llu", id);
+	if (fd < 0 && errno == EPERM)
+		errx(EXIT_FAILED, "heap %llu is not yours to look at", id);
 	if (fd < 0)
 		err(EXIT_FAILED, "heap %llu", id);
 	close(device);

@@ -3,7 +3,11 @@
 #include <argp.h>
 #include <err.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -13,7 +17,7 @@ struct input {
 	bool takes_arena;
 	bool has_id;
 	bool has_pid;
-	__u64 pid;
+	pid_t pid;
 };
 
 static __u64 parse_number(struct argp_state *state, const char *text)
@@ -25,6 +29,15 @@ static __u64 parse_number(struct argp_state *state, const char *text)
 	number = strtoull(text, &end, 0);
 	if (*text < '0' || *text > '9' || *end || errno)
 		argp_error(state, "not a number: %s", text);
+	return number;
+}
+
+static pid_t parse_pid(struct argp_state *state, const char *text)
+{
+	__u64 number = parse_number(state, text);
+
+	if (!number || number > INT32_MAX)
+		argp_error(state, "not a process: %s", text);
 	return number;
 }
 
@@ -56,7 +69,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	case 'p':
 		if (input->has_id)
 			argp_error(state, "HEAP and --pid are two heaps");
-		input->pid = parse_number(state, word);
+		input->pid = parse_pid(state, word);
 		input->has_pid = true;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -71,7 +84,43 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	}
 }
 
-static __u64 heap_of_process(__u64 pid)
+/*
+ * Whether the kernel shows us the heaps of a process, if it has any: its folder
+ * in /proc belongs to the user who may look at it.
+ */
+static bool may_look(pid_t pid)
+{
+	struct stat folder;
+	char path[32];
+
+	if (!geteuid())
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	return !stat(path, &folder) && folder.st_uid == geteuid();
+}
+
+static noreturn void no_heap(pid_t pid)
+{
+	if (kill(pid, 0) < 0 && errno == ESRCH)
+		errx(EXIT_FAILED, "there is no process %d", pid);
+	if (!may_look(pid))
+		errx(EXIT_FAILED, "process %d is not yours to look at", pid);
+	errx(EXIT_FAILED, "process %d has no heap", pid);
+}
+
+static noreturn void many_heaps(const struct pymalloc_heap_info *heaps,
+				size_t count, pid_t pid)
+{
+	size_t i;
+
+	warnx("process %d has several heaps; give one of these numbers:", pid);
+	for (i = 0; i < count; i++)
+		if (heaps[i].pid == pid)
+			fprintf(stderr, "  %llu %s\n", heaps[i].id, heaps[i].name);
+	exit(EXIT_FAILED);
+}
+
+static __u64 heap_of_process(pid_t pid)
 {
 	struct pymalloc_heap_info *heaps;
 	int device = open_device();
@@ -81,15 +130,15 @@ static __u64 heap_of_process(__u64 pid)
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		if ((__u64)heaps[i].pid != pid)
+		if (heaps[i].pid != pid)
 			continue;
 		id = heaps[i].id;
 		found++;
 	}
-	if (!pid || !found)
-		errx(EXIT_FAILED, "process %llu has no heap", pid);
+	if (!found)
+		no_heap(pid);
 	if (found > 1)
-		errx(EXIT_FAILED, "process %llu has %zu heaps", pid, found);
+		many_heaps(heaps, count, pid);
 	free(heaps);
 	close(device);
 	return id;
