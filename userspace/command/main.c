@@ -32,7 +32,7 @@ static const char doc[] =
 	"  run [--] CMD...    run CMD with its small objects in a heap\n"
 	"  ls                 list heaps\n"
 	"  show HEAP          figures of a heap, by size class\n"
-	"  map HEAP [ARENA]   a picture of a heap's arenas and pools\n"
+	"  map HEAP [OFFSET]  a picture of a heap's arenas and pools\n"
 	"  check HEAP         prove that a heap's figures add up\n"
 	"  trim HEAP          give a heap's empty pools back\n"
 	"  help [COMMAND]     what a command does, and its options\n"

@@ -76,3 +76,14 @@ size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
 	*heaps = list;
 	return count;
 }
+
+struct pymalloc_heap_info describe_heap(int fd)
+{
+	struct pymalloc_heap_info *heaps, heap;
+
+	if (list_heaps(fd, &heaps) != 1)
+		errx(EXIT_FAILED, "the heap has ended with its process");
+	heap = *heaps;
+	free(heaps);
+	return heap;
+}

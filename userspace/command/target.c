@@ -14,7 +14,7 @@
 
 struct input {
 	struct target target;
-	bool takes_arena;
+	unsigned int takes;
 	bool has_id;
 	bool has_pid;
 	pid_t pid;
@@ -50,9 +50,9 @@ static void parse_word(struct argp_state *state, const char *word)
 	if (!input->has_id && !input->has_pid) {
 		target->id = number;
 		input->has_id = true;
-	} else if (input->takes_arena && !target->has_arena) {
-		target->arena = number;
-		target->has_arena = true;
+	} else if ((input->takes & TAKES_OFFSET) && !target->has_offset) {
+		target->offset = number;
+		target->has_offset = true;
 	} else {
 		argp_error(state, "too many arguments");
 	}
@@ -63,6 +63,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	struct input *input = state->input;
 
 	switch (key) {
+	case 'b':
+		input->target.bytes = true;
+		return 0;
 	case 'j':
 		input->target.json = true;
 		return 0;
@@ -145,21 +148,23 @@ static __u64 heap_of_process(pid_t pid)
 }
 
 struct target parse_target(int argc, char **argv, const char *args_doc,
-			   const char *doc, bool takes_arena)
+			   const char *doc, unsigned int takes)
 {
+	/* The first of them is not for all. */
 	static const struct argp_option options[] = {
+		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
 		{ "json", 'j', NULL, 0, "print JSON", 0 },
 		{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
 		{ 0 }
 	};
 	const struct argp argp = {
-		.options = options,
+		.options = takes & TAKES_BYTES ? options : options + 1,
 		.parser = parse,
 		.args_doc = args_doc,
 		.doc = doc,
 		.children = help_child,
 	};
-	struct input input = { .takes_arena = takes_arena };
+	struct input input = { .takes = takes };
 
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &input);
 	if (input.has_pid)
