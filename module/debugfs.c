@@ -216,7 +216,8 @@ static void print_pools(struct seq_file *m, const struct snapshot *snap)
 	size_t i;
 
 	print_heap_heading(m, snap);
-	seq_puts(m, "one line an arena, one letter a pool: . no page, 0 empty, 1 to 9 used by tenths, # full, R run, r its further pages\n");
+	seq_puts(m, "one line an arena, one letter a pool: . no page, 0 empty, 1 to 9 used by tenths,\n");
+	seq_puts(m, "# full, R run, r its further pages\n");
 	for (i = 0; i < snap->nr; i++)
 		seq_printf(m, "%#14llx %.64s\n", snap->rows[i].offset, snap->rows[i].pools);
 }
