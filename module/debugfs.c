@@ -114,8 +114,8 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 		print_class(m, i, &snap->classes[i]);
 
 	seq_puts(m, "\n");
-	print_bytes(m, "arenas of pools", stats->arenas);
-	print_bytes(m, "arenas of runs", stats->raw_arenas);
+	print_bytes(m, "arenas, object", stats->arenas);
+	print_bytes(m, "arenas, raw", stats->raw_arenas);
 	print_bytes(m, "pools used", stats->pools_used);
 	print_bytes(m, "pools full", stats->pools_full);
 	print_bytes(m, "pools empty, kept", stats->pools_empty);
@@ -164,7 +164,7 @@ static void print_arenas(struct seq_file *m, const struct snapshot *snap)
 		const struct pymalloc_arena_info *arena = &snap->arenas[i];
 
 		seq_printf(m, "%#14llx %6s %6u %6u %6u %6u %9u\n", arena->offset,
-			   arena->kind == PYMALLOC_ARENA_RAW ? "runs" : "pools",
+			   arena->kind == PYMALLOC_ARENA_RAW ? "raw" : "object",
 			   arena->pools_none, arena->pools_empty, arena->pools_used,
 			   arena->pools_full, arena->blocks);
 	}
@@ -216,7 +216,8 @@ static void print_pools(struct seq_file *m, const struct snapshot *snap)
 	size_t i;
 
 	print_heap_heading(m, snap);
-	seq_puts(m, "one line an arena, one letter a pool: . no page, 0 empty, 1 to 9 used by tenths, # full, R run, r its further pages\n");
+	seq_puts(m, "one line an arena, one letter a pool: . no page, 0 empty, 1 to 9 used by tenths,\n");
+	seq_puts(m, "# full, R run, r its further pages\n");
 	for (i = 0; i < snap->nr; i++)
 		seq_printf(m, "%#14llx %.64s\n", snap->rows[i].offset, snap->rows[i].pools);
 }

@@ -26,7 +26,7 @@ static void show(struct pymalloc_heap *heap, const char *when)
 
 	if (pymalloc_heap_stats(heap, &stats, NULL) < 0)
 		err(1, "no figures");
-	pymalloc_cache_stats(heap, &cache);
+	pymalloc_heap_cache_stats(heap, &cache);
 	printf("%s:\n", when);
 	printf("  %llu blocks, %llu of them in magazines\n", stats.blocks,
 	       cache.blocks);

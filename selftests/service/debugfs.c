@@ -167,8 +167,8 @@ TEST_F(debugfs, stats)
 				TH_LOG("class of %u", classes[i].size);
 		}
 	}
-	EXPECT_EQ(stats.arenas, number(self, "arenas of pools"));
-	EXPECT_EQ(stats.raw_arenas, number(self, "arenas of runs"));
+	EXPECT_EQ(stats.arenas, number(self, "arenas, object"));
+	EXPECT_EQ(stats.raw_arenas, number(self, "arenas, raw"));
 	EXPECT_EQ(stats.pools_used, number(self, "pools used"));
 	EXPECT_EQ(stats.pools_full, number(self, "pools full"));
 	EXPECT_EQ(stats.pools_empty, number(self, "pools empty, kept"));
@@ -197,7 +197,7 @@ TEST_F(debugfs, arenas)
 
 	show(_metadata, self, "arenas");
 	ASSERT_NE(NULL, arena_row(self, self->full[0])) TH_LOG("%s", self->text);
-	fields = sscanf(arena_row(self, self->full[0]), " pools %u %u %u %u %u", &none, &empty,
+	fields = sscanf(arena_row(self, self->full[0]), " object %u %u %u %u %u", &none, &empty,
 			&used, &full, &blocks);
 	ASSERT_EQ(5, fields);
 	EXPECT_EQ(61, none);
@@ -206,7 +206,7 @@ TEST_F(debugfs, arenas)
 	EXPECT_EQ(1, full);
 	EXPECT_EQ(12, blocks);
 	ASSERT_NE(NULL, arena_row(self, self->run));
-	fields = sscanf(arena_row(self, self->run), " runs %u %u %u %u %u", &none, &empty,
+	fields = sscanf(arena_row(self, self->run), " raw %u %u %u %u %u", &none, &empty,
 			&used, &full, &blocks);
 	ASSERT_EQ(5, fields);
 	EXPECT_EQ(61, none);

@@ -19,9 +19,11 @@ signal.pause()')
 subject=$!
 read -r _ <&3
 
-# A process with two heaps, which it made with the library.
+# A process with two heaps, which it made with the library, and a name that is
+# not UTF-8.
 exec 4< <(exec python3 -c "
 import ctypes, signal
+ctypes.CDLL(None).prctl(15, b'caf\xc3\xa9 \xff\xe2\x82')
 library = ctypes.CDLL('$userspace/libpymalloc.so.0')
 library.pymalloc_heap_create.restype = ctypes.c_void_p
 print(bool(library.pymalloc_heap_create(None) and library.pymalloc_heap_create(None)), flush=True)
@@ -37,9 +39,8 @@ json()
 
 	shift
 	"$pymalloc" "$@" --json >"$scratch/json" || return
-	python3 -m json.tool "$scratch/json" >/dev/null || return
 	python3 -c "import json, sys
-d = json.load(open(sys.argv[1]))
+d = json.loads(open(sys.argv[1], 'rb').read().decode('utf-8'))
 if not ($expression):
 	sys.exit(json.dumps(d))" "$scratch/json"
 }
@@ -51,19 +52,103 @@ prints()
 	grep -q -- "$1" <("${@:2}")
 }
 
+# A line an arena, which begins with its offset, and then the legend.
 mapped()
 {
 	"$pymalloc" map "$heap" >"$scratch/map" || return
 	! grep -q $'\e' "$scratch/map" || return
-	# Every line is an arena but the last, the legend.
-	[ "$(sed '$d' "$scratch/map" | grep -vcE '^ *[0-9]+ \|[._1-9#R=]{64}\|$')" = 0 ] &&
-		[ "$(wc -l <"$scratch/map")" -gt 2 ] && tail -1 "$scratch/map" | grep -q 'no page'
+	[ "$(sed '$d' "$scratch/map" | grep -vcE '^ *0x[0-9a-f]+ \|[.0-9#Rr]{64}\|$')" = 0 ] &&
+		[ "$(wc -l <"$scratch/map")" -gt 2 ] && tail -1 "$scratch/map" | grep -q 'no page' &&
+		[ "$(longest "$scratch/map")" -le 80 ]
 }
 
-# colours VARIABLE=VALUE...: how many the map has on a terminal.
+longest()
+{
+	awk 'length > n { n = length } END { print n }' "$@"
+}
+
+# The same offsets and letters as in debugfs, where no pool changes meanwhile.
+mapped_as_in_debugfs()
+{
+	"$pymalloc" map "$heap" | sed -n 's/^ *\(0x[0-9a-f]*\) |\(.*\)|$/\1 \2/p' >"$scratch/map" &&
+		sed -n 's/^ *\(0x[0-9a-f]*\) \([^ ]*\)$/\1 \2/p' \
+			"/sys/kernel/debug/pymalloc/heap$heap/pools" >"$scratch/debugfs" &&
+		[ -s "$scratch/map" ] && diff "$scratch/map" "$scratch/debugfs"
+}
+
+kinds_as_in_debugfs()
+{
+	"$pymalloc" map "$heap" --json |
+		python3 -c "import json, sys
+for arena in json.load(sys.stdin)['arenas']:
+	print(hex(arena['offset']), arena['kind'])" >"$scratch/map" &&
+		awk '/^ *0x/ { print $1, $2 }' \
+			"/sys/kernel/debug/pymalloc/heap$heap/arenas" >"$scratch/debugfs" &&
+		[ -s "$scratch/map" ] && diff "$scratch/map" "$scratch/debugfs"
+}
+
+# narrow COLUMNS POOLS: a line of the map has so many pools, and room.
+narrow()
+{
+	COLUMNS=$1 "$pymalloc" map "$heap" >"$scratch/map" || return
+	[ "$(longest "$scratch/map")" -le "$1" ] &&
+		[ "$(grep -cE "^ *(0x[0-9a-f]+)? \|.{$2}\|\$" "$scratch/map")" = \
+			"$(($("$pymalloc" map "$heap" | grep -c '|$') * 64 / $2))" ]
+}
+
+# terminal COMMAND: its output on a terminal of 60 columns.
+terminal()
+{
+	script -qec "stty cols 60; $1" /dev/null </dev/null | tr -d '\r'
+}
+
+fits_a_terminal()
+{
+	terminal "TERM=dumb $pymalloc map $heap" >"$scratch/map" &&
+		grep -q '|$' "$scratch/map" && [ "$(longest "$scratch/map")" -le 60 ]
+}
+
+# colours VARIABLE=VALUE...: how many lines of the map have some on a terminal.
 colours()
 {
-	env "$@" script -qec "$pymalloc map $heap" /dev/null </dev/null | grep -c $'\e'
+	terminal "env $* $pymalloc map $heap" | grep -c $'\e'
+}
+
+# full CMD...: the disk that it writes to has no room.
+full()
+{
+	"$@" >/dev/full
+}
+
+# says MESSAGE CMD...: it fails, and says why.
+says()
+{
+	local message=$1
+
+	shift
+	status 1 "$@" 2>"$scratch/stderr" || return
+	cat "$scratch/stderr"
+	grep -q -- "$message" "$scratch/stderr"
+}
+
+# column COLUMN ARG...: what ls has in it, a line a heap.
+column()
+{
+	"$pymalloc" ls --noheadings --raw --bytes --output "$@"
+}
+
+sorted()
+{
+	column "$1" --sort "$1" >"$scratch/sorted" && sort "$2" -c "$scratch/sorted" &&
+		[ "$(wc -l <"$scratch/sorted")" -ge 3 ]
+}
+
+summed_up()
+{
+	"$pymalloc" ls --bytes --summary=only >"$scratch/sum" || return
+	[ "$(awk '/^Heaps:/ { print $2 }' "$scratch/sum")" = "$(column HEAP | wc -l)" ] &&
+		[ "$(awk '/^Bytes of objects:/ { print $4 }' "$scratch/sum")" = \
+			"$(column USED | awk '{ n += $1 } END { print n }')" ]
 }
 
 as_nobody()
@@ -73,34 +158,65 @@ as_nobody()
 
 ok "the subjects are there" test -n "$heap" -a "$made_two" = True
 
-ok "ls" prints "^ *$heap *$subject python3 *malloc " "$pymalloc" ls
+ok "ls" prints "^ *$heap *$subject root *python3 *malloc " "$pymalloc" ls
 ok "ls --json" json "[h for h in d['heaps'] if h['heap'] == $heap and
-	h['pid'] == $subject and h['command'] == 'python3' and
-	0 < h['used'] <= h['bytes'] and 0 <= h['frag'] <= 100]" ls
+	h['pid'] == $subject and h['command'] == 'python3' and h['user'] == 'root' and
+	0 < h['used'] <= h['bytes'] and 0 <= h['frag'] <= 100 and h['shared'] == 0]" ls
+ok "ls --json of a name that is not UTF-8" json \
+	"[h for h in d['heaps'] if h['pid'] == $two and h['command'].startswith('caf')]" ls
+ok "ls -o" test "$(column heap,pid,Uid | grep -w "$subject")" = "$heap $subject 0"
+ok "ls -o +" prints '^HEAP .* FRAG  *LIMIT$' "$pymalloc" ls -o +LIMIT
+ok "ls -o in JSON" json "all(set(h) == {'uid', 'limit'} and h['limit'] is None
+	for h in d['heaps'])" ls -o UID,LIMIT
+ok "ls -n" status 1 prints HEAP "$pymalloc" ls -n
+ok "ls sorts numbers" sorted BYTES -n
+ok "ls sorts by what is not shown" test "$(column PID --sort HEAP)" = "$(column PID)"
+ok "ls sorts names" sorted COMMAND -f
+ok "ls --bytes" prints '^[0-9]*$' column BYTES
+ok "ls has a summary" prints '^Heaps: ' "$pymalloc" ls
+ok "ls --summary=never" status 1 prints '^Heaps: ' "$pymalloc" ls --summary=never
+ok "ls --summary=only" summed_up
+ok "ls without heaps" test "$(as_nobody "$pymalloc" ls -o HEAP,PID --summary=never)" = "HEAP PID"
+ok "ls -n without heaps" test -z "$(as_nobody "$pymalloc" ls -n)"
 
 ok "show" prints "^NAME  *malloc" "$pymalloc" show "$heap"
 ok "show --pid" prints "^HEAP  *$heap" "$pymalloc" show --pid "$subject"
-ok "show --json" json "d['heap'][0]['heap'] == $heap and
-	d['heap'][0]['alignment'] == 16 and d['heap'][0]['blocks'] > 50000 and
-	sum(c['blocks'] for c in d['classes']) == d['heap'][0]['blocks'] and
-	sum(c['bytes'] for c in d['classes']) == d['heap'][0]['block_bytes']" show "$heap"
+ok "show --bytes" prints "^BYTES  *[0-9]*$" "$pymalloc" show --bytes "$heap"
+ok "show --json" json "d['heap']['heap'] == $heap and d['heap']['limit'] is None and
+	d['heap']['alignment'] == 16 and d['heap']['blocks'] > 50000 and
+	sum(c['blocks'] for c in d['classes']) == d['heap']['blocks'] and
+	sum(c['bytes'] for c in d['classes']) == d['heap']['block_bytes']" show "$heap"
 
 ok "map" mapped
-ok "map is in colour on a terminal" test "$(colours NO_COLOR=)" -gt 1
-ok "map is not with NO_COLOR" test "$(colours NO_COLOR=1)" = 0
+ok "map is as in debugfs" mapped_as_in_debugfs
+ok "map has debugfs' names for arenas" kinds_as_in_debugfs
+ok "map with COLUMNS" narrow 50 32
+ok "map with few COLUMNS" narrow 28 8
+ok "map fits a terminal" fits_a_terminal
+ok "map is in colour on a terminal" test "$(colours TERM=linux NO_COLOR=)" -gt 1
+ok "map is not with NO_COLOR" test "$(colours TERM=linux NO_COLOR=1)" = 0
+ok "map is not on a dumb terminal" test "$(colours TERM=dumb NO_COLOR=)" = 0
 ok "map --json" json "len(d['arenas']) > 1 and
 	all(len(a['pools']) == 64 and a['kind'] == 'object' for a in d['arenas'])" map "$heap"
-ok "map of an arena" prints '^ *0  *0x40000 \(used\|full\) .* ##*[-.]*$' "$pymalloc" map "$heap" 1
-ok "map --json of an arena" json "len(d['pools']) == 64" map "$heap" 1
+ok "map of an arena" prints '^0x40000 \(used\|full\) .* ##*[-.]*$' "$pymalloc" map "$heap" 0x40000
+ok "map of a ref's arena" prints '^0x7f000 ' "$pymalloc" map "$heap" 0x40010
+ok "map --json of an arena" json "len(d['pools']) == 64" map "$heap" 0x40000
 
 ok "check" prints "^heap $heap: sound$" "$pymalloc" check "$heap"
-ok "check --json" json "d['check'][0]['errors'] == 0" check --pid "$subject"
+ok "check --json" json "d['check'] == {'heap': $heap, 'errors': 0, 'offset': None,
+	'message': None}" check --pid "$subject"
 ok "trim" prints "^heap $heap: [0-9]* bytes given back$" "$pymalloc" trim "$heap"
-ok "trim --json" json "d['trim'][0]['released'] >= 0" trim "$heap"
+ok "trim --json" json "d['trim']['heap'] == $heap and d['trim']['released'] >= 0" trim "$heap"
 
 for command in "" run ls show map check trim; do
 	# shellcheck disable=SC2086
 	ok "$command --help" prints '^Usage: pymalloc' "$pymalloc" $command --help
+	# shellcheck disable=SC2086
+	ok "$command -h" prints '^Usage: pymalloc' "$pymalloc" $command -h
+	# shellcheck disable=SC2086
+	ok "help $command" prints "^Usage: pymalloc $command" "$pymalloc" help $command
+	# shellcheck disable=SC2086
+	ok "$command --help into a full disk" status 1 full "$pymalloc" $command --help
 	# shellcheck disable=SC2086
 	ok "$command with an unknown option" status 2 "$pymalloc" $command --no-such
 done
@@ -113,21 +229,42 @@ done
 ok "no command" status 2 "$pymalloc"
 ok "an unknown command" status 2 "$pymalloc" nothing
 ok "run nothing" status 2 "$pymalloc" run --
+ok "help of an unknown command" status 2 "$pymalloc" help nothing
 ok "ls with an argument" status 2 "$pymalloc" ls 1
+ok "ls with an unknown column" status 2 "$pymalloc" ls -o HEAP,NOTHING
+ok "ls with an unknown column to sort by" status 2 "$pymalloc" ls --sort NOTHING
+ok "ls in two formats" status 2 "$pymalloc" ls --raw --json
+ok "ls into a full disk" says 'No space left on device' full "$pymalloc" ls
+ok "ls --json into a full disk" status 1 full "$pymalloc" ls --json
+ok "ls of nothing into a full disk" as_nobody bash -c "! '$pymalloc' ls >/dev/full"
 for command in show map check trim; do
 	ok "$command without a heap" status 2 "$pymalloc" $command
 	ok "$command of what is no number" status 2 "$pymalloc" $command 1x
 	ok "$command of too much" status 2 "$pymalloc" $command 1 2 3
 	ok "$command of two heaps" status 2 "$pymalloc" $command 1 --pid 1
 	ok "$command of no heap" status 1 "$pymalloc" $command 999999
-	ok "$command of a process without a heap" status 1 "$pymalloc" $command --pid $$
-	ok "$command of a process with two" status 1 "$pymalloc" $command --pid "$two"
+	ok "$command of no process" says 'there is no process 999999999' \
+		"$pymalloc" $command --pid 999999999
+	ok "$command of what cannot be a process" status 2 "$pymalloc" $command --pid 0
+	ok "$command of a process without a heap" says "process $$ has no heap" \
+		"$pymalloc" $command --pid $$
+	ok "$command of a process with two" says "process $two has several heaps" \
+		"$pymalloc" $command --pid "$two"
+	ok "$command into a full disk" status 1 full "$pymalloc" $command "$heap"
+	ok "$command --json into a full disk" status 1 full "$pymalloc" $command --json "$heap"
+	ok "$command of another user's heap" says "heap $heap is not yours to look at" \
+		as_nobody "$pymalloc" $command "$heap"
+	ok "$command of another user's process" says "process $subject is not yours to look at" \
+		as_nobody "$pymalloc" $command --pid "$subject"
 done
-ok "map of no arena" status 1 "$pymalloc" map "$heap" 999999
+ok "heaps of a process are named" test "$("$pymalloc" show --pid "$two" 2>&1 |
+	sed -n 's/^  \([0-9]*\) .*/\1/p')" = "$(column HEAP,PID | awk -v pid="$two" '$2 == pid { print $1 }')"
+ok "a user's process without a heap" says "has no heap" \
+	as_nobody bash -c "'$pymalloc' show --pid \$\$"
+ok "map of no arena" status 1 "$pymalloc" map "$heap" 0xfffffff0000
 ok "map of an arena out of reach" status 1 "$pymalloc" map "$heap" 0xffffffffffffffff
 
 ok "others do not see the heap" as_nobody bash -c "! '$pymalloc' ls | grep -q '^ *$heap '"
-ok "others cannot look at it" status 1 as_nobody "$pymalloc" show "$heap"
 ok "a user sees the heaps of his own" as_nobody "$pymalloc" run -- python3 -c "
 import os, subprocess
 subprocess.run(['$pymalloc', 'check', '--pid', str(os.getpid())], check=True)"

@@ -29,7 +29,24 @@ static void release(struct pymalloc_heap *heap, void *object)
 }
 
 #ifdef __cplusplus
-const struct inline_user user_in_cxx = { by_constant, release };
+/* A struct's name is a type's here, unless a function has it. */
+static __u64 refills(struct pymalloc_heap *heap)
+{
+	pymalloc_cache_stats stats;
+
+	pymalloc_heap_cache_stats(heap, &stats);
+	return stats.nr_refills;
+}
+
+const struct inline_user user_in_cxx = { by_constant, release, refills };
 #else
-const struct inline_user user_in_c = { by_constant, release };
+static __u64 refills(struct pymalloc_heap *heap)
+{
+	struct pymalloc_cache_stats stats;
+
+	pymalloc_heap_cache_stats(heap, &stats);
+	return stats.nr_refills;
+}
+
+const struct inline_user user_in_c = { by_constant, release, refills };
 #endif

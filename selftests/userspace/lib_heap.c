@@ -201,9 +201,9 @@ TEST(more_heaps_than_have_magazines)
 		EXPECT_TRUE(all_zero(blocks[i], 90));
 		fill(blocks[i], 90, i);
 	}
-	pymalloc_cache_stats(heaps[0], &stats);
+	pymalloc_heap_cache_stats(heaps[0], &stats);
 	EXPECT_EQ(1, stats.threads);
-	pymalloc_cache_stats(heaps[MANY - 1], &stats);
+	pymalloc_heap_cache_stats(heaps[MANY - 1], &stats);
 	EXPECT_EQ(0, stats.threads);
 	for (i = 0; i < MANY; i++) {
 		EXPECT_TRUE(filled(blocks[i], 90, i));
@@ -243,7 +243,7 @@ TEST_F(heap, stats)
 	ASSERT_NE(NULL, block);
 	ASSERT_NE(NULL, large);
 	ASSERT_EQ(0, pymalloc_heap_stats(self->heap, &stats, classes));
-	pymalloc_cache_stats(self->heap, &cache);
+	pymalloc_heap_cache_stats(self->heap, &cache);
 	EXPECT_EQ(PYMALLOC_NR_CLASSES, stats.nr_classes);
 	EXPECT_EQ(40, classes[4].size);
 	EXPECT_EQ(classes[4].blocks, stats.blocks);
@@ -255,7 +255,7 @@ TEST_F(heap, stats)
 	pymalloc_free(self->heap, block);
 	pymalloc_free(self->heap, large);
 	EXPECT_EQ(0, left_in(self->heap));
-	pymalloc_cache_stats(self->heap, &cache);
+	pymalloc_heap_cache_stats(self->heap, &cache);
 	EXPECT_EQ(0, cache.blocks);
 	EXPECT_EQ(1, cache.nr_flushes);
 }

@@ -59,6 +59,15 @@ static bool usable_as(struct pymalloc_heap *heap, const void *object, size_t siz
 	       (size > PYMALLOC_BLOCK_MAX ? usable >= size : usable == rounded);
 }
 
+TEST_F(inline, stats)
+{
+	__u64 before = variant->user->refills(self->heap);
+	void *object = variant->user->malloc(self->heap, 64);
+
+	EXPECT_EQ(before + 1, variant->user->refills(self->heap));
+	variant->user->free(self->heap, object);
+}
+
 TEST_F(inline, every_size)
 {
 	void *objects[LARGEST_HERE + 1];

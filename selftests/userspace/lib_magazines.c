@@ -47,7 +47,7 @@ static __u64 crossings(struct pymalloc_heap *heap)
 {
 	struct pymalloc_cache_stats stats;
 
-	pymalloc_cache_stats(heap, &stats);
+	pymalloc_heap_cache_stats(heap, &stats);
 	return stats.nr_refills + stats.nr_flushes;
 }
 
@@ -65,7 +65,7 @@ static bool within_bounds(struct pymalloc_heap *heap)
 {
 	struct pymalloc_cache_stats stats;
 
-	pymalloc_cache_stats(heap, &stats);
+	pymalloc_heap_cache_stats(heap, &stats);
 	return stats.bytes_max <= THREAD_MOST && stats.bytes <= stats.threads * stats.bytes_max;
 }
 
@@ -192,7 +192,7 @@ TEST_F(magazines, all_classes_at_once)
 			TH_LOG("%llu", crossings(self->heap) - before);
 		}
 	}
-	pymalloc_cache_stats(self->heap, &stats);
+	pymalloc_heap_cache_stats(self->heap, &stats);
 	EXPECT_EQ(nr_objects + stats.blocks, blocks_of(self->heap));
 	for (i = 0; i < nr_objects; i++)
 		pymalloc_free(self->heap, objects[i]);

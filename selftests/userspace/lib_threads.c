@@ -58,7 +58,7 @@ TEST_F(threads, end_with_empty_magazines)
 
 	EXPECT_EQ(NULL, in_thread(use_all_classes, self->heap));
 	EXPECT_EQ(0, blocks_of(self->heap));
-	pymalloc_cache_stats(self->heap, &stats);
+	pymalloc_heap_cache_stats(self->heap, &stats);
 	EXPECT_EQ(0, stats.threads);
 	EXPECT_LT(0, stats.nr_refills);
 	EXPECT_LT(0, stats.nr_flushes);
@@ -110,7 +110,7 @@ static void *consume(void *argument)
 			return "overwritten";
 		pymalloc_free(batch->heap, batch->objects[i]);
 	}
-	pymalloc_cache_stats(batch->heap, &batch->stats);
+	pymalloc_heap_cache_stats(batch->heap, &batch->stats);
 	return NULL;
 }
 
@@ -140,7 +140,7 @@ TEST_F(threads, consumer_is_bounded)
 		ASSERT_EQ(NULL, in_thread(produce, &batch));
 		ASSERT_EQ(NULL, consume(&batch));
 	}
-	pymalloc_cache_stats(self->heap, &stats);
+	pymalloc_heap_cache_stats(self->heap, &stats);
 	EXPECT_EQ(1, stats.threads);
 	EXPECT_GE(stats.bytes_max, stats.bytes);
 	EXPECT_EQ(stats.blocks, blocks_of(self->heap));
@@ -156,7 +156,7 @@ TEST_F(threads, are_told_to_the_kernel)
 
 	pymalloc_free(self->heap, pymalloc_malloc(self->heap, 8));
 	ASSERT_EQ(NULL, in_thread(use_all_classes, self->heap));
-	pymalloc_cache_stats(self->heap, &cache);
+	pymalloc_heap_cache_stats(self->heap, &cache);
 	ASSERT_EQ(0, pymalloc_heap_stats(self->heap, &stats, NULL));
 	EXPECT_EQ(1, stats.cache_threads);
 	EXPECT_EQ(cache.threads, stats.cache_threads);

@@ -16,13 +16,16 @@ static const struct column columns[] = {
 
 static void print_json(__u64 id, const struct pymalloc_check *check)
 {
-	struct table *table = table_new("check", columns, LAYOUT_JSON);
+	struct table *table = table_new("check", columns, SHAPE_RECORD,
+					(struct style){ .json = true });
 
 	table_line(table);
 	table_number(table, id);
 	table_number(table, check->errors);
-	table_number(table, check->offset);
-	table_text(table, check->message);
+	if (check->errors) {
+		table_number(table, check->offset);
+		table_text(table, check->message);
+	}
 	tables_print(&table, 1);
 }
 
@@ -41,7 +44,7 @@ int check_main(int argc, char **argv)
 					    "Prove that a heap's figures add up.\n"
 					    "The exit status is 1 if they do not.\n"
 					    "The heap's process waits meanwhile.",
-					    false);
+					    0);
 	struct pymalloc_check check = { .argsz = sizeof(check) };
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
 

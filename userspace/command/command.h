@@ -3,6 +3,7 @@
 #ifndef _PYMALLOC_COMMAND_H
 #define _PYMALLOC_COMMAND_H
 
+#include <argp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,11 +24,16 @@ int map_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int trim_main(int argc, char **argv);
 
+/* options.c: -h and --help, for the argp of each subcommand */
+extern const struct argp_child help_child[];
+
 /* service.c: these end the program with a message if they fail */
 int open_device(void);
 int open_heap(__u64 id, unsigned int flags);
 void call(int fd, unsigned long command, void *args);
 size_t list_heaps(int fd, struct pymalloc_heap_info **heaps);
+/* The one heap whose descriptor @fd is. */
+struct pymalloc_heap_info describe_heap(int fd);
 
 /* target.c */
 
@@ -35,23 +41,30 @@ size_t list_heaps(int fd, struct pymalloc_heap_info **heaps);
  * struct target - what a subcommand's line asks for
  * @id: the heap's number
  * @json: print JSON
- * @arena: an arena's number, where the subcommand takes one
- * @has_arena: whether one was given
+ * @bytes: print plain numbers for amounts of memory
+ * @offset: where in the heap, where the subcommand takes that
+ * @has_offset: whether it was given
  */
 struct target {
 	__u64 id;
 	bool json;
-	__u64 arena;
-	bool has_arena;
+	bool bytes;
+	__u64 offset;
+	bool has_offset;
 };
 
-struct target parse_target(int argc, char **argv, const char *args_doc,
-			   const char *doc, bool takes_arena);
+/* What a subcommand takes beside the heap and --json. */
+#define TAKES_OFFSET	(1U << 0)
+#define TAKES_BYTES	(1U << 1)
 
-/* size.c */
+struct target parse_target(int argc, char **argv, const char *args_doc,
+			   const char *doc, unsigned int takes);
+
+/* text.c */
 #define SIZE_LEN	24
 
 const char *format_bytes(char *text, __u64 bytes);
 __u64 fragmentation(__u64 held, __u64 used);
+char *valid_utf8(const char *text);
 
 #endif /* _PYMALLOC_COMMAND_H */

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc ls: the heaps of this machine that the caller may see. */
 #include <argp.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -10,30 +13,149 @@
 static const struct column columns[] = {
 	{ "HEAP", KIND_NUMBER },
 	{ "PID", KIND_NUMBER },
+	{ "USER", KIND_TEXT },
+	{ "UID", KIND_NUMBER },
 	{ "COMMAND", KIND_TEXT },
 	{ "NAME", KIND_TEXT },
 	{ "BYTES", KIND_BYTES },
+	{ "SHARED", KIND_BYTES },
 	{ "PSS", KIND_BYTES },
 	{ "USED", KIND_BYTES },
 	{ "FRAG", KIND_PERCENT },
+	{ "LIMIT", KIND_LIMIT },
+	{ "WINDOW", KIND_BYTES },
+	{ "ALIGNMENT", KIND_NUMBER },
 	{ NULL, 0 }
 };
 
+/* What is in them. */
+static const char * const help[] = {
+	"number of the heap",
+	"process that made it",
+	"name of the user whom it counts against",
+	"that user's number",
+	"what that process ran when it made the heap",
+	"name of the heap",
+	"bytes of the pages that it holds",
+	"of BYTES, what relatives by fork() hold as well",
+	"BYTES, but a page of n heaps counts for one n-th",
+	"bytes of its objects",
+	"share of BYTES that is not USED",
+	"most bytes of pages that it may hold",
+	"bytes of addresses that it has",
+	"what its objects are aligned to",
+};
+
+#define DEFAULT_COLUMNS	"HEAP,PID,USER,COMMAND,NAME,BYTES,SHARED,PSS,USED,FRAG"
+
+enum { OPTION_SUMMARY = 0x100 };
+
+/* What of the output is wanted; where nothing is said it depends. */
+enum summary {
+	SUMMARY_DEFAULT,
+	SUMMARY_NEVER,
+	SUMMARY_ALWAYS,
+	SUMMARY_ONLY,
+};
+
+struct wish {
+	struct selection shown;
+	int sort;			/* column, or -1 */
+	enum summary summary;
+	struct style style;
+};
+
+static int parse_column(struct argp_state *state, const char *name)
+{
+	int column = column_find(columns, name);
+
+	if (column < 0)
+		argp_error(state, "unknown column: %s", name);
+	return column;
+}
+
+/* As in util-linux, a list that begins with + adds to what is there. */
+static void parse_columns(struct argp_state *state, struct selection *shown,
+			  const char *list)
+{
+	char *copy = strdupa(list);
+	char *name;
+
+	if (*copy == '+')
+		copy++;
+	else
+		shown->count = 0;
+	while ((name = strsep(&copy, ","))) {
+		if (shown->count == COLUMNS_MAX)
+			argp_error(state, "too many columns");
+		shown->indices[shown->count++] = parse_column(state, name);
+	}
+}
+
+static void parse_summary(struct argp_state *state, enum summary *summary,
+			  const char *when)
+{
+	if (!when || !strcmp(when, "only"))
+		*summary = SUMMARY_ONLY;
+	else if (!strcmp(when, "always"))
+		*summary = SUMMARY_ALWAYS;
+	else if (!strcmp(when, "never"))
+		*summary = SUMMARY_NEVER;
+	else
+		argp_error(state, "--summary is never, always or only: %s", when);
+}
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
-	enum layout *layout = state->input;
+	struct wish *wish = state->input;
 
-	(void)word;
 	switch (key) {
+	case 'b':
+		wish->style.bytes = true;
+		return 0;
 	case 'j':
-		*layout = LAYOUT_JSON;
+		wish->style.json = true;
+		return 0;
+	case 'n':
+		wish->style.no_headings = true;
+		return 0;
+	case 'o':
+		parse_columns(state, &wish->shown, word);
+		return 0;
+	case 'r':
+		wish->style.raw = true;
+		return 0;
+	case 'x':
+		wish->sort = parse_column(state, word);
+		return 0;
+	case OPTION_SUMMARY:
+		parse_summary(state, &wish->summary, word);
+		return 0;
+	case ARGP_KEY_INIT:
+		parse_columns(state, &wish->shown, DEFAULT_COLUMNS);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "too many arguments");
 		return 0;
+	case ARGP_KEY_END:
+		if (wish->style.json && wish->style.raw)
+			argp_error(state, "--json and --raw are two formats");
+		if ((wish->style.json || wish->style.raw) &&
+		    wish->summary > SUMMARY_NEVER)
+			argp_error(state, "--json and --raw have no summary");
+		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+static void add_user(struct table *table, __u32 uid)
+{
+	const struct passwd *user = getpwuid(uid);
+	char number[SIZE_LEN];
+
+	snprintf(number, sizeof(number), "%u", uid);
+	table_text(table, user ? user->pw_name : number);
 }
 
 static void add(struct table *table, const struct pymalloc_heap_info *heap)
@@ -41,43 +163,127 @@ static void add(struct table *table, const struct pymalloc_heap_info *heap)
 	table_line(table);
 	table_number(table, heap->id);
 	table_number(table, heap->pid);
+	add_user(table, heap->uid);
+	table_number(table, heap->uid);
 	table_text(table, heap->comm);
 	table_text(table, heap->name);
 	table_number(table, heap->page_bytes);
+	table_number(table, heap->shared_bytes);
 	table_number(table, heap->pss_bytes);
 	table_number(table, heap->used_bytes);
 	table_number(table, fragmentation(heap->page_bytes, heap->used_bytes));
+	table_number(table, heap->limit);
+	table_number(table, heap->window);
+	table_number(table, heap->alignment);
+}
+
+static void print_table(const struct pymalloc_heap_info *heaps, size_t count,
+			const struct wish *wish)
+{
+	struct table *table = table_new_of("heaps", columns, &wish->shown,
+					   wish->style);
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		add(table, &heaps[i]);
+	if (wish->sort >= 0)
+		table_sort(table, wish->sort);
+	tables_print(&table, 1);
+}
+
+static void print_sum(const char *what, __u64 bytes, bool plain)
+{
+	char text[SIZE_LEN];
+
+	if (plain)
+		snprintf(text, sizeof(text), "%llu", bytes);
+	else
+		format_bytes(text, bytes);
+	printf("%-18s%12s\n", what, text);
+}
+
+/* Of PSS the sum is what all heaps hold: a page that several have is one. */
+static void print_summary(const struct pymalloc_heap_info *heaps, size_t count,
+			  bool plain)
+{
+	__u64 held = 0, used = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		held += heaps[i].pss_bytes;
+		used += heaps[i].used_bytes;
+	}
+	printf("%-18s%12zu\n", "Heaps:", count);
+	print_sum("Bytes of pages:", held, plain);
+	print_sum("Bytes of objects:", used, plain);
+}
+
+/* Where the table is for a program to read, the summary would be in its way. */
+static bool wants_summary(const struct wish *wish)
+{
+	if (wish->summary == SUMMARY_DEFAULT)
+		return !wish->style.json && !wish->style.raw &&
+		       !wish->style.no_headings;
+	return wish->summary != SUMMARY_NEVER;
+}
+
+/* --help ends with the columns.  argp frees what this returns. */
+static char *list_columns(int key, const char *text, void *unused)
+{
+	char *list = NULL;
+	size_t length, i;
+	FILE *stream;
+
+	(void)unused;
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)text;
+	stream = open_memstream(&list, &length);
+	if (!stream)
+		return NULL;
+	fprintf(stream, "COLS are some of:\n");
+	for (i = 0; columns[i].name; i++)
+		fprintf(stream, "  %-10s %s\n", columns[i].name, help[i]);
+	fclose(stream);
+	return list;
 }
 
 int ls_main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
+		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
 		{ "json", 'j', NULL, 0, "print JSON", 0 },
+		{ "noheadings", 'n', NULL, 0, "print no headings", 0 },
+		{ "output", 'o', "COLS", 0,
+		  "print these columns, separated by commas; +COLS adds to the usual ones", 0 },
+		{ "raw", 'r', NULL, 0, "print columns separated by one blank", 0 },
+		{ "sort", 'x', "COL", 0, "sort by this column", 0 },
+		{ "summary", OPTION_SUMMARY, "WHEN", OPTION_ARG_OPTIONAL,
+		  "print a summary never, always or only", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.doc = "List heaps: your own, or all for root.\n"
-		       "BYTES are those of the pages that a heap holds, PSS its part of\n"
-		       "them: a page that n heaps have since a fork() counts for one n-th.\n"
-		       "USED are those of its objects, FRAG is the share of BYTES that is\n"
-		       "not USED.",
+		.doc = "List heaps: your own, or all for root.\v",
+		.children = help_child,
+		.help_filter = list_columns,
 	};
-	enum layout layout = LAYOUT_LIST;
+	struct wish wish = { .sort = -1 };
 	struct pymalloc_heap_info *heaps;
-	struct table *table;
-	size_t count, i;
+	size_t count;
 	int device;
 
-	argp_parse(&argp, argc, argv, 0, NULL, &layout);
+	argp_parse(&argp, argc, argv, 0, NULL, &wish);
 	device = open_device();
 	count = list_heaps(device, &heaps);
 	close(device);
-	table = table_new("heaps", columns, layout);
-	for (i = 0; i < count; i++)
-		add(table, &heaps[i]);
+	if (wish.summary != SUMMARY_ONLY)
+		print_table(heaps, count, &wish);
+	if (wants_summary(&wish)) {
+		if (wish.summary != SUMMARY_ONLY)
+			putchar('\n');
+		print_summary(heaps, count, wish.style.bytes);
+	}
 	free(heaps);
-	tables_print(&table, 1);
 	return 0;
 }

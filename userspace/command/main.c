@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc: run programs on the kernel's pymalloc, and look at its heaps. */
 #include <argp.h>
+#include <err.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
+
+static int help_main(int argc, char **argv);
 
 static const struct subcommand {
 	const char *name;
@@ -16,6 +22,7 @@ static const struct subcommand {
 	{ "map", map_main },
 	{ "check", check_main },
 	{ "trim", trim_main },
+	{ "help", help_main },
 };
 
 static const char doc[] =
@@ -25,9 +32,10 @@ static const char doc[] =
 	"  run [--] CMD...    run CMD with its small objects in a heap\n"
 	"  ls                 list heaps\n"
 	"  show HEAP          figures of a heap, by size class\n"
-	"  map HEAP [ARENA]   a picture of a heap's arenas and pools\n"
+	"  map HEAP [OFFSET]  a picture of a heap's arenas and pools\n"
 	"  check HEAP         prove that a heap's figures add up\n"
 	"  trim HEAP          give a heap's empty pools back\n"
+	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";
 
@@ -61,21 +69,77 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	}
 }
 
+static const struct argp argp = {
+	.parser = parse,
+	.args_doc = "COMMAND [ARG...]",
+	.doc = doc,
+	.children = help_child,
+};
+
+static int subcommand_main(int argc, char **argv)
+{
+	const struct subcommand *subcommand = find(argv[0]);
+	static char name[32];
+
+	snprintf(name, sizeof(name), "pymalloc %s", subcommand->name);
+	argv[0] = name;
+	return subcommand->main(argc, argv);
+}
+
+/* The one word that `pymalloc help` takes: a command's name. */
+static error_t parse_topic(int key, char *word, struct argp_state *state)
+{
+	char **topic = state->input;
+
+	if (key != ARGP_KEY_ARG)
+		return ARGP_ERR_UNKNOWN;
+	if (*topic)
+		argp_error(state, "too many arguments");
+	if (!find(word))
+		argp_error(state, "no such command: %s", word);
+	*topic = word;
+	return 0;
+}
+
+static int help_main(int argc, char **argv)
+{
+	static const struct argp help_argp = {
+		.parser = parse_topic,
+		.args_doc = "[COMMAND]",
+		.doc = "Say what COMMAND does, or which commands there are.",
+		.children = help_child,
+	};
+	char option[] = "--help";
+	char *line[3] = { NULL, option };
+
+	argp_parse(&help_argp, argc, argv, 0, NULL, &line[0]);
+	if (line[0])
+		return subcommand_main(2, line);
+	argp_help(&argp, stdout, ARGP_HELP_STD_HELP, program_invocation_short_name);
+	return 0;
+}
+
+/* What could not be written is a failure, wherever it was printed. */
+static void close_stdout(void)
+{
+	int failed = ferror(stdout);
+
+	errno = 0;
+	if (!fclose(stdout) && !failed)
+		return;
+	if (errno)
+		warn("cannot write");
+	else
+		warnx("cannot write");
+	_exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct argp argp = {
-		.parser = parse,
-		.args_doc = "COMMAND [ARG...]",
-		.doc = doc,
-	};
-	const struct subcommand *subcommand;
-	char name[32];
 	int first;
 
 	argp_err_exit_status = EXIT_USAGE;
+	atexit(close_stdout);
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &first);
-	subcommand = find(argv[first]);
-	snprintf(name, sizeof(name), "pymalloc %s", subcommand->name);
-	argv[first] = name;
-	return subcommand->main(argc - first, argv + first);
+	return subcommand_main(argc - first, argv + first);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* pymalloc map: a heap's arenas, one character a pool; or one arena's pools. */
+/* pymalloc map: a heap's arenas, one letter a pool; or one arena's pools. */
 #include <err.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -10,7 +9,6 @@
 #include "table.h"
 
 static const struct column arena_columns[] = {
-	{ "ARENA", KIND_NUMBER },
 	{ "OFFSET", KIND_OFFSET },
 	{ "KIND", KIND_TEXT },
 	{ "BLOCKS", KIND_NUMBER },
@@ -19,7 +17,6 @@ static const struct column arena_columns[] = {
 };
 
 static const struct column pool_columns[] = {
-	{ "POOL", KIND_NUMBER },
 	{ "OFFSET", KIND_OFFSET },
 	{ "STATE", KIND_TEXT },
 	{ "SIZE", KIND_NUMBER },
@@ -77,46 +74,52 @@ static size_t walk_pools(int fd, __u64 start, struct pymalloc_pool_info *pools)
 		    pools, sizeof(*pools), PYMALLOC_ARENA_POOLS, &next);
 }
 
+static void add_arena(struct table *table, const struct pymalloc_arena_info *arena,
+		      const char *letters)
+{
+	table_line(table);
+	table_number(table, arena->offset);
+	table_text(table, kind_name(arena->kind));
+	table_number(table, arena->blocks);
+	table_text(table, letters);
+}
+
+/* In @json, or on stdout with an offset of @width characters. */
 static void draw_arena(int fd, const struct pymalloc_arena_info *arena,
-		       struct table *json)
+		       struct table *json, int width)
 {
 	struct pymalloc_pool_info pools[PYMALLOC_ARENA_POOLS];
-	char picture[PYMALLOC_ARENA_POOLS + 1];
+	char letters[PYMALLOC_ARENA_POOLS + 1];
 	size_t count = walk_pools(fd, arena->offset, pools);
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		picture[i] = pool_character(&pools[i]);
-	picture[count] = '\0';
-	if (!json) {
-		printf("%6llu |", arena->offset / PYMALLOC_ARENA_SIZE);
-		print_picture(picture);
-		printf("|\n");
-		return;
-	}
-	table_line(json);
-	table_number(json, arena->offset / PYMALLOC_ARENA_SIZE);
-	table_number(json, arena->offset);
-	table_text(json, kind_name(arena->kind));
-	table_number(json, arena->blocks);
-	table_text(json, picture);
+		letters[i] = pool_letter(&pools[i]);
+	letters[count] = '\0';
+	if (json)
+		add_arena(json, arena, letters);
+	else
+		print_arena(arena->offset, width, letters);
 }
 
 static void draw_heap(int fd, bool as_json)
 {
+	__u64 last = describe_heap(fd).window - PYMALLOC_ARENA_SIZE;
+	int width = snprintf(NULL, 0, "%#llx", last);
 	struct pymalloc_arena_info arenas[256];
 	struct table *json = NULL;
 	__u64 next = 0;
 
 	if (as_json)
-		json = table_new("arenas", arena_columns, LAYOUT_JSON);
+		json = table_new("arenas", arena_columns, SHAPE_LIST,
+				 (struct style){ .json = true });
 	do {
 		size_t count = walk(fd, PYMALLOC_WALK_ARENAS, next, 0, arenas,
 				    sizeof(*arenas), 256, &next);
 		size_t i;
 
 		for (i = 0; i < count; i++)
-			draw_arena(fd, &arenas[i], json);
+			draw_arena(fd, &arenas[i], json, width);
 	} while (next);
 	if (as_json)
 		tables_print(&json, 1);
@@ -124,24 +127,23 @@ static void draw_heap(int fd, bool as_json)
 		print_legend();
 }
 
-static void list_pools(int fd, __u64 arena, bool as_json)
+static void list_pools(int fd, __u64 offset, bool as_json)
 {
 	struct pymalloc_pool_info pools[PYMALLOC_ARENA_POOLS];
 	struct table *table;
 	size_t count = 0;
 	size_t i;
 
-	if (arena < PYMALLOC_WINDOW_MAX / PYMALLOC_ARENA_SIZE)
-		count = walk_pools(fd, arena * PYMALLOC_ARENA_SIZE, pools);
+	if (offset < PYMALLOC_WINDOW_MAX)
+		count = walk_pools(fd, offset - offset % PYMALLOC_ARENA_SIZE, pools);
 	if (!count)
-		errx(EXIT_FAILED, "the heap has no arena %llu", arena);
-	table = table_new("pools", pool_columns,
-			  as_json ? LAYOUT_JSON : LAYOUT_LIST);
+		errx(EXIT_FAILED, "the heap has no arena at %#llx", offset);
+	table = table_new("pools", pool_columns, SHAPE_LIST,
+			  (struct style){ .json = as_json });
 	for (i = 0; i < count; i++) {
 		char bar[BAR_LEN + 1];
 
 		table_line(table);
-		table_number(table, i);
 		table_number(table, pools[i].offset);
 		table_text(table, state_name(pools[i].state));
 		table_number(table, pools[i].size);
@@ -155,14 +157,14 @@ static void list_pools(int fd, __u64 arena, bool as_json)
 
 int map_main(int argc, char **argv)
 {
-	struct target target = parse_target(argc, argv, "HEAP [ARENA]",
-					    "Draw a heap's arenas, one character a pool; "
-					    "or list the pools of one ARENA.",
-					    true);
+	struct target target = parse_target(argc, argv, "HEAP [OFFSET]",
+					    "Draw a heap: an arena a line, named by its offset, and a pool a letter.\n"
+					    "Or list the pools of the arena that has OFFSET, which can be a block's ref.",
+					    TAKES_OFFSET);
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
 
-	if (target.has_arena)
-		list_pools(fd, target.arena, target.json);
+	if (target.has_offset)
+		list_pools(fd, target.offset, target.json);
 	else
 		draw_heap(fd, target.json);
 	close(fd);

@@ -1,37 +1,51 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "command.h"
 #include "picture.h"
+#include "terminal.h"
 
 #define RESET	"\033[0m"
 
 static const struct {
-	const char *characters;
+	const char *letters;
 	const char *meaning;
-	const char *colour;
 } legend[] = {
-	{ ".", "no page", "\033[2m" },
-	{ "_", "empty, page kept", "\033[36m" },
-	{ "123", NULL, "\033[31m" },
-	{ "456", NULL, "\033[33m" },
-	{ "789", "used, in tenths", "\033[32m" },
-	{ "#", "full", "\033[1;32m" },
-	{ "R", "large object", "\033[1;34m" },
-	{ "=", "its further pages", "\033[34m" },
+	{ ".", "no page" },
+	{ "0", "empty" },
+	{ "123456789", "used, in tenths" },
+	{ "#", "full" },
+	{ "R", "run" },
+	{ "r", "further pages" },
+};
+
+static const struct {
+	const char *letters;
+	const char *colour;
+} colours[] = {
+	{ ".", "\033[2m" },
+	{ "0", "\033[36m" },
+	{ "123", "\033[31m" },
+	{ "456", "\033[33m" },
+	{ "789", "\033[32m" },
+	{ "#", "\033[1;32m" },
+	{ "R", "\033[1;34m" },
+	{ "r", "\033[34m" },
 };
 
 #define LEGENDS	(sizeof(legend) / sizeof(*legend))
+#define COLOURS	(sizeof(colours) / sizeof(*colours))
+
+/* Narrower, and a line says nothing. */
+#define POOLS_A_LINE_MIN	8
 
 static unsigned int blocks(const struct pymalloc_pool_info *pool)
 {
 	return pool->allocated + pool->free + pool->untouched;
 }
 
-static char used_character(const struct pymalloc_pool_info *pool)
+static char used_letter(const struct pymalloc_pool_info *pool)
 {
 	unsigned int all = blocks(pool);
 	unsigned int tenths = all ? 10 * pool->allocated / all : 0;
@@ -39,21 +53,21 @@ static char used_character(const struct pymalloc_pool_info *pool)
 	return '0' + (tenths ? tenths : 1);
 }
 
-char pool_character(const struct pymalloc_pool_info *pool)
+char pool_letter(const struct pymalloc_pool_info *pool)
 {
 	switch (pool->state) {
 	case PYMALLOC_POOL_NONE:
 		return '.';
 	case PYMALLOC_POOL_EMPTY:
-		return '_';
+		return '0';
 	case PYMALLOC_POOL_USED:
-		return used_character(pool);
+		return used_letter(pool);
 	case PYMALLOC_POOL_FULL:
 		return '#';
 	case PYMALLOC_POOL_RUN:
 		return 'R';
 	case PYMALLOC_POOL_TAIL:
-		return '=';
+		return 'r';
 	default:
 		return '?';
 	}
@@ -77,49 +91,82 @@ const char *pool_bar(char *bar, const struct pymalloc_pool_info *pool)
 	return bar;
 }
 
-static const char *colour_of(char character)
+static const char *colour_of(char letter)
 {
 	size_t i;
 
-	for (i = 0; i < LEGENDS; i++)
-		if (strchr(legend[i].characters, character))
-			return legend[i].colour;
+	for (i = 0; i < COLOURS; i++)
+		if (strchr(colours[i].letters, letter))
+			return colours[i].colour;
 	return "";
 }
 
-static bool in_colour(void)
-{
-	const char *no_color = getenv("NO_COLOR");
-
-	return isatty(STDOUT_FILENO) && !(no_color && *no_color);
-}
-
-void print_picture(const char *picture)
+static void print_letters(const char *letters, size_t count, bool in_colour)
 {
 	const char *colour = "";
+	size_t i;
 
-	if (!in_colour()) {
-		fputs(picture, stdout);
-		return;
+	for (i = 0; i < count; i++) {
+		const char *next = in_colour ? colour_of(letters[i]) : "";
+
+		if (strcmp(next, colour))
+			printf(RESET "%s", next);
+		colour = next;
+		putchar(letters[i]);
 	}
-	for (; *picture; picture++) {
-		if (strcmp(colour_of(*picture), colour)) {
-			colour = colour_of(*picture);
-			printf(RESET "%s", colour);
-		}
-		putchar(*picture);
+	if (*colour)
+		fputs(RESET, stdout);
+}
+
+/* How many pools fit a line beside its beginning: 64, or a half, and so on. */
+static size_t pools_a_line(int width)
+{
+	int room = terminal_columns() - width - (int)strlen(" ||");
+	int pools = PYMALLOC_ARENA_POOLS;
+
+	while (pools > room && pools > POOLS_A_LINE_MIN)
+		pools /= 2;
+	return pools;
+}
+
+void print_arena(__u64 offset, int width, const char *letters)
+{
+	bool in_colour = terminal_has_colours();
+	size_t pools = pools_a_line(width);
+	size_t length = strlen(letters);
+	size_t i;
+
+	for (i = 0; i < length; i += pools) {
+		size_t count = length - i < pools ? length - i : pools;
+
+		if (i)
+			printf("%*s |", width, "");
+		else
+			printf("%#*llx |", width, offset);
+		print_letters(letters + i, count, in_colour);
+		puts("|");
 	}
-	fputs(RESET, stdout);
 }
 
 void print_legend(void)
 {
+	bool in_colour = terminal_has_colours();
+	int columns = terminal_columns();
+	int at = 0;
 	size_t i;
 
 	for (i = 0; i < LEGENDS; i++) {
-		print_picture(legend[i].characters);
-		if (legend[i].meaning)
-			printf(" %s%s", legend[i].meaning,
-			       i < LEGENDS - 1 ? "  " : "\n");
+		const char *letters = legend[i].letters;
+		const char *meaning = legend[i].meaning;
+		int length = strlen(letters) + 1 + strlen(meaning);
+
+		if (at && at + 2 + length > columns) {
+			putchar('\n');
+			at = 0;
+		}
+		at += printf("%s", at ? "  " : "") + length;
+		print_letters(letters, strlen(letters), in_colour);
+		printf(" %s", meaning);
 	}
+	putchar('\n');
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How a pool looks. */
+/* How pools look, with the letters of the file pools in debugfs. */
 #ifndef _PYMALLOC_PICTURE_H
 #define _PYMALLOC_PICTURE_H
 
@@ -7,11 +7,14 @@
 
 #define BAR_LEN		32
 
-char pool_character(const struct pymalloc_pool_info *pool);
+char pool_letter(const struct pymalloc_pool_info *pool);
 const char *pool_bar(char *bar, const struct pymalloc_pool_info *pool);
 
-/* In colour on a terminal, unless NO_COLOR is set. */
-void print_picture(const char *picture);
+/*
+ * A line an arena, or more where the terminal is narrow: it begins with @offset,
+ * padded to @width.
+ */
+void print_arena(__u64 offset, int width, const char *letters);
 void print_legend(void);
 
 #endif /* _PYMALLOC_PICTURE_H */

@@ -92,6 +92,7 @@ int run_main(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "[--] CMD...",
+		.children = help_child,
 		.doc = "Run CMD with objects of up to 512 bytes in a heap of the kernel's.\n"
 		       "Sets LD_PRELOAD and, unless it is set, PYTHONMALLOC=malloc.\n"
 		       "--debug and --strict set PYMALLOC_DEBUG to debug and strict.\n"

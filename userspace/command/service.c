@@ -32,6 +32,8 @@ int open_heap(__u64 id, unsigned int flags)
 
 	if (fd < 0 && errno == ENOENT)
 		errx(EXIT_FAILED, "no heap has the number %llu", id);
+	if (fd < 0 && errno == EPERM)
+		errx(EXIT_FAILED, "heap %llu is not yours to look at", id);
 	if (fd < 0)
 		err(EXIT_FAILED, "heap %llu", id);
 	close(device);
@@ -72,4 +74,15 @@ size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
 	} while (args.done == HEAPS_A_CALL);
 	*heaps = list;
 	return count;
+}
+
+struct pymalloc_heap_info describe_heap(int fd)
+{
+	struct pymalloc_heap_info *heaps, heap;
+
+	if (list_heaps(fd, &heaps) != 1)
+		errx(EXIT_FAILED, "the heap has ended with its process");
+	heap = *heaps;
+	free(heaps);
+	return heap;
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc show: a heap's figures, as a whole and by size class. */
-#include <err.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -58,9 +56,9 @@ static const struct column class_columns[] = {
 
 static struct table *heap_table(const struct pymalloc_heap_info *heap,
 				const struct pymalloc_stats *stats,
-				enum layout layout)
+				struct style style)
 {
-	struct table *table = table_new("heap", heap_columns, layout);
+	struct table *table = table_new("heap", heap_columns, SHAPE_RECORD, style);
 	__u64 run_bytes = stats->run_pages * PYMALLOC_POOL_SIZE;
 	__u64 used = stats->block_bytes + run_bytes;
 
@@ -117,9 +115,9 @@ static void add_class(struct table *table,
 
 /* The classes that were ever used. */
 static struct table *class_table(const struct pymalloc_class_stats *classes,
-				 size_t count, enum layout layout)
+				 size_t count, struct style style)
 {
-	struct table *table = table_new("classes", class_columns, layout);
+	struct table *table = table_new("classes", class_columns, SHAPE_LIST, style);
 	size_t i;
 
 	for (i = 0; i < count; i++)
@@ -132,7 +130,8 @@ int show_main(int argc, char **argv)
 {
 	struct target target = parse_target(argc, argv, "HEAP",
 					    "Print a heap's figures, by size class.",
-					    false);
+					    TAKES_BYTES);
+	struct style style = { .json = target.json, .bytes = target.bytes };
 	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
 	struct pymalloc_stats stats = {
 		.argsz = sizeof(stats),
@@ -141,18 +140,13 @@ int show_main(int argc, char **argv)
 		.class_size = sizeof(*classes),
 	};
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
-	struct pymalloc_heap_info *heap;
+	struct pymalloc_heap_info heap = describe_heap(fd);
 	struct table *tables[2];
 
-	if (list_heaps(fd, &heap) != 1)
-		errx(EXIT_FAILED, "heap %llu is gone", target.id);
 	call(fd, PYMALLOC_IOC_STATS, &stats);
 	close(fd);
-	tables[0] = heap_table(heap, &stats,
-			       target.json ? LAYOUT_JSON : LAYOUT_RECORD);
-	tables[1] = class_table(classes, stats.nr_classes,
-				target.json ? LAYOUT_JSON : LAYOUT_LIST);
-	free(heap);
+	tables[0] = heap_table(&heap, &stats, style);
+	tables[1] = class_table(classes, stats.nr_classes, style);
 	tables_print(tables, 2);
 	return 0;
 }

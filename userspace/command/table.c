@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <err.h>
 #include <libsmartcols/libsmartcols.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "command.h"
 #include "table.h"
@@ -11,7 +13,9 @@
 struct table {
 	struct libscols_table *cells;
 	const struct column *columns;
-	enum layout layout;
+	struct libscols_column *shown[COLUMNS_MAX];	/* by index in @columns */
+	enum shape shape;
+	struct style style;
 	struct libscols_line *line;
 	size_t next;			/* column to be filled */
 };
@@ -30,101 +34,194 @@ static void need_ok(int ret)
 		errx(EXIT_FAILED, "out of memory");
 }
 
-static void add_column(struct libscols_table *cells, const char *name,
-		       enum kind kind)
+static struct libscols_column *add_column(struct table *table, const char *name,
+					  enum kind kind, int flags)
 {
-	int flags = kind == KIND_TEXT ? 0 : SCOLS_FL_RIGHT;
 	struct libscols_column *column;
 
-	column = need(scols_table_new_column(cells, name, 0, flags));
+	if (kind != KIND_TEXT)
+		flags |= SCOLS_FL_RIGHT;
+	column = need(scols_table_new_column(table->cells, name, 0, flags));
 	if (kind != KIND_TEXT)
 		need_ok(scols_column_set_json_type(column, SCOLS_JSON_NUMBER));
+	return column;
+}
+
+/* What is not shown is there all the same: it can be sorted by. */
+static void show_column(struct table *table, size_t index, int flags)
+{
+	const struct column *column = &table->columns[index];
+
+	if (!table->shown[index])
+		table->shown[index] = add_column(table, column->name,
+						 column->kind, flags);
+}
+
+static struct table *empty_table(const char *name, const struct column *columns,
+				 enum shape shape, struct style style)
+{
+	struct table *table = need(calloc(1, sizeof(*table)));
+
+	table->cells = need(scols_new_table());
+	table->columns = columns;
+	table->shape = shape;
+	table->style = style;
+	need_ok(scols_table_set_name(table->cells, name));
+	need_ok(scols_table_enable_json(table->cells, style.json));
+	need_ok(scols_table_enable_raw(table->cells, style.raw));
+	need_ok(scols_table_enable_noheadings(table->cells, style.no_headings));
+	return table;
+}
+
+struct table *table_new_of(const char *name, const struct column *columns,
+			   const struct selection *selection, struct style style)
+{
+	struct table *table = empty_table(name, columns, SHAPE_LIST, style);
+	size_t i;
+
+	for (i = 0; i < selection->count; i++)
+		show_column(table, selection->indices[i], 0);
+	for (i = 0; columns[i].name; i++)
+		show_column(table, i, SCOLS_FL_HIDDEN);
+	return table;
+}
+
+static bool is_text_record(const struct table *table)
+{
+	return table->shape == SHAPE_RECORD && !table->style.json;
 }
 
 struct table *table_new(const char *name, const struct column *columns,
-			enum layout layout)
+			enum shape shape, struct style style)
 {
-	struct table *table = need(calloc(1, sizeof(*table)));
-	struct libscols_table *cells = need(scols_new_table());
+	struct table *table = empty_table(name, columns, shape, style);
+	size_t i;
 
-	table->cells = cells;
-	table->columns = columns;
-	table->layout = layout;
-	need_ok(scols_table_set_name(cells, name));
-	need_ok(scols_table_enable_json(cells, layout == LAYOUT_JSON));
-	if (layout == LAYOUT_RECORD) {
-		need_ok(scols_table_enable_noheadings(cells, 1));
-		add_column(cells, "NAME", KIND_TEXT);
-		add_column(cells, "VALUE", KIND_TEXT);
+	if (is_text_record(table)) {
+		need_ok(scols_table_enable_noheadings(table->cells, 1));
+		add_column(table, "NAME", KIND_TEXT, 0);
+		add_column(table, "VALUE", KIND_TEXT, 0);
 		return table;
 	}
-	for (; columns->name; columns++)
-		add_column(cells, columns->name, columns->kind);
+	for (i = 0; columns[i].name; i++)
+		show_column(table, i, 0);
 	return table;
 }
 
 void table_line(struct table *table)
 {
 	table->next = 0;
-	if (table->layout != LAYOUT_RECORD)
+	if (!is_text_record(table))
 		table->line = need(scols_table_new_line(table->cells, NULL));
+}
+
+/* The next cell, which is a line's second one in a record. */
+static struct libscols_cell *next_cell(struct table *table)
+{
+	size_t index = table->next++;
+	struct libscols_line *line;
+
+	if (!is_text_record(table))
+		return need(scols_line_get_column_cell(table->line,
+						       table->shown[index]));
+	line = need(scols_table_new_line(table->cells, NULL));
+	need_ok(scols_line_set_data(line, 0, table->columns[index].name));
+	return need(scols_line_get_cell(line, 1));
 }
 
 void table_text(struct table *table, const char *text)
 {
-	const struct column *column = &table->columns[table->next];
-	struct libscols_line *line = table->line;
-	size_t cell = table->next++;
+	struct libscols_cell *cell = next_cell(table);
+	char *valid;
 
-	if (table->layout == LAYOUT_RECORD) {
-		line = need(scols_table_new_line(table->cells, NULL));
-		need_ok(scols_line_set_data(line, 0, column->name));
-		cell = 1;
+	if (!table->style.json) {
+		need_ok(scols_cell_set_data(cell, text));
+		return;
 	}
-	need_ok(scols_line_set_data(line, cell, text));
+	valid = need(valid_utf8(text));
+	need_ok(scols_cell_set_data(cell, valid));
+	free(valid);
+}
+
+/* Returns NULL for what JSON has as null. */
+static const char *format(const struct table *table, enum kind kind, char *text,
+			  __u64 number)
+{
+	if (kind == KIND_LIMIT && !number)
+		return table->style.json ? NULL : "none";
+	if (table->style.json ||
+	    (table->style.bytes && (kind == KIND_BYTES || kind == KIND_LIMIT)))
+		kind = KIND_NUMBER;
+	switch (kind) {
+	case KIND_BYTES:
+	case KIND_LIMIT:
+		return format_bytes(text, number);
+	case KIND_PERCENT:
+		snprintf(text, SIZE_LEN, "%llu%%", number);
+		break;
+	case KIND_OFFSET:
+		snprintf(text, SIZE_LEN, "%#llx", number);
+		break;
+	default:
+		snprintf(text, SIZE_LEN, "%llu", number);
+	}
+	return text;
 }
 
 void table_number(struct table *table, __u64 number)
 {
 	enum kind kind = table->columns[table->next].kind;
+	struct libscols_cell *cell = next_cell(table);
 	char text[SIZE_LEN];
 
-	if (table->layout == LAYOUT_JSON)
-		kind = KIND_NUMBER;
-	if (kind == KIND_LIMIT && !number) {
-		table_text(table, "none");
-		return;
-	}
-	switch (kind) {
-	case KIND_BYTES:
-	case KIND_LIMIT:
-		format_bytes(text, number);
-		break;
-	case KIND_PERCENT:
-		snprintf(text, sizeof(text), "%llu%%", number);
-		break;
-	case KIND_OFFSET:
-		snprintf(text, sizeof(text), "%#llx", number);
-		break;
-	default:
-		snprintf(text, sizeof(text), "%llu", number);
-	}
-	table_text(table, text);
+	need_ok(scols_cell_set_data(cell, format(table, kind, text, number)));
+	need_ok(scols_cell_set_userdata(cell, (void *)(uintptr_t)number));
 }
 
-/* Each table is an object of its own to libsmartcols: leave its braces out. */
-static void print_member(struct table *table, bool last)
+static int compare_numbers(struct libscols_cell *a, struct libscols_cell *b,
+			   void *unused)
 {
-	char *text, *start, *end;
+	uintptr_t x = (uintptr_t)scols_cell_get_userdata(a);
+	uintptr_t y = (uintptr_t)scols_cell_get_userdata(b);
+
+	(void)unused;
+	return (x > y) - (x < y);
+}
+
+void table_sort(struct table *table, size_t column)
+{
+	struct libscols_column *by = table->shown[column];
+
+	need_ok(scols_column_set_cmpfunc(by,
+					 table->columns[column].kind == KIND_TEXT ?
+					 scols_cmpstr_cells : compare_numbers,
+					 NULL));
+	need_ok(scols_sort_table(table->cells, by));
+}
+
+/*
+ * libsmartcols prints a table as an object with one member, an array.  Leave out
+ * the object's braces, and of a record the array's brackets and a level of
+ * blanks, too.
+ */
+static void print_member(struct table *table)
+{
+	bool record = table->shape == SHAPE_RECORD;
+	const char *end = record ? "   ]" : "}";
+	char *text, *rest, *line;
+	size_t n;
 
 	need_ok(scols_print_table_to_string(table->cells, &text));
-	start = strchr(text, '\n');
-	end = strrchr(text, '}');
-	if (!start || !end)
-		errx(EXIT_FAILED, "libsmartcols: unexpected JSON");
-	while (end[-1] == '\n')
-		end--;
-	printf("%.*s%s", (int)(end - start), start, last ? "\n}\n" : ",");
+	rest = text;
+	strsep(&rest, "\n");
+	for (n = 0; (line = strsep(&rest, "\n")) && strcmp(line, end); n++) {
+		if (!record)
+			printf("\n%s", line);
+		else if (n == 0)
+			printf("\n%.*s{", (int)strcspn(line, "["), line);
+		else if (n > 1)
+			printf("\n%s", line + strnlen(line, 3));
+	}
 	free(text);
 }
 
@@ -133,8 +230,25 @@ static void print_json(struct table **tables, size_t count)
 	size_t i;
 
 	putchar('{');
-	for (i = 0; i < count; i++)
-		print_member(tables[i], i == count - 1);
+	for (i = 0; i < count; i++) {
+		if (i)
+			putchar(',');
+		print_member(tables[i]);
+	}
+	puts("\n}");
+}
+
+/* libsmartcols prints nothing of a table without lines: give it one. */
+static void print_headings(struct table *table)
+{
+	char *text;
+
+	if (table->style.no_headings)
+		return;
+	table_line(table);
+	need_ok(scols_print_table_to_string(table->cells, &text));
+	printf("%.*s\n", (int)strcspn(text, "\n"), text);
+	free(text);
 }
 
 static void print_text(struct table **tables, size_t count)
@@ -144,8 +258,10 @@ static void print_text(struct table **tables, size_t count)
 	for (i = 0; i < count; i++) {
 		if (i)
 			putchar('\n');
-		fflush(stdout);
-		need_ok(scols_print_table(tables[i]->cells));
+		if (scols_table_get_nlines(tables[i]->cells))
+			need_ok(scols_print_table(tables[i]->cells));
+		else
+			print_headings(tables[i]);
 	}
 }
 
@@ -153,7 +269,7 @@ void tables_print(struct table **tables, size_t count)
 {
 	size_t i;
 
-	if (tables[0]->layout == LAYOUT_JSON)
+	if (tables[0]->style.json)
 		print_json(tables, count);
 	else
 		print_text(tables, count);
@@ -161,4 +277,14 @@ void tables_print(struct table **tables, size_t count)
 		scols_unref_table(tables[i]->cells);
 		free(tables[i]);
 	}
+}
+
+int column_find(const struct column *columns, const char *name)
+{
+	size_t i;
+
+	for (i = 0; columns[i].name; i++)
+		if (!strcasecmp(columns[i].name, name))
+			return i;
+	return -1;
 }

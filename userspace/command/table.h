@@ -15,7 +15,7 @@ enum kind {
 	KIND_TEXT,
 	KIND_NUMBER,
 	KIND_BYTES,
-	KIND_LIMIT,		/* bytes; 0 is none */
+	KIND_LIMIT,		/* bytes; 0 is none, in JSON null */
 	KIND_PERCENT,
 	KIND_OFFSET,
 };
@@ -25,29 +25,60 @@ struct column {
 	enum kind kind;
 };
 
+#define COLUMNS_MAX	40
+
 /**
- * enum layout - how a table is printed
- * @LAYOUT_LIST: columns with headings
- * @LAYOUT_RECORD: its only line as a list of names and values
- * @LAYOUT_JSON: JSON
+ * struct selection - some columns, in an order of their own
+ * @indices: which
+ * @count: how many
  */
-enum layout {
-	LAYOUT_LIST,
-	LAYOUT_RECORD,
-	LAYOUT_JSON,
+struct selection {
+	size_t indices[COLUMNS_MAX];
+	size_t count;
+};
+
+/**
+ * enum shape - how a table is printed
+ * @SHAPE_LIST: columns with headings; JSON: an array
+ * @SHAPE_RECORD: its only line, as a list of names and values; JSON: an object
+ */
+enum shape {
+	SHAPE_LIST,
+	SHAPE_RECORD,
+};
+
+/**
+ * struct style - what the line asks for
+ * @json: JSON
+ * @raw: columns are parted by one blank and not aligned
+ * @no_headings: no line of headings
+ * @bytes: plain numbers for amounts of memory
+ */
+struct style {
+	bool json;
+	bool raw;
+	bool no_headings;
+	bool bytes;
 };
 
 /*
- * A table is filled line by line, each from its first column to its last.
- * @columns ends with one without a name, and must stay.
+ * A table is filled line by line, each from its first column on; what is left
+ * out is null in JSON.  @columns ends with one without a name, and must stay.
  */
 struct table *table_new(const char *name, const struct column *columns,
-			enum layout layout);
+			enum shape shape, struct style style);
+/* The same, but only the columns of @selection are shown. */
+struct table *table_new_of(const char *name, const struct column *columns,
+			   const struct selection *selection, struct style style);
 void table_line(struct table *table);
 void table_text(struct table *table, const char *text);
 void table_number(struct table *table, __u64 number);
+void table_sort(struct table *table, size_t column);
 
-/* Prints and frees tables, as one JSON object if that is their layout. */
+/* Prints and frees tables, as one JSON object if that is their style. */
 void tables_print(struct table **tables, size_t count);
+
+/* The column that has this name in upper or lower case; -1 if none has it. */
+int column_find(const struct column *columns, const char *name);
 
 #endif /* _PYMALLOC_TABLE_H */

@@ -3,17 +3,21 @@
 #include <argp.h>
 #include <err.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
 
 struct input {
 	struct target target;
-	bool takes_arena;
+	unsigned int takes;
 	bool has_id;
 	bool has_pid;
-	__u64 pid;
+	pid_t pid;
 };
 
 static __u64 parse_number(struct argp_state *state, const char *text)
@@ -28,6 +32,15 @@ static __u64 parse_number(struct argp_state *state, const char *text)
 	return number;
 }
 
+static pid_t parse_pid(struct argp_state *state, const char *text)
+{
+	__u64 number = parse_number(state, text);
+
+	if (!number || number > INT32_MAX)
+		argp_error(state, "not a process: %s", text);
+	return number;
+}
+
 static void parse_word(struct argp_state *state, const char *word)
 {
 	struct input *input = state->input;
@@ -37,9 +50,9 @@ static void parse_word(struct argp_state *state, const char *word)
 	if (!input->has_id && !input->has_pid) {
 		target->id = number;
 		input->has_id = true;
-	} else if (input->takes_arena && !target->has_arena) {
-		target->arena = number;
-		target->has_arena = true;
+	} else if ((input->takes & TAKES_OFFSET) && !target->has_offset) {
+		target->offset = number;
+		target->has_offset = true;
 	} else {
 		argp_error(state, "too many arguments");
 	}
@@ -50,13 +63,16 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	struct input *input = state->input;
 
 	switch (key) {
+	case 'b':
+		input->target.bytes = true;
+		return 0;
 	case 'j':
 		input->target.json = true;
 		return 0;
 	case 'p':
 		if (input->has_id)
 			argp_error(state, "HEAP and --pid are two heaps");
-		input->pid = parse_number(state, word);
+		input->pid = parse_pid(state, word);
 		input->has_pid = true;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -71,7 +87,43 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	}
 }
 
-static __u64 heap_of_process(__u64 pid)
+/*
+ * Whether the kernel shows us the heaps of a process, if it has any: its folder
+ * in /proc belongs to the user who may look at it.
+ */
+static bool may_look(pid_t pid)
+{
+	struct stat folder;
+	char path[32];
+
+	if (!geteuid())
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	return !stat(path, &folder) && folder.st_uid == geteuid();
+}
+
+static noreturn void no_heap(pid_t pid)
+{
+	if (kill(pid, 0) < 0 && errno == ESRCH)
+		errx(EXIT_FAILED, "there is no process %d", pid);
+	if (!may_look(pid))
+		errx(EXIT_FAILED, "process %d is not yours to look at", pid);
+	errx(EXIT_FAILED, "process %d has no heap", pid);
+}
+
+static noreturn void many_heaps(const struct pymalloc_heap_info *heaps,
+				size_t count, pid_t pid)
+{
+	size_t i;
+
+	warnx("process %d has several heaps; give one of these numbers:", pid);
+	for (i = 0; i < count; i++)
+		if (heaps[i].pid == pid)
+			fprintf(stderr, "  %llu %s\n", heaps[i].id, heaps[i].name);
+	exit(EXIT_FAILED);
+}
+
+static __u64 heap_of_process(pid_t pid)
 {
 	struct pymalloc_heap_info *heaps;
 	int device = open_device();
@@ -81,35 +133,38 @@ static __u64 heap_of_process(__u64 pid)
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		if ((__u64)heaps[i].pid != pid)
+		if (heaps[i].pid != pid)
 			continue;
 		id = heaps[i].id;
 		found++;
 	}
-	if (!pid || !found)
-		errx(EXIT_FAILED, "process %llu has no heap", pid);
+	if (!found)
+		no_heap(pid);
 	if (found > 1)
-		errx(EXIT_FAILED, "process %llu has %zu heaps", pid, found);
+		many_heaps(heaps, count, pid);
 	free(heaps);
 	close(device);
 	return id;
 }
 
 struct target parse_target(int argc, char **argv, const char *args_doc,
-			   const char *doc, bool takes_arena)
+			   const char *doc, unsigned int takes)
 {
+	/* The first of them is not for all. */
 	static const struct argp_option options[] = {
+		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
 		{ "json", 'j', NULL, 0, "print JSON", 0 },
 		{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
 		{ 0 }
 	};
 	const struct argp argp = {
-		.options = options,
+		.options = takes & TAKES_BYTES ? options : options + 1,
 		.parser = parse,
 		.args_doc = args_doc,
 		.doc = doc,
+		.children = help_child,
 	};
-	struct input input = { .takes_arena = takes_arena };
+	struct input input = { .takes = takes };
 
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &input);
 	if (input.has_pid)

@@ -14,7 +14,8 @@ static const struct column columns[] = {
 
 static void print_json(__u64 id, __u64 released)
 {
-	struct table *table = table_new("trim", columns, LAYOUT_JSON);
+	struct table *table = table_new("trim", columns, SHAPE_RECORD,
+					(struct style){ .json = true });
 
 	table_line(table);
 	table_number(table, id);
@@ -26,7 +27,7 @@ int trim_main(int argc, char **argv)
 {
 	struct target target = parse_target(argc, argv, "HEAP",
 					    "Give a heap's empty pools back to the system.",
-					    false);
+					    0);
 	struct pymalloc_trim trim = { .argsz = sizeof(trim) };
 	int fd = open_heap(target.id, 0);
 

@@ -111,7 +111,7 @@ PYMALLOC_API int pymalloc_heap_trim(struct pymalloc_heap *heap,
  * @classes: where to store those of each size class, the smallest first:
  *	room for PYMALLOC_NR_CLASSES; or NULL
  *
- * Blocks in magazines count as allocated: see pymalloc_cache_stats().
+ * Blocks in magazines count as allocated: see pymalloc_heap_cache_stats().
  *
  * Return: 0; or -1 and EBADF, EPERM (not the heap's process).
  */
@@ -138,12 +138,13 @@ struct pymalloc_cache_stats {
 };
 
 /**
- * pymalloc_cache_stats() - the library's figures of a heap
+ * pymalloc_heap_cache_stats() - the library's figures of a heap
  * @heap: the heap
  * @stats: where to store them
  */
-PYMALLOC_API void pymalloc_cache_stats(struct pymalloc_heap *heap,
-				       struct pymalloc_cache_stats *stats);
+PYMALLOC_API void
+pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
+			  struct pymalloc_cache_stats *stats);
 
 /**
  * pymalloc_enter_sandbox() - do without all system calls but read() and write()

@@ -274,8 +274,8 @@ static void count_cache(const struct pymalloc_cache *cache,
 	stats->nr_flushes += cache->nr_flushes;
 }
 
-void pymalloc_cache_stats(struct pymalloc_heap *heap,
-			  struct pymalloc_cache_stats *stats)
+void pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
+			       struct pymalloc_cache_stats *stats)
 {
 	const struct pymalloc_cache *cache;
 

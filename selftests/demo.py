@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the demonstration runs: CPython reads its own standard library into syntax
+trees and keeps them. SIGUSR1 has it drop all but the first, SIGTERM ends it."""
+
+import ast
+import glob
+import os
+import signal
+import sys
+
+
+def drop(*_):
+    del trees[1:]
+    print("CPython has dropped all but the first tree", flush=True)
+
+
+trees = []
+signal.signal(signal.SIGUSR1, drop)
+for name in sorted(glob.glob(os.path.dirname(os.__file__) + "/*.py"))[:60]:
+    with open(name, encoding="utf-8") as file:
+        trees.append(ast.parse(file.read()))
+nodes = sum(1 for tree in trees for node in ast.walk(tree))
+print(f"CPython {sys.version.split()[0]} holds {nodes} nodes of "
+      f"{len(trees)} syntax trees", flush=True)
+while True:
+    signal.pause()

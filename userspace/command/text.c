@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Figures and names, as they are shown. */
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#include "command.h"
+
+/* @text has room for SIZE_LEN characters. */
+const char *format_bytes(char *text, __u64 bytes)
+{
+	static const char units[] = "BKMGTPE";
+	const char *unit = units;
+	__u64 tenths = 10 * bytes;
+
+	while (tenths >= 10 * 1024) {
+		tenths = (tenths + 512) / 1024;
+		unit++;
+	}
+	if (unit == units || tenths >= 100)
+		snprintf(text, SIZE_LEN, "%llu%c", (tenths + 5) / 10, *unit);
+	else
+		snprintf(text, SIZE_LEN, "%llu.%llu%c", tenths / 10,
+			 tenths % 10, *unit);
+	return text;
+}
+
+/* The share of what is held that is not used, in percent. */
+__u64 fragmentation(__u64 held, __u64 used)
+{
+	if (used >= held)
+		return 0;
+	return (held - used) * 100 / held;
+}
+
+/* Bytes of the character at @text, 0 if there is none in UTF-8. */
+static size_t utf8_length(const char *text)
+{
+	mbstate_t state = { 0 };
+	wchar_t character;
+	size_t length = mbrtowc(&character, text, strnlen(text, 4), &state);
+
+	/* The C library takes more than Unicode has. */
+	return length <= 4 && character <= 0x10ffff ? length : 0;
+}
+
+/*
+ * A process may have any bytes as its name, or the half of a character at its
+ * end; JSON is UTF-8.  Returns a copy with U+FFFD for what is none, or NULL.
+ */
+char *valid_utf8(const char *text)
+{
+	static const char replacement[] = "\xef\xbf\xbd";
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	char *copy = malloc(3 * strlen(text) + 1);
+	locale_t before = uselocale(utf8);
+	char *end = copy;
+
+	while (copy && *text) {
+		size_t length = utf8_length(text);
+
+		end = mempcpy(end, length ? text : replacement, length ?: 3);
+		text += length ?: 1;
+	}
+	if (copy)
+		*end = '\0';
+	uselocale(before);
+	if (utf8)
+		freelocale(utf8);
+	return copy;
+}
