@@ -224,6 +224,7 @@ struct pym_call {
 		struct pymalloc_notify notify;
 		struct pymalloc_caches caches;
 		struct pymalloc_end end;
+		struct pymalloc_grow grow;
 	} args;
 };
 
