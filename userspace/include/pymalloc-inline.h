@@ -46,7 +46,8 @@ struct pymalloc_magazines {
  * struct pymalloc_view - how a heap begins
  * @base: where its window is mapped
  * @pool_map: where its pool map is mapped
- * @nr_units: units of PYMALLOC_BLOCK_MIN bytes in the window
+ * @nr_units: units of PYMALLOC_BLOCK_MIN bytes in the window as far as it is mapped;
+ *	grows, before there are objects in what is new
  * @magazines: where a thread has the address of its magazines for this heap:
  *	the distance from the thread pointer, the same in all threads.  There
  *	always are some, if only empty and full ones
