@@ -33,6 +33,8 @@ static void window_close(struct vm_area_struct *vma);
 static vm_fault_t window_fault(struct vm_fault *vmf);
 static vm_fault_t window_mkwrite(struct vm_fault *vmf);
 static vm_fault_t pool_map_fault(struct vm_fault *vmf);
+static int window_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
+			 int bytes, int write);
 
 /*
  * Nothing is mapped here without a fault of its own kind.  That there is such a
@@ -48,6 +50,7 @@ static const struct vm_operations_struct window_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= window_fault,
+	.access	= window_access,
 	.map_pages = map_nothing,
 };
 
@@ -56,6 +59,7 @@ static const struct vm_operations_struct watched_window_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= window_fault,
+	.access	= window_access,
 	.map_pages = map_nothing,
 	.page_mkwrite = window_mkwrite,
 };
@@ -65,6 +69,7 @@ static const struct vm_operations_struct watched_windows_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= window_fault,
+	.access	= window_access,
 	.page_mkwrite = window_mkwrite,
 };
 
@@ -440,6 +445,31 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 	/* It has been replaced: touch it again. */
 	unlock_page(vmf->page);
 	return VM_FAULT_NOPAGE;
+}
+
+/*
+ * What a debugger reads where the memory management has found no page for it.  Where
+ * there is none, it reads zero, as in a core: gdb's gcore leaves out the rest of a
+ * mapping of which it cannot read a byte.
+ */
+static int window_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
+			 int bytes, int write)
+{
+	struct pym_service_heap *sheap = vma->vm_private_data;
+	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
+	struct page *page = NULL;
+
+	if (write)
+		return -EFAULT;
+	if (sheap)
+		page = pym_page_get(&sheap->heap, offset);
+	if (page) {
+		put_page(page);
+		return -EFAULT;
+	}
+	bytes = min_t(int, bytes, PAGE_SIZE - offset_in_page(address));
+	memset(buffer, 0, bytes);
+	return bytes;
 }
 
 static vm_fault_t pool_map_fault(struct vm_fault *vmf)
