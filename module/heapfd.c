@@ -124,6 +124,19 @@ static int caches_ioctl(struct pym_call *call)
 	return 0;
 }
 
+static int grow_ioctl(struct pym_call *call)
+{
+	struct pymalloc_grow *grow = &call->args.grow;
+	int err;
+
+	err = pym_may_change(call, true);
+	if (err)
+		return err;
+	if (grow->flags || grow->extent % PYMALLOC_ARENA_SIZE)
+		return -EINVAL;
+	return pym_heap_grow(&call->sheap->heap, grow->extent);
+}
+
 static int end_ioctl(struct pym_call *call)
 {
 	int err;
@@ -163,6 +176,7 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(PYMALLOC_IOC_CACHES, pymalloc_caches, bytes_max, caches_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
 	PYM_COMMAND(PYMALLOC_IOC_END, pymalloc_end, flags, end_ioctl),
+	PYM_COMMAND(PYMALLOC_IOC_GROW, pymalloc_grow, extent, grow_ioctl),
 };
 
 static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -45,8 +45,12 @@ struct inode *pym_heapfs_inode(void)
 	if (err)
 		return ERR_PTR(err);
 	inode = alloc_anon_inode(heapfs_mount->mnt_sb);
-	if (IS_ERR(inode))
+	if (IS_ERR(inode)) {
 		simple_release_fs(&heapfs_mount, &heapfs_mounts);
+		return inode;
+	}
+	/* As memfd: what has no name anywhere is in a core, as memory is. */
+	clear_nlink(inode);
 	return inode;
 }
 
@@ -76,14 +80,26 @@ static struct pym_handle *handle_new(struct pym_service_heap *sheap, bool keeper
 	return handle;
 }
 
-static struct file *open_inode(struct inode *inode, bool read_only)
+/*
+ * What maps and links of descriptors show, with " (deleted)" behind it, as of a memfd.
+ * gdb's gcore takes nothing else for memory: it looks at the end of the name.
+ */
+static void file_name(const struct pym_service_heap *sheap, char *name, size_t size)
 {
+	snprintf(name, size, "pymalloc%s%s", *sheap->name ? ":" : "", sheap->name);
+}
+
+static struct file *open_inode(struct pym_service_heap *sheap, bool read_only)
+{
+	struct inode *inode = sheap->family->inode;
+	char name[sizeof("pymalloc:") + PYMALLOC_NAME_LEN];
 	struct file *file;
 
+	file_name(sheap, name, sizeof(name));
 	/* The file's last put gives both back. */
 	__module_get(THIS_MODULE);
 	ihold(inode);
-	file = alloc_file_pseudo(inode, heapfs_mount, "pymalloc",
+	file = alloc_file_pseudo(inode, heapfs_mount, name,
 				 read_only ? O_RDONLY : O_RDWR, &pym_heap_fops);
 	if (IS_ERR(file)) {
 		iput(inode);
@@ -113,7 +129,7 @@ struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only)
 
 	if (!handle)
 		return ERR_PTR(-ENOMEM);
-	file = open_inode(sheap->family->inode, read_only);
+	file = open_inode(sheap, read_only);
 	if (IS_ERR(file)) {
 		if (handle->keeper)
 			pym_family_lose_keeper(handle->family);

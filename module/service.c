@@ -62,9 +62,13 @@ static bool create_is_valid(struct pymalloc_create *create)
 	if (!create->limit)
 		create->limit = READ_ONCE(pym_default_limit);
 
+	if (!create->extent)
+		create->extent = create->window;
+
 	return !create->flags && !create->reserved &&
 	       (create->alignment == 8 || create->alignment == 16) &&
-	       window_is_valid(create->window) && create->limit <= ULONG_MAX &&
+	       window_is_valid(create->window) && window_is_valid(create->extent) &&
+	       create->extent <= create->window && create->limit <= ULONG_MAX &&
 	       name_is_valid(create->name);
 }
 
@@ -237,6 +241,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 	if (!sheap)
 		return ERR_PTR(-ENOMEM);
 	sheap->heap.limit = create->limit;
+	sheap->heap.extent = create->extent;
 
 	err = charge_user(sheap);
 	if (err)

@@ -83,6 +83,8 @@ struct pym_handle {
  * @nr_calls: calls made on it: ioctls, read() and write()
  * @mappings: of the heap; protected, as all up to @heapless, by its mm's mmap_lock
  * @windows: those of them that show pages of the heap
+ * @origin: where the first of these has, or would have, the window's start
+ * @scattered: others have it elsewhere, so that a page may be shown twice
  * @lowest: address where a mapping of it is or has been
  * @highest: end of the last one
  * @watched: the first write to a joint page of its windows asks
@@ -116,6 +118,8 @@ struct pym_service_heap {
 	atomic64_t nr_calls;
 	unsigned int mappings;
 	unsigned int windows;
+	unsigned long origin;
+	bool scattered;
 	unsigned long lowest;
 	unsigned long highest;
 	bool watched;
@@ -224,6 +228,7 @@ struct pym_call {
 		struct pymalloc_notify notify;
 		struct pymalloc_caches caches;
 		struct pymalloc_end end;
+		struct pymalloc_grow grow;
 	} args;
 };
 

@@ -33,6 +33,8 @@ static void window_close(struct vm_area_struct *vma);
 static vm_fault_t window_fault(struct vm_fault *vmf);
 static vm_fault_t window_mkwrite(struct vm_fault *vmf);
 static vm_fault_t pool_map_fault(struct vm_fault *vmf);
+static int window_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
+			 int bytes, int write);
 
 /*
  * Nothing is mapped here without a fault of its own kind.  That there is such a
@@ -48,6 +50,7 @@ static const struct vm_operations_struct window_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= window_fault,
+	.access	= window_access,
 	.map_pages = map_nothing,
 };
 
@@ -56,15 +59,17 @@ static const struct vm_operations_struct watched_window_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= window_fault,
+	.access	= window_access,
 	.map_pages = map_nothing,
 	.page_mkwrite = window_mkwrite,
 };
 
-/* The same for one of several windows: who asks has to look for the others. */
+/* The same where windows show a page twice: who asks has to look for the others. */
 static const struct vm_operations_struct watched_windows_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= window_fault,
+	.access	= window_access,
 	.page_mkwrite = window_mkwrite,
 };
 
@@ -126,6 +131,12 @@ static void set_watched(struct vm_area_struct *vma, bool watched, bool many)
 	vma->vm_page_prot = vm_get_page_prot(watched ? flags & ~VM_SHARED : flags);
 }
 
+/* Where the window's start would be, going by a part of it. */
+static unsigned long origin_of(const struct vm_area_struct *vma)
+{
+	return vma->vm_start - (vma->vm_pgoff << PAGE_SHIFT);
+}
+
 static void count_mapping(struct pym_service_heap *sheap, const struct vm_area_struct *vma)
 {
 	if (!sheap->mappings++) {
@@ -134,24 +145,42 @@ static void count_mapping(struct pym_service_heap *sheap, const struct vm_area_s
 	}
 	sheap->lowest = min(sheap->lowest, vma->vm_start);
 	sheap->highest = max(sheap->highest, vma->vm_end);
-	WRITE_ONCE(sheap->windows, sheap->windows + is_window(vma));
+	if (is_window(vma) && !sheap->windows++)
+		sheap->origin = origin_of(vma);
 }
 
-/* A further mapping: the only window may have become one of several. */
-static void note_mapping(struct pym_service_heap *sheap, struct vm_area_struct *vma)
+/*
+ * Windows that all begin at one place show each page once, however many parts they
+ * are mapped in.  Until there have been no windows at all, heaps do not go back
+ * to that: the others would have to be looked at.
+ */
+static bool will_scatter(const struct pym_service_heap *sheap, const struct vm_area_struct *vma)
 {
+	return sheap->windows && (sheap->scattered || origin_of(vma) != sheap->origin);
+}
+
+/* A further window: pages of the others may be shown twice from now on. */
+static void note_window(struct pym_service_heap *sheap, struct vm_area_struct *vma)
+{
+	bool scattered = will_scatter(sheap, vma);
 	struct vm_area_struct *other = NULL;
 
-	/* Where there are more than one, all have been told before. */
-	if (is_window(vma) && sheap->windows == 1)
+	/* Those that are scattered have been told before. */
+	if (scattered && !sheap->scattered)
 		other = next_mapping(sheap, 0);
 	for (; other; other = next_mapping(sheap, other->vm_end))
 		if (is_window(other))
 			set_watched(other, sheap->watched, true);
-	/* Not before: a fault in the other one may have begun as in the only one. */
-	count_mapping(sheap, vma);
+	/* Not before: a fault in another one may have begun as in the only one. */
+	WRITE_ONCE(sheap->scattered, scattered);
+	set_watched(vma, sheap->watched, scattered);
+}
+
+static void note_mapping(struct pym_service_heap *sheap, struct vm_area_struct *vma)
+{
 	if (is_window(vma))
-		set_watched(vma, sheap->watched, sheap->windows > 1);
+		note_window(sheap, vma);
+	count_mapping(sheap, vma);
 }
 
 /* Take a part of what a descriptor shows out of one mapping. */
@@ -345,16 +374,16 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 }
 
 /*
- * The mappings that a page has to be taken out of before it changes.  In the only
- * window a fault may hold that mapping's own lock, and not the mmap_lock; before
- * there is another one, note_mapping() has waited for that lock, and later faults
+ * The mappings that a page has to be taken out of before it changes.  Where windows
+ * show each page once a fault may hold its mapping's own lock, and not the mmap_lock;
+ * before that ends, note_window() has waited for all those locks, and later faults
  * come with the mmap_lock.
  */
 static void hold_in_fault(const struct vm_fault *vmf, struct pym_view *view)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 
-	view->only = READ_ONCE(sheap->windows) == 1 ? vmf->vma : NULL;
+	view->only = READ_ONCE(sheap->scattered) ? NULL : vmf->vma;
 	view->space = sheap->mm;
 }
 
@@ -418,6 +447,31 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 	return VM_FAULT_NOPAGE;
 }
 
+/*
+ * What a debugger reads where the memory management has found no page for it.  Where
+ * there is none, it reads zero, as in a core: gdb's gcore leaves out the rest of a
+ * mapping of which it cannot read a byte.
+ */
+static int window_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
+			 int bytes, int write)
+{
+	struct pym_service_heap *sheap = vma->vm_private_data;
+	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
+	struct page *page = NULL;
+
+	if (write)
+		return -EFAULT;
+	if (sheap)
+		page = pym_page_get(&sheap->heap, offset);
+	if (page) {
+		put_page(page);
+		return -EFAULT;
+	}
+	bytes = min_t(int, bytes, PAGE_SIZE - offset_in_page(address));
+	memset(buffer, 0, bytes);
+	return bytes;
+}
+
 static vm_fault_t pool_map_fault(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
@@ -446,7 +500,7 @@ static void unmap_windows(struct pym_service_heap *sheap)
 
 	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
 		if (is_window(vma)) {
-			set_watched(vma, true, sheap->windows > 1);
+			set_watched(vma, true, sheap->scattered);
 			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 		}
 	sheap->watched = true;
@@ -558,11 +612,14 @@ static void open_inherited(struct vm_area_struct *vma)
 
 	vma->vm_private_data = child;
 	if (is_window(vma)) {
-		set_watched(vma, true, sheap->windows > 1);
+		set_watched(vma, true, sheap->scattered);
 		pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 	}
-	if (child)
-		count_mapping(child, vma);
+	if (!child)
+		return;
+	/* As those of its parent are, which it has all or some of. */
+	child->scattered = sheap->scattered;
+	count_mapping(child, vma);
 }
 
 /* A mapping is split, moved, or inherited. */
@@ -586,7 +643,7 @@ static void window_close(struct vm_area_struct *vma)
 
 	if (!sheap)
 		return;
-	WRITE_ONCE(sheap->windows, sheap->windows - is_window(vma));
+	sheap->windows -= is_window(vma);
 	sheap->mappings--;
 	if (pym_service_is_dead(sheap) || (!sheap->mappings && sheap->inherited))
 		pym_family_forget(sheap->family, sheap);

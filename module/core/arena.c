@@ -291,11 +291,12 @@ static void region_free(struct pym_region *region)
  * @heap: the heap
  * @region: the region
  *
- * Return: a bit for each: the window's first, and those beyond it.
+ * Context: Holds @heap->lock, or @heap->gate for writing.
+ * Return: a bit for each: the window's first, and those beyond the heap's extent.
  */
 u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region)
 {
-	u64 end = heap->window >> PYM_ARENA_SHIFT;
+	u64 end = heap->extent >> PYM_ARENA_SHIFT;
 	u64 first = (u64)region->number * PYM_REGION_ARENAS;
 	u64 outside = first ? 0 : 1;
 
@@ -312,6 +313,7 @@ static bool region_insert(struct pym_heap *heap, struct pym_region *region)
 	spin_lock(&heap->lock);
 	inserted = region->number == heap->made_regions;
 	if (inserted) {
+		region->used = pym_region_outside(heap, region);
 		/* Pairs with the acquire in pym_region_find(). */
 		smp_store_release(&heap->regions[heap->made_regions++], region);
 		heap->meta_bytes += sizeof(*region) + PAGE_SIZE;
@@ -335,7 +337,6 @@ static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long numb
 	}
 	region->number = number;
 	region->fresh = true;
-	region->used = pym_region_outside(heap, region);
 	INIT_LIST_HEAD(&region->link);
 	if (!region_insert(heap, region)) {
 		region_free(region);
@@ -351,6 +352,33 @@ static void region_open(struct pym_heap *heap, struct pym_region *region)
 	region->fresh = false;
 	region_requeue(heap, region);
 	spin_unlock(&heap->lock);
+}
+
+/**
+ * pym_regions_extend_locked() - let arenas lie in more of the window
+ * @heap: the heap
+ * @extent: its new extent, no smaller than the old one
+ *
+ * Only the last region can have ended at the old one: the next is made when that
+ * is beyond it.
+ */
+void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
+{
+	struct pym_region *region = NULL;
+	u64 outside = 0;
+
+	lockdep_assert_held(&heap->lock);
+
+	if (heap->made_regions) {
+		region = heap->regions[heap->made_regions - 1];
+		outside = pym_region_outside(heap, region);
+	}
+	heap->extent = extent;
+	if (!region)
+		return;
+	region->used &= ~outside | pym_region_outside(heap, region);
+	if (!region->fresh)
+		region_requeue(heap, region);
 }
 
 /* Make the region that comes next, unless somebody else does. */
@@ -405,6 +433,7 @@ static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigne
 {
 	struct pym_arena *arena, *next;
 	unsigned long made;
+	u64 extent;
 	u32 number;
 	int err;
 
@@ -414,9 +443,10 @@ static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigne
 		if (number)
 			break;
 		made = heap->made_regions;
+		extent = heap->extent;
 		spin_unlock(&heap->lock);
-		if (made == heap->nr_regions)
-			return -ENOMEM;
+		if ((u64)made << PYM_REGION_SHIFT >= extent)
+			return extent < heap->window ? -ENOSPC : -ENOMEM;
 		err = region_create(heap, made);
 		if (err)
 			return err;
@@ -439,7 +469,7 @@ static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigne
  *
  * Context: Sleeps.
  * Return: the first arena; the others follow it in the window.  -ENOMEM when
- *	memory or the window is used up.
+ *	memory or the window is used up; -ENOSPC when it is the heap's extent.
  */
 struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr)
 {
@@ -492,7 +522,7 @@ u64 pym_lowest_bits(u64 bits, unsigned int nr)
  * sparse arenas drain), those that have kept their page first.
  *
  * Context: Sleeps.
- * Return: the arena, or -ENOMEM.
+ * Return: the arena, or -ENOMEM or -ENOSPC.
  */
 struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 				    unsigned int ahead, u64 *bits)
@@ -531,7 +561,7 @@ struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
  * @first: out: the first page's place in the arena; all are now busy
  *
  * Context: Sleeps.
- * Return: the arena, or -ENOMEM.
+ * Return: the arena, or -ENOMEM or -ENOSPC.
  */
 struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 				  unsigned int *first)

@@ -226,6 +226,8 @@ struct pym_heap_ops {
  * @id: its number
  * @alignment: 8 or 16: the distance of its size classes
  * @window: bytes of the window
+ * @extent: those of them, from the start on, in which arenas may lie so far.  Only
+ *	grows, with the gate held for reading and under @lock
  * @limit: most bytes of pages; 0 is no limit
  * @threshold: @ops->grown is called when the pages reach this; 0 is never
  * @cache_threads: threads of the process that keep blocks at hand, as it says
@@ -269,6 +271,7 @@ struct pym_heap {
 	u64 id;
 	u32 alignment;
 	u64 window;
+	u64 extent;
 	unsigned long limit;
 	u64 threshold;
 	u64 cache_threads;
@@ -364,6 +367,7 @@ unsigned int pym_longest_run(u64 bits);
 u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
 u64 pym_lowest_bits(u64 bits, unsigned int nr);
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
+void pym_regions_extend_locked(struct pym_heap *heap, u64 extent);
 
 /* A mask of @nr bits from @first on. */
 static inline u64 pym_bits(unsigned int first, unsigned int nr)
@@ -505,6 +509,7 @@ struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *po
 /* heap.c */
 int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window);
 int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child);
+int pym_heap_grow(struct pym_heap *heap, u64 extent);
 void pym_heap_destroy(struct pym_heap *heap);
 
 /* stats.c */

@@ -6,7 +6,8 @@
 
 /**
  * pym_heap_init() - an empty heap
- * @heap: zeroed memory, with @id, @limit, @threshold, @ops and @user set
+ * @heap: zeroed memory, with @id, @extent (0 is all of the window), @limit,
+ *	@threshold, @ops and @user set
  * @alignment: 8 or 16
  * @window: bytes of the window, a multiple of the arena's size
  *
@@ -19,6 +20,7 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 
 	heap->alignment = alignment;
 	heap->window = window;
+	heap->extent = heap->extent ?: window;
 	heap->quota.max = &heap->limit;
 	heap->purse = heap->user;
 	heap->meta_bytes = sizeof(*heap);
@@ -62,8 +64,32 @@ int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child)
 	child->purse = heap->purse;
 	child->user = heap->user;
 	child->pays_apart = heap->pays_apart;
+	child->extent = heap->extent;
 	err = clone_contents(heap, child);
 	up_write(&heap->gate);
+	return err;
+}
+
+/**
+ * pym_heap_grow() - let arenas lie in more of the window
+ * @heap: the heap
+ * @extent: bytes of the window, from its start on, a multiple of the arena's size
+ *
+ * Context: Sleeps.
+ * Return: 0, or -EINVAL if that is less than so far, or more than the window.
+ */
+int pym_heap_grow(struct pym_heap *heap, u64 extent)
+{
+	int err = -EINVAL;
+
+	down_read(&heap->gate);
+	spin_lock(&heap->lock);
+	if (extent >= heap->extent && extent <= heap->window) {
+		pym_regions_extend_locked(heap, extent);
+		err = 0;
+	}
+	spin_unlock(&heap->lock);
+	up_read(&heap->gate);
 	return err;
 }
 

@@ -315,7 +315,8 @@ static unsigned int alloc_gated(struct pym_heap *heap, u64 size, bool zero,
  * @zero: they must read as zero
  * @refs: where the refs go
  * @nr: how many
- * @err: out: why there are fewer: -ENOMEM, -EDQUOT, -EINTR; else 0
+ * @err: out: why there are fewer: -ENOMEM, -ENOSPC (the heap's extent is used up),
+ *	-EDQUOT, -EINTR; else 0
  *
  * Context: Sleeps.
  * Return: how many were allocated.
@@ -410,7 +411,7 @@ static int resize_gated(struct pym_heap *heap, u64 *ref, u64 size)
  *
  * Context: Sleeps.
  * Return: 0; or with the object as it was -EBADSLT (no object starts there),
- *	-ENOMEM, -EDQUOT or -EINTR.
+ *	-ENOMEM, -ENOSPC, -EDQUOT or -EINTR.
  */
 int pym_resize(struct pym_heap *heap, u64 *ref, u64 size)
 {

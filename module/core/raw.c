@@ -140,7 +140,7 @@ static u64 run_alloc_once(struct pym_heap *heap, unsigned int nr, int *err)
  * pym_run_alloc() - allocate a large object
  * @heap: the heap
  * @size: its bytes, at most PYMALLOC_SIZE_MAX; it reads as zero
- * @err: out: -ENOMEM, -EDQUOT or -EINTR; untouched on success
+ * @err: out: -ENOMEM, -ENOSPC, -EDQUOT or -EINTR; untouched on success
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: its ref, or 0.

@@ -346,6 +346,40 @@ static void window_used_up(const void *unused)
 	pym_arena_cache_exit();
 }
 
+/*
+ * Arenas lie in the heap's extent, and in all of it, wherever in a region that ends
+ * and however often it grows; in a clone, too.
+ */
+static void extent_grows(const void *unused)
+{
+	static const u64 arenas[] = { 2, 3, 63, 64, 65, 127, 128, 129, 200 };
+	struct shadow_config config = {
+		.alignment = 8, .window = 200 * ARENA, .extent = 2 * ARENA,
+	};
+	struct shadow *shadow, *clone;
+	u64 refs[200];
+	size_t i, done = 0;
+
+	(void)unused;
+	MUST(!pym_arena_cache_init(), "no cache");
+	shadow = shadow_new(&config);
+	for (i = 0; i < ARRAY_SIZE(arenas); i++) {
+		MUST(!pym_heap_grow(&shadow->heap, arenas[i] * ARENA), "no growth");
+		done += shadow_alloc(shadow, ARENA, false, refs + done, 200 - done);
+		MUST(done == arenas[i] - 1, "%zu of %llu arenas", done, arenas[i]);
+		MUST(pym_heap_grow(&shadow->heap, (arenas[i] - 1) * ARENA) == -EINVAL,
+		     "a heap shrinks");
+		shadow_verify(shadow);
+		clone = shadow_fork(shadow);
+		MUST(!shadow_alloc(clone, 8, false, refs + done, 1), "a clone's extent");
+		shadow_verify(clone);
+		shadow_delete(clone);
+	}
+	MUST(pym_heap_grow(&shadow->heap, 201 * ARENA) == -EINVAL, "beyond the window");
+	shadow_delete(shadow);
+	pym_arena_cache_exit();
+}
+
 int main(void)
 {
 	size_t i;
@@ -359,5 +393,6 @@ int main(void)
 	tap_run("the heap's limit", limits, NULL);
 	tap_run("the user's limit", limits, "");
 	tap_run("the end of the window", window_used_up, NULL);
+	tap_run("the end of the extent", extent_grows, NULL);
 	return tap_end();
 }

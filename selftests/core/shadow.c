@@ -74,6 +74,7 @@ struct shadow *shadow_new(const struct shadow_config *config)
 	make_pattern();
 	memset(shadow, 0, sizeof(*shadow));
 	shadow->heap.id = 1;
+	shadow->heap.extent = config->extent;
 	shadow->heap.limit = config->limit;
 	shadow->heap.threshold = config->threshold;
 	shadow->heap.user = config->user;
@@ -369,10 +370,10 @@ static unsigned int longest_run(const struct shadow *shadow, u64 first)
 	return longest;
 }
 
-/* Has the window room for a pool, or for a run of @nr pages? */
+/* Has the heap's extent room for a pool, or for a run of @nr pages? */
 static bool has_place(const struct shadow *shadow, u64 nr)
 {
-	u64 first, end = shadow->heap.window >> PYM_ARENA_SHIFT, arena, empty = 0;
+	u64 first, end = shadow->heap.extent >> PYM_ARENA_SHIFT, arena, empty = 0;
 
 	for (arena = 1; arena < end; arena++) {
 		first = arena * ARENA_PAGES;
@@ -406,6 +407,7 @@ static void explain(struct shadow *shadow, u64 size, int err)
 {
 	u64 run = class_of(shadow, size) ? 0 : shadow_rounded(shadow, size) >> PYM_POOL_SHIFT;
 	u64 nr = run ?: 1, own, users = users_pages_left(shadow);
+	bool may_grow = shadow->heap.extent < shadow->heap.window;
 
 	if (kernel.failures) {
 		MUST(!err || err == -ENOMEM || err == -EINTR || err == -EDQUOT,
@@ -415,7 +417,9 @@ static void explain(struct shadow *shadow, u64 size, int err)
 	MUST(!shadow->heap.nr_cached, "%llu empty pools are left, and it has failed",
 	     shadow->heap.nr_cached);
 	own = pages_left(&shadow->heap.quota, shadow->heap.pages);
-	if (!has_place(shadow, run) || (own < nr && own <= users))
+	if (!has_place(shadow, run) && may_grow)
+		MUST(!err || err == -ENOSPC, "error %d where the extent is used up", err);
+	else if (!has_place(shadow, run) || (own < nr && own <= users))
 		MUST(!err || err == -ENOMEM, "error %d where the heap is full", err);
 	else if (users < nr)
 		MUST(!err || err == -EDQUOT, "error %d where the user's quota is full", err);

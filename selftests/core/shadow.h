@@ -17,6 +17,7 @@
  * struct shadow_config - a heap to be made
  * @alignment: 8 or 16
  * @window: bytes of its window
+ * @extent: bytes of it for arenas at first; 0 is all
  * @limit: most bytes of pages; 0 is no limit
  * @threshold: bytes of pages to be told of; 0 is never
  * @user: its user's quota; may be NULL
@@ -24,6 +25,7 @@
 struct shadow_config {
 	u32 alignment;
 	u64 window;
+	u64 extent;
 	u64 limit;
 	u64 threshold;
 	struct pym_quota *user;

@@ -10,7 +10,7 @@
 #define SIZE_IS(type, bytes) static_assert(sizeof(struct pymalloc_##type) == (bytes), #type)
 
 SIZE_IS(info, 120);
-SIZE_IS(create, 72);
+SIZE_IS(create, 80);
 SIZE_IS(open, 16);
 SIZE_IS(heap_info, 120);
 SIZE_IS(list, 40);
@@ -30,6 +30,7 @@ SIZE_IS(check, 104);
 SIZE_IS(notify, 16);
 SIZE_IS(caches, 24);
 SIZE_IS(end, 8);
+SIZE_IS(grow, 16);
 
 union argument {
 	__u32 argsz;
@@ -41,6 +42,7 @@ union argument {
 	struct pymalloc_usable usable;
 	struct pymalloc_resize resize;
 	struct pymalloc_walk walk;
+	struct pymalloc_grow grow;
 	unsigned char bytes[512];
 };
 
@@ -69,8 +71,8 @@ struct command {
 static const struct command commands[] = {
 	{ SHAPE(info, INFO), .min = offsetof(struct pymalloc_info, version),
 	  .where = ON_DEVICE },
-	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create), .where = ON_DEVICE,
-	  .opens = true },
+	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create),
+	  .min = offsetof(struct pymalloc_create, extent), .where = ON_DEVICE, .opens = true },
 	{ SHAPE(open, OPEN), FLAGS(open),
 	  .known_flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED,
 	  .where = ON_DEVICE, .opens = true },
@@ -87,6 +89,7 @@ static const struct command commands[] = {
 	{ SHAPE(check, CHECK), FLAGS(check), .where = ON_HEAP },
 	{ SHAPE(notify, NOTIFY), FLAGS(notify), .where = ON_HEAP },
 	{ SHAPE(caches, CACHES), FLAGS(caches), .where = ON_HEAP },
+	{ SHAPE(grow, GROW), FLAGS(grow), .where = ON_HEAP },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
 };
@@ -157,6 +160,9 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 		arg->walk.entries = user_ptr(self->entries);
 		arg->walk.count = 1;
 		arg->walk.entry_size = sizeof(struct pymalloc_arena_info);
+		break;
+	case PYMALLOC_IOC_GROW:
+		arg->grow.extent = self->heap.bytes;
 		break;
 	}
 	return arg;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <kselftest.h>
+#include <linux/pymalloc.h>
 
 /* More than are kept before they are given back. */
 #define MANY 3000
@@ -352,9 +353,10 @@ static void do_free_in_the_middle_of_large(void)
 }
 
 /* Never handed out, and far away from what is. */
+/* The next arena: the window is mapped there, but empty. */
 static void do_free_nothing(void)
 {
-	free(allocate(100) + (1 << 20));
+	free(allocate(100) + PYMALLOC_ARENA_SIZE);
 }
 
 static void do_free_what_was_never_allocated(void)

@@ -103,6 +103,9 @@ struct pymalloc_info {
  * @limit: most bytes of pages that the heap may hold; 0 is the default
  * @id: out: the heap's number, unique until the module is unloaded
  * @name: a name for people, NUL-terminated, of printable ASCII
+ * @extent: bytes of the window, from its start on, in which objects may lie
+ *	until PYMALLOC_IOC_GROW says more; as @window, of which it is at most
+ *	all; 0 is all of it
  *
  * The heap belongs to the calling address space: only it can allocate, free
  * and map.  Pages and metadata are charged to the caller's memory cgroup.
@@ -119,6 +122,7 @@ struct pymalloc_create {
 	__u64 limit;
 	__u64 id;
 	char name[PYMALLOC_NAME_LEN];
+	__u64 extent;
 };
 
 /* pymalloc_open.flags */
@@ -222,7 +226,8 @@ struct pymalloc_list {
  *
  * Return: 0 if @done is @count; else -1 and the reason that stopped it, with
  * @done objects allocated and their refs stored: ENOMEM (the heap's limit,
- * the memory cgroup's or the machine's), EDQUOT (the user's limit), EINTR (a
+ * the memory cgroup's or the machine's), ENOSPC (the heap's extent is used up:
+ * PYMALLOC_IOC_GROW gives more), EDQUOT (the user's limit), EINTR (a
  * signal came; at least one part of the batch was done), EFAULT (@refs is not
  * writable from entry @done on), EINVAL (size), E2BIG (count), EPERM (not the
  * heap's process), EBADF (read-only descriptor).
@@ -357,8 +362,8 @@ struct pymalloc_usable {
  * quarter of it (CPython's rule); one that moves keeps its bytes.
  *
  * Return: 0; or -1 with the object as it was, and EBADSLT (@ref names no
- * allocated object), ENOMEM, EDQUOT, EINTR (the caller is being killed), EINVAL,
- * EPERM, EBADF, EFAULT, E2BIG.
+ * allocated object), ENOMEM, ENOSPC, EDQUOT (as PYMALLOC_IOC_ALLOC), EINTR (the
+ * caller is being killed), EINVAL, EPERM, EBADF, EFAULT, E2BIG.
  */
 struct pymalloc_resize {
 	__u32 argsz;
@@ -673,6 +678,25 @@ struct pymalloc_end {
 	__u32 flags;
 };
 
+/**
+ * struct pymalloc_grow - PYMALLOC_IOC_GROW: let objects lie in more of the window
+ * @argsz: size of this struct
+ * @flags: 0
+ * @extent: bytes of the window, from its start on, a multiple of
+ *	PYMALLOC_ARENA_SIZE; not less than so far
+ *
+ * For who maps a part of the window, and more of it when that is used up.  The
+ * heap of a child of fork() begins with its parent's extent.
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
+ * process), EINVAL, EFAULT, E2BIG.
+ */
+struct pymalloc_grow {
+	__u32 argsz;
+	__u32 flags;
+	__u64 extent;
+};
+
 /*
  * _IO(), not _IOWR(): the size is in the struct, so that a command's number
  * stays the same when its struct grows.
@@ -693,5 +717,6 @@ struct pymalloc_end {
 #define PYMALLOC_IOC_NOTIFY	_IO(PYMALLOC_IOC_MAGIC, 0x58)
 #define PYMALLOC_IOC_CACHES	_IO(PYMALLOC_IOC_MAGIC, 0x59)
 #define PYMALLOC_IOC_END	_IO(PYMALLOC_IOC_MAGIC, 0x5A)
+#define PYMALLOC_IOC_GROW	_IO(PYMALLOC_IOC_MAGIC, 0x5B)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */

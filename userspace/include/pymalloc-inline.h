@@ -54,7 +54,8 @@ struct pymalloc_magazines {
  * struct pymalloc_view - how a heap begins
  * @base: where its window is mapped
  * @pool_map: where its pool map is mapped
- * @window: bytes of it; a multiple of PYMALLOC_POOL_SIZE, as @base is
+ * @extent: bytes of the window that are mapped, from @base on; grows, before there
+ *	are objects in what is new
  * @magazines: where a thread has the address of its magazines for this heap:
  *	the distance from the thread pointer, the same in all threads.  There
  *	always are some, if only empty and full ones
@@ -64,7 +65,7 @@ struct pymalloc_magazines {
 struct pymalloc_view {
 	char *base;
 	const __u8 *pool_map;
-	size_t window;
+	size_t extent;
 	ptrdiff_t magazines;
 	size_t round;
 	size_t keep;
@@ -132,7 +133,7 @@ static inline bool pymalloc_push(struct pymalloc_magazines *magazines,
 	size_t index;
 	void **top;
 
-	if (__builtin_expect(offset >= view->window, 0))
+	if (__builtin_expect(offset >= view->extent, 0))
 		return false;
 	index = view->pool_map[offset / PYMALLOC_POOL_SIZE];
 	top = magazines->top[index];

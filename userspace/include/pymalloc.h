@@ -35,8 +35,9 @@ struct pymalloc_heap;
  * @alignment: 8 or 16, to which every object is aligned; 0 is 8
  * @limit: most bytes of pages that the heap may hold; 0 is the service's
  *	default
- * @window: bytes of addresses, a multiple of PYMALLOC_ARENA_SIZE, of at most
- *	PYMALLOC_WINDOW_MAX; 0 is the service's default
+ * @window: bytes of addresses that the heap may come to use, a multiple of
+ *	PYMALLOC_ARENA_SIZE, of at most PYMALLOC_WINDOW_MAX; 0 is the service's
+ *	default.  They are mapped as far as they are used
  */
 struct pymalloc_heap_options {
 	const char *name;

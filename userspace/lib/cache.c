@@ -205,6 +205,7 @@ static void inherit(void)
 
 	pymalloc_sandbox_start();
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	pymalloc_window_inherit();
 	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++)
 		if (heaps[i])
 			inherit_caches(heaps[i]);
@@ -221,7 +222,8 @@ void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first)
 	pthread_mutex_lock(&lock);
 	if (!has_exit_key) {
 		has_exit_key = !pthread_key_create(&exit_key, on_thread_exit);
-		pthread_atfork(NULL, NULL, inherit);
+		pthread_atfork(pymalloc_window_before_fork,
+			       pymalloc_window_after_fork, inherit);
 		pymalloc_sandbox_start();
 	}
 	while (i < PYMALLOC_CACHED_HEAPS && (heaps[i] || !has_exit_key))

@@ -9,11 +9,6 @@
 #include "cache.h"
 #include "sandbox.h"
 
-static size_t pool_map_bytes(const struct pymalloc_heap *heap)
-{
-	return heap->window / PYMALLOC_POOL_SIZE;
-}
-
 /* Fills in what the caller left to the service. */
 static int complete(int device, struct pymalloc_create *args)
 {
@@ -25,6 +20,7 @@ static int complete(int device, struct pymalloc_create *args)
 		args->alignment = PYMALLOC_BLOCK_MIN;
 	if (!args->window)
 		args->window = info.window_default;
+	args->extent = pymalloc_window_first(args->window);
 	if (info.abi_version == PYMALLOC_ABI_VERSION)
 		return 0;
 	errno = EINVAL;
@@ -44,26 +40,6 @@ static int open_new(struct pymalloc_create *args)
 	return fd < 0 ? -1 : pymalloc_move_up(fd, PYMALLOC_LOWEST_FD);
 }
 
-static int map_heap(struct pymalloc_heap *heap)
-{
-	char *base = mmap(NULL, heap->window, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_NORESERVE, heap->fd, 0);
-	__u8 *pool_map;
-
-	if (base == MAP_FAILED)
-		return -1;
-	pool_map = mmap(NULL, pool_map_bytes(heap), PROT_READ, MAP_SHARED,
-			heap->fd, PYMALLOC_POOL_MAP_OFFSET);
-	if (pool_map == MAP_FAILED) {
-		munmap(base, heap->window);
-		return -1;
-	}
-	heap->view.base = base;
-	heap->view.pool_map = pool_map;
-	heap->view.window = heap->window;
-	return 0;
-}
-
 static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
 		     size_t first)
 {
@@ -74,7 +50,7 @@ static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
 	heap->window = args->window;
 	heap->view.round = args->alignment - 1;
 	heap->view.keep = ~heap->view.round;
-	if (map_heap(heap) < 0) {
+	if (pymalloc_window_map(heap) < 0) {
 		close(heap->fd);
 		return -1;
 	}
@@ -140,8 +116,7 @@ void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 	pymalloc_cache_detach(heap);
 	/* Children may have the descriptor, too. */
 	pymalloc_call(heap, PYMALLOC_IOC_END, &end);
-	munmap((void *)heap->view.pool_map, pool_map_bytes(heap));
-	munmap(heap->view.base, heap->window);
+	pymalloc_window_unmap(heap);
 	close(heap->fd);
 	munmap(heap, sizeof(*heap));
 }

@@ -20,6 +20,11 @@ struct pymalloc_cache;
  *	in a sandbox
  * @id: its number
  * @window: bytes of its window
+ * @extent: those of them that are mapped, from the start on
+ * @map_bytes: bytes of the pool map that are mapped
+ * @hold_off: calls for which the window does not try to grow
+ * @on_grow: told of a change of @view before objects can lie where that ends now; or
+ *	NULL
  * @caches: all threads' caches for it
  * @nr_caches: how many those are
  * @nr_refills: batches allocated by caches that are gone
@@ -33,6 +38,10 @@ struct pymalloc_heap {
 	int fd;
 	__u64 id;
 	__u64 window;
+	__u64 extent;
+	size_t map_bytes;
+	unsigned int hold_off;
+	void (*on_grow)(const struct pymalloc_heap *heap);
 	struct pymalloc_cache *caches;
 	__u64 nr_caches;
 	__u64 nr_refills;
@@ -68,6 +77,15 @@ void pymalloc_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
 bool pymalloc_service_has_heap(struct pymalloc_heap *heap);
 size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref);
 
+/* window.c */
+__u64 pymalloc_window_first(__u64 window);
+int pymalloc_window_map(struct pymalloc_heap *heap);
+void pymalloc_window_unmap(struct pymalloc_heap *heap);
+bool pymalloc_window_grow(struct pymalloc_heap *heap, __u64 extent);
+void pymalloc_window_before_fork(void);
+void pymalloc_window_after_fork(void);
+void pymalloc_window_inherit(void);
+
 /* say.c */
 void pymalloc_say(const char *format, ...);
 
@@ -92,6 +110,12 @@ static inline __u64 pymalloc_ref(const struct pymalloc_heap *heap,
 				 const void *object)
 {
 	return (uintptr_t)object - (uintptr_t)heap->view.base;
+}
+
+/* Read before a call that may find it used up. */
+static inline __u64 pymalloc_extent(const struct pymalloc_heap *heap)
+{
+	return __atomic_load_n(&heap->extent, __ATOMIC_RELAXED);
 }
 
 /* The heap has every size class whose number is a multiple of this. */

@@ -26,6 +26,7 @@ void *pymalloc_large_resize(struct pymalloc_heap *heap, void *object,
 		.ref = pymalloc_ref(heap, object),
 		.size = size,
 	};
+	__u64 extent;
 	int ret;
 
 	if (size > PYMALLOC_SIZE_MAX) {
@@ -33,8 +34,11 @@ void *pymalloc_large_resize(struct pymalloc_heap *heap, void *object,
 		return NULL;
 	}
 	do {
+		extent = pymalloc_extent(heap);
 		ret = pymalloc_call(heap, PYMALLOC_IOC_RESIZE, &args);
-	} while (ret < 0 && errno == EINTR);
+	} while (ret < 0 &&
+		 (errno == EINTR ||
+		  (errno == ENOSPC && pymalloc_window_grow(heap, extent))));
 	if (!ret)
 		return heap->view.base + args.ref;
 	errno = ENOMEM;

@@ -32,7 +32,7 @@ static inline size_t pymalloc_pool_class(const struct pymalloc_view *view,
 {
 	size_t offset = pymalloc_offset(view, address);
 
-	if (offset >= view->window)
+	if (offset >= view->extent)
 		return 0;
 	return view->pool_map[offset / PYMALLOC_POOL_SIZE];
 }

@@ -163,11 +163,15 @@ unsigned int pymalloc_service_alloc(struct pymalloc_heap *heap, size_t size,
 		.count = count,
 	};
 	int saved = errno;
+	__u64 extent;
 	int ret;
 
 	do {
+		extent = pymalloc_extent(heap);
 		ret = pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &args);
-	} while (ret < 0 && errno == EINTR && !args.done);
+	} while (ret < 0 && !args.done &&
+		 (errno == EINTR ||
+		  (errno == ENOSPC && pymalloc_window_grow(heap, extent))));
 	if (ret < 0 && !args.done && pymalloc_in_sandbox())
 		args.done = pymalloc_stream_alloc(heap, size, flags, refs, count);
 	errno = args.done ? saved : ENOMEM;

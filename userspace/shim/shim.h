@@ -70,7 +70,7 @@ void __libc_free(void *object);
 
 static inline bool shim_owns(const void *object)
 {
-	return pymalloc_offset(&shim_window, object) < shim_window.window;
+	return pymalloc_offset(&shim_window, object) < shim_window.extent;
 }
 
 /* Bytes of the blocks where @object is; 0 if there are none. */

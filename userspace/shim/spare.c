@@ -68,7 +68,7 @@ void *shim_malloc_large(size_t size)
 /* Not in the debug modes, nor without the service: the view is empty then. */
 static bool may_keep(const void *object)
 {
-	return usable_size && shim_view.window && thread_state != GONE &&
+	return usable_size && shim_view.extent && thread_state != GONE &&
 	       (uintptr_t)object % STEP == 0;
 }
 

@@ -5,9 +5,8 @@
 
 #include "shim.h"
 
-/* Addresses to ask for; fewer if the process may not have them. */
-#define WINDOW_MOST	(64ULL << 30)
-#define WINDOW_LEAST	(64ULL << 20)
+/* Addresses to have room for; they are mapped as far as they are used. */
+#define WINDOW	(64ULL << 30)
 
 struct pymalloc_view shim_view;
 struct pymalloc_view shim_window;
@@ -34,25 +33,25 @@ static struct pymalloc_heap *create_heap(void)
 	struct pymalloc_heap_options options = {
 		.name = "malloc",
 		.alignment = SHIM_ALIGNMENT,
-		.window = WINDOW_MOST,
+		.window = WINDOW,
 	};
-	struct pymalloc_heap *heap;
 
-	do {
-		heap = pymalloc_heap_create_from(&options, first_index());
-		options.window /= 2;
-	} while (!heap && (errno == ENOMEM || errno == EINVAL) &&
-		 options.window >= WINDOW_LEAST);
-	return heap;
+	return pymalloc_heap_create_from(&options, first_index());
 }
 
-/* Its bytes come last: from then on the window is not empty. */
-static void show(struct pymalloc_view *view)
+/* Its extent comes last: from then on the window is not empty. */
+static void show(const struct pymalloc_heap *heap, struct pymalloc_view *view)
 {
-	view->base = shim_heap->view.base;
-	view->pool_map = shim_heap->view.pool_map;
-	__atomic_store_n(&view->window, shim_heap->view.window,
-			 __ATOMIC_RELEASE);
+	view->base = heap->view.base;
+	view->pool_map = heap->view.pool_map;
+	__atomic_store_n(&view->extent, heap->view.extent, __ATOMIC_RELEASE);
+}
+
+static void show_all(const struct pymalloc_heap *heap)
+{
+	show(heap, &shim_window);
+	if (!shim_debug)
+		show(heap, &shim_view);
 }
 
 static bool start(void)
@@ -69,11 +68,10 @@ static bool start(void)
 	}
 	pymalloc_service_hide(shim_heap);
 	shim_watch_fork();
-	show(&shim_window);
 	if (shim_debug)
 		shim_debug_start();
-	else
-		show(&shim_view);
+	show_all(shim_heap);
+	shim_heap->on_grow = show_all;
 	errno = saved;
 	return true;
 }

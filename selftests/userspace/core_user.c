@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * core_user HOW: a program with small objects, for those who look at its memory. It
+ * prints where one of them is that says what it says, and aborts, or sleeps.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* 20 MiB of objects; half of them go again, in a row, and their pages with them. */
+#define OBJECTS (20 << 10)
+#define SIZE 512
+
+int main(int argc, char **argv)
+{
+	static char *objects[2 * OBJECTS];
+	char *text = malloc(40);
+	int i;
+
+	for (i = 0; i < 2 * OBJECTS; i++) {
+		objects[i] = malloc(SIZE);
+		memset(objects[i], 'o', SIZE);
+	}
+	for (i = 0; i < OBJECTS; i++)
+		free(objects[i]);
+	strcpy(text, "a small object");
+	printf("%p\n", (void *)text);
+	fflush(stdout);
+	if (argc > 1 && !strcmp(argv[1], "abort"))
+		abort();
+	for (;;)
+		pause();
+}
