@@ -831,15 +831,15 @@ static void test_fork_with_threads(void)
 		pthread_join(threads[i], NULL);
 }
 
-/* From here on every refill fails. */
-static void exhaust_the_service(void)
+/* From here on a command of the service fails. */
+static void deny(unsigned int command, int error)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PYMALLOC_IOC_ALLOC, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, command, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {
@@ -851,12 +851,44 @@ static void exhaust_the_service(void)
 	EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 }
 
+/* A daemon that cannot open its heap again has it all the same, and its children. */
+static int fork_without_descriptors(char *object)
+{
+	pid_t child;
+	int status;
+
+	deny(PYMALLOC_IOC_OPEN, EPERM);
+	if (close_range(3, ~0U, 0))
+		return 10;
+	child = fork();
+	if (!child)
+		_exit(use_in_child(object));
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return 11;
+	return WEXITSTATUS(status) ? WEXITSTATUS(status) : use_in_child(object);
+}
+
+static void test_fork_out_of_reach(void)
+{
+	char *object = strdup("parent's");
+	pid_t child;
+	int status;
+
+	child = fork();
+	if (!child)
+		_exit(fork_without_descriptors(object));
+	EXPECT(waitpid(child, &status, 0) == child);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	free(object);
+}
+
 static void test_falls_back_when_there_is_no_memory(void)
 {
 	static void *objects[20000];
 	size_t i, from_libc = 0;
 
-	exhaust_the_service();
+	/* Every refill fails. */
+	deny(PYMALLOC_IOC_ALLOC, ENOMEM);
 	for (i = 0; i < 20000; i++) {
 		objects[i] = malloc(250);
 		EXPECT(objects[i]);
@@ -926,6 +958,7 @@ static const struct {
 	{ "fork", test_fork },
 	{ "fork in a child", test_fork_in_a_child },
 	{ "fork while threads allocate", test_fork_with_threads },
+	{ "fork when the service is out of reach", test_fork_out_of_reach },
 	{ "a signal handler that starts programs",
 	  test_a_signal_handler_that_starts_programs },
 	{ "the C library when the service has no memory",

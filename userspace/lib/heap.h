@@ -17,6 +17,7 @@ struct pymalloc_cache;
  *	member, as programs with pymalloc-inline.h take it to be
  * @index: of this heap in pymalloc_magazines
  * @fd: its descriptor; changes if the program closes it
+ * @lost: why there is none any more: an errno, or 0
  * @id: its number
  * @window: bytes of its window
  * @caches: all threads' caches for it
@@ -30,6 +31,7 @@ struct pymalloc_heap {
 	struct pymalloc_view view;
 	size_t index;
 	int fd;
+	int lost;
 	__u64 id;
 	__u64 window;
 	struct pymalloc_cache *caches;
@@ -64,7 +66,7 @@ void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
 			   __u8 *status, unsigned int count);
 void pymalloc_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
 				  __u64 bytes_max);
-bool pymalloc_service_has_heap(struct pymalloc_heap *heap);
+bool pymalloc_service_has_heap(const struct pymalloc_heap *heap);
 size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref);
 
 /* say.c */
