@@ -115,6 +115,43 @@ assert seen() == [0, 1, 2], seen()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (int(sys.argv[1]), 4096)' "$1"
 )
 
+# As python-daemon's DaemonContext(uid=...) does it: another user, then no
+# descriptor, then children.
+daemon='
+import os
+kept = [str(i) for i in range(10000)]
+os.setgid(65534)
+os.setuid(65534)
+for _ in range(2):
+	child = os.fork()
+	if child:
+		os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+	os.setsid()
+os.closerange(3, 4096)
+os.umask(0)
+def work(n):
+	return sum(len(str(i)) for i in range(n))
+for n in range(3):
+	child = os.fork()
+	if not child:
+		os._exit(kept != [str(i) for i in range(10000)] or work(100000) != 488890)
+	assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert kept == [str(i) for i in range(10000)] and work(100000) == 488890
+kept = None'
+
+# The new user may not open the device: said once, and it goes on.
+daemon_without_device()
+{
+	local result=0
+
+	chmod 660 /dev/pymalloc
+	"$pymalloc" run -- python3 -c "$daemon" 2>"$scratch/stderr" || result=$?
+	chmod 666 /dev/pymalloc
+	cat "$scratch/stderr"
+	[ $result = 0 ] && [ "$(wc -l <"$scratch/stderr")" = 1 ] &&
+		grep -q '^pymalloc: process [0-9]* .*: Permission denied; ' "$scratch/stderr"
+}
+
 # Freed twice, SIZE bytes, and then flushed, as its thread ends.
 double_free='
 import ctypes, sys, threading
@@ -189,6 +226,8 @@ os.closerange(3, 4096)
 kept = [str(i) for i in range(100000)]
 del kept
 assert len([str(i) for i in range(100000)]) == 100000'
+ok "a daemon of another user" python "$daemon"
+ok "a daemon of another user who may not open the device" daemon_without_device
 for limit in 1024 30; do
 	ok "no descriptor is in sight, limit $limit" no_descriptor $limit
 done

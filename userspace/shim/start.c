@@ -69,6 +69,7 @@ static bool start(void)
 	}
 	pymalloc_service_hide(shim_heap);
 	shim_watch_fork();
+	shim_lost_start();
 	show(&shim_window);
 	if (shim_debug)
 		shim_debug_start();
