@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The shim's heap: made by the first allocation, kept until the process ends. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shim.h"
 
@@ -55,6 +57,17 @@ static void show(struct pymalloc_view *view)
 			 __ATOMIC_RELEASE);
 }
 
+/*
+ * `pymalloc run` has looked at the service, and said so if there was none.  What
+ * the processes that its program starts do not get later would be said by each.
+ */
+static bool may_say(void)
+{
+	const char *number = getenv("PYMALLOC_RUN");
+
+	return !number || atoi(number) == getpid();
+}
+
 static bool start(void)
 {
 	int saved = errno;
@@ -62,8 +75,9 @@ static bool start(void)
 	shim_debug_choose();
 	shim_heap = create_heap();
 	if (!shim_heap) {
-		pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
-			     PYMALLOC_DEVICE, strerrordesc_np(errno));
+		if (may_say())
+			pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
+				     PYMALLOC_DEVICE, strerrordesc_np(errno));
 		errno = saved;
 		return false;
 	}
