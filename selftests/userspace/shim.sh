@@ -196,7 +196,7 @@ daemon_without_device()
 	chmod 666 /dev/pymalloc
 	cat "$scratch/stderr"
 	[ $result = 0 ] && [ "$(wc -l <"$scratch/stderr")" = 1 ] &&
-		grep -q '^pymalloc: process [0-9]* .*: Permission denied; ' "$scratch/stderr"
+		grep -q '^pymalloc: /dev/pymalloc: Permission denied; process [0-9]* has closed ' "$scratch/stderr"
 }
 
 # Freed twice, SIZE bytes, and then flushed, as its thread ends.

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 
 /* @header is only as far right as the file; @loader is "" if there is none. */
 struct image {
-	Elf64_Ehdr header;
+	ElfW(Ehdr) header;
 	char loader[PATH_MAX];
 };
 
@@ -77,7 +78,7 @@ static bool read_at(int fd, void *to, size_t bytes, off_t offset)
 
 static bool read_loader(int fd, struct image *image)
 {
-	Elf64_Phdr entry;
+	ElfW(Phdr) entry;
 	size_t i;
 
 	for (i = 0; i < image->header.e_phnum; i++) {
@@ -118,7 +119,7 @@ static bool same_name(const char *a, const char *b)
 	return !strcmp(basename(a), basename(b));
 }
 
-static bool same_machine(const Elf64_Ehdr *a, const Elf64_Ehdr *b)
+static bool same_machine(const ElfW(Ehdr) *a, const ElfW(Ehdr) *b)
 {
 	return a->e_machine == b->e_machine &&
 	       a->e_ident[EI_CLASS] == b->e_ident[EI_CLASS] &&
@@ -152,7 +153,7 @@ static enum program look_at_file(char *path, bool *is_script)
 		interpreter = interpreter_of(bytes);
 	*is_script = interpreter;
 	if (interpreter)
-		strcpy(path, interpreter);
+		snprintf(path, PATH_MAX, "%s", interpreter);
 	else if (read_image(fd, &image))
 		what = judge(&image);
 	if (fd >= 0)
