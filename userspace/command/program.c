@@ -3,7 +3,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <link.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@
 
 /* @header is only as far right as the file; @loader is "" if there is none. */
 struct image {
-	ElfW(Ehdr) header;
+	Elf64_Ehdr header;
 	char loader[PATH_MAX];
 };
 
@@ -78,7 +77,7 @@ static bool read_at(int fd, void *to, size_t bytes, off_t offset)
 
 static bool read_loader(int fd, struct image *image)
 {
-	ElfW(Phdr) entry;
+	Elf64_Phdr entry;
 	size_t i;
 
 	for (i = 0; i < image->header.e_phnum; i++) {
@@ -119,7 +118,7 @@ static bool same_name(const char *a, const char *b)
 	return !strcmp(basename(a), basename(b));
 }
 
-static bool same_machine(const ElfW(Ehdr) *a, const ElfW(Ehdr) *b)
+static bool same_machine(const Elf64_Ehdr *a, const Elf64_Ehdr *b)
 {
 	return a->e_machine == b->e_machine &&
 	       a->e_ident[EI_CLASS] == b->e_ident[EI_CLASS] &&
