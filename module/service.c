@@ -120,6 +120,8 @@ static void inherit_user(struct pym_service_heap *child, struct pym_service_heap
 {
 	mutex_lock(&sheap->user_lock);
 	set_user(child, pym_user_ref(sheap->user));
+	/* The parent may have become another user without a call since. */
+	child->ruid = sheap->ruid;
 	pym_user_put(child->purse_user);
 	child->purse_user = pym_user_ref(sheap->purse_user);
 	pym_user_force_heap(child->user);

@@ -270,7 +270,10 @@ import os, subprocess
 subprocess.run(['$pymalloc', 'check', '--pid', str(os.getpid())], check=True)"
 
 ok "run passes the exit status on" status 7 "$pymalloc" run -- sh -c 'exit 7'
-ok "run of no program" status 1 "$pymalloc" run /no/such/program
+ok "run of no program" status 127 "$pymalloc" run /no/such/program
+ok "run of no program in PATH" status 127 "$pymalloc" run no-such-program
+ok "run of what is no program" status 126 "$pymalloc" run /
+ok "run of what may not be run" status 126 "$pymalloc" run "$scratch/json"
 ok "run leaves options to the program" prints '^-l --json$' "$pymalloc" run echo -l --json
 ok "run sets PYTHONMALLOC" prints '^PYTHONMALLOC=malloc$' "$pymalloc" run env
 ok "run leaves PYTHONMALLOC" prints '^PYTHONMALLOC=debug$' \
@@ -282,6 +285,37 @@ ok "run without either" status 1 prints '^PYMALLOC_DEBUG' "$pymalloc" run env
 ok "run preloads in front of others" \
 	prints '^LD_PRELOAD=.*/libpymalloc-malloc.so:libm.so.6$' \
 	env LD_PRELOAD=libm.so.6 "$pymalloc" run env
+
+# What the loader of a program is decides whether the shim may be preloaded.  This
+# is glibc's by the name of musl's, so that the program can tell what it has got.
+ln -s /lib64/ld-linux-x86-64.so.2 /lib/ld-musl-x86_64.so.1
+sed 's|/lib64/ld-linux-x86-64.so.2|/lib/ld-musl-x86_64.so.1\x00\x00\x00|' /bin/bash \
+	>"$scratch/musl"
+printf '#!%s\nenv\n' "$scratch/musl" >"$scratch/script"
+printf '#! %s -\n' "$scratch/script" >"$scratch/script2"
+# An ELF file of 32 bits.
+{ printf '\177ELF\1\1\1' && head -c 57 /dev/zero; } >"$scratch/x86"
+chmod +x "$scratch"/{musl,script,script2,x86}
+
+# without PATTERN CMD...: run says so, and CMD finds no shim in its environment.
+without()
+{
+	"$pymalloc" run "${@:2}" >"$scratch/output" 2>"$scratch/stderr" || return
+	cat "$scratch/stderr"
+	[ "$(wc -l <"$scratch/stderr")" = 1 ] && grep -q -- "$1" "$scratch/stderr" &&
+		! grep -q LD_PRELOAD "$scratch/output"
+}
+
+for script in "" script script2; do
+	ok "run of a program with musl $script" without ': its C library is not glibc$' \
+		"$scratch/${script:-musl}" -c env
+done
+ok "run of a 32-bit program" prints ': it is for another kind of machine$' \
+	bash -c "'$pymalloc' run '$scratch/x86' 2>&1"
+ok "run of a static program: its children have the shim" prints '^LD_PRELOAD=' \
+	"$pymalloc" run /run/busybox env
+ok "run of a static program says so" prints ' statically' \
+	bash -c "'$pymalloc' run /run/busybox true 2>&1"
 
 ok "the heap goes with its process" bash -c "kill $subject; tail -f /dev/null --pid $subject -s 0.1
 	'$pymalloc' show $heap; [ \$? = 1 ]"

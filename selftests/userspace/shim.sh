@@ -32,6 +32,9 @@ same_output()
 	[ "$(python3 -c "$work")" = "$(python "$work")" ]
 }
 
+# The shim alone, as with LD_PRELOAD in a service's environment.
+alone=(env "LD_PRELOAD=$userspace/libpymalloc-malloc.so" PYTHONMALLOC=malloc)
+
 # Without the device: in a mount namespace whose /dev has only what is needed.
 without_device()
 {
@@ -39,41 +42,85 @@ without_device()
 	unshare -m bash -c '
 		mount -t tmpfs none /mnt && touch /mnt/null &&
 		mount --bind /dev/null /mnt/null && mount --move /mnt /dev &&
-		exec "$@"' - "$pymalloc" run "$@"
+		exec "$@"' - "$@"
 }
 
-falls_back()
+# With a device that is not ours.
+with_other_device()
 {
-	local output
+	# shellcheck disable=SC2016
+	unshare -m bash -c 'mount --bind /dev/null /dev/pymalloc && exec "$@"' - "$@"
+}
 
-	output=$(without_device python3 -c 'print(len([str(i) for i in range(10000)]))' \
-		2>"$scratch/stderr") || return
+# says MESSAGE CMD...: CMD works, and writes that line to stderr and no other.
+says()
+{
+	local message=$1
+
+	shift
+	"$@" 2>"$scratch/stderr" || return
 	cat "$scratch/stderr"
-	[ "$output" = 10000 ] && [ "$(wc -l <"$scratch/stderr")" = 1 ] &&
-		grep -q '^pymalloc: /dev/pymalloc: No such file or directory; ' "$scratch/stderr"
+	[ "$(wc -l <"$scratch/stderr")" = 1 ] && grep -q "$message" "$scratch/stderr"
 }
 
-falls_back_when_it_is_no_device()
+family='
+import os, subprocess
+assert subprocess.run(["true"]).returncode == 0
+assert os.system("true; true") == 0
+assert len([str(i) for i in range(10000)]) == 10000
+assert os.environ.get("LD_PRELOAD") is None and os.environ.get("PYTHONMALLOC") is None'
+
+no_device='^pymalloc: /dev/pymalloc: No such file or directory; the C library serves '
+
+# Set for the command CMD..., and put back afterwards.
+with_user_heaps()
 {
-	# shellcheck disable=SC2016
-	unshare -m bash -c 'mount --bind /dev/null /dev/pymalloc && exec "$@"' - \
-		"$pymalloc" run python3 -c '' 2>"$scratch/stderr" || return
-	[ "$(wc -l <"$scratch/stderr")" = 1 ]
+	local parameter=/sys/module/pymalloc/parameters/user_heaps before result=0
+
+	before=$(<$parameter)
+	echo "$1" >$parameter
+	"${@:2}" || result=$?
+	echo "$before" >$parameter
+	return $result
 }
 
-# As above, with a device that cannot serve; alignments must hold all the same.
-aligns_without_the_service()
+# The only heap that this user may have is the program's own.
+children_without_heaps_are_silent()
 {
-	# shellcheck disable=SC2016
-	unshare -m bash -c 'mount --bind /dev/null /dev/pymalloc && exec "$@"' - \
+	with_user_heaps 1 setpriv --reuid 4321 --regid 4321 --clear-groups \
 		"$pymalloc" run python3 -c '
+import subprocess
+for _ in range(3):
+	subprocess.run(["python3", "-c", ""], check=True)' 2>"$scratch/stderr" || return
+	! grep . "$scratch/stderr"
+}
+
+# A process of that user holds his only heap meanwhile.
+past_user_heaps()
+{
+	local user=(setpriv --reuid 4322 --regid 4322 --clear-groups) holder result=0
+
+	exec 3< <(exec "${user[@]}" "$pymalloc" run python3 -c '
+import signal
+print("ready", flush=True)
+signal.pause()')
+	holder=$!
+	read -r _ <&3
+	with_user_heaps 1 says '^pymalloc: /dev/pymalloc: this user has 1 heaps already, of 1; ' \
+		"${user[@]}" "$pymalloc" run python3 -c "$family" || result=$?
+	kill "$holder"
+	exec 3<&-
+	return $result
+}
+
+# Alignments must hold all the same.
+alignments='
 import ctypes
 library = ctypes.CDLL(None)
 library.memalign.restype = ctypes.c_void_p
 for alignment in 32, 64, 128, 256, 512:
 	for _ in range(10):
-		assert library.memalign(alignment, 20) % alignment == 0' 2>"$scratch/stderr"
-}
+		assert library.memalign(alignment, 20) % alignment == 0'
 
 # The loader preloads nothing then: what the program is must not matter.
 set_user_id()
@@ -114,6 +161,43 @@ assert len([str(i) for i in range(100000)]) == 100000
 assert seen() == [0, 1, 2], seen()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (int(sys.argv[1]), 4096)' "$1"
 )
+
+# As python-daemon's DaemonContext(uid=...) does it: another user, then no
+# descriptor, then children.
+daemon='
+import os
+kept = [str(i) for i in range(10000)]
+os.setgid(65534)
+os.setuid(65534)
+for _ in range(2):
+	child = os.fork()
+	if child:
+		os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+	os.setsid()
+os.closerange(3, 4096)
+os.umask(0)
+def work(n):
+	return sum(len(str(i)) for i in range(n))
+for n in range(3):
+	child = os.fork()
+	if not child:
+		os._exit(kept != [str(i) for i in range(10000)] or work(100000) != 488890)
+	assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert kept == [str(i) for i in range(10000)] and work(100000) == 488890
+kept = None'
+
+# The new user may not open the device: said once, and it goes on.
+daemon_without_device()
+{
+	local result=0
+
+	chmod 660 /dev/pymalloc
+	"$pymalloc" run -- python3 -c "$daemon" 2>"$scratch/stderr" || result=$?
+	chmod 666 /dev/pymalloc
+	cat "$scratch/stderr"
+	[ $result = 0 ] && [ "$(wc -l <"$scratch/stderr")" = 1 ] &&
+		grep -q '^pymalloc: /dev/pymalloc: Permission denied; process [0-9]* has closed ' "$scratch/stderr"
+}
 
 # Freed twice, SIZE bytes, and then flushed, as its thread ends.
 double_free='
@@ -189,6 +273,8 @@ os.closerange(3, 4096)
 kept = [str(i) for i in range(100000)]
 del kept
 assert len([str(i) for i in range(100000)]) == 100000'
+ok "a daemon of another user" python "$daemon"
+ok "a daemon of another user who may not open the device" daemon_without_device
 for limit in 1024 30; do
 	ok "no descriptor is in sight, limit $limit" no_descriptor $limit
 done
@@ -210,8 +296,17 @@ ok "a double free aborts" aborts "$freed_twice" "$double_free" 472
 ok "a double free of a spare aborts" aborts "$freed_twice" "$double_free" 1200
 ok "a pointer into what is the C library's aborts" \
 	aborts '^free(): invalid pointer$' "$freed_within"
-ok "no device: one line, and the C library" falls_back
-ok "no device of ours: one line, and the C library" falls_back_when_it_is_no_device
-ok "no device: alignments" aligns_without_the_service
+ok "run without the device: one line for all, and no shim" \
+	says "$no_device" without_device "$pymalloc" run python3 -c "$family"
+ok "run with another device: one line for all, and no shim" \
+	says '^pymalloc: /dev/pymalloc: Inappropriate ioctl for device; ' \
+	with_other_device "$pymalloc" run python3 -c "$family"
+ok "run past the user's heaps: one line for all, and no shim" past_user_heaps
+ok "the shim without the device: one line" \
+	says "$no_device" without_device "${alone[@]}" python3 -c ''
+ok "the shim with another device: one line" says '^pymalloc: /dev/pymalloc: ' \
+	with_other_device "${alone[@]}" python3 -c "$alignments"
+ok "children past the user's heaps, under run: silence" \
+	children_without_heaps_are_silent
 ok "a set-user-id program" set_user_id
 finish

@@ -14,6 +14,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -849,11 +851,44 @@ static void exhaust_the_service(void)
 	EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 }
 
+/* A daemon that cannot open its heap again has it all the same, and its children. */
+static int fork_without_descriptors(char *object)
+{
+	pid_t child;
+	int status;
+
+	/* Where the device was, there is another one now. */
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("/dev/null", "/dev/pymalloc", NULL, MS_BIND, NULL) || close_range(3, ~0U, 0))
+		return 10;
+	child = fork();
+	if (!child)
+		_exit(use_in_child(object));
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return 11;
+	return WEXITSTATUS(status) ? WEXITSTATUS(status) : use_in_child(object);
+}
+
+static void test_fork_out_of_reach(void)
+{
+	char *object = strdup("parent's");
+	pid_t child;
+	int status;
+
+	child = fork();
+	if (!child)
+		_exit(fork_without_descriptors(object));
+	EXPECT(waitpid(child, &status, 0) == child);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	free(object);
+}
+
 static void test_falls_back_when_there_is_no_memory(void)
 {
 	static void *objects[20000];
 	size_t i, from_libc = 0;
 
+	/* Every refill fails. */
 	exhaust_the_service();
 	for (i = 0; i < 20000; i++) {
 		objects[i] = malloc(250);
@@ -924,6 +959,7 @@ static const struct {
 	{ "fork", test_fork },
 	{ "fork in a child", test_fork_in_a_child },
 	{ "fork while threads allocate", test_fork_with_threads },
+	{ "fork when the service is out of reach", test_fork_out_of_reach },
 	{ "a signal handler that starts programs",
 	  test_a_signal_handler_that_starts_programs },
 	{ "the C library when the service has no memory",

@@ -2,15 +2,25 @@
 /* pymalloc run: start a program with the malloc shim in front of its malloc. */
 #include <argp.h>
 #include <err.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "program.h"
 
+#define DEVICE	"/dev/pymalloc"
 #define SHIM	"libpymalloc-malloc.so"
+
+/* As env(1) and nice(1) end: all other statuses are the program's. */
+#define EXIT_RUN_FAILED		125
+#define EXIT_CANNOT_INVOKE	126
+#define EXIT_NOT_FOUND		127
 
 /* What the line asks for; the debug mode as the shim's environment names it. */
 struct wish {
@@ -59,7 +69,7 @@ static char *find_shim(void)
 	size_t i;
 
 	if (!realpath("/proc/self/exe", self))
-		err(EXIT_FAILED, "/proc/self/exe");
+		err(EXIT_RUN_FAILED, "/proc/self/exe");
 	strrchr(self, '/')[1] = '\0';
 	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
 		snprintf(path, sizeof(path), "%s%s%s", self, places[i], SHIM);
@@ -67,7 +77,7 @@ static char *find_shim(void)
 		if (shim)
 			return shim;
 	}
-	errx(EXIT_FAILED, "%s is neither in %s nor in %s%s", SHIM, self, self,
+	errx(EXIT_RUN_FAILED, "%s is neither in %s nor in %s%s", SHIM, self, self,
 	     SHIM_DIR);
 }
 
@@ -78,12 +88,87 @@ static void preload(const char *shim)
 	char *value;
 
 	if (strpbrk(shim, ": "))
-		errx(EXIT_FAILED, "%s: the loader splits this name at ':' and ' '",
+		errx(EXIT_RUN_FAILED, "%s: the loader splits this name at ':' and ' '",
 		     shim);
 	if (asprintf(&value, others ? "%s:%s" : "%s", shim, others) < 0 ||
 	    setenv("LD_PRELOAD", value, 1) < 0)
-		err(EXIT_FAILED, NULL);
+		err(EXIT_RUN_FAILED, NULL);
 	free(value);
+}
+
+/* Why a program of this user cannot have a heap, or NULL if it can. */
+static const char *judge_service(const struct pymalloc_info *info)
+{
+	static char text[80];
+
+	if (info->abi_version != PYMALLOC_ABI_VERSION)
+		return "the module is of another version";
+	if (!info->user_heaps_max || info->user_heaps < info->user_heaps_max)
+		return NULL;
+	snprintf(text, sizeof(text), "this user has %u heaps already, of %u",
+		 info->user_heaps, info->user_heaps_max);
+	return text;
+}
+
+/* Asked once, here, and not by each process that the program starts. */
+static const char *ask_service(void)
+{
+	struct pymalloc_info info = { .argsz = sizeof(info) };
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	const char *reason;
+
+	if (fd < 0)
+		return strerror(errno);
+	if (ioctl(fd, PYMALLOC_IOC_INFO, &info) < 0)
+		reason = strerror(errno);
+	else
+		reason = judge_service(&info);
+	close(fd);
+	return reason;
+}
+
+static const char *describe(enum program program)
+{
+	switch (program) {
+	case PROGRAM_STATIC:
+		return "it is linked statically, and has a malloc of its own";
+	case PROGRAM_OTHER_LIBC:
+		return "its C library is not glibc";
+	case PROGRAM_OTHER_MACHINE:
+		return "it is for another kind of machine";
+	default:
+		return NULL;
+	}
+}
+
+/* What starts without the shim could preload it into programs that it starts. */
+static bool choose(const char *name)
+{
+	enum program program = look_at_program(name);
+	const char *reason = ask_service();
+
+	if (reason) {
+		warnx(DEVICE ": %s; the C library serves %s", reason, name);
+		return false;
+	}
+	reason = describe(program);
+	if (reason)
+		warnx("%s runs without the service: %s", name, reason);
+	return !reason || program == PROGRAM_STATIC;
+}
+
+static void set_up(const struct wish *wish)
+{
+	char number[16];
+	char *shim = find_shim();
+
+	preload(shim);
+	free(shim);
+	snprintf(number, sizeof(number), "%d", getpid());
+	if (setenv("PYTHONMALLOC", "malloc", 0) < 0 ||
+	    setenv("PYMALLOC_RUN", number, 1) < 0 ||
+	    (wish->debug && setenv("PYMALLOC_DEBUG", wish->debug, 1) < 0))
+		err(EXIT_RUN_FAILED, NULL);
 }
 
 int run_main(int argc, char **argv)
@@ -96,18 +181,15 @@ int run_main(int argc, char **argv)
 		.doc = "Run CMD with objects of up to 512 bytes in a heap of the kernel's.\n"
 		       "Sets LD_PRELOAD and, unless it is set, PYTHONMALLOC=malloc.\n"
 		       "--debug and --strict set PYMALLOC_DEBUG to debug and strict.\n"
-		       "The exit status is that of CMD.",
+		       "The exit status is that of CMD; 127 if it is not found, 126 if it\n"
+		       "cannot be run, 125 if this command fails itself.",
 	};
 	struct wish wish = { 0 };
-	char *shim;
 
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &wish);
-	shim = find_shim();
-	preload(shim);
-	free(shim);
-	if (setenv("PYTHONMALLOC", "malloc", 0) < 0 ||
-	    (wish.debug && setenv("PYMALLOC_DEBUG", wish.debug, 1) < 0))
-		err(EXIT_FAILED, NULL);
+	if (choose(wish.command[0]))
+		set_up(&wish);
 	execvp(wish.command[0], wish.command);
-	err(EXIT_FAILED, "%s", wish.command[0]);
+	err(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_INVOKE, "%s",
+	    wish.command[0]);
 }

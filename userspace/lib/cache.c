@@ -244,7 +244,7 @@ void pymalloc_cache_prepare(void)
 	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++) {
 		if (!heaps[i])
 			continue;
-		pymalloc_service_has_heap(heaps[i]);
+		pymalloc_service_need_fd(heaps[i]);
 		pymalloc_cache_get(heaps[i]);
 	}
 }

@@ -18,6 +18,7 @@ struct pymalloc_cache;
  * @index: of this heap in pymalloc_magazines
  * @fd: its descriptor; changes if the program closes it, and is -1 if it does so
  *	in a sandbox
+ * @lost: why there is none any more: an errno, or 0
  * @id: its number
  * @window: bytes of its window
  * @extent: those of them that are mapped, from the start on
@@ -36,6 +37,7 @@ struct pymalloc_heap {
 	struct pymalloc_view view;
 	size_t index;
 	int fd;
+	int lost;
 	__u64 id;
 	__u64 window;
 	__u64 extent;
@@ -74,7 +76,8 @@ void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
 			   __u8 *status, unsigned int count);
 void pymalloc_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
 				  __u64 bytes_max);
-bool pymalloc_service_has_heap(struct pymalloc_heap *heap);
+void pymalloc_service_need_fd(struct pymalloc_heap *heap);
+bool pymalloc_service_has_heap(const struct pymalloc_heap *heap);
 size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref);
 
 /* window.c */

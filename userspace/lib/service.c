@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "heap.h"
@@ -118,6 +119,8 @@ static bool reopen_heap(struct pymalloc_heap *heap, int lost)
 	fd = heap->fd;
 	if (fd == lost) {
 		fd = open_heap(heap);
+		__atomic_store_n(&heap->lost, fd < 0 ? errno : 0,
+				 __ATOMIC_RELAXED);
 		if (fd >= 0)
 			move_heap(heap, fd, lost);
 	}
@@ -148,6 +151,29 @@ int pymalloc_call(struct pymalloc_heap *heap, unsigned long command, void *args)
 	ret = call(heap, command, args);
 	pymalloc_end_calls();
 	return ret;
+}
+
+/* Any call finds out if the descriptor is lost, and gets another one. */
+void pymalloc_service_need_fd(struct pymalloc_heap *heap)
+{
+	struct pymalloc_alloc nothing = { .argsz = sizeof(nothing) };
+
+	pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &nothing);
+}
+
+/*
+ * Has the process a heap?  A child of fork() for which there was no memory to make
+ * one has the mappings, but nothing in them.  That needs no descriptor: it may be
+ * closed, and the device out of reach.  The kernel reads the set of signals before
+ * it finds that it does not know what to do with it.
+ */
+bool pymalloc_service_has_heap(const struct pymalloc_heap *heap)
+{
+	/* A sandbox has no way to ask: without a heap, an access is SIGBUS there. */
+	if (pymalloc_in_sandbox())
+		return true;
+	syscall(SYS_rt_sigprocmask, ~0, heap->view.pool_map, NULL, sizeof(__u64));
+	return errno != EFAULT;
 }
 
 /* Returns how many were allocated; if none, errno is ENOMEM. */
@@ -187,19 +213,6 @@ static void report_bad(struct pymalloc_heap *heap, const __u64 *refs,
 		if (status[i] != PYMALLOC_REF_OK)
 			pymalloc_bad_free(heap, heap->view.base + refs[i],
 					  status[i]);
-}
-
-/* A child of fork() has no heap if there was no memory to make it. */
-bool pymalloc_service_has_heap(struct pymalloc_heap *heap)
-{
-	struct pymalloc_alloc nothing = { .argsz = sizeof(nothing) };
-
-	/* A sandbox has no way to ask: without a heap, an access is SIGBUS there. */
-	if (pymalloc_in_sandbox())
-		return true;
-	/* EINVAL is for what is asked, the others for who asks. */
-	return pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &nothing) && errno != EPERM &&
-	       errno != ESTALE;
 }
 
 /*

@@ -43,6 +43,7 @@ __attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 	object = serve(size, alignment);
 	if (object)
 		return object;
+	shim_say_lost();
 	__atomic_store_n(&hold_off, HOLD_OFF, __ATOMIC_RELAXED);
 	errno = saved;
 	return __libc_memalign(alignment, size);

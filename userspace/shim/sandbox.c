@@ -30,7 +30,7 @@ static void prepare(void)
 	int saved = errno;
 
 	if (shim_start() && !pymalloc_in_sandbox())
-		pymalloc_service_has_heap(shim_heap);
+		pymalloc_service_need_fd(shim_heap);
 	pymalloc_sandbox_begin();
 	errno = saved;
 }

@@ -46,6 +46,10 @@ size_t shim_debug_usable(void *object);
 /* fork.c */
 void shim_watch_fork(void);
 
+/* lost.c */
+void shim_lost_start(void);
+void shim_say_lost(void);
+
 /* malloc.c */
 void *shim_malloc_slow(size_t size, size_t alignment);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The shim's heap: made by the first allocation, kept until the process ends. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shim.h"
 
@@ -54,6 +56,17 @@ static void show_all(const struct pymalloc_heap *heap)
 		show(heap, &shim_view);
 }
 
+/*
+ * `pymalloc run` has looked at the service, and said so if there was none.  What
+ * the processes that its program starts do not get later would be said by each.
+ */
+static bool may_say(void)
+{
+	const char *number = getenv("PYMALLOC_RUN");
+
+	return !number || atoi(number) == getpid();
+}
+
 static bool start(void)
 {
 	int saved = errno;
@@ -61,13 +74,15 @@ static bool start(void)
 	shim_debug_choose();
 	shim_heap = create_heap();
 	if (!shim_heap) {
-		pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
-			     PYMALLOC_DEVICE, strerrordesc_np(errno));
+		if (may_say())
+			pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
+				     PYMALLOC_DEVICE, strerrordesc_np(errno));
 		errno = saved;
 		return false;
 	}
 	pymalloc_service_hide(shim_heap);
 	shim_watch_fork();
+	shim_lost_start();
 	if (shim_debug)
 		shim_debug_start();
 	show_all(shim_heap);
