@@ -199,6 +199,31 @@ daemon_without_device()
 		grep -q '^pymalloc: /dev/pymalloc: Permission denied; process [0-9]* has closed ' "$scratch/stderr"
 }
 
+# What MALLOC_PERTURB_=85 fills.
+perturbed='
+import ctypes
+library = ctypes.CDLL(None)
+for name in "malloc", "calloc", "realloc", "memalign":
+	getattr(library, name).restype = ctypes.c_void_p
+library.realloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+filled = lambda object, byte, size: ctypes.string_at(object, size) == bytes([byte]) * size
+for size in 24, 100, 170, 512:
+	kept = [library.malloc(size) for _ in range(3)]
+	assert all(filled(object, 170, size) for object in kept), size
+	assert filled(library.memalign(64, size), 170, size), size
+	assert filled(library.calloc(1, size), 0, size), size
+	library.free(kept[1])
+	assert filled(kept[1], 85, size), size
+	ctypes.memset(kept[2], 1, size)
+	grown = library.realloc(kept[2], 3 * size)
+	assert filled(grown, 1, size) and (size > 170 or filled(grown + size, 170, 2 * size)), size'
+
+perturbs()
+{
+	MALLOC_PERTURB_=85 python "$perturbed" && MALLOC_PERTURB_=0x55 python "$work"
+}
+
 # Freed twice, SIZE bytes, and then flushed, as its thread ends.
 double_free='
 import ctypes, sys, threading
@@ -292,6 +317,9 @@ library.malloc_usable_size.argtypes = [ctypes.c_void_p]
 library.malloc_usable_size.restype = ctypes.c_size_t
 for size in 1, 512, 513, 5000, 300000:
 	assert size <= library.malloc_usable_size(library.malloc(size)) <= 2 * size + 4096, size'
+ok "MALLOC_PERTURB_" perturbs
+ok "malloc_stats" bash -c "'$pymalloc' run python3 -c 'import ctypes; ctypes.CDLL(None).malloc_stats()' \
+	2>&1 | grep -A 2 '^pymalloc:$' | grep -q '^in use bytes     = *[1-9]'"
 ok "a double free aborts" aborts "$freed_twice" "$double_free" 472
 ok "a double free of a spare aborts" aborts "$freed_twice" "$double_free" 1200
 ok "a pointer into what is the C library's aborts" \

@@ -13,8 +13,9 @@
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -417,6 +419,46 @@ static size_t libc_bytes(void)
 #define SPARE_MIN 1033
 #define SPARE_MAX 2056
 
+static sigjmp_buf after_fault;
+
+static void note_fault(int signal)
+{
+	siglongjmp(after_fault, signal);
+}
+
+/* Returns the signal that a write raises, or 0. */
+static int write_to(char *object)
+{
+	struct sigaction action = { .sa_handler = note_fault }, old;
+	int raised;
+
+	sigaction(SIGSEGV, &action, &old);
+	raised = sigsetjmp(after_fault, 1);
+	if (!raised)
+		*(volatile char *)object = 2;
+	sigaction(SIGSEGV, &old, NULL);
+	return raised;
+}
+
+/* A page of blocks is protected like any other, but for being executed. */
+static void test_mprotect(void)
+{
+	char *object = malloc(400);
+	char *page = object - (uintptr_t)object % PYMALLOC_POOL_SIZE;
+
+	memset(object, 1, 400);
+	EXPECT(!mprotect(page, PYMALLOC_POOL_SIZE, PROT_READ));
+	EXPECT(all_are(object, 1, 400));
+	EXPECT(write_to(object) == SIGSEGV);
+	EXPECT(!mprotect(page, PYMALLOC_POOL_SIZE, PROT_READ | PROT_WRITE));
+	EXPECT(!write_to(object) && *object == 2);
+	errno = 0;
+	EXPECT(mprotect(page, PYMALLOC_POOL_SIZE,
+			PROT_READ | PROT_WRITE | PROT_EXEC) && errno == EACCES);
+	EXPECT(!write_to(object));
+	free(object);
+}
+
 static void test_a_spare_of_each_size(void)
 {
 	size_t size, bytes;
@@ -487,6 +529,103 @@ static void test_a_thread_s_end_frees_its_spares(void)
 	EXPECT(!pthread_join(thread, NULL));
 	/* The thread itself took some. */
 	EXPECT(libc_bytes() < bytes - total / 2);
+}
+
+/* Enough of them to need some pools, and none of the C library's. */
+#define MANY 20000
+
+static size_t in_use(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	EXPECT(info.arena == info.uordblks + info.fordblks);
+	EXPECT(info.fsmblks <= info.fordblks);
+	return info.uordblks;
+}
+
+static void allocate_many(void **objects)
+{
+	size_t i;
+
+	for (i = 0; i < MANY; i++)
+		objects[i] = malloc(200);
+}
+
+static void free_many(void **objects, size_t first)
+{
+	size_t i;
+
+	for (i = first; i < MANY; i++)
+		free(objects[i]);
+}
+
+/* What lies in magazines is free, and less than a thread may keep. */
+static void test_mallinfo_tells_of_blocks(void)
+{
+	static void *objects[MANY];
+	struct mallinfo2 before = mallinfo2(), info;
+	size_t bytes = in_use();
+
+	allocate_many(objects);
+	EXPECT(in_use() == bytes + MANY * 208);
+	info = mallinfo2();
+	EXPECT(info.arena >= before.arena + MANY * 208 / 2);
+	free_many(objects, 0);
+	EXPECT(in_use() == bytes);
+	EXPECT(mallinfo2().fsmblks > before.fsmblks);
+	EXPECT((size_t)mallinfo().uordblks == in_use());
+	EXPECT((size_t)mallinfo().arena == mallinfo2().arena);
+}
+
+static void test_malloc_trim(void)
+{
+	static void *objects[MANY];
+	struct pymalloc_heap_info heap;
+	__u64 blocks, before = count_blocks();
+	size_t live = 3;
+
+	allocate_many(objects);
+	look(&heap, &blocks);
+	EXPECT(blocks >= before + MANY - KEPT);
+	free_many(objects, live);
+	EXPECT(malloc_trim(0) == 1);
+	EXPECT(mallinfo2().fsmblks == 0);
+	EXPECT(mallinfo2().keepcost < 1 << 20);
+	look(&heap, &blocks);
+	EXPECT(blocks <= before + live);
+	while (live--)
+		free(objects[live]);
+}
+
+static void test_malloc_trim_frees_spares(void)
+{
+	size_t bytes;
+
+	free(malloc(SPARE_MIN));
+	bytes = libc_bytes();
+	malloc_trim(0);
+	EXPECT(libc_bytes() < bytes);
+}
+
+/* It is XML, and the elements of all heaps are alike. */
+static void test_malloc_info(void)
+{
+	char *text = NULL, *ours;
+	size_t bytes, held = 0;
+	FILE *file = open_memstream(&text, &bytes);
+
+	EXPECT(!malloc_info(0, file));
+	EXPECT(!fclose(file));
+	EXPECT(!strncmp(text, "<malloc version=\"1\">\n<heap ", 27));
+	EXPECT(!strcmp(text + bytes - 10, "</malloc>\n"));
+	ours = strstr(text, "<heap nr=\"pymalloc\">\n");
+	EXPECT(ours && strstr(text, "<heap nr=\"0\">"));
+	ours = strstr(ours, "<system type=\"current\" size=\"");
+	EXPECT(ours && sscanf(ours, "<system type=\"current\" size=\"%zu\"/>", &held) == 1);
+	EXPECT(held && held % PYMALLOC_POOL_SIZE == 0);
+	free(text);
+	errno = 0;
+	EXPECT(malloc_info(1, stdout) == EINVAL);
 }
 
 static char *(*thread_local_of_plugin)(void);
@@ -943,10 +1082,15 @@ static const struct {
 	{ "free keeps errno", test_free_keeps_errno },
 	{ "success keeps errno", test_success_keeps_errno },
 	{ "the heap as the service sees it", test_the_heap },
+	{ "mprotect", test_mprotect },
 	{ "a spare of each size", test_a_spare_of_each_size },
 	{ "spares are large enough", test_spares_are_large_enough },
 	{ "no spares of other sizes", test_no_spares_of_other_sizes },
 	{ "a thread's end frees its spares", test_a_thread_s_end_frees_its_spares },
+	{ "mallinfo and mallinfo2 tell of blocks", test_mallinfo_tells_of_blocks },
+	{ "malloc_trim", test_malloc_trim },
+	{ "malloc_trim frees spares", test_malloc_trim_frees_spares },
+	{ "malloc_info", test_malloc_info },
 	{ "threads leave nothing", test_threads_leave_nothing },
 	{ "destructors of keys that never end", test_destructors_that_never_end },
 	{ "one thread allocates, another frees", test_one_allocates_another_frees },

@@ -28,7 +28,7 @@ static dlopen_fn libc_dlopen(void)
  */
 PYMALLOC_API void *dlopen(const char *file, int flags)
 {
-	if (shim_window.extent)
+	if (shim_has_heap())
 		flags &= ~RTLD_DEEPBIND;
 	return libc_dlopen()(file, flags);
 }

@@ -28,7 +28,10 @@ static void *serve(size_t size, size_t alignment)
 		return shim_debug_malloc(size, alignment);
 	if (!size)
 		size = 1;
-	return pymalloc_malloc_slow(shim_heap, (size + mask) & ~mask);
+	size = (size + mask) & ~mask;
+	if (shim_perturb)
+		return shim_perturb_malloc(size);
+	return pymalloc_malloc_slow(shim_heap, size);
 }
 
 /* What the fast path has not got; @alignment is at least SHIM_ALIGNMENT. */
@@ -69,6 +72,8 @@ static __attribute_noinline__ void free_slow(void *object)
 		shim_free_large(object);
 	else if (shim_debug)
 		shim_debug_free(object);
+	else if (shim_perturb)
+		shim_perturb_free(object);
 	else
 		pymalloc_free_slow(shim_heap, object);
 }
@@ -118,13 +123,13 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 		free(object);
 		return NULL;
 	}
+	if (shim_debug)
+		return shim_debug_realloc(object, size);
 	usable = shim_usable(object);
-	if (usable && unlikely(pymalloc_is_marked(&shim_view, object)))
+	if (usable && unlikely(pymalloc_is_marked(&shim_window, object)))
 		check_marked(object, usable);
 	if (pymalloc_stays(usable, size))
 		return object;
-	if (shim_debug)
-		return shim_debug_realloc(object, size);
 	moved = malloc(size);
 	if (moved) {
 		memcpy(moved, object, size < usable ? size : usable);
@@ -133,6 +138,10 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 	return moved;
 }
 
+/*
+ * The only one of the C library's that calls another by its name: a program with a
+ * realloc() of its own gets that.  See libpymalloc-malloc.list.
+ */
 PYMALLOC_API void *reallocarray(void *object, size_t count, size_t size)
 {
 	size_t bytes;

@@ -21,8 +21,9 @@
 
 /*
  * start.c: both views are all zero, so that nothing is in the window, until
- * there is a heap.  That of the fast path stays so in the debug modes: all that
- * is allocated or freed comes to the slow path, and from there to debug.c.
+ * there is a heap.  That of the fast path stays so in the debug modes and with
+ * MALLOC_PERTURB_: all that is allocated or freed comes to the slow path, and from
+ * there to debug.c or perturb.c.
  */
 extern struct pymalloc_view shim_view;
 extern struct pymalloc_view shim_window;
@@ -53,11 +54,19 @@ void shim_say_lost(void);
 /* malloc.c */
 void *shim_malloc_slow(size_t size, size_t alignment);
 
+/* perturb.c */
+extern __u8 shim_perturb;
+void shim_perturb_choose(void);
+void *shim_perturb_malloc(size_t size);
+void shim_perturb_free(void *object);
+
 /* spare.c */
 void *shim_malloc_large(size_t size);
 void shim_free_large(void *object);
+void shim_free_spares(void);
 
 /* usable.c */
+void *shim_libc(const char *name);
 typedef size_t (*shim_usable_fn)(void *object);
 shim_usable_fn shim_libc_usable(void);
 
@@ -77,10 +86,15 @@ static inline bool shim_owns(const void *object)
 	return pymalloc_offset(&shim_window, object) < shim_window.extent;
 }
 
+static inline bool shim_has_heap(void)
+{
+	return __atomic_load_n(&shim_window.extent, __ATOMIC_ACQUIRE);
+}
+
 /* Bytes of the blocks where @object is; 0 if there are none. */
 static inline size_t shim_usable(const void *object)
 {
-	return pymalloc_pool_class(&shim_view, object) * PYMALLOC_BLOCK_MIN;
+	return pymalloc_pool_class(&shim_window, object) * PYMALLOC_BLOCK_MIN;
 }
 
 #endif /* _PYMALLOC_SHIM_H */

@@ -34,16 +34,22 @@ static size_t place_of(size_t usable)
 	return (usable - LEAST) / STEP;
 }
 
-static void on_thread_exit(void *unused)
+/* The calling thread's. */
+void shim_free_spares(void)
 {
 	size_t i;
 
-	(void)unused;
-	thread_state = GONE;
 	for (i = 0; i < NR; i++) {
 		__libc_free(spares[i]);
 		spares[i] = NULL;
 	}
+}
+
+static void on_thread_exit(void *unused)
+{
+	(void)unused;
+	thread_state = GONE;
+	shim_free_spares();
 }
 
 static __attribute__((constructor)) void start(void)

@@ -20,6 +20,8 @@ struct pymalloc_heap *shim_heap;
  */
 static size_t first_index(void)
 {
+	if (shim_perturb)
+		return SHIM_INDEX + 1;
 	switch (shim_debug) {
 	case SHIM_STRICT:
 		return PYMALLOC_CACHED_HEAPS;
@@ -52,7 +54,7 @@ static void show(const struct pymalloc_heap *heap, struct pymalloc_view *view)
 static void show_all(const struct pymalloc_heap *heap)
 {
 	show(heap, &shim_window);
-	if (!shim_debug)
+	if (!shim_debug && !shim_perturb)
 		show(heap, &shim_view);
 }
 
@@ -72,6 +74,7 @@ static bool start(void)
 	int saved = errno;
 
 	shim_debug_choose();
+	shim_perturb_choose();
 	shim_heap = create_heap();
 	if (!shim_heap) {
 		if (may_say())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * malloc_usable_size(): the one of the C library's that has no second name. A
- * program may be linked with another allocator, which would be next in line,
+ * malloc_usable_size(), and the C library's functions that have no second name.
+ * A program may be linked with another allocator, which would be next in line,
  * and knows nothing of objects that the C library has made for the shim.
  */
 #include <dlfcn.h>
@@ -10,14 +10,14 @@
 
 #include "shim.h"
 
-/* Both may allocate, which is no recursion: nothing allocates by this. */
-static shim_usable_fn find_libc_usable(void)
+/* May allocate, which is no recursion: nothing allocates by these. */
+void *shim_libc(const char *name)
 {
 	void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
-	shim_usable_fn usable = (shim_usable_fn)dlsym(libc, "malloc_usable_size");
+	void *function = dlsym(libc, name);
 
 	dlclose(libc);
-	return usable;
+	return function;
 }
 
 /* The C library's malloc_usable_size(). */
@@ -27,7 +27,7 @@ shim_usable_fn shim_libc_usable(void)
 	shim_usable_fn usable = __atomic_load_n(&found, __ATOMIC_ACQUIRE);
 
 	if (!usable) {
-		usable = find_libc_usable();
+		usable = (shim_usable_fn)shim_libc("malloc_usable_size");
 		__atomic_store_n(&found, usable, __ATOMIC_RELEASE);
 	}
 	return usable;

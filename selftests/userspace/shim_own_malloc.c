@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A program with a malloc of its own, on the shim: the C library's functions that
+ * allocate have to use that one, whatever is preloaded.
+ */
+#include <libgen.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kselftest.h>
+
+/* Enough for all that this program does: nothing is used again. */
+static char memory[1 << 20] __attribute__((aligned(16)));
+static size_t taken;
+/* The compiler takes it that reallocarray() calls nothing of this file. */
+static volatile unsigned int reallocs, frees;
+
+/* Each object has its size before it. */
+void *malloc(size_t size)
+{
+	size_t *object = (size_t *)(memory + taken);
+
+	if (size > sizeof(memory) / 2 || taken + size + 32 > sizeof(memory))
+		return NULL;
+	object[0] = size;
+	taken += (size + 31) / 16 * 16;
+	return object + 2;
+}
+
+void free(void *object)
+{
+	frees += !!object;
+}
+
+void *realloc(void *object, size_t size)
+{
+	size_t old = object ? ((size_t *)object)[-2] : 0;
+	void *moved = malloc(size);
+
+	reallocs++;
+	if (moved && object)
+		memcpy(moved, object, size < old ? size : old);
+	return moved;
+}
+
+void *calloc(size_t count, size_t size)
+{
+	void *object = malloc(count * size);
+
+	return object ? memset(object, 0, count * size) : NULL;
+}
+
+static bool is_own(const void *object)
+{
+	return (uintptr_t)object - (uintptr_t)memory < sizeof(memory);
+}
+
+static bool reallocarray_is_own(void)
+{
+	unsigned int before = reallocs;
+	char *object = reallocarray(NULL, 3, 7);
+	char *moved;
+
+	if (!is_own(object) || reallocs != before + 1)
+		return false;
+	memcpy(object, "kept", sizeof("kept"));
+	moved = reallocarray(object, 30, 70);
+	return is_own(moved) && !strcmp(moved, "kept") && reallocs == before + 2;
+}
+
+static bool strdup_is_own(void)
+{
+	unsigned int before = frees;
+	char *object = strdup("text");
+	bool own = is_own(object);
+
+	free(object);
+	return own && frees == before + 1;
+}
+
+/* The command lies where it was built: ../../userspace from here. */
+static void run_on_the_shim(const char *self)
+{
+	char path[4096] = "", command[4200];
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+		ksft_exit_fail_msg("/proc/self/exe: %m\n");
+	snprintf(command, sizeof(command), "%s/../../userspace/pymalloc",
+		 dirname(path));
+	execl(command, "pymalloc", "run", "--", self, "on the shim", NULL);
+	ksft_exit_fail_msg("%s: %m\n", command);
+}
+
+int main(int argc, char **argv)
+{
+	const char *preloaded;
+
+	if (argc < 2)
+		run_on_the_shim(argv[0]);
+	ksft_print_header();
+	ksft_set_plan(3);
+	preloaded = getenv("LD_PRELOAD");
+	ksft_test_result(preloaded && strstr(preloaded, "pymalloc"), "the shim is there\n");
+	ksft_test_result(reallocarray_is_own(), "reallocarray\n");
+	ksft_test_result(strdup_is_own(), "strdup\n");
+	ksft_finished();
+}
