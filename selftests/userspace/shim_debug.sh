@@ -121,14 +121,15 @@ says_nothing_if_empty()
 	[ "$(PYMALLOC_DEBUG='' run echo well)" = well ]
 }
 
-# In a mount namespace without the device.
+# In a mount namespace without the device, where run would not preload the shim.
 falls_back()
 {
 	local output
 
 	# shellcheck disable=SC2016
 	output=$(unshare -m bash -c 'mount --bind /dev/null /dev/pymalloc && exec "$@"' - \
-		"$pymalloc" run "$1" python3 -c 'print(len([str(i) for i in range(10000)]))' \
+		env "LD_PRELOAD=$userspace/libpymalloc-malloc.so" PYTHONMALLOC=malloc \
+		PYMALLOC_DEBUG="${1#--}" python3 -c 'print(len([str(i) for i in range(10000)]))' \
 		2>"$scratch/stderr")
 	cat "$scratch/stderr"
 	[ "$output" = 10000 ] && [ "$(wc -l <"$scratch/stderr")" = 1 ] &&
