@@ -18,19 +18,19 @@
 
 #define OBJECTS 3000
 
-static void use(struct pymalloc_heap *heap, size_t least, size_t most)
+static void use(struct pymalloc_heap *heap, size_t least, size_t most, size_t count)
 {
 	static unsigned char *objects[OBJECTS];
 	size_t i, size;
 
-	for (i = 0; i < OBJECTS; i++) {
+	for (i = 0; i < count; i++) {
 		size = least + 31 * i % (most - least + 1);
 		objects[i] = pymalloc_malloc(heap, size);
 		NEED(objects[i]);
 		NEED(pymalloc_usable_size(heap, objects[i]) >= size);
 		fill(objects[i], size, i);
 	}
-	for (i = 0; i < OBJECTS; i++) {
+	for (i = 0; i < count; i++) {
 		size = least + 31 * i % (most - least + 1);
 		NEED(filled(objects[i], size, i));
 		objects[i] = pymalloc_realloc(heap, objects[i], 2 * size);
@@ -45,8 +45,8 @@ static void use_in_strict_mode(struct pymalloc_heap *heap)
 	unsigned char *zero;
 
 	NEED(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
-	use(heap, 1, PYMALLOC_BLOCK_MAX);
-	use(heap, PYMALLOC_BLOCK_MAX + 1, 20000);
+	use(heap, 1, PYMALLOC_BLOCK_MAX, OBJECTS);
+	use(heap, PYMALLOC_BLOCK_MAX + 1, 20000, 200);
 	zero = pymalloc_calloc(heap, 1, 50000);
 	NEED(zero && all_zero(zero, 50000));
 	zero = pymalloc_realloc(heap, zero, 100);

@@ -129,7 +129,7 @@ int pymalloc_heap_fd(const struct pymalloc_heap *heap)
 /* Of a child of fork() the heap has another number than its parent's. */
 __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 {
-	struct pymalloc_heap_info info;
+	struct pymalloc_heap_info info = { .id = heap->id };
 	struct pymalloc_list args = {
 		.argsz = sizeof(args),
 		.heaps = (uintptr_t)&info,
@@ -137,9 +137,8 @@ __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 		.entry_size = sizeof(info),
 	};
 
-	if (pymalloc_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args) ||
-	    !args.done)
-		return heap->id;
+	/* Stays as it is without an answer. */
+	pymalloc_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args);
 	return info.id;
 }
 

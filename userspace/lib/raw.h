@@ -13,10 +13,13 @@
 static inline long pymalloc_raw(long number, const long *args)
 {
 #if defined(__x86_64__)
-	register long fourth __asm__("r10") = args[3];
-	register long fifth __asm__("r8") = args[4];
-	register long sixth __asm__("r9") = args[5];
+	register long fourth __asm__("r10");
+	register long fifth __asm__("r8");
+	register long sixth __asm__("r9");
 
+	fourth = args[3];
+	fifth = args[4];
+	sixth = args[5];
 	__asm__ volatile("syscall"
 			 : "+a"(number)
 			 : "D"(args[0]), "S"(args[1]), "d"(args[2]),
@@ -24,14 +27,21 @@ static inline long pymalloc_raw(long number, const long *args)
 			 : "rcx", "r11", "memory", "cc");
 	return number;
 #elif defined(__aarch64__)
-	register long which __asm__("x8") = number;
-	register long result __asm__("x0") = args[0];
-	register long second __asm__("x1") = args[1];
-	register long third __asm__("x2") = args[2];
-	register long fourth __asm__("x3") = args[3];
-	register long fifth __asm__("x4") = args[4];
-	register long sixth __asm__("x5") = args[5];
+	register long which __asm__("x8");
+	register long result __asm__("x0");
+	register long second __asm__("x1");
+	register long third __asm__("x2");
+	register long fourth __asm__("x3");
+	register long fifth __asm__("x4");
+	register long sixth __asm__("x5");
 
+	which = number;
+	result = args[0];
+	second = args[1];
+	third = args[2];
+	fourth = args[3];
+	fifth = args[4];
+	sixth = args[5];
 	__asm__ volatile("svc #0"
 			 : "+r"(result)
 			 : "r"(which), "r"(second), "r"(third), "r"(fourth),
