@@ -173,10 +173,12 @@ ok "ls sorts numbers" sorted BYTES -n
 ok "ls sorts by what is not shown" test "$(column PID --sort HEAP)" = "$(column PID)"
 ok "ls sorts names" sorted COMMAND -f
 ok "ls --bytes" prints '^[0-9]*$' column BYTES
-ok "ls has a summary" prints '^Heaps: ' "$pymalloc" ls
+ok "ls has no summary by itself" status 1 prints '^Heaps: ' "$pymalloc" ls
 ok "ls --summary=never" status 1 prints '^Heaps: ' "$pymalloc" ls --summary=never
+ok "ls --summary=always has the list" prints "^ *$heap " "$pymalloc" ls --summary=always
+ok "ls --summary=always" prints '^Heaps: ' "$pymalloc" ls --summary=always
 ok "ls --summary=only" summed_up
-ok "ls without heaps" test "$(as_nobody "$pymalloc" ls -o HEAP,PID --summary=never)" = "HEAP PID"
+ok "ls without heaps" test "$(as_nobody "$pymalloc" ls -o HEAP,PID)" = "HEAP PID"
 ok "ls -n without heaps" test -z "$(as_nobody "$pymalloc" ls -n)"
 
 ok "show" prints "^NAME  *malloc" "$pymalloc" show "$heap"
@@ -233,6 +235,8 @@ ok "help of an unknown command" status 2 "$pymalloc" help nothing
 ok "ls with an argument" status 2 "$pymalloc" ls 1
 ok "ls with an unknown column" status 2 "$pymalloc" ls -o HEAP,NOTHING
 ok "ls with an unknown column to sort by" status 2 "$pymalloc" ls --sort NOTHING
+ok "ls --summary of something else" status 2 "$pymalloc" ls --summary=some
+ok "ls --summary in JSON" status 2 "$pymalloc" ls --summary=always --json
 ok "ls in two formats" status 2 "$pymalloc" ls --raw --json
 ok "ls into a full disk" says 'No space left on device' full "$pymalloc" ls
 ok "ls --json into a full disk" status 1 full "$pymalloc" ls --json

@@ -50,9 +50,7 @@ static const char * const help[] = {
 
 enum { OPTION_SUMMARY = 0x100 };
 
-/* What of the output is wanted; where nothing is said it depends. */
 enum summary {
-	SUMMARY_DEFAULT,
 	SUMMARY_NEVER,
 	SUMMARY_ALWAYS,
 	SUMMARY_ONLY,
@@ -141,7 +139,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
 		if (wish->style.json && wish->style.raw)
 			argp_error(state, "--json and --raw are two formats");
 		if ((wish->style.json || wish->style.raw) &&
-		    wish->summary > SUMMARY_NEVER)
+		    wish->summary != SUMMARY_NEVER)
 			argp_error(state, "--json and --raw have no summary");
 		return 0;
 	default:
@@ -218,15 +216,6 @@ static void print_summary(const struct pymalloc_heap_info *heaps, size_t count,
 	print_sum("Bytes of objects:", used, plain);
 }
 
-/* Where the table is for a program to read, the summary would be in its way. */
-static bool wants_summary(const struct wish *wish)
-{
-	if (wish->summary == SUMMARY_DEFAULT)
-		return !wish->style.json && !wish->style.raw &&
-		       !wish->style.no_headings;
-	return wish->summary != SUMMARY_NEVER;
-}
-
 /* --help ends with the columns.  argp frees what this returns. */
 static char *list_columns(int key, const char *text, void *unused)
 {
@@ -258,7 +247,7 @@ int ls_main(int argc, char **argv)
 		{ "raw", 'r', NULL, 0, "print columns separated by one blank", 0 },
 		{ "sort", 'x', "COL", 0, "sort by this column", 0 },
 		{ "summary", OPTION_SUMMARY, "WHEN", OPTION_ARG_OPTIONAL,
-		  "print a summary never, always or only", 0 },
+		  "print sums never (the default), always (behind the list), or only them", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
@@ -279,11 +268,10 @@ int ls_main(int argc, char **argv)
 	close(device);
 	if (wish.summary != SUMMARY_ONLY)
 		print_table(heaps, count, &wish);
-	if (wants_summary(&wish)) {
-		if (wish.summary != SUMMARY_ONLY)
-			putchar('\n');
+	if (wish.summary == SUMMARY_ALWAYS)
+		putchar('\n');
+	if (wish.summary != SUMMARY_NEVER)
 		print_summary(heaps, count, wish.style.bytes);
-	}
 	free(heaps);
 	return 0;
 }
