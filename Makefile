@@ -12,7 +12,7 @@ MODULES ?= $(CURDIR)/build/module
 
 vm := selftests/vm
 results := build/results
-parts := style harness core vm builds kselftest-6.1 kselftest-6.12
+parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12
 debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
@@ -57,7 +57,7 @@ tests: modules userspace
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
-	@$(vm)/deps build vm test peers docs cross
+	@$(vm)/deps build vm test peers docs deb cross
 
 deps-vm:
 	@$(vm)/deps build vm
@@ -82,6 +82,11 @@ uninstall: ## undo install
 	rm -f $(DESTDIR)/lib/modules/$(KVERSION)/*/pymalloc.ko*
 	$(if $(DESTDIR),,$(if $(wildcard /lib/modules/$(KVERSION)),depmod $(KVERSION)))
 	$(MAKE) -C userspace uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+deb: ## Debian packages, in build/deb/
+	@$(vm)/deps deb
+	@userspace/debian/build build/deb
+	@ls build/deb/*.deb
 
 run: ## a demonstration, in the VM
 	@$(vm)/announce $(KERNEL)
@@ -135,9 +140,11 @@ check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what
 check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
 check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
 check-builds: $(results)/builds.tap ## other kernels and machines: does it build for them?
+check-deb: $(results)/deb.tap ## the Debian packages: install, upgrade, use (in the VM) and purge them
 check-programs: $(results)/programs.tap ## programs of others in the VM, without and with the service
 
-check-style check-core check-vm check-kselftest check-kunit check-builds check-programs:
+check-style check-core check-vm check-kselftest check-kunit check-builds check-deb \
+check-programs:
 	@selftests/summary $^
 
 $(results)/style.tap: deps FORCE
@@ -177,6 +184,9 @@ $(results)/stress.tap: deps tests module-debug FORCE
 $(results)/builds.tap: deps FORCE
 	@selftests/record builds selftests/packaging/builds
 
+$(results)/deb.tap: deps module-$(KERNEL) userspace FORCE
+	@selftests/record deb selftests/packaging/check --kernel $(KERNEL)
+
 $(results)/programs.tap: deps module-$(KERNEL) userspace FORCE
 	@selftests/record programs selftests/programs/check --kernel $(KERNEL)
 
@@ -188,7 +198,7 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-build deps-vm \
-	install install-module uninstall run shell bench bench-python bench-fork clean \
+	install install-module uninstall deb run shell bench bench-python bench-fork clean \
 	clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \
-	check-stress check-builds check-programs
+	check-stress check-builds check-deb check-programs
