@@ -64,6 +64,8 @@ unsigned int check_heaps(void);
 size_t metadata_bytes(void);
 /* Pages of all heaps of this user; one that several heaps share counts once. */
 size_t heap_bytes(void);
+/* A heap whose process has ended is taken down behind the next one's back. */
+void wait_for_ends(void);
 
 /* Any program writes to what it allocates. */
 static inline void use(void *block)

@@ -2,6 +2,7 @@
 /* What the kernel knows of whatever heaps this process has come to have. */
 #include <err.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -102,13 +103,56 @@ size_t metadata_bytes(void)
 	return total;
 }
 
-size_t heap_bytes(void)
+static struct pymalloc_info get_info(int device)
 {
 	struct pymalloc_info info = { .argsz = sizeof(info) };
-	int device = open_device();
 
 	if (ioctl(device, PYMALLOC_IOC_INFO, &info) < 0)
 		err(1, DEVICE);
+	return info;
+}
+
+size_t heap_bytes(void)
+{
+	int device = open_device();
+	size_t bytes = get_info(device).user_bytes;
+
 	close(device);
-	return info.user_bytes;
+	return bytes;
+}
+
+static int lives(const struct pymalloc_heap_info *heap)
+{
+	return heap->uid == geteuid() && heap->pid > 0 && !kill(heap->pid, 0);
+}
+
+/* This user's heaps whose processes go on. */
+static unsigned int count_living(int device)
+{
+	struct pymalloc_heap_info heap;
+	struct pymalloc_list list = {
+		.argsz = sizeof(list),
+		.heaps = (uintptr_t)&heap,
+		.count = 1,
+		.entry_size = sizeof(heap),
+	};
+	unsigned int count = 0;
+
+	do {
+		if (ioctl(device, PYMALLOC_IOC_LIST, &list) < 0)
+			err(1, DEVICE);
+		count += list.done && lives(&heap);
+		list.after = heap.id;
+	} while (list.done);
+	return count;
+}
+
+/* A heap counts against its user until it is all gone. */
+void wait_for_ends(void)
+{
+	int device = open_device();
+
+	while (get_info(device).user_heaps > count_living(device))
+		usleep(1000);
+	close(device);
 }

@@ -82,6 +82,7 @@ int main(int argc, char **argv)
 		divisor = QUICK;
 	if (!applies(workload))
 		return 0;
+	wait_for_ends();
 	workload->run(workload);
 	report(workload, "heaps", check_heaps());
 	return 0;

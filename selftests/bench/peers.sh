@@ -7,7 +7,8 @@
 
 here=$(dirname "$(realpath "$0")")
 userspace=$(realpath "$here/../../userspace")
-thp=/sys/kernel/mm/transparent_hugepage/enabled
+thp=/sys/kernel/mm/transparent_hugepage
+khugepaged_values=(khugepaged/pages_to_scan khugepaged/scan_sleep_millisecs)
 
 declare -A library=([jemalloc]=libjemalloc.so.2
 	[tcmalloc]=libtcmalloc_minimal.so.4 [mimalloc]=libmimalloc.so.2)
@@ -33,21 +34,46 @@ find_libraries()
 	done
 }
 
-# Who may not choose takes what there is.
+# set_thp FILE VALUE: who may not choose takes what there is.
+set_thp()
+{
+	[ ! -w "$thp/$1" ] || echo "$2" >"$thp/$1"
+}
+
 choose_thp()
 {
-	[ ! -w $thp ] || echo "$1" >$thp
+	set_thp enabled "$1"
+}
+
+# khugepaged makes pages huge behind a program's back: when its clock says so,
+# and with the lock that a page fault needs. Who meets it has fewer faults of its
+# own, and waits, and how long that is nobody can tell. It cannot be ended, but it
+# can be told to look at one page only, and then to sleep. That page is one of a
+# program that is measured by nobody: its sleep begins when it has found some work.
+stop_khugepaged()
+{
+	set_thp khugepaged/pages_to_scan 1
+	set_thp khugepaged/scan_sleep_millisecs 4294967295
+	choose_thp always
+	python3 -c 'import mmap, time
+memory = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE)
+memory[:] = bytes(len(memory))
+time.sleep(1)'
 }
 
 # The machine's own choice is the word in brackets.
 keep_thp()
 {
-	local old
+	local file commands
 
-	[ -e $thp ] || return 0
-	old=$(sed 's/.*\[\(.*\)\].*/\1/' $thp)
+	[ -e $thp/enabled ] || return 0
+	commands="choose_thp $(sed 's/.*\[\(.*\)\].*/\1/' $thp/enabled)"
+	for file in "${khugepaged_values[@]}"; do
+		commands+="; set_thp $file $(<"$thp/$file")"
+	done
 	# shellcheck disable=SC2064
-	trap "choose_thp $old" EXIT
+	trap "$commands" EXIT
+	stop_khugepaged
 }
 
 # observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: addresses and hashes that

@@ -2,6 +2,7 @@
 """The programs of the file "list"."""
 
 import os
+import sys
 from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -11,7 +12,8 @@ class Program(NamedTuple):
     kind: str
     name: str
     seconds: int = 0
-    classes: tuple = ()
+    classes: tuple = ()     # of a file of tests
+    users: tuple = ()       # the names of processes that must use the service
     reason: str = ""    # why it is left out
 
     @property
@@ -29,7 +31,17 @@ def read_list():
             kind, name, rest = words
             if kind == "without":
                 programs.append(Program(kind, name, reason=rest.strip()))
-            else:
-                seconds, *classes = rest.split()
-                programs.append(Program(kind, name, int(seconds), tuple(classes)))
+                continue
+            seconds, *more = rest.split()
+            what = {"python": "classes", "work": "users"}[kind]
+            programs.append(Program(kind, name, int(seconds), **{what: tuple(more)}))
     return programs
+
+
+def choose(names):
+    """Those of the list, or all of it; nothing that is not there."""
+    programs = read_list()
+    unknown = set(names) - {program.name for program in programs}
+    if unknown:
+        sys.exit(f"no program {', '.join(sorted(unknown))}")
+    return [program for program in programs if not names or program.name in names]

@@ -2,6 +2,7 @@
 """What the service did for a program: from the trace of its heaps' ends, and
 the kernel's log, where a heap that was not sound is named."""
 
+import collections
 import os
 import re
 import time
@@ -61,8 +62,16 @@ class Watch:
             if match := CREATE.search(line):
                 began.add(match[1])
             elif match := DESTROY.search(line):
-                ended[match[1]] = [int(n) for n in match.group(3, 5, 6)]
+                ended[match[1]] = (match[2], *(int(n) for n in match.group(3, 5, 6)))
         return began, ended
+
+    @staticmethod
+    def blocks_of(ended):
+        """By the names that the processes had when their heaps began."""
+        blocks = collections.Counter()
+        for comm, allocs, _, _ in ended.values():
+            blocks[comm] += allocs
+        return blocks
 
     @staticmethod
     def lost():
@@ -78,12 +87,13 @@ class Watch:
             if began == ended.keys() or time.monotonic() > deadline:
                 break
             time.sleep(0.5)
-        allocs, peaks, calls = zip(*ended.values()) if ended else ([], [0], [])
+        blocks = self.blocks_of(ended)
         return {
             "heaps": len(began),
-            "blocks": sum(allocs),
-            "peak": max(peaks),
-            "calls": sum(calls),
+            "blocks": sum(blocks.values()),
+            "blocks of": blocks,
+            "peak": max((peak for _, _, peak, _ in ended.values()), default=0),
+            "calls": sum(calls for _, _, _, calls in ended.values()),
             "left": len(began ^ ended.keys()),
             "lost": self.lost(),
             "complaints": self.complaints(),
