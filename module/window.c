@@ -242,6 +242,22 @@ void pym_window_release(struct pym_heap *heap, struct pym_view *view)
 	mmput(view->space);
 }
 
+/*
+ * The addresses at which a part of what the descriptor shows may be mapped: anywhere,
+ * unless all windows begin at one place, be it below address 0.
+ */
+static void find_addresses(const struct pym_service_heap *sheap, u64 offset, u64 bytes,
+			   unsigned long *from, unsigned long *to)
+{
+	*from = 0;
+	*to = ULONG_MAX;
+	if (sheap->scattered || offset >= sheap->heap.window)
+		return;
+	*to = sheap->origin + offset + bytes;
+	if (sheap->origin + offset < *to)
+		*from = sheap->origin + offset;
+}
+
 /**
  * pym_window_zap() - take pages away from the process that maps them
  * @heap: the heap
@@ -255,6 +271,7 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offs
 {
 	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
 	struct vm_area_struct *vma;
+	unsigned long from, to;
 
 	if (view->only) {
 		zap_part(view->only, offset, bytes);
@@ -262,7 +279,9 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offs
 	}
 	if (!view->space)
 		return;
-	for (vma = next_mapping(sheap, 0); vma; vma = next_mapping(sheap, vma->vm_end))
+	find_addresses(sheap, offset, bytes, &from, &to);
+	for (vma = next_mapping(sheap, from); vma && vma->vm_start < to;
+	     vma = next_mapping(sheap, vma->vm_end))
 		zap_part(vma, offset, bytes);
 }
 

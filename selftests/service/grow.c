@@ -314,6 +314,24 @@ TEST_F(parts, one_of_them_twice)
 	munmap(again, PART);
 }
 
+/* As low as it goes, where the window's start would be below address 0. */
+TEST_F(parts, one_at_a_low_address)
+{
+	struct heap *heap = &self->heap;
+	const __u64 first = self->refs[3] - POOL;
+	char *low = (char *)(16 * POOL);
+
+	heap_unmap(heap);
+	ASSERT_EQ(low, mmap(low, PART / 2 + POOL, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_FIXED_NOREPLACE, heap->fd, (off_t)first));
+	EXPECT_TRUE(is_filled(low + POOL, 'd', PART / 2));
+	free_one(heap, self->refs[3]);
+	heap_trim(heap);
+	for (__u64 i = 1; i <= PART / 2 / POOL; i++)
+		ASSERT_EQ(SIGBUS, touch(low + i * POOL, false));
+	munmap(low, PART / 2 + POOL);
+}
+
 /* Nobody maps the others: the heap goes on, as its child's does. */
 TEST_F(parts, one_is_left)
 {
