@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The checker: proves that a heap's bitmaps, counts, lists and pages agree.
+ * The checker of a heap at rest: proves that its bitmaps, counts, lists and pages
+ * agree.
  *
  * It holds the gate, so that nothing is on its way but pools whose pages are being
  * taken out of page tables: every other pool is either free or in use, and every
@@ -13,32 +14,41 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "check.h"
 #include "frame.h"
 
-/* What the walk has seen, to be compared with what the heap believes. */
-struct tally {
-	struct pym_heap *heap;
-	struct pym_verdict *verdict;
-	u64 pages, joint, apart, cached, arenas, raw_arenas, runs, run_pages;
-	u64 nr_own;	/* of the heap, when the walk began */
-	u64 tail_end;	/* the run that is being walked ends here */
-	u64 cached_arenas;
-	u64 rooms[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas and raw arenas by room */
-	u64 region_rooms[PYM_REGION_ARENAS + 1];
-	struct {
-		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched;
-	} class[PYMALLOC_NR_CLASSES + 1];
-};
-
-/* Note a contradiction unless @ok.  Returns @ok. */
-static bool expect(struct tally *tally, bool ok, u64 offset, const char *message)
+/**
+ * pym_tally_new() - nothing seen, and nothing found
+ * @heap: the heap that is to be checked
+ * @verdict: where findings go; is cleared
+ *
+ * Context: Sleeps.
+ * Return: the tally, to be freed by kfree(), or NULL.
+ */
+struct tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdict)
 {
-	if (!ok && !tally->verdict->errors++) {
-		tally->verdict->offset = offset;
-		strscpy(tally->verdict->message, message, sizeof(tally->verdict->message));
+	struct tally *tally = kzalloc(sizeof(*tally), GFP_KERNEL);
+
+	memset(verdict, 0, sizeof(*verdict));
+	if (tally) {
+		tally->heap = heap;
+		tally->verdict = verdict;
 	}
-	return ok;
+	return tally;
+}
+
+/**
+ * pym_contradict() - note a contradiction
+ * @verdict: where
+ * @offset: its place in the window, if it has one
+ * @message: what is wrong
+ */
+void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message)
+{
+	if (verdict->errors++)
+		return;
+	verdict->offset = offset;
+	strscpy(verdict->message, message, sizeof(verdict->message));
 }
 
 /* Does a list have @nr entries?  It may be broken, and go round in a circle. */
@@ -73,7 +83,15 @@ static bool free_beyond_boundary(const struct pym_pool *pool)
 	return false;
 }
 
-static void check_pool_of_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
+/**
+ * pym_check_blocks() - check a pool of blocks
+ * @tally: what has been seen so far; is added to
+ * @pool: the pool
+ * @offset: where it is
+ *
+ * Context: Holds the lock of its class, or the gate for writing.
+ */
+void pym_check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
 {
 	struct pym_class *class = &tally->heap->classes[pool->class];
 	u8 group;
@@ -99,7 +117,15 @@ static void check_pool_of_blocks(struct tally *tally, struct pym_pool *pool, u64
 	tally->class[pool->class].untouched += class->capacity - pool->boundary;
 }
 
-static void check_run(struct tally *tally, struct pym_pool *pool, u64 offset)
+/**
+ * pym_check_run() - check a page of a run
+ * @tally: what has been seen so far, up to the page before; is added to
+ * @pool: the page's pool
+ * @offset: where it is
+ *
+ * Context: Holds the heap's lock, or the gate for writing.
+ */
+void pym_check_run(struct tally *tally, struct pym_pool *pool, u64 offset)
 {
 	if (pool->class == PYM_CLASS_TAIL) {
 		expect(tally, offset < tally->tail_end, offset, "a run's page belongs to no run");
@@ -118,7 +144,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
 	bool leaving = arena->leaving & BIT_ULL(index);
 	bool cached = arena->cached & BIT_ULL(index);
-	bool blocks = pool->class && pool->class <= PYMALLOC_NR_CLASSES;
+	bool blocks = pym_class_is_of_blocks(pool->class);
 
 	tally->pages += !!pool->page;
 	tally->joint += pool->page && pym_frame_is_joint(pool->page);
@@ -141,9 +167,9 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 	       "a run has lost one of its pages");
 
 	if (blocks)
-		check_pool_of_blocks(tally, pool, offset);
+		pym_check_blocks(tally, pool, offset);
 	else if (pool->class >= PYM_CLASS_RUN)
-		check_run(tally, pool, offset);
+		pym_check_run(tally, pool, offset);
 }
 
 /* Where in the pool map an arena's part is. */
@@ -155,25 +181,25 @@ static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
 	       arena->number % PYM_REGION_ARENAS * PYMALLOC_ARENA_POOLS;
 }
 
-static void check_arena(struct tally *tally, struct pym_arena *arena, u64 offset)
+/**
+ * pym_check_arena() - check an arena's place, masks and lists
+ * @tally: where contradictions go
+ * @arena: the arena
+ * @offset: where it was found
+ *
+ * Context: Holds the heap's lock, or the gate for writing.
+ * Return: false if the arena, and so its pools, are not what they seem to be.
+ */
+bool pym_check_arena(struct tally *tally, struct pym_arena *arena, u64 offset)
 {
-	unsigned int room = pym_arena_room(arena), i;
+	unsigned int room = pym_arena_room(arena);
 
-	tally->arenas += !arena->raw;
-	tally->raw_arenas += arena->raw;
-	tally->rooms[arena->raw][room]++;
-	tally->cached += hweight64(arena->cached);
-	tally->cached_arenas += !!arena->cached;
-	/* Neither are its pools. */
 	if (!expect(tally, (u64)arena->number << PYM_ARENA_SHIFT == offset, offset,
 		    "the arena is not where it believes to be"))
-		return;
+		return false;
 	if (!expect(tally, arena->map == map_of(tally->heap, arena), offset,
 		    "the arena has another's part of the pool map"))
-		return;
-	expect(tally, arena->busy == arena->leaving, offset,
-	       "pools of the arena are on their way at rest");
-	tally->apart += hweight64(arena->apart);
+		return false;
 	expect(tally, !(arena->cached & ~arena->free), offset,
 	       "a pool is both kept for reuse and in use");
 	expect(tally, arena->bucket == room, offset,
@@ -184,17 +210,42 @@ static void check_arena(struct tally *tally, struct pym_arena *arena, u64 offset
 	       "the arena's empty pools are not on the list of those to trim");
 	expect(tally, arena->cached || ~arena->free, offset,
 	       "an arena with nothing in it still exists");
+	return true;
+}
+
+static void check_arena_at_rest(struct tally *tally, struct pym_arena *arena, u64 offset)
+{
+	unsigned int i;
+
+	tally->arenas += !arena->raw;
+	tally->raw_arenas += arena->raw;
+	tally->rooms[arena->raw][pym_arena_room(arena)]++;
+	tally->cached += hweight64(arena->cached);
+	tally->cached_arenas += !!arena->cached;
+	if (!pym_check_arena(tally, arena, offset))
+		return;
+	expect(tally, arena->busy == arena->leaving, offset,
+	       "pools of the arena are on their way at rest");
+	tally->apart += hweight64(arena->apart);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
 		check_pool(tally, arena, i, offset + ((u64)i << PYM_POOL_SHIFT));
 }
 
-static void check_arenas(struct tally *tally)
+/* Between two pieces.  Returns -EINTR if the caller is being killed. */
+static int pause_check(const struct tally *tally)
+{
+	cond_resched();
+	return tally->killable && fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+static int check_arenas(struct tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
 	struct pym_arena *arena;
 	u64 offset = 0;
+	int err = 0;
 
-	for (;;) {
+	while (!err) {
 		/* The gate keeps it alive. */
 		rcu_read_lock();
 		arena = pym_arena_next(heap, &offset, heap->window);
@@ -202,13 +253,21 @@ static void check_arenas(struct tally *tally)
 		if (!arena)
 			break;
 		expect(tally, offset, 0, "an arena lies where none may be");
-		check_arena(tally, arena, offset);
+		check_arena_at_rest(tally, arena, offset);
 		offset += PYMALLOC_ARENA_SIZE;
-		cond_resched();
+		err = pause_check(tally);
 	}
+	return err;
 }
 
-static void check_region(struct tally *tally, const struct pym_region *region)
+/**
+ * pym_check_region() - check which arena numbers of a region are in use
+ * @tally: what has been seen so far; is added to
+ * @region: the region
+ *
+ * Context: Holds the heap's lock, or the gate for writing.
+ */
+void pym_check_region(struct tally *tally, const struct pym_region *region)
 {
 	u64 used = pym_region_outside(tally->heap, region);
 	u64 offset = (u64)region->number << PYM_REGION_SHIFT;
@@ -224,17 +283,19 @@ static void check_region(struct tally *tally, const struct pym_region *region)
 	tally->region_rooms[region->fresh ? 0 : room]++;
 }
 
-static void check_regions(struct tally *tally)
+static int check_regions(struct tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
 	unsigned long number;
+	int err = 0;
 
-	for (number = 0; number < heap->made_regions; number++) {
+	for (number = 0; number < heap->made_regions && !err; number++) {
 		if (expect(tally, heap->regions[number]->number == number, 0,
 			   "the region is not where it believes to be"))
-			check_region(tally, heap->regions[number]);
-		cond_resched();
+			pym_check_region(tally, heap->regions[number]);
+		err = pause_check(tally);
 	}
+	return err;
 }
 
 static void check_lists(struct tally *tally, const struct pym_rooms *rooms, const u64 *nr)
@@ -316,33 +377,69 @@ static void check_joint(struct tally *tally)
 	spin_unlock(&heap->lock);
 }
 
+static int check_all(struct tally *tally)
+{
+	int err;
+
+	tally->nr_own = READ_ONCE(tally->heap->nr_own);
+	err = check_arenas(tally);
+	if (!err)
+		err = check_regions(tally);
+	if (err)
+		return err;
+	check_totals(tally);
+	check_joint(tally);
+	return 0;
+}
+
+static int enter_alone(struct tally *tally)
+{
+	if (tally->killable)
+		return down_write_killable(&tally->heap->gate);
+	down_write(&tally->heap->gate);
+	return 0;
+}
+
+static int check_alone(struct pym_heap *heap, struct pym_verdict *verdict, bool killable)
+{
+	struct tally *tally = pym_tally_new(heap, verdict);
+	int err;
+
+	if (!tally)
+		return -ENOMEM;
+	tally->killable = killable;
+	err = enter_alone(tally);
+	if (!err) {
+		err = check_all(tally);
+		up_write(&heap->gate);
+	}
+	kfree(tally);
+	return err;
+}
+
 /**
  * pym_check() - prove that a heap adds up
  * @heap: the heap
  * @verdict: out: what was found
  *
- * Context: Sleeps.  Everything else on the heap waits, but for faults.
- * Return: 0, -ENOMEM or -EINTR.
+ * Context: Sleeps.  Everything else on the heap waits, but for faults, and for
+ *	those who only look.
+ * Return: 0 or -ENOMEM.
  */
 int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
 {
-	struct tally *tally = kzalloc(sizeof(*tally), GFP_KERNEL);
+	return check_alone(heap, verdict, false);
+}
 
-	if (!tally)
-		return -ENOMEM;
-	memset(verdict, 0, sizeof(*verdict));
-	tally->heap = heap;
-	tally->verdict = verdict;
-	if (down_write_killable(&heap->gate)) {
-		kfree(tally);
-		return -EINTR;
-	}
-	tally->nr_own = READ_ONCE(heap->nr_own);
-	check_arenas(tally);
-	check_regions(tally);
-	check_totals(tally);
-	check_joint(tally);
-	up_write(&heap->gate);
-	kfree(tally);
-	return 0;
+/**
+ * pym_check_killable() - pym_check() for who can be killed meanwhile
+ * @heap: the heap
+ * @verdict: out: what was found
+ *
+ * Context: as pym_check().
+ * Return: 0, -ENOMEM or -EINTR.
+ */
+int pym_check_killable(struct pym_heap *heap, struct pym_verdict *verdict)
+{
+	return check_alone(heap, verdict, true);
 }

@@ -9,7 +9,8 @@
  * -----
  * heap->gate		read side around every operation, write side around
  *			what needs the whole heap at rest (the checker, fork()).
- *			Sleeps.  An operation leaves it while it takes pages out
+ *			Sleeps.  Who only looks at the heap never takes it: he
+ *			could be kept from running, and the heap with him.  An operation leaves it while it takes pages out
  *			of page tables, because fork() comes with those locked.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists; pool->class goes to and
@@ -212,6 +213,8 @@ struct pym_view {
  * @zap: take @bytes of the window from @offset on out of the mappings, which are
  *	held; no fault finds the pages that were there any more.  May sleep
  * @grown: the heap's pages have passed its threshold.  May not sleep
+ * @pause: between two pieces of a look at the heap: returns 0, or a negative error
+ *	if the look is to end.  May be NULL
  */
 struct pym_heap_ops {
 	int (*hold)(struct pym_heap *heap, struct pym_view *view);
@@ -219,6 +222,7 @@ struct pym_heap_ops {
 	void (*zap)(struct pym_heap *heap, const struct pym_view *view, u64 offset,
 		    u64 bytes);
 	void (*grown)(struct pym_heap *heap);
+	int (*pause)(struct pym_heap *heap);
 };
 
 /**
@@ -464,7 +468,7 @@ unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
 int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 		 struct page **fresh);
 bool pym_pages_settle(struct pym_heap *heap);
-void pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes);
+int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes);
 void pym_heap_move(struct pym_heap *heap, struct pym_quota *user);
 
 /* quota.c */
@@ -526,5 +530,10 @@ unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 
 /* check.c */
 int pym_check(struct pym_heap *heap, struct pym_verdict *verdict);
+int pym_check_killable(struct pym_heap *heap, struct pym_verdict *verdict);
+
+/* live.c */
+int pym_check_live(struct pym_heap *heap, struct pym_verdict *verdict);
+int pym_pause(struct pym_heap *heap);
 
 #endif /* PYM_CORE_H */

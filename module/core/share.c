@@ -304,21 +304,37 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 
 typedef void (*arena_visit)(struct pym_heap *heap, struct pym_arena *arena, void *data);
 
-/* Call @visit for each arena, under the heap's lock. */
-static void visit_arenas(struct pym_heap *heap, arena_visit visit, void *data)
+/*
+ * Call @visit for the first arena from @offset on, under the heap's lock.  Where it
+ * is is found without that: in a heap that has become empty there is a lot to search.
+ * Returns false if there is none.
+ */
+static bool visit_next(struct pym_heap *heap, u64 *offset, arena_visit visit, void *data)
 {
 	struct pym_arena *arena;
-	u64 offset = 0;
 
-	do {
+	rcu_read_lock();
+	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
+	if (arena) {
 		spin_lock(&heap->lock);
-		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
+		/* It may have gone meanwhile, and another one come. */
+		arena = pym_arena_find(heap, *offset);
 		if (arena)
 			visit(heap, arena, data);
 		spin_unlock(&heap->lock);
-		offset += PYMALLOC_ARENA_SIZE;
+		*offset += PYMALLOC_ARENA_SIZE;
+	}
+	rcu_read_unlock();
+	return *offset < pym_made_bytes(heap);
+}
+
+/* Call @visit for each arena. */
+static void visit_arenas(struct pym_heap *heap, arena_visit visit, void *data)
+{
+	u64 offset = 0;
+
+	while (visit_next(heap, &offset, visit, data))
 		cond_resched();
-	} while (arena);
 }
 
 static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *unused)
@@ -379,19 +395,24 @@ static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, v
  * @pss_bytes: out: bytes of all its pages, each divided by the number of its heaps
  *
  * Context: Sleeps.
+ * Return: 0, or why pym_pause() has ended it, and then nothing is known.
  */
-void pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
+int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
 {
 	struct shares shares = {};
+	u64 offset = 0;
+	int err = 0;
 
 	if (!READ_ONCE(heap->joint)) {
 		*shared_bytes = 0;
 		*pss_bytes = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
-		return;
+		return 0;
 	}
-	visit_arenas(heap, count_arena_locked, &shares);
+	while (!err && visit_next(heap, &offset, count_arena_locked, &shares))
+		err = pym_pause(heap);
 	*shared_bytes = shares.shared << PYM_POOL_SHIFT;
 	*pss_bytes = shares.parts >> PYM_POOL_SHIFT;
+	return err;
 }
 
 /* From now on the heap pays apart for the pages of an arena. */

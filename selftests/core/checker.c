@@ -21,6 +21,14 @@ static struct pym_verdict check(struct pym_heap *heap)
 	return verdict;
 }
 
+static struct pym_verdict check_live(struct pym_heap *heap)
+{
+	struct pym_verdict verdict;
+
+	MUST(!pym_check_live(heap, &verdict), "the checker had no memory");
+	return verdict;
+}
+
 static void finds(const void *what)
 {
 	const struct corruption *corruption = what;
@@ -39,8 +47,15 @@ static void finds(const void *what)
 	MUST(!strcmp(verdict.message, corruption->message) &&
 	     verdict.offset == scene.offset[corruption->place],
 	     "found at %#llx: %s", verdict.offset, verdict.message);
+	verdict = check_live(&heap);
+	if (corruption->live)
+		MUST(!strcmp(verdict.message, corruption->live), "found while it goes on: %s",
+		     verdict.message);
+	else
+		MUST(!verdict.errors, "found while it goes on: %s", verdict.message);
 	corruption->toggle(&scene);
 	MUST(!check(&heap).errors, "the heap is not sound again");
+	MUST(!check_live(&heap).errors, "the heap is not sound again");
 	pym_heap_destroy(&heap);
 	pym_arena_cache_exit();
 }

@@ -247,14 +247,21 @@ static void heap_charge(struct scene *s)
 	atomic_long_sub(atomic_long_read(used) % 2 ? 1 : -1, used);
 }
 
-#define CORRUPTION(_toggle, _place, _message)	\
-	{ .name = #_toggle, .place = _place, .message = _message, .toggle = _toggle }
+#define SEEN(_toggle, _place, _message, _live)	\
+	{ .name = #_toggle, .place = _place, .message = _message, .live = _live, \
+	  .toggle = _toggle }
+
+#define CORRUPTION(_toggle, _place, _message)	SEEN(_toggle, _place, _message, _message)
+
+/* A heap that goes on may be like that for a moment. */
+#define AT_REST(_toggle, _place, _message)	SEEN(_toggle, _place, _message, NULL)
 
 const struct corruption corruptions[] = {
 	CORRUPTION(arena_number, SCENE_FULL, "the arena is not where it believes to be"),
 	CORRUPTION(arena_map, SCENE_FULL, "the arena has another's part of the pool map"),
 	CORRUPTION(arena_kind, SCENE_FULL, "a pool of blocks lies in a raw arena"),
-	CORRUPTION(arena_busy, SCENE_FULL, "pools of the arena are on their way at rest"),
+	SEEN(arena_busy, SCENE_FULL, "pools of the arena are on their way at rest",
+	     "a pool is free and on its way at once"),
 	CORRUPTION(arena_bucket, SCENE_FULL, "the arena is in the list of another fullness"),
 	CORRUPTION(arena_pool_not_free, SCENE_FULL,
 		   "the arena is in the list of another fullness"),
@@ -276,14 +283,14 @@ const struct corruption corruptions[] = {
 		   "the arena numbers in use are not those of arenas"),
 	CORRUPTION(region_bucket, SCENE_NOWHERE,
 		   "the region is in the list of another room"),
-	CORRUPTION(heap_region_mask, SCENE_NOWHERE,
+	AT_REST(heap_region_mask, SCENE_NOWHERE,
 		   "a mask of lists is not what the lists are"),
-	CORRUPTION(heap_region_list, SCENE_NOWHERE,
+	AT_REST(heap_region_list, SCENE_NOWHERE,
 		   "a list of arenas or regions has more or fewer than there are"),
 
 	CORRUPTION(pool_index, SCENE_USED, "the pool has forgotten its place"),
-	CORRUPTION(pool_neither_free_nor_used, SCENE_USED,
-		   "the pool is free and has a class, or is neither"),
+	SEEN(pool_neither_free_nor_used, SCENE_USED, "the pool is free and has a class, or is neither",
+	     "a class's count of allocated blocks is wrong"),
 	CORRUPTION(pool_free_and_used, SCENE_BARE,
 		   "the pool is free and has a class, or is neither"),
 	CORRUPTION(pool_of_no_class, SCENE_USED, "the pool's class does not exist"),
@@ -316,45 +323,47 @@ const struct corruption corruptions[] = {
 	CORRUPTION(run_too_short, SCENE_TAIL, "a run's page belongs to no run"),
 	CORRUPTION(run_too_long, SCENE_NEXT, "a run has lost one of its pages"),
 	CORRUPTION(run_within_run, SCENE_TAIL, "a run has lost one of its pages"),
-	CORRUPTION(run_page_not_used, SCENE_TAIL,
-		   "the pool is free and has a class, or is neither"),
+	SEEN(run_page_not_used, SCENE_TAIL, "the pool is free and has a class, or is neither",
+	     "a run has lost one of its pages"),
 
-	CORRUPTION(class_pools_used, SCENE_NOWHERE, "a class's count of used pools is wrong"),
-	CORRUPTION(class_pools_full, SCENE_NOWHERE, "a class's count of full pools is wrong"),
-	CORRUPTION(class_blocks, SCENE_NOWHERE,
-		   "a class's count of allocated blocks is wrong"),
-	CORRUPTION(class_untouched, SCENE_NOWHERE,
+	AT_REST(class_pools_used, SCENE_NOWHERE, "a class's count of used pools is wrong"),
+	AT_REST(class_pools_full, SCENE_NOWHERE, "a class's count of full pools is wrong"),
+	SEEN(class_blocks, SCENE_NOWHERE, "a class's count of allocated blocks is wrong",
+	     "a class's allocations and frees do not make its blocks"),
+	AT_REST(class_untouched, SCENE_NOWHERE,
 		   "a class's count of untouched blocks is wrong"),
 	CORRUPTION(class_allocs, SCENE_NOWHERE,
 		   "a class's allocations and frees do not make its blocks"),
 	CORRUPTION(class_frees, SCENE_NOWHERE,
 		   "a class's allocations and frees do not make its blocks"),
-	CORRUPTION(class_list, SCENE_NOWHERE,
+	AT_REST(class_list, SCENE_NOWHERE,
 		   "a class's list of used pools has more or fewer than there are"),
 
-	CORRUPTION(heap_mask, SCENE_NOWHERE,
+	AT_REST(heap_mask, SCENE_NOWHERE,
 		   "a mask of lists is not what the lists are"),
-	CORRUPTION(heap_raw_mask, SCENE_NOWHERE,
+	AT_REST(heap_raw_mask, SCENE_NOWHERE,
 		   "a mask of lists is not what the lists are"),
-	CORRUPTION(heap_pages, SCENE_NOWHERE, "the heap's count of pages is wrong"),
-	CORRUPTION(heap_charge, SCENE_NOWHERE, "the pages charged are not those held"),
+	SEEN(heap_pages, SCENE_NOWHERE, "the heap's count of pages is wrong",
+	     "the pages taken and given back do not make those held"),
+	AT_REST(heap_charge, SCENE_NOWHERE, "the pages charged are not those held"),
 	CORRUPTION(heap_pages_in, SCENE_NOWHERE,
 		   "the pages taken and given back do not make those held"),
 	CORRUPTION(heap_pages_out, SCENE_NOWHERE,
 		   "the pages taken and given back do not make those held"),
-	CORRUPTION(heap_cached, SCENE_NOWHERE, "the heap's count of empty pools is wrong"),
-	CORRUPTION(heap_arenas, SCENE_NOWHERE, "the heap's count of arenas is wrong"),
-	CORRUPTION(heap_raw_arenas, SCENE_NOWHERE, "the heap's count of raw arenas is wrong"),
-	CORRUPTION(heap_runs, SCENE_NOWHERE, "the heap's count of large objects is wrong"),
+	AT_REST(heap_cached, SCENE_NOWHERE, "the heap's count of empty pools is wrong"),
+	AT_REST(heap_arenas, SCENE_NOWHERE, "the heap's count of arenas is wrong"),
+	AT_REST(heap_raw_arenas, SCENE_NOWHERE, "the heap's count of raw arenas is wrong"),
+	SEEN(heap_runs, SCENE_NOWHERE, "the heap's count of large objects is wrong",
+	     "large objects allocated and freed do not make those held"),
 	CORRUPTION(heap_run_allocs, SCENE_NOWHERE,
 		   "large objects allocated and freed do not make those held"),
-	CORRUPTION(heap_run_pages, SCENE_NOWHERE,
+	AT_REST(heap_run_pages, SCENE_NOWHERE,
 		   "the heap's count of large objects' pages is wrong"),
-	CORRUPTION(heap_list, SCENE_NOWHERE,
+	AT_REST(heap_list, SCENE_NOWHERE,
 		   "a list of arenas or regions has more or fewer than there are"),
-	CORRUPTION(heap_raw_list, SCENE_NOWHERE,
+	AT_REST(heap_raw_list, SCENE_NOWHERE,
 		   "a list of arenas or regions has more or fewer than there are"),
-	CORRUPTION(heap_cached_list, SCENE_NOWHERE,
+	AT_REST(heap_cached_list, SCENE_NOWHERE,
 		   "the list of arenas with empty pools has more or fewer than there are"),
 };
 

@@ -47,12 +47,14 @@ struct scene {
  * @name: what it is, for people
  * @place: where the checker must find it
  * @message: what it must say first
+ * @live: what it must say first of a heap that goes on; NULL for nothing
  * @toggle: plants it; called again, takes it away
  */
 struct corruption {
 	const char *name;
 	enum scene_place place;
 	const char *message;
+	const char *live;
 	void (*toggle)(struct scene *scene);
 };
 

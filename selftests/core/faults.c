@@ -177,6 +177,35 @@ static void make_heap(const void *unused)
 	pym_arena_cache_exit();
 }
 
+/* Who is killed while he checks a heap leaves it as it was, wherever he was. */
+static void kill_check(const void *unused)
+{
+	struct shadow_config config = { .alignment = 16, .window = WINDOW };
+	struct shadow *shadow;
+	struct pym_verdict verdict;
+	unsigned long skip = 0;
+	u64 ref;
+	int err;
+
+	(void)unused;
+	MUST(!pym_arena_cache_init(), "no cache");
+	shadow = shadow_new(&config);
+	MUST(shadow_alloc(shadow, 100, false, &ref, 1) == 1, "no block");
+	do {
+		kernel_fail(KERNEL_SIGNAL, skip++, 1);
+		err = pym_check_killable(&shadow->heap, &verdict);
+		MUST(err == (kernel.failures ? -EINTR : 0), "killed: %d", err);
+		kernel_fail_nothing();
+		shadow_verify(shadow);
+	} while (err);
+	MUST(skip > 2, "it can be killed at %lu places", skip - 1);
+	kernel_fail(KERNEL_SIGNAL, 0, ~0UL);
+	MUST(!pym_check(&shadow->heap, &verdict), "killed, though that may not be");
+	kernel_fail_nothing();
+	shadow_delete(shadow);
+	pym_arena_cache_exit();
+}
+
 static struct page *page_at(struct shadow *shadow, u64 ref)
 {
 	struct page *page;
@@ -388,6 +417,7 @@ int main(void)
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		run_scenario(&scenarios[i]);
 	tap_run("making and checking a heap", make_heap, NULL);
+	tap_run("killing who checks a heap", kill_check, NULL);
 	tap_run("forking a heap", fork_heap, NULL);
 	tap_run("writing to shared pages at the user's limit", copy_at_limit, NULL);
 	tap_run("the heap's limit", limits, NULL);

@@ -328,6 +328,8 @@ void shadow_verify(struct shadow *shadow)
 	MUST(!err, "the checker: error %d", err);
 	MUST(!verdict.errors, "%llu contradictions, the first at %#llx: %s", verdict.errors,
 	     verdict.offset, verdict.message);
+	MUST(!pym_check_live(&shadow->heap, &verdict), "the checker while it goes on");
+	MUST(!verdict.errors, "while it goes on: %s", verdict.message);
 	walk_arenas(shadow, 0, shadow->heap.window);
 	walk_blocks(shadow, 0, shadow->heap.window, WALK_ROOM);
 	expect_stats(shadow, walk_pools(shadow, 0, shadow->heap.window));

@@ -18,12 +18,14 @@ static void it_finds(struct kunit *test)
 {
 	const struct corruption *corruption = test->param_value;
 	struct scene *scene = scene_new(test);
-	struct pym_verdict verdict;
+	struct pym_verdict verdict, live;
 
 	heap_check(test, scene->heap);
 	corruption->toggle(scene);
 	KUNIT_EXPECT_EQ(test, pym_check(scene->heap, &verdict), 0);
+	KUNIT_EXPECT_EQ(test, pym_check_live(scene->heap, &live), 0);
 	corruption->toggle(scene);
+	KUNIT_EXPECT_STREQ(test, live.message, corruption->live ?: "");
 	KUNIT_EXPECT_GT(test, verdict.errors, 0);
 	KUNIT_EXPECT_STREQ(test, verdict.message, corruption->message);
 	KUNIT_EXPECT_EQ(test, verdict.offset, scene->offset[corruption->place]);

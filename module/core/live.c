@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The checker of a heap that goes on: for those who only look at it.
+ *
+ * It never holds more than a spinlock, and that for a pool or an arena: nobody who
+ * holds one is kept from running by his priority or his quota.  So each pool and
+ * each arena is proved at a moment of its own, and of the sums it can be said only
+ * that they lie between what there was and what has come and gone meanwhile: what
+ * was there before, and has not been given back, is seen; and so is nothing that
+ * was neither there nor has come.  Of a heap at rest these sums are exact, too.
+ */
+#include <linux/bitops.h>
+#include <linux/errno.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "check.h"
+
+/**
+ * struct flow - how many there are of something, at one moment
+ * @nr: how many
+ * @in: how many have come so far
+ * @out: how many have gone so far
+ */
+struct flow {
+	u64 nr, in, out;
+};
+
+/* All that is counted both in pools and in the heap. */
+struct flows {
+	struct flow pages, runs;
+	struct flow blocks[PYMALLOC_NR_CLASSES + 1];
+};
+
+struct live {
+	struct tally *tally;
+	struct flows before;
+	struct flows after;
+	u64 busy;	/* pools seen on their way, whose pages are not told */
+};
+
+static void take_blocks(struct live *live, struct flow *flow, u32 number)
+{
+	struct pym_class *class = &live->tally->heap->classes[number];
+
+	spin_lock(&class->lock);
+	*flow = (struct flow) { class->blocks, class->nr_allocs, class->nr_frees };
+	spin_unlock(&class->lock);
+	expect(live->tally, flow->in - flow->out == flow->nr, 0,
+	       "a class's allocations and frees do not make its blocks");
+}
+
+static void take_pages(struct live *live, struct flows *flows)
+{
+	struct pym_heap *heap = live->tally->heap;
+	u64 charged;
+
+	spin_lock(&heap->lock);
+	flows->pages = (struct flow) { heap->pages, heap->pages_in, heap->pages_out };
+	flows->runs = (struct flow) { heap->runs, heap->nr_run_allocs, heap->nr_run_frees };
+	/* A page is charged before it is counted, and the reverse. */
+	charged = atomic_long_read(&heap->quota.used);
+	spin_unlock(&heap->lock);
+	expect(live->tally, flows->pages.in - flows->pages.out == flows->pages.nr, 0,
+	       "the pages taken and given back do not make those held");
+	expect(live->tally, flows->runs.in - flows->runs.out == flows->runs.nr, 0,
+	       "large objects allocated and freed do not make those held");
+	expect(live->tally, charged >= flows->pages.nr, 0,
+	       "the pages charged are not those held");
+}
+
+static void take_flows(struct live *live, struct flows *flows)
+{
+	u32 step = live->tally->heap->alignment / PYMALLOC_BLOCK_MIN, number;
+
+	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
+		take_blocks(live, &flows->blocks[number], number);
+	take_pages(live, flows);
+}
+
+/* Can @seen have been counted between two moments, or @unknown more? */
+static bool lies_between(const struct flow *before, const struct flow *after, u64 seen,
+			 u64 unknown)
+{
+	return seen <= before->nr + (after->in - before->in) &&
+	       seen + unknown + (after->out - before->out) >= before->nr;
+}
+
+static void compare_flows(struct live *live)
+{
+	const struct flows *before = &live->before, *after = &live->after;
+	struct tally *tally = live->tally;
+	u32 number;
+
+	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
+		expect(tally, lies_between(&before->blocks[number], &after->blocks[number],
+					   tally->class[number].blocks, 0), 0,
+		       "a class's count of allocated blocks is wrong");
+	expect(tally, lies_between(&before->pages, &after->pages, tally->pages, live->busy),
+	       0, "the heap's count of pages is wrong");
+	expect(tally, lies_between(&before->runs, &after->runs, tally->runs, 0), 0,
+	       "the heap's count of large objects is wrong");
+}
+
+/* Under the heap's lock, what is free stays so, and what is part of a run. */
+static void check_pool_locked(struct live *live, struct pym_arena *arena, unsigned int index,
+			      u64 offset)
+{
+	struct pym_pool *pool = &arena->pools[index];
+	bool free = arena->free & BIT_ULL(index);
+	bool cached = arena->cached & BIT_ULL(index);
+	u8 class = READ_ONCE(pool->class);
+	struct tally *tally = live->tally;
+
+	if (arena->busy & BIT_ULL(index)) {
+		live->busy++;
+		return;
+	}
+	tally->pages += !!pool->page;
+	expect(tally, !free || !class, offset, "the pool is free and has a class, or is neither");
+	expect(tally, free || pool->page, offset, "a pool in use has no page");
+	expect(tally, !free || !pool->page == !cached, offset,
+	       "an empty pool's page is not counted, or counted without being there");
+	expect(tally, !free || !READ_ONCE(*pym_pool_map(pool)), offset,
+	       "the pool map shows another class");
+	expect(tally, class < PYM_CLASS_RUN || arena->raw, offset,
+	       "a run lies in an arena of pools");
+	expect(tally, !pym_class_is_of_blocks(class) || !arena->raw, offset,
+	       "a pool of blocks lies in a raw arena");
+	expect(tally, class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
+	       "a run has lost one of its pages");
+	if (class >= PYM_CLASS_RUN)
+		pym_check_run(tally, pool, offset);
+}
+
+/* The arena begins with pages of a run that begins before it: where does that end? */
+static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
+{
+	unsigned int i = 0;
+
+	while (i < PYMALLOC_ARENA_POOLS && READ_ONCE(arena->pools[i].class) == PYM_CLASS_TAIL)
+		i++;
+	return offset + ((u64)i << PYM_POOL_SHIFT);
+}
+
+static bool check_arena_locked(struct live *live, struct pym_arena *arena, u64 offset)
+{
+	struct tally *tally = live->tally;
+	unsigned int i;
+
+	lockdep_assert_held(&tally->heap->lock);
+
+	if (!pym_check_arena(tally, arena, offset))
+		return false;
+	expect(tally, !(arena->busy & arena->free), offset,
+	       "a pool is free and on its way at once");
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
+		if (!expect(tally, arena->pools[i].index == i,
+			    offset + ((u64)i << PYM_POOL_SHIFT),
+			    "the pool has forgotten its place"))
+			return false;
+	tally->tail_end = first_tail_end(arena, offset);
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
+		check_pool_locked(live, arena, i, offset + ((u64)i << PYM_POOL_SHIFT));
+	return true;
+}
+
+/* Under the lock of its class, a pool of blocks has it. */
+static void check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
+{
+	struct pym_class *class = pym_pool_class_lock(tally->heap, pool);
+	u8 number = READ_ONCE(pool->class);
+
+	if (pym_class_is_of_blocks(number)) {
+		pym_check_blocks(tally, pool, offset);
+		expect(tally, READ_ONCE(*pym_pool_map(pool)) == number, offset,
+		       "the pool map shows another class");
+	}
+	expect(tally, !number || number >= PYM_CLASS_RUN || pym_class_is_of_blocks(number),
+	       offset, "the pool's class does not exist");
+	spin_unlock(&class->lock);
+}
+
+/*
+ * The next arena, in itself.  It may go, and another one come, between the looks:
+ * there was nothing in it then.  Returns false if there is no further one.
+ */
+static bool check_next(struct live *live, u64 *offset)
+{
+	struct pym_heap *heap = live->tally->heap;
+	struct pym_arena *arena;
+	bool sound = false;
+	unsigned int i;
+
+	rcu_read_lock();
+	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
+	if (arena) {
+		expect(live->tally, *offset, 0, "an arena lies where none may be");
+		spin_lock(&heap->lock);
+		if (pym_arena_find(heap, *offset) == arena)
+			sound = check_arena_locked(live, arena, *offset);
+		spin_unlock(&heap->lock);
+	}
+	for (i = 0; sound && i < PYMALLOC_ARENA_POOLS; i++)
+		check_blocks(live->tally, &arena->pools[i],
+			     *offset + ((u64)i << PYM_POOL_SHIFT));
+	rcu_read_unlock();
+	return arena;
+}
+
+static int check_arenas(struct live *live)
+{
+	u64 offset = 0;
+	int err = 0;
+
+	while (!err && check_next(live, &offset)) {
+		offset += PYMALLOC_ARENA_SIZE;
+		err = pym_pause(live->tally->heap);
+	}
+	return err;
+}
+
+static int check_regions(struct live *live)
+{
+	struct pym_heap *heap = live->tally->heap;
+	unsigned long number;
+	int err = 0;
+
+	for (number = 0; number < READ_ONCE(heap->made_regions) && !err; number++) {
+		struct pym_region *region = pym_region_find(heap, number);
+
+		spin_lock(&heap->lock);
+		if (expect(live->tally, region->number == number, 0,
+			   "the region is not where it believes to be"))
+			pym_check_region(live->tally, region);
+		spin_unlock(&heap->lock);
+		err = pym_pause(heap);
+	}
+	return err;
+}
+
+/**
+ * pym_check_live() - prove what can be proved of a heap that goes on
+ * @heap: the heap
+ * @verdict: out: what was found
+ *
+ * Nobody waits for longer than one arena takes to be looked at.  What only the
+ * whole heap at rest can show (that its lists are whole) is left to pym_check().
+ *
+ * Context: Sleeps.
+ * Return: 0, -ENOMEM, or why pym_pause() has ended it.
+ */
+int pym_check_live(struct pym_heap *heap, struct pym_verdict *verdict)
+{
+	struct live *live = kzalloc(sizeof(*live), GFP_KERNEL);
+	int err = -ENOMEM;
+
+	if (!live)
+		return -ENOMEM;
+	live->tally = pym_tally_new(heap, verdict);
+	if (!live->tally)
+		goto free;
+	take_flows(live, &live->before);
+	err = check_arenas(live);
+	if (!err)
+		err = check_regions(live);
+	if (err)
+		goto free_tally;
+	take_flows(live, &live->after);
+	compare_flows(live);
+free_tally:
+	kfree(live->tally);
+free:
+	kfree(live);
+	return err;
+}
+
+/**
+ * pym_pause() - between two pieces of a look at a heap
+ * @heap: the heap
+ *
+ * Context: Sleeps.  Holds nothing.
+ * Return: 0, or a negative error if the look is to end.
+ */
+int pym_pause(struct pym_heap *heap)
+{
+	cond_resched();
+	return heap->ops->pause ? heap->ops->pause(heap) : 0;
+}
