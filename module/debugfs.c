@@ -81,10 +81,10 @@ static int take_stats(struct snapshot *snap, struct pym_service_heap *sheap)
 	u32 number, step = sheap->heap.alignment / PYMALLOC_BLOCK_MIN;
 
 	pym_heap_stats(&sheap->heap, &snap->stats);
-	pym_pages_shared(&sheap->heap, &snap->stats.shared_bytes, &snap->stats.pss_bytes);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
 		pym_class_stats(&sheap->heap, number, &snap->classes[snap->nr++]);
-	return 0;
+	return pym_pages_shared(&sheap->heap, &snap->stats.shared_bytes,
+				&snap->stats.pss_bytes);
 }
 
 static void print_class(struct seq_file *m, unsigned int index,
@@ -143,14 +143,15 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 static int take_arenas(struct snapshot *snap, struct pym_service_heap *sheap)
 {
 	u64 at = 0;
+	int err = 0;
 
-	while (snap->nr < snap->room &&
+	while (!err && snap->nr < snap->room &&
 	       pym_walk_arena(&sheap->heap, &at, sheap->heap.window,
 			      &snap->arenas[snap->nr])) {
 		snap->nr++;
-		cond_resched();
+		err = pym_pause(&sheap->heap);
 	}
-	return 0;
+	return err;
 }
 
 static void print_arenas(struct seq_file *m, const struct snapshot *snap)
@@ -194,8 +195,9 @@ static int take_pools(struct snapshot *snap, struct pym_service_heap *sheap)
 	struct map_row *row = snap->rows - 1;
 	struct pymalloc_pool_info pool;
 	u64 at = 0;
+	int err = 0;
 
-	while (pym_walk_pool(&sheap->heap, &at, sheap->heap.window, &pool)) {
+	while (!err && pym_walk_pool(&sheap->heap, &at, sheap->heap.window, &pool)) {
 		u64 offset = round_down(pool.offset, PYMALLOC_ARENA_SIZE);
 
 		if (!snap->nr || row->offset != offset) {
@@ -206,9 +208,9 @@ static int take_pools(struct snapshot *snap, struct pym_service_heap *sheap)
 			memset(row->pools, '.', sizeof(row->pools));
 		}
 		row->pools[(pool.offset - offset) >> PYM_POOL_SHIFT] = pool_letter(&pool);
-		cond_resched();
+		err = pym_pause(&sheap->heap);
 	}
-	return 0;
+	return err;
 }
 
 static void print_pools(struct seq_file *m, const struct snapshot *snap)
@@ -224,10 +226,14 @@ static void print_pools(struct seq_file *m, const struct snapshot *snap)
 
 static int take_limits(struct snapshot *snap, struct pym_service_heap *sheap)
 {
-	mutex_lock(&sheap->user_lock);
-	snap->user_bytes = (u64)atomic_long_read(&sheap->user->quota.used) << PYM_POOL_SHIFT;
-	snap->user_heaps = atomic_read(&sheap->user->heaps);
-	mutex_unlock(&sheap->user_lock);
+	struct pym_user *user;
+
+	/* Not under the lock: fork() needs it. */
+	rcu_read_lock();
+	user = READ_ONCE(sheap->user);
+	snap->user_bytes = (u64)atomic_long_read(&user->quota.used) << PYM_POOL_SHIFT;
+	snap->user_heaps = atomic_read(&user->heaps);
+	rcu_read_unlock();
 	pym_heap_stats(&sheap->heap, &snap->stats);
 	return 0;
 }
@@ -258,7 +264,7 @@ static void print_clients(struct seq_file *m, const struct snapshot *snap)
 
 static int take_check(struct snapshot *snap, struct pym_service_heap *sheap)
 {
-	return pym_check(&sheap->heap, &snap->verdict);
+	return pym_check_live(&sheap->heap, &snap->verdict);
 }
 
 static void print_check(struct seq_file *m, const struct snapshot *snap)
@@ -275,14 +281,18 @@ static int take_summary(struct snapshot *snap, struct pym_service_heap *unused)
 {
 	struct pym_service_heap *sheap;
 	u64 id = 0;
+	int err;
 
 	while (snap->nr < snap->room) {
 		sheap = pym_registry_next(id);
 		if (!sheap)
 			break;
 		id = sheap->heap.id;
-		pym_service_info(sheap, &snap->heaps[snap->nr++]);
-		pym_service_put(sheap);
+		err = pym_service_info(sheap, &snap->heaps[snap->nr]);
+		pym_service_leave(sheap);
+		if (err == -EINTR)
+			return err;
+		snap->nr += !err;
 		cond_resched();
 	}
 	return 0;
@@ -355,14 +365,16 @@ static size_t entries_now(struct pym_service_heap *sheap)
 static struct snapshot *snapshot_take(const struct view *view, struct pym_service_heap *sheap)
 {
 	struct snapshot *snap = kvzalloc(sizeof(*snap), GFP_KERNEL);
-	int err = -ENOMEM;
+	int err;
 
 	if (!snap)
 		return ERR_PTR(-ENOMEM);
 	snap->view = view;
-	if (sheap)
-		pym_service_info(sheap, &snap->info);
+	err = sheap ? pym_service_info(sheap, &snap->info) : 0;
+	if (err)
+		goto free;
 	if (view->entry) {
+		err = -ENOMEM;
 		snap->room = entries_now(sheap);
 		snap->array = kvcalloc(snap->room, view->entry, GFP_KERNEL);
 		if (!snap->array)
@@ -406,14 +418,28 @@ static int summary_open(struct inode *inode, struct file *file)
 }
 
 /* The file's name says which view of its folder's heap it is. */
-static int heap_view_open(struct inode *inode, struct file *file)
+static const struct view *find_view(const struct file *file)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(heap_views); i++)
 		if (!strcmp(heap_views[i].name, file->f_path.dentry->d_name.name))
-			return view_open(file, &heap_views[i], inode->i_private);
-	return -ENOENT;
+			return &heap_views[i];
+	return NULL;
+}
+
+static int heap_view_open(struct inode *inode, struct file *file)
+{
+	struct pym_service_heap *sheap = inode->i_private;
+	const struct view *view = find_view(file);
+	int err;
+
+	/* The heap may end meanwhile: only its folder waits for this. */
+	if (!view || !kref_get_unless_zero(&sheap->ref))
+		return -ENOENT;
+	err = view_open(file, view, sheap);
+	pym_service_leave(sheap);
+	return err == -ESTALE ? -ENOENT : err;
 }
 
 static const struct file_operations summary_fops = {

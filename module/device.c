@@ -95,7 +95,7 @@ static int open_ioctl(struct pym_call *call)
 		return -ENOENT;
 	if (current->mm == sheap->mm || pym_service_may_open(sheap))
 		err = return_descriptor(call, sheap, open->flags & PYMALLOC_OPEN_RDONLY);
-	pym_service_put(sheap);
+	pym_service_leave(sheap);
 	return err;
 }
 
@@ -117,7 +117,10 @@ static int list_ioctl(struct pym_call *call)
 		after = sheap->heap.id;
 		if (pym_service_may_open(sheap))
 			err = pym_list_entry(list, sheap);
-		pym_service_put(sheap);
+		/* One that is just ending is none to be listed. */
+		if (err == -ESTALE)
+			err = 0;
+		pym_service_leave(sheap);
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		cond_resched();

@@ -117,7 +117,11 @@ int pym_family_add(struct pym_family *family, struct pym_service_heap *clone)
 /* What the family held of its founder's heap; to be put. */
 static struct pym_service_heap *take_founder(struct pym_family *family)
 {
-	return unrcu_pointer(xchg(&family->founder, NULL));
+	struct pym_service_heap *founder = unrcu_pointer(xchg(&family->founder, NULL));
+
+	if (founder)
+		WRITE_ONCE(founder->forgotten, true);
+	return founder;
 }
 
 static void put_founder(struct pym_family *family)
@@ -125,7 +129,7 @@ static void put_founder(struct pym_family *family)
 	struct pym_service_heap *founder = take_founder(family);
 
 	if (founder)
-		pym_service_put(founder);
+		pym_service_put_dead(founder);
 }
 
 /**
@@ -137,6 +141,7 @@ static void put_founder(struct pym_family *family)
  */
 void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap)
 {
+	WRITE_ONCE(sheap->forgotten, true);
 	if (sheap->inherited)
 		xa_cmpxchg(&family->clones, (unsigned long)sheap->mm, sheap, NULL, 0);
 	else if (take_founder(family))

@@ -21,7 +21,7 @@ static struct pym_service_heap *find_other(const struct pym_handle *handle)
 		return ERR_PTR(-ESTALE);
 	if (!handle->keeper || current->mm == sheap->mm || pym_service_may_open(sheap))
 		return sheap;
-	pym_service_put(sheap);
+	pym_service_leave(sheap);
 	return ERR_PTR(-EPERM);
 }
 
@@ -189,7 +189,7 @@ static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	atomic64_inc(&sheap->nr_calls);
 	result = pym_command_run(file, sheap, heap_commands, ARRAY_SIZE(heap_commands),
 				 cmd, (void __user *)arg);
-	pym_service_put(sheap);
+	pym_service_leave(sheap);
 	return result;
 }
 
@@ -204,7 +204,7 @@ static __poll_t heap_poll(struct file *file, poll_table *wait)
 	if (IS_ERR(sheap))
 		return PTR_ERR(sheap) == -ESTALE ? EPOLLHUP : EPOLLERR;
 	above = is_above_threshold(&sheap->heap);
-	pym_service_put(sheap);
+	pym_service_leave(sheap);
 	return above ? EPOLLPRI : 0;
 }
 

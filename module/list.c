@@ -26,14 +26,16 @@ int pym_list_check(const struct pymalloc_list *list)
  * @list: the list, which has room
  * @sheap: the heap
  *
- * Return: 0 or -EFAULT.
+ * Return: 0; or -EFAULT, -EINTR, or -ESTALE (the heap is ending).
  */
 int pym_list_entry(struct pymalloc_list *list, struct pym_service_heap *sheap)
 {
 	struct pymalloc_heap_info info;
 	int err;
 
-	pym_service_info(sheap, &info);
+	err = pym_service_info(sheap, &info);
+	if (err)
+		return err;
 	err = pym_put_entry(list->heaps, list->done, list->entry_size, &info, sizeof(info));
 	if (!err)
 		list->done++;

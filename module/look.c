@@ -38,6 +38,7 @@ int pym_stats_ioctl(struct pym_call *call)
 	struct pym_service_heap *sheap = call->sheap;
 	struct pymalloc_stats asked = call->args.stats;
 	struct pymalloc_stats *stats = &call->args.stats;
+	int err;
 
 	if (asked.flags)
 		return -EINVAL;
@@ -47,7 +48,9 @@ int pym_stats_ioctl(struct pym_call *call)
 		return -EINVAL;
 
 	pym_heap_stats(&sheap->heap, stats);
-	pym_pages_shared(&sheap->heap, &stats->shared_bytes, &stats->pss_bytes);
+	err = pym_pages_shared(&sheap->heap, &stats->shared_bytes, &stats->pss_bytes);
+	if (err)
+		return err;
 	/* Some pages may have come in between. */
 	stats->pss_bytes = min(stats->pss_bytes, stats->page_bytes);
 	stats->argsz = asked.argsz;
@@ -132,9 +135,8 @@ static int walk_some(struct pym_heap *heap, struct pymalloc_walk *walk, void *en
 		err = walk_put(walk, entries, walker->step(heap, walk, entries, room));
 		if (err)
 			walk->next = from;
-		else if (signal_pending(current))
-			err = -EINTR;
-		cond_resched();
+		else
+			err = signal_pending(current) ? -EINTR : pym_pause(heap);
 	}
 	if (walk->next >= walk->end)
 		walk->next = 0;
@@ -188,7 +190,11 @@ int pym_check_ioctl(struct pym_call *call)
 
 	if (check->flags)
 		return -EINVAL;
-	err = pym_check(&sheap->heap, &verdict);
+	/* Who can change nothing must not stop those who do. */
+	if (call->file->f_mode & FMODE_WRITE)
+		err = pym_check_killable(&sheap->heap, &verdict);
+	else
+		err = pym_check_live(&sheap->heap, &verdict);
 	if (err)
 		return err;
 	check->errors = verdict.errors;

@@ -128,7 +128,7 @@ void pym_registry_bury(void)
 		if (!sheap)
 			return;
 		pym_family_bury(sheap->family);
-		pym_service_put(sheap);
+		pym_service_put_dead(sheap);
 		cond_resched();
 	}
 }

@@ -12,6 +12,7 @@
 #include <linux/pid_namespace.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
@@ -20,6 +21,9 @@
 
 static struct workqueue_struct *service_queue;
 
+/* Makes and removes folders one after the other: each heap's comes before it goes. */
+static struct workqueue_struct *folder_queue;
+
 static void service_grown(struct pym_heap *heap)
 {
 	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
@@ -27,11 +31,25 @@ static void service_grown(struct pym_heap *heap)
 	wake_up_interruptible_poll(&sheap->family->wait, EPOLLPRI);
 }
 
+/*
+ * Who looks at a heap does not go on when it is about to end: its pages count
+ * against its user until he has done.
+ */
+static int service_pause(struct pym_heap *heap)
+{
+	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+
+	if (READ_ONCE(sheap->forgotten) && !READ_ONCE(sheap->mappings))
+		return -ESTALE;
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 static const struct pym_heap_ops service_ops = {
 	.hold	= pym_window_hold,
 	.release = pym_window_release,
 	.zap	= pym_window_zap,
 	.grown	= service_grown,
+	.pause	= service_pause,
 };
 
 static bool name_is_valid(const char *name)
@@ -136,21 +154,39 @@ static void uncharge_user(struct pym_service_heap *sheap)
 }
 
 /* Undo what is done for every heap, inherited or not. */
-static void service_free(struct pym_service_heap *sheap)
+static void service_undo(struct pym_service_heap *sheap)
 {
 	pym_heap_destroy(&sheap->heap);
 	forget_client(sheap);
 	pym_family_put(sheap->family);
 	uncharge_user(sheap);
+}
+
+/* The same for one that nobody has ever seen. */
+static void service_free(struct pym_service_heap *sheap)
+{
+	service_undo(sheap);
 	kvfree_rcu(sheap, rcu);
 }
 
+/* Removing a folder waits for those who are in it, for as long as they like. */
+static void vanish_work(struct work_struct *work)
+{
+	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, vanish);
+
+	pym_debugfs_remove(sheap);
+	kvfree_rcu(sheap, rcu);
+}
+
+/*
+ * Where a folder is made may be locked by who is looking at the one above, and in
+ * fork() address spaces are locked.  The heap may have ended by now, but is there.
+ */
 static void appear_work(struct work_struct *work)
 {
 	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, appear);
 
 	pym_debugfs_add(sheap);
-	pym_service_put(sheap);
 }
 
 /* Nobody uses it any more, so that whatever is wrong has stayed so. */
@@ -195,14 +231,14 @@ static void note_inherited(struct pym_service_heap *sheap)
 static void service_release(struct pym_service_heap *sheap)
 {
 	pym_registry_remove(sheap);
-	pym_debugfs_remove(sheap);
 	if (READ_ONCE(pym_check_at_end))
 		check_at_end(sheap);
 	trace_destroy(sheap);
 	pym_pages_destroy(&sheap->heap);
 	pym_family_leave(sheap->family);
 	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
-	service_free(sheap);
+	service_undo(sheap);
+	queue_work(folder_queue, &sheap->vanish);
 }
 
 static void release_work(struct work_struct *work)
@@ -220,6 +256,7 @@ static struct pym_service_heap *service_alloc(const char *name)
 	mutex_init(&sheap->user_lock);
 	INIT_WORK(&sheap->appear, appear_work);
 	INIT_WORK(&sheap->release, release_work);
+	INIT_WORK(&sheap->vanish, vanish_work);
 	strscpy(sheap->name, name, sizeof(sheap->name));
 	sheap->heap.ops = &service_ops;
 	return sheap;
@@ -263,7 +300,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 		return ERR_PTR(err);
 	}
 	pym_registry_add(sheap);
-	pym_debugfs_add(sheap);
+	queue_work(folder_queue, &sheap->appear);
 	trace_heap_create(sheap->heap.id, sheap->heap.window, sheap->heap.limit);
 	return sheap;
 
@@ -316,9 +353,7 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 		goto cancel;
 	/* Last: from now on others find it. */
 	pym_registry_add(child);
-	/* No folder can be made while address spaces are locked. */
-	kref_get(&child->ref);
-	queue_work(service_queue, &child->appear);
+	queue_work(folder_queue, &child->appear);
 	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
 	return child;
 
@@ -352,7 +387,7 @@ static void move_to_user_locked(struct pym_service_heap *sheap, struct pym_user 
 	pym_heap_move(&sheap->heap, &user->quota);
 	pym_user_force_heap(user);
 	pym_user_uncharge_heap(old);
-	sheap->user = user;
+	WRITE_ONCE(sheap->user, user);
 	if (sheap->heap.purse == &user->quota) {
 		pym_user_put(sheap->purse_user);
 		sheap->purse_user = pym_user_ref(user);
@@ -421,6 +456,40 @@ void pym_service_put_later(struct pym_service_heap *sheap)
 }
 
 /**
+ * pym_service_leave() - drop the reference of who has used a heap in passing
+ * @sheap: the heap
+ *
+ * If it was the last one, and he is not the heap's process, the heap ends without
+ * him: that takes long, and who only looks may be kept from running.
+ *
+ * Context: Sleeps.  Not with an mmap_lock held.
+ */
+void pym_service_leave(struct pym_service_heap *sheap)
+{
+	if (current->mm == sheap->mm)
+		pym_service_put(sheap);
+	else
+		pym_service_put_later(sheap);
+}
+
+/**
+ * pym_service_put_dead() - drop a reference for the sake of what it keeps
+ * @sheap: the heap, whose process may have died
+ *
+ * If it was the last one, the heap ends before this returns for its own user, who
+ * may want what it gives back, and for a process that is ending itself.
+ *
+ * Context: Sleeps.  Not with an mmap_lock held.
+ */
+void pym_service_put_dead(struct pym_service_heap *sheap)
+{
+	if (!current->mm || uid_eq(READ_ONCE(sheap->uid), current_euid()))
+		pym_service_put(sheap);
+	else
+		pym_service_leave(sheap);
+}
+
+/**
  * pym_service_end() - end a heap as soon as nobody has mapped it
  * @sheap: the heap; the caller has a reference
  *
@@ -446,14 +515,19 @@ bool pym_service_is_dead(const struct pym_service_heap *sheap)
 }
 
 /**
- * pym_service_init() - prepare for heaps that are inherited
+ * pym_service_init() - prepare for what is done later than asked for
  *
  * Return: 0 or -ENOMEM.
  */
 int pym_service_init(void)
 {
 	service_queue = alloc_workqueue("pymalloc", WQ_UNBOUND, 0);
-	return service_queue ? 0 : -ENOMEM;
+	if (!service_queue)
+		return -ENOMEM;
+	folder_queue = alloc_ordered_workqueue("pymalloc_folders", 0);
+	if (!folder_queue)
+		destroy_workqueue(service_queue);
+	return folder_queue ? 0 : -ENOMEM;
 }
 
 /**
@@ -462,6 +536,7 @@ int pym_service_init(void)
 void pym_service_exit(void)
 {
 	destroy_workqueue(service_queue);
+	destroy_workqueue(folder_queue);
 }
 
 /**
@@ -497,8 +572,11 @@ static pid_t process_of(struct pym_service_heap *sheap)
  * pym_service_info() - who a heap is, as the caller sees it
  * @sheap: the heap
  * @info: out: the description
+ *
+ * Context: Sleeps.
+ * Return: 0, -EINTR (the caller is being killed) or -ESTALE (the heap is ending).
  */
-void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
+int pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
 {
 	struct pymalloc_stats stats;
 
@@ -513,7 +591,7 @@ void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info 
 		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
 		.pid = process_of(sheap),
 	};
-	pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
 	memcpy(info->comm, sheap->comm, sizeof(info->comm));
 	memcpy(info->name, sheap->name, sizeof(info->name));
+	return pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
 }

@@ -24,6 +24,7 @@
  * @heaps: his heaps
  * @quota: their pages
  * @node: in the table of users
+ * @rcu: its memory outlives those who look at what a heap's user holds
  */
 struct pym_user {
 	kuid_t uid;
@@ -31,6 +32,7 @@ struct pym_user {
 	atomic_t heaps;
 	struct pym_quota quota;
 	struct hlist_node node;
+	struct rcu_head rcu;
 };
 
 /**
@@ -76,6 +78,7 @@ struct pym_handle {
  *	those of who uses it in passing
  * @family: what it shares with the heaps that fork() has made of it
  * @ended: its process has ended it: no descriptor finds it any more
+ * @forgotten: its family has let go of it, too: only mappings keep it
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
@@ -105,6 +108,7 @@ struct pym_handle {
  * @appear: makes that
  * @release: ends a heap whose last reference went where nothing may sleep on
  *	a folder
+ * @vanish: removes its folder, and it
  */
 struct pym_service_heap {
 	struct rcu_head rcu;
@@ -112,6 +116,7 @@ struct pym_service_heap {
 	struct kref ref;
 	struct pym_family *family;
 	bool ended;
+	bool forgotten;
 	bool inherited;
 	u64 inherited_allocs;
 	u64 inherited_frees;
@@ -139,6 +144,7 @@ struct pym_service_heap {
 	struct dentry *debugfs;
 	struct work_struct appear;
 	struct work_struct release;
+	struct work_struct vanish;
 };
 
 /* main.c: module parameters */
@@ -195,10 +201,12 @@ void pym_service_meet(struct pym_service_heap *sheap);
 void pym_service_follow(struct pym_service_heap *sheap);
 void pym_service_put(struct pym_service_heap *sheap);
 void pym_service_put_later(struct pym_service_heap *sheap);
+void pym_service_leave(struct pym_service_heap *sheap);
+void pym_service_put_dead(struct pym_service_heap *sheap);
 void pym_service_end(struct pym_service_heap *sheap);
 bool pym_service_is_dead(const struct pym_service_heap *sheap);
 bool pym_service_may_open(const struct pym_service_heap *sheap);
-void pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
+int pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
 
 /**
  * struct pym_call - one ioctl on its way

@@ -72,7 +72,7 @@ static void free_user_locked(struct pym_user *user)
 {
 	lockdep_assert_held(&users_lock);
 	hash_del(&user->node);
-	kfree(user);
+	kfree_rcu(user, rcu);
 }
 
 /**

@@ -663,7 +663,7 @@ static void window_close(struct vm_area_struct *vma)
 	if (!sheap)
 		return;
 	sheap->windows -= is_window(vma);
-	sheap->mappings--;
+	WRITE_ONCE(sheap->mappings, sheap->mappings - 1);
 	if (pym_service_is_dead(sheap) || (!sheap->mappings && sheap->inherited))
 		pym_family_forget(sheap->family, sheap);
 	pym_service_put_later(sheap);

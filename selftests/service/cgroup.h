@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A memory cgroup for tests: it is made, entered and left.
+ * A cgroup for tests: it is made, entered and left.
  */
 #ifndef SELFTESTS_CGROUP_H
 #define SELFTESTS_CGROUP_H
@@ -16,16 +16,26 @@
 
 #define MIB (1024 * 1024ULL)
 
-static inline void write_file(struct __test_metadata *_metadata, const char *file, __u64 value)
+static inline void write_text(struct __test_metadata *_metadata, const char *file,
+			      const char *text)
 {
-	char path[128], text[32];
-	int fd, length = snprintf(text, sizeof(text), "%llu", value);
+	ssize_t length = strlen(text);
+	char path[128];
+	int fd;
 
 	snprintf(path, sizeof(path), GROUP "/%s", file);
 	fd = open(path, O_WRONLY);
 	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
 	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
 	close(fd);
+}
+
+static inline void write_file(struct __test_metadata *_metadata, const char *file, __u64 value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", value);
+	write_text(_metadata, file, text);
 }
 
 /* The number in @file, after @key if it has keys. */

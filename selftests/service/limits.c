@@ -167,7 +167,7 @@ TEST_F(limits, heaps_of_a_user)
 	join_child(_metadata, child);
 	child = fork_somebody(_metadata);
 	if (!child) {
-		EXPECT_EQ(0, service_info(_metadata).user_heaps);
+		EXPECT_TRUE(EVENTUALLY(!service_info(_metadata).user_heaps));
 		for (int i = 0; i < 10; i++) {
 			struct heap heap = HEAP();
 

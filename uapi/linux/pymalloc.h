@@ -197,7 +197,8 @@ struct pymalloc_heap_info {
  *
  * On a heap's own descriptor PYMALLOC_IOC_LIST describes that one heap.
  *
- * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, ENOMEM.
+ * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, ENOMEM, EINTR (the caller is being
+ * killed).
  */
 struct pymalloc_list {
 	__u32 argsz;
@@ -432,7 +433,8 @@ struct pymalloc_class_stats {
  * Each class is counted at one moment, the totals are the sum of the classes.
  * The heap of a child of fork() begins with its parent's counters.
  *
- * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, EINTR.
+ * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, EINTR (the caller is being killed),
+ * ESTALE (the heap has ended meanwhile).
  */
 struct pymalloc_stats {
 	__u32 argsz;
@@ -572,7 +574,8 @@ struct pymalloc_block_info {
  * Every pool is reported as it was at one moment; the heap may go on changing
  * between two of them.  Arenas that do not exist are passed over.
  *
- * Return: 0; or -1 and EINTR, EFAULT, EINVAL, E2BIG, ENOMEM.
+ * Return: 0; or -1 and EINTR, EFAULT, EINVAL, E2BIG, ENOMEM, ESTALE (the heap has
+ * ended meanwhile).
  */
 struct pymalloc_walk {
 	__u32 argsz;
@@ -610,9 +613,22 @@ struct pymalloc_trim {
  * @offset: out: offset in the window of the first one, if it has a place
  * @message: out: the first one in words, NUL-terminated
  *
- * Calls that change the heap wait while it is checked.
+ * What is proved depends on the descriptor.
  *
- * Return: 0 (look at @errors); or -1 and EINVAL, EFAULT, E2BIG, EINTR.
+ * With one that may change the heap: the whole heap at one moment.  Each pool, each
+ * arena, all lists, and every sum must be exact.  Calls that change the heap, and
+ * fork() in its process, wait meanwhile.
+ *
+ * With a read-only one: a heap that goes on.  Each pool of blocks is proved at a
+ * moment of its own, and so is each arena with its runs, masks and places in lists,
+ * and each 64 arenas' numbers; that lists are whole is not.  Each size class's
+ * blocks, the heap's pages and its large objects, as they were seen in the arenas one
+ * after the other, must lie between what there was at the beginning without what has
+ * gone since, and that with what has come since: if nothing has come or gone, they
+ * are exact.  No call waits for longer than one arena takes to be looked at.
+ *
+ * Return: 0 (look at @errors); or -1 and EINVAL, EFAULT, E2BIG, ENOMEM, EINTR (the
+ * caller is being killed), ESTALE (the heap has ended meanwhile).
  */
 struct pymalloc_check {
 	__u32 argsz;

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who only looks at a heap does not stop those who use it: a process that gets next
+ * to no CPU time, and so is nearly always interrupted in the middle of a look, has
+ * nothing that the owner needs.
+ */
+#include "cgroup.h"
+#include "relatives.h"
+
+#define NR_ARENAS	1024
+#define TRIES		10
+#define NR_CALLS	500
+#define TOP		"/sys/fs/cgroup/cgroup.subtree_control"
+
+/* What the looker says. */
+struct looker {
+	volatile unsigned int inside;	/* the number of its look; 0 between two */
+	volatile int result;		/* of the look that failed, which is the last */
+};
+
+FIXTURE(look)
+{
+	struct heap heap;
+	struct looker *looker;
+	pid_t pid;
+};
+
+FIXTURE_VARIANT(look)
+{
+	const char *file;	/* in debugfs; else an ioctl */
+	bool walks;
+};
+
+FIXTURE_VARIANT_ADD(look, check) {};
+FIXTURE_VARIANT_ADD(look, walk) { .walks = true };
+FIXTURE_VARIANT_ADD(look, debugfs_check) { .file = "check" };
+FIXTURE_VARIANT_ADD(look, debugfs_pools) { .file = "pools" };
+
+/* A heap of many arenas, with one page each. */
+static void fill(struct heap *heap)
+{
+	struct __test_metadata *_metadata = heap->test;
+
+	for (int i = 0; i < NR_ARENAS; i++) {
+		struct pymalloc_resize arg = ARG(resize, .ref = alloc_one(heap, ARENA),
+						 .size = POOL);
+
+		ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_RESIZE, &arg));
+	}
+}
+
+/* A group that runs for a hundredth of the time; false if the kernel cannot do that. */
+static bool slow_group_make(struct __test_metadata *_metadata)
+{
+	int top = open(TOP, O_WRONLY);
+	bool can;
+
+	ASSERT_LE(0, top) TH_LOG("%m; is cgroup2 mounted?");
+	can = write(top, "+cpu", 4) == 4;
+	close(top);
+	if (!can)
+		return false;
+	ASSERT_EQ(0, mkdir(GROUP, 0755)) TH_LOG("%m");
+	can = access(GROUP "/cpu.max", W_OK) == 0;
+	if (can)
+		write_text(_metadata, "cpu.max", "1000 100000");
+	else
+		ASSERT_EQ(0, rmdir(GROUP));
+	return can;
+}
+
+static int look_once(const FIXTURE_VARIANT(look) *variant, const char *path, int fd)
+{
+	static struct pymalloc_pool_info pools[PYMALLOC_BATCH_MAX];
+	struct pymalloc_walk walk = ARG(walk, .what = PYMALLOC_WALK_POOLS,
+					.entries = user_ptr(pools), .count = ARRAY_SIZE(pools),
+					.entry_size = sizeof(pools[0]));
+	struct pymalloc_check check = ARG(check);
+	int ret;
+
+	if (variant->walks)
+		return call(fd, PYMALLOC_IOC_WALK, &walk);
+	if (!variant->file)
+		return call(fd, PYMALLOC_IOC_CHECK, &check) ?: (int)check.errors;
+	ret = open(path, O_RDONLY);
+	if (ret < 0)
+		return -errno;
+	close(ret);
+	return 0;
+}
+
+static void look_on(struct __test_metadata *_metadata, FIXTURE_DATA(look) *self,
+		    const FIXTURE_VARIANT(look) *variant)
+{
+	int fd = heap_open(_metadata, self->heap.id, PYMALLOC_OPEN_RDONLY);
+	struct looker *looker = self->looker;
+	unsigned int number = 0;
+	char path[128];
+
+	ASSERT_LE(0, fd);
+	snprintf(path, sizeof(path), "/sys/kernel/debug/pymalloc/heap%llu/%s", self->heap.id,
+		 variant->file ?: "");
+	for (;;) {
+		looker->inside = ++number;
+		looker->result = look_once(variant, path, fd);
+		if (looker->result)
+			return;
+		looker->inside = 0;
+	}
+}
+
+FIXTURE_SETUP(look)
+{
+	struct gate start = gate_new(_metadata);
+
+	if (!slow_group_make(_metadata))
+		SKIP(return, "this kernel cannot limit CPU time");
+	self->heap = HEAP();
+	fill(&self->heap);
+	self->looker = common_memory(_metadata, sizeof(*self->looker));
+	IN_CHILD(self->pid,
+		 heap_close(&self->heap);
+		 gate_wait(_metadata, &start);
+		 look_on(_metadata, self, variant));
+	write_file(_metadata, "cgroup.procs", self->pid);
+	gate_open(_metadata, &start);
+	gate_close(&start);
+}
+
+FIXTURE_TEARDOWN(look)
+{
+	if (!self->pid)
+		return;
+	kill(self->pid, SIGKILL);
+	waitpid(self->pid, NULL, 0);
+	ASSERT_TRUE(EVENTUALLY(!rmdir(GROUP))) TH_LOG("%m");
+}
+
+/* Microseconds of CPU time that a look takes a multiple of, and its last steps do not. */
+#define PIECE 5000
+
+static __u64 cpu_time(struct __test_metadata *_metadata)
+{
+	return read_file(_metadata, "cpu.stat", "usage_usec");
+}
+
+/* Has the looker a good deal more to do before this look of it is over? */
+static bool goes_on(struct __test_metadata *_metadata, struct looker *looker,
+		    unsigned int number)
+{
+	__u64 since = cpu_time(_metadata);
+
+	while (looker->inside == number && cpu_time(_metadata) < since + PIECE)
+		usleep(1000);
+	return looker->inside == number;
+}
+
+/* Waits until the looker is well inside of a look. Returns the look's number. */
+static unsigned int wait_inside(struct __test_metadata *_metadata, struct looker *looker)
+{
+	unsigned int number;
+
+	do {
+		while (!(number = looker->inside))
+			sched_yield();
+	} while (!goes_on(_metadata, looker, number));
+	return number;
+}
+
+/* All that a process does with its heap, and with another one. */
+static void use(struct __test_metadata *_metadata, struct heap *heap)
+{
+	struct heap other = HEAP(.window = PYMALLOC_WINDOW_MIN);
+	pid_t child;
+
+	heap_close(&other);
+	IN_CHILD(child, free_one(heap, alloc_one(heap, 100)));
+	join_child(_metadata, child);
+	for (int i = 0; i < NR_CALLS; i++)
+		free_one(heap, alloc_one(heap, i + 1));
+	heap_trim(heap);
+}
+
+TEST_F(look, owner_goes_on)
+{
+	bool went_on = false;
+
+	for (int i = 0; i < TRIES && !went_on; i++) {
+		unsigned int number = wait_inside(_metadata, self->looker);
+
+		use(_metadata, &self->heap);
+		/* Not only at the look's very end. */
+		went_on = goes_on(_metadata, self->looker, number);
+	}
+	EXPECT_TRUE(went_on) TH_LOG("every look was over before the owner went on");
+	EXPECT_EQ(0, self->looker->result);
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+}
+
+/* Nor does it keep the heap's memory when the owner has done. */
+TEST_F(look, heap_ends)
+{
+	unsigned int number = wait_inside(_metadata, self->looker);
+
+	heap_close(&self->heap);
+	EXPECT_TRUE(EVENTUALLY(self->looker->result));
+	EXPECT_EQ(number, self->looker->inside);
+	EXPECT_EQ(variant->file ? -ENOENT : -ESTALE, self->looker->result);
+}
+
+TEST_HARNESS_MAIN
