@@ -71,8 +71,11 @@ static u64 per_mille(u64 part, u64 whole)
 
 static void print_heap_heading(struct seq_file *m, const struct snapshot *snap)
 {
+	char comm[PYM_SHOWN_COMM];
+
+	pym_show_comm(comm, snap->info.comm);
 	seq_printf(m, "heap %llu \"%s\" of %s[%d], uid %u, alignment %u, window %llu MiB\n\n",
-		   snap->info.id, snap->info.name, snap->info.comm, snap->info.pid,
+		   snap->info.id, snap->info.name, comm, snap->info.pid,
 		   snap->info.uid, snap->info.alignment, snap->info.window >> 20);
 }
 
@@ -257,9 +260,12 @@ static int take_nothing(struct snapshot *snap, struct pym_service_heap *sheap)
 
 static void print_clients(struct seq_file *m, const struct snapshot *snap)
 {
+	char comm[PYM_SHOWN_COMM];
+
+	pym_show_comm(comm, snap->info.comm);
 	print_heap_heading(m, snap);
 	seq_printf(m, "%8s %6s %s\n", "pid", "uid", "command");
-	seq_printf(m, "%8d %6u %s\n", snap->info.pid, snap->info.uid, snap->info.comm);
+	seq_printf(m, "%8d %6u %s\n", snap->info.pid, snap->info.uid, comm);
 }
 
 static int take_check(struct snapshot *snap, struct pym_service_heap *sheap)
@@ -315,10 +321,12 @@ static void print_summary(struct seq_file *m, const struct snapshot *snap)
 		   "pages", "PSS", "allocated", "command", "name");
 	for (i = 0; i < snap->nr; i++) {
 		const struct pymalloc_heap_info *heap = &snap->heaps[i];
+		char comm[PYM_SHOWN_COMM];
 
+		pym_show_comm(comm, heap->comm);
 		seq_printf(m, "%8llu %8d %6u %14llu %14llu %14llu %-16s %s\n", heap->id,
 			   heap->pid, heap->uid, heap->page_bytes, heap->pss_bytes,
-			   heap->used_bytes, heap->comm, heap->name);
+			   heap->used_bytes, comm, heap->name);
 	}
 }
 

@@ -93,7 +93,7 @@ static int open_ioctl(struct pym_call *call)
 		sheap = pym_registry_find(open->id);
 	if (!sheap)
 		return -ENOENT;
-	if (current->mm == sheap->mm || pym_service_may_open(sheap))
+	if (pym_may_look(sheap))
 		err = return_descriptor(call, sheap, open->flags & PYMALLOC_OPEN_RDONLY);
 	pym_service_leave(sheap);
 	return err;
@@ -115,7 +115,7 @@ static int list_ioctl(struct pym_call *call)
 		if (!sheap)
 			break;
 		after = sheap->heap.id;
-		if (pym_service_may_open(sheap))
+		if (pym_may_list(sheap))
 			err = pym_list_entry(list, sheap);
 		/* One that is just ending is none to be listed. */
 		if (err == -ESTALE)

@@ -19,7 +19,7 @@ static struct pym_service_heap *find_other(const struct pym_handle *handle)
 
 	if (!sheap)
 		return ERR_PTR(-ESTALE);
-	if (!handle->keeper || current->mm == sheap->mm || pym_service_may_open(sheap))
+	if (!handle->keeper || pym_may_look(sheap))
 		return sheap;
 	pym_service_leave(sheap);
 	return ERR_PTR(-EPERM);
@@ -32,8 +32,8 @@ static struct pym_service_heap *find_other(const struct pym_handle *handle)
  * A child of fork() that has inherited the heap has a heap of its own behind
  * the same descriptor; to everybody else it is the heap it was made for.  Who has
  * come by a descriptor of the heap's own process (a child that has become another
- * user and does not map the heap) must be one who may open it: he could keep the
- * process waiting.
+ * user and does not map the heap) must be one who may open it: his looks would be at
+ * another's memory, and he could keep the process waiting.
  *
  * Return: the heap, with a reference; or -ESTALE (it has ended) or -EPERM.
  */

@@ -4,7 +4,6 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ctype.h>
 #include <linux/err.h>
@@ -64,7 +63,13 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
-static bool window_is_valid(u64 window)
+/**
+ * pym_window_is_valid() - can a heap have such a window?
+ * @window: its bytes
+ *
+ * Return: true if so.
+ */
+bool pym_window_is_valid(u64 window)
 {
 	return window >= PYMALLOC_WINDOW_MIN && window <= PYMALLOC_WINDOW_MAX &&
 	       !(window % PYMALLOC_ARENA_SIZE);
@@ -85,7 +90,8 @@ static bool create_is_valid(struct pymalloc_create *create)
 
 	return !create->flags && !create->reserved &&
 	       (create->alignment == 8 || create->alignment == 16) &&
-	       window_is_valid(create->window) && window_is_valid(create->extent) &&
+	       pym_window_is_valid(create->window) &&
+	       pym_window_is_valid(create->extent) &&
 	       create->extent <= create->window && create->limit <= ULONG_MAX &&
 	       name_is_valid(create->name);
 }
@@ -207,12 +213,14 @@ static void check_at_end(struct pym_service_heap *sheap)
 
 static void trace_destroy(struct pym_service_heap *sheap)
 {
+	char comm[PYM_SHOWN_COMM];
 	struct pymalloc_stats stats;
 
 	if (!trace_heap_destroy_enabled())
 		return;
 	pym_heap_stats(&sheap->heap, &stats);
-	trace_heap_destroy(sheap->heap.id, sheap->comm,
+	pym_show_comm(comm, sheap->comm);
+	trace_heap_destroy(sheap->heap.id, comm,
 			   stats.nr_allocs - sheap->inherited_allocs,
 			   stats.nr_frees - sheap->inherited_frees,
 			   stats.page_bytes_peak, atomic64_read(&sheap->nr_calls));
@@ -537,17 +545,6 @@ void pym_service_exit(void)
 {
 	destroy_workqueue(service_queue);
 	destroy_workqueue(folder_queue);
-}
-
-/**
- * pym_service_may_open() - may the caller look at a heap?
- * @sheap: the heap
- *
- * Return: true for the user whom it counts against and for CAP_SYS_ADMIN.
- */
-bool pym_service_may_open(const struct pym_service_heap *sheap)
-{
-	return uid_eq(READ_ONCE(sheap->uid), current_euid()) || capable(CAP_SYS_ADMIN);
 }
 
 /* A child that has not used its heap yet is known by its address space alone. */

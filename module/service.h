@@ -147,6 +147,9 @@ struct pym_service_heap {
 	struct work_struct vanish;
 };
 
+/* A command's name when it is shown: each of its bytes may become four. */
+#define PYM_SHOWN_COMM	(4 * TASK_COMM_LEN)
+
 /* main.c: module parameters */
 extern unsigned long pym_default_limit;
 extern unsigned long pym_default_window;
@@ -194,6 +197,7 @@ struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only);
 /* service.c */
 int pym_service_init(void);
 void pym_service_exit(void);
+bool pym_window_is_valid(u64 window);
 struct pym_service_heap *pym_service_create(struct pymalloc_create *create);
 struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 					   struct mm_struct *mm);
@@ -205,7 +209,6 @@ void pym_service_leave(struct pym_service_heap *sheap);
 void pym_service_put_dead(struct pym_service_heap *sheap);
 void pym_service_end(struct pym_service_heap *sheap);
 bool pym_service_is_dead(const struct pym_service_heap *sheap);
-bool pym_service_may_open(const struct pym_service_heap *sheap);
 int pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
 
 /**
@@ -300,6 +303,11 @@ struct pym_service_heap *pym_window_find(u64 address);
 int pym_window_hold(struct pym_heap *heap, struct pym_view *view);
 void pym_window_release(struct pym_heap *heap, struct pym_view *view);
 void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes);
+
+/* access.c */
+bool pym_may_look(const struct pym_service_heap *sheap);
+bool pym_may_list(const struct pym_service_heap *sheap);
+void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm);
 
 /* device.c */
 int pym_device_init(void);

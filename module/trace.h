@@ -11,6 +11,9 @@
 #include <linux/sched.h>
 #include <linux/tracepoint.h>
 
+/* The name of a command, its bytes escaped. */
+#define PYM_TRACE_COMM	(4 * TASK_COMM_LEN)
+
 TRACE_EVENT(heap_create,
 	TP_PROTO(u64 heap, u64 window, u64 limit),
 	TP_ARGS(heap, window, limit),
@@ -47,7 +50,7 @@ TRACE_EVENT(heap_destroy,
 	TP_ARGS(heap, comm, allocs, frees, peak, calls),
 	TP_STRUCT__entry(
 		__field(u64, heap)
-		__array(char, comm, TASK_COMM_LEN)
+		__array(char, comm, PYM_TRACE_COMM)
 		__field(u64, allocs)
 		__field(u64, frees)
 		__field(u64, peak)
@@ -55,7 +58,7 @@ TRACE_EVENT(heap_destroy,
 	),
 	TP_fast_assign(
 		__entry->heap = heap;
-		memcpy(__entry->comm, comm, TASK_COMM_LEN);
+		strscpy(__entry->comm, comm, PYM_TRACE_COMM);
 		__entry->allocs = allocs;
 		__entry->frees = frees;
 		__entry->peak = peak;

@@ -284,6 +284,26 @@ TEST_F(debugfs, clients)
 	EXPECT_STREQ(comm, seen);
 }
 
+/* A process may call itself anything: no file repeats that to a terminal. */
+TEST_F(debugfs, names_are_escaped)
+{
+	static const char *const shown[] = { "summary", "stats", "clients" };
+
+	prctl(PR_SET_NAME, "\033[31m\"\\\n\xc3\xa9");
+	heap_close(&self->heap);
+	self->heap = HEAP();
+	wait_for_folder(_metadata, &self->heap);
+	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
+		show(_metadata, self, shown[i]);
+		EXPECT_NE(NULL, strstr(self->text, "\\e[31m\\\"\\\\\\n\\303\\251"))
+			TH_LOG("%s", shown[i]);
+		for (const char *p = self->text; *p; p++) {
+			ASSERT_TRUE(*p == '\n' || (*p >= ' ' && *p <= '~'))
+				TH_LOG("%s: byte %#x", shown[i], *p);
+		}
+	}
+}
+
 TEST_F(debugfs, check)
 {
 	show(_metadata, self, "check");

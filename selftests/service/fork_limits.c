@@ -216,6 +216,7 @@ TEST_F(fork_limits, children_leave_nothing)
 		});
 		turns_take(&turns, 0);
 		ASSERT_EQ(sizeof(id), read(ids[0], &id, sizeof(id)));
+		keep_looking(_metadata);
 		fds[i] = heap_open(_metadata, id, i % 2 ? PYMALLOC_OPEN_RDONLY : 0);
 		ASSERT_LE(0, fds[i]);
 		turns_pass(&turns);

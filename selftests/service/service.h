@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 
 #include <kselftest_harness.h>
+#include <linux/capability.h>
 #include <linux/pymalloc.h>
 
 /*
@@ -443,11 +444,26 @@ static inline bool turns_around(const struct turns *turns)
  * Users
  */
 
+/*
+ * Who can become root again may be looked at by nobody of his present user: the caller
+ * and its children keep the capability for that.
+ */
+static inline void keep_looking(struct __test_metadata *_metadata)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	ASSERT_EQ(0, syscall(SYS_capget, &header, caps));
+	caps[0].effective |= 1U << CAP_SYS_PTRACE;
+	ASSERT_EQ(0, syscall(SYS_capset, &header, caps));
+}
+
 /* The caller is another user from now on, and can become root again. */
 static inline void become_user(struct __test_metadata *_metadata, uid_t uid)
 {
 	ASSERT_EQ(0, seteuid(0));
 	ASSERT_EQ(0, setresuid(uid, uid, 0));
+	keep_looking(_metadata);
 }
 
 /* What a user holds, as INFO says when the user asks. */

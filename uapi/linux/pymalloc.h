@@ -136,8 +136,9 @@ struct pymalloc_create {
  * @id: the heap's number; with PYMALLOC_OPEN_MAPPED an address at which the
  *	caller has mapped the heap
  *
- * Open to the user whom the heap counts against, to CAP_SYS_ADMIN, and to the
- * heap's own process.  A process that has inherited a heap by fork() knows its own
+ * Open to the heap's own process, and to whoever may read the memory map of that in
+ * /proc: a process of the same user and group unless it is not dumpable, and
+ * CAP_SYS_PTRACE.  A process that has inherited a heap by fork() knows its own
  * by no number, but by its addresses.
  *
  * Return: a descriptor (close-on-exec); or -1 and ENOENT (no such heap),

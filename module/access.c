@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who may look at another process's heap, and what is shown of its name.
+ *
+ * A heap is a part of its process's memory, and its shape tells of what the process
+ * does.  So the rule is that of /proc/PID/maps: ptrace_may_access() with
+ * PTRACE_MODE_READ_FSCREDS.  Modules cannot call that, nor the hook of the security
+ * modules in it; what is here asks the same questions in the same order, that of the
+ * capabilities' own hook among them, but none of another security module.
+ */
+#include <linux/cred.h>
+#include <linux/sched/coredump.h>
+#include <linux/string_helpers.h>
+#include <linux/user_namespace.h>
+
+#include "service.h"
+
+/* Under RCU: the process that a heap belongs to, or NULL. */
+static struct task_struct *client_task(const struct pym_service_heap *sheap)
+{
+	struct pid *pid = READ_ONCE(sheap->pid);
+
+	if (pid)
+		return pid_task(pid, PIDTYPE_TGID);
+#ifdef CONFIG_MEMCG
+	/* A child that has not used its heap yet is known by its address space alone. */
+	return rcu_dereference(sheap->mm->owner);
+#else
+	return NULL;
+#endif
+}
+
+static bool is_same_user(const struct cred *cred, const struct cred *theirs)
+{
+	return uid_eq(cred->fsuid, theirs->euid) && uid_eq(cred->fsuid, theirs->suid) &&
+	       uid_eq(cred->fsuid, theirs->uid) && gid_eq(cred->fsgid, theirs->egid) &&
+	       gid_eq(cred->fsgid, theirs->sgid) && gid_eq(cred->fsgid, theirs->gid);
+}
+
+/* As cap_ptrace_access_check() has it. */
+static bool has_no_more_capabilities(const struct cred *theirs, const struct cred *cred)
+{
+	return theirs->user_ns == cred->user_ns &&
+	       cap_issubset(theirs->cap_permitted, cred->cap_effective);
+}
+
+/* Under RCU. */
+static bool may_look_at(const struct task_struct *task, struct mm_struct *mm)
+{
+	const struct cred *cred = current_cred(), *theirs = __task_cred(task);
+
+	if (!is_same_user(cred, theirs) && !ns_capable(theirs->user_ns, CAP_SYS_PTRACE))
+		return false;
+	/*
+	 * Who drops privileges becomes unreadable first.  Pairs with the barrier in
+	 * commit_creds().
+	 */
+	smp_rmb();
+	if (get_dumpable(mm) != SUID_DUMP_USER && !ns_capable(mm->user_ns, CAP_SYS_PTRACE))
+		return false;
+	return has_no_more_capabilities(theirs, cred) ||
+	       ns_capable(theirs->user_ns, CAP_SYS_PTRACE);
+}
+
+/**
+ * pym_may_look() - may the caller see a heap's memory, and its shape?
+ * @sheap: the heap
+ *
+ * Return: true for its own process; for one of the same user and group in every
+ *	respect, and with all its capabilities, if the heap's process has not made
+ *	itself unreadable (PR_SET_DUMPABLE, a setuid program, a change of user); and
+ *	for CAP_SYS_PTRACE.
+ */
+bool pym_may_look(const struct pym_service_heap *sheap)
+{
+	struct task_struct *task;
+	bool may;
+
+	if (current->mm == sheap->mm)
+		return true;
+	rcu_read_lock();
+	task = client_task(sheap);
+	if (task)
+		may = may_look_at(task, sheap->mm);
+	else
+		may = ns_capable(sheap->mm->user_ns, CAP_SYS_PTRACE);
+	rcu_read_unlock();
+	return may;
+}
+
+/**
+ * pym_may_list() - may the caller know of a heap, and how large it is?
+ * @sheap: the heap
+ *
+ * That much of a process anybody can read in /proc.
+ *
+ * Return: true for the user whom it counts against and for CAP_SYS_ADMIN.
+ */
+bool pym_may_list(const struct pym_service_heap *sheap)
+{
+	return uid_eq(READ_ONCE(sheap->uid), current_euid()) || capable(CAP_SYS_ADMIN);
+}
+
+/**
+ * pym_show_comm() - a command's name as it can be printed
+ * @shown: out: printable ASCII; what is not is escaped as in C
+ * @comm: the name, which is whatever its process likes
+ */
+void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm)
+{
+	int bytes = string_escape_mem(comm, strnlen(comm, TASK_COMM_LEN), shown,
+				      PYM_SHOWN_COMM - 1,
+				      ESCAPE_ANY | ESCAPE_NAP | ESCAPE_APPEND, "\\\"");
+
+	shown[min(bytes, PYM_SHOWN_COMM - 1)] = 0;
+}
