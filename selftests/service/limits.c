@@ -251,4 +251,56 @@ TEST_F(limits, none)
 	heap_close(&heap);
 }
 
+/* 0, or the errno that writing a parameter ends with. */
+static int try_parameter(const char *name, const char *value)
+{
+	char path[128];
+	int fd, error;
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	fd = open(path, O_WRONLY);
+	error = write(fd, value, strlen(value)) < 0 ? errno : 0;
+	close(fd);
+	return error;
+}
+
+/* A value with which no heap could be made is refused, and changes nothing. */
+TEST_F(limits, bad_parameters)
+{
+	static const struct {
+		const char *name;
+		const char *value;
+	} bad[] = {
+		{ "window", "12345" }, { "window", "0" }, { "window", "262144" },
+		{ "window", "1099511889920" }, { "window", "524289" },
+		{ "window", "99999999999999999999" }, { "window", "-524288" },
+		{ "window", "words" },
+		{ "heap_limit", "4095" }, { "heap_limit", "-1" }, { "heap_limit", "1.5" },
+		{ "user_bytes", "1" }, { "user_bytes", "18446744073709551616" },
+		{ "user_heaps", "-1" }, { "user_heaps", "4294967296" }, { "user_heaps", "x" },
+		{ "check", "maybe" }, { "check", "2" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(EINVAL, try_parameter(bad[i].name, bad[i].value))
+			TH_LOG("%s=%s", bad[i].name, bad[i].value);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++)
+		EXPECT_EQ(self->before[i], read_parameter(_metadata, parameters[i]));
+}
+
+TEST_F(limits, good_parameters)
+{
+	static const __u64 windows[] = { PYMALLOC_WINDOW_MIN, 3 * ARENA, PYMALLOC_WINDOW_MAX };
+
+	for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
+		write_parameter(_metadata, "window", windows[i]);
+		EXPECT_EQ(windows[i], service_info(_metadata).window_default);
+	}
+	write_parameter(_metadata, "heap_limit", 4096);
+	write_parameter(_metadata, "heap_limit", 0);
+	write_parameter(_metadata, "user_bytes", 0);
+	write_parameter(_metadata, "user_heaps", 0);
+}
+
 TEST_HARNESS_MAIN

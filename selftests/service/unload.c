@@ -16,7 +16,7 @@ static int unload(void)
 }
 
 /* From the file that the environment names; where it is installed otherwise. */
-static int load(void)
+static int load_with(const char *parameters)
 {
 	const char *path = getenv("PYMALLOC_MODULE");
 	int fd, error;
@@ -26,9 +26,14 @@ static int load(void)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;
-	error = syscall(SYS_finit_module, fd, "", 0) ? errno : 0;
+	error = syscall(SYS_finit_module, fd, parameters, 0) ? errno : 0;
 	close(fd);
 	return error;
+}
+
+static int load(void)
+{
+	return load_with("");
 }
 
 static bool loaded(void)
@@ -98,6 +103,16 @@ TEST_F(unload, not_with_a_pool_map_mapped)
 	EXPECT_EQ(1, pool_map(&heap, ref));
 	munmap((void *)heap.map, heap.bytes / POOL);
 	EXPECT_EQ(0, unload());
+}
+
+/* Nor does it come with what cannot be. */
+TEST_F(unload, bad_parameters)
+{
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(EINVAL, load_with("window=12345"));
+	EXPECT_EQ(EINVAL, load_with("user_bytes=1"));
+	EXPECT_FALSE(loaded());
+	EXPECT_EQ(0, load());
 }
 
 TEST_F(unload, not_with_debugfs_open)
