@@ -3,13 +3,13 @@
  * Users: how many heaps and pages each of them holds.
  */
 #include <linux/hashtable.h>
-#include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 
 #include "service.h"
 
 static DEFINE_HASHTABLE(users, 6);
-static DEFINE_MUTEX(users_lock);
+static DEFINE_SPINLOCK(users_lock);
 
 static struct pym_user *find_user_locked(kuid_t uid)
 {
@@ -22,7 +22,7 @@ static struct pym_user *find_user_locked(kuid_t uid)
 	return NULL;
 }
 
-static struct pym_user *add_user_locked(kuid_t uid)
+static struct pym_user *new_user(kuid_t uid)
 {
 	struct pym_user *user = kzalloc(sizeof(*user), PYM_GFP);
 
@@ -31,7 +31,37 @@ static struct pym_user *add_user_locked(kuid_t uid)
 	user->uid = uid;
 	user->quota.max = &pym_user_bytes;
 	atomic_set(&user->refs, 1);
-	hash_add(users, &user->node, __kuid_val(uid));
+	return user;
+}
+
+/* A user who is known, with a reference, or NULL. */
+static struct pym_user *get_known(kuid_t uid)
+{
+	struct pym_user *user;
+
+	spin_lock(&users_lock);
+	user = find_user_locked(uid);
+	if (user)
+		atomic_inc(&user->refs);
+	spin_unlock(&users_lock);
+	return user;
+}
+
+/* Make a new user known, unless somebody else has.  Returns whoever is. */
+static struct pym_user *add_user(struct pym_user *fresh)
+{
+	struct pym_user *user;
+
+	spin_lock(&users_lock);
+	user = find_user_locked(fresh->uid);
+	if (user)
+		atomic_inc(&user->refs);
+	else
+		hash_add(users, &fresh->node, __kuid_val(fresh->uid));
+	spin_unlock(&users_lock);
+	if (!user)
+		return fresh;
+	kfree(fresh);
 	return user;
 }
 
@@ -39,21 +69,19 @@ static struct pym_user *add_user_locked(kuid_t uid)
  * pym_user_get() - what a user holds
  * @uid: the user
  *
+ * Nothing is allocated under the lock, which everybody needs.
+ *
  * Context: Sleeps.
  * Return: it, with a reference; NULL without memory.
  */
 struct pym_user *pym_user_get(kuid_t uid)
 {
-	struct pym_user *user;
+	struct pym_user *user = get_known(uid);
 
-	mutex_lock(&users_lock);
-	user = find_user_locked(uid);
 	if (user)
-		atomic_inc(&user->refs);
-	else
-		user = add_user_locked(uid);
-	mutex_unlock(&users_lock);
-	return user;
+		return user;
+	user = new_user(uid);
+	return user ? add_user(user) : NULL;
 }
 
 /**
@@ -83,15 +111,15 @@ static void free_user_locked(struct pym_user *user)
  * asks for him again, or for good: a write fault gives back what it has replaced
  * after the heap may have gone to another user.
  *
- * Context: Sleeps.
+ * Context: Any but interrupts.
  */
 void pym_user_put(struct pym_user *user)
 {
-	if (!atomic_dec_and_mutex_lock(&user->refs, &users_lock))
+	if (!atomic_dec_and_lock(&user->refs, &users_lock))
 		return;
 	if (!atomic_long_read(&user->quota.used))
 		free_user_locked(user);
-	mutex_unlock(&users_lock);
+	spin_unlock(&users_lock);
 }
 
 /**
@@ -105,10 +133,10 @@ void pym_user_exit(void)
 	struct pym_user *user;
 	int bucket;
 
-	mutex_lock(&users_lock);
+	spin_lock(&users_lock);
 	hash_for_each_safe(users, bucket, next, user, node)
 		free_user_locked(user);
-	mutex_unlock(&users_lock);
+	spin_unlock(&users_lock);
 }
 
 /**
