@@ -2,6 +2,7 @@
 /*
  * The ioctls that look at a heap.
  */
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -96,7 +97,7 @@ static const struct walker walkers[] = {
 /* Room for the blocks of the smallest class that one pool has. */
 #define WALK_ROOM	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN)
 
-static int walk_check(const struct pymalloc_walk *walk)
+static int walk_check(struct pymalloc_walk *walk)
 {
 	if (walk->count > PYMALLOC_BATCH_MAX)
 		return -E2BIG;
@@ -104,6 +105,7 @@ static int walk_check(const struct pymalloc_walk *walk)
 	    !walk->count || walk->reserved || walk->entry_size < walkers[walk->what].size ||
 	    walk->entry_size > PAGE_SIZE)
 		return -EINVAL;
+	walk->what = array_index_nospec(walk->what, ARRAY_SIZE(walkers));
 	return 0;
 }
 

@@ -76,8 +76,11 @@ static u64 fill_some(struct pym_heap *heap, struct pym_arena *arena, u64 bits, i
 	}
 	if (*err)
 		return 0;
-	for (i = 0; i < 1U << order; i++, rest &= rest - 1)
+	for (i = 0; i < 1U << order; i++, rest &= rest - 1) {
+		/* The page allocator clears that of the first one only. */
+		WRITE_ONCE(pages[i].private, 0);
 		arena->pools[__ffs64(rest)].page = pages + i;
+	}
 	return bits & ~rest;
 }
 
