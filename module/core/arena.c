@@ -98,7 +98,7 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
  */
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
 {
-	struct pym_region *region = pym_region_find(heap, number);
+	struct pym_region *region = pym_region_get(heap, number);
 	struct page *page = region ? region->map : empty_map;
 
 	get_page(page);
@@ -193,7 +193,7 @@ static void arena_take_locked(struct pym_heap *heap, struct pym_arena *arena, u6
 
 static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 {
-	struct pym_region *region = heap->regions[arena->number / PYM_REGION_ARENAS];
+	struct pym_region *region = pym_region_find(heap, arena->number / PYM_REGION_ARENAS);
 	unsigned int slot = arena->number % PYM_REGION_ARENAS;
 
 	/* No room, no bucket. */
@@ -279,72 +279,6 @@ static struct pym_arena *arena_alloc(bool raw)
 	return arena;
 }
 
-static void region_free(struct pym_region *region)
-{
-	if (region->map)
-		__free_page(region->map);
-	kfree(region);
-}
-
-/**
- * pym_region_outside() - arena numbers that a region must never give
- * @heap: the heap
- * @region: the region
- *
- * Context: Holds @heap->lock, or @heap->gate for writing.
- * Return: a bit for each: the window's first, and those beyond the heap's extent.
- */
-u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region)
-{
-	u64 end = heap->extent >> PYM_ARENA_SHIFT;
-	u64 first = (u64)region->number * PYM_REGION_ARENAS;
-	u64 outside = first ? 0 : 1;
-
-	if (end - first < PYM_REGION_ARENAS)
-		outside |= ~0ULL << (end - first);
-	return outside;
-}
-
-/* Put a region in its place.  Returns false if somebody else has. */
-static bool region_insert(struct pym_heap *heap, struct pym_region *region)
-{
-	bool inserted;
-
-	spin_lock(&heap->lock);
-	inserted = region->number == heap->made_regions;
-	if (inserted) {
-		region->used = pym_region_outside(heap, region);
-		/* Pairs with the acquire in pym_region_find(). */
-		smp_store_release(&heap->regions[heap->made_regions++], region);
-		heap->meta_bytes += sizeof(*region) + PAGE_SIZE;
-	}
-	spin_unlock(&heap->lock);
-	return inserted;
-}
-
-/* A region in its place; NULL if there is one already. */
-static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long number)
-{
-	struct pym_region *region;
-
-	region = kzalloc(sizeof(*region), PYM_GFP);
-	if (!region)
-		return ERR_PTR(-ENOMEM);
-	region->map = alloc_page(PYM_GFP | __GFP_ZERO);
-	if (!region->map) {
-		region_free(region);
-		return ERR_PTR(-ENOMEM);
-	}
-	region->number = number;
-	region->fresh = true;
-	INIT_LIST_HEAD(&region->link);
-	if (!region_insert(heap, region)) {
-		region_free(region);
-		return NULL;
-	}
-	return region;
-}
-
 /* From now on arenas may be made in it. */
 static void region_open(struct pym_heap *heap, struct pym_region *region)
 {
@@ -384,7 +318,7 @@ void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
 /* Make the region that comes next, unless somebody else does. */
 static int region_create(struct pym_heap *heap, unsigned long number)
 {
-	struct pym_region *region = region_alloc(heap, number);
+	struct pym_region *region = pym_region_new(heap, number);
 
 	if (IS_ERR_OR_NULL(region))
 		return PTR_ERR(region);
@@ -413,7 +347,7 @@ static u32 find_numbers_locked(struct pym_heap *heap, unsigned int nr)
 
 static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
 {
-	struct pym_region *region = heap->regions[number / PYM_REGION_ARENAS];
+	struct pym_region *region = pym_region_find(heap, number / PYM_REGION_ARENAS);
 	unsigned int slot = number % PYM_REGION_ARENAS;
 
 	arena->number = number;
@@ -625,12 +559,7 @@ int pym_arenas_init(struct pym_heap *heap)
 		INIT_LIST_HEAD(&heap->usable_raw.list[i]);
 	}
 	INIT_LIST_HEAD(&heap->cached);
-	heap->nr_regions = DIV_ROUND_UP_ULL(heap->window, 1ULL << PYM_REGION_SHIFT);
-	heap->regions = kvcalloc(heap->nr_regions, sizeof(*heap->regions), PYM_GFP);
-	if (!heap->regions)
-		return -ENOMEM;
-	heap->meta_bytes += heap->nr_regions * sizeof(*heap->regions);
-	return 0;
+	return pym_regions_init(heap);
 }
 
 /* An arena like another, in no list, all its pools busy and without pages. */
@@ -672,7 +601,7 @@ static void link_pools(struct pym_heap *child, struct pym_arena *copy, u64 bits)
 static int clone_regions(struct pym_heap *child, unsigned long number)
 {
 	while (child->made_regions <= number) {
-		struct pym_region *region = region_alloc(child, child->made_regions);
+		struct pym_region *region = pym_region_new(child, child->made_regions);
 
 		if (IS_ERR(region))
 			return PTR_ERR(region);
@@ -748,21 +677,18 @@ int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child)
  */
 void pym_arenas_destroy(struct pym_heap *heap)
 {
-	unsigned long number;
-	unsigned int slot;
+	struct pym_arena *arena;
+	u64 offset = 0;
 
-	for (number = 0; number < heap->made_regions; number++) {
-		struct pym_region *region = heap->regions[number];
-
-		for (slot = 0; slot < PYM_REGION_ARENAS; slot++) {
-			struct pym_arena *arena;
-
-			arena = rcu_dereference_protected(region->arenas[slot], true);
-			if (arena)
-				kmem_cache_free(arena_cache, arena);
-		}
-		region_free(region);
+	for (;;) {
+		rcu_read_lock();
+		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
+		rcu_read_unlock();
+		if (!arena)
+			break;
+		kmem_cache_free(arena_cache, arena);
+		offset += PYMALLOC_ARENA_SIZE;
 		cond_resched();
 	}
-	kvfree(heap->regions);
+	pym_regions_destroy(heap);
 }

@@ -149,7 +149,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 /* Where in the pool map an arena's part is. */
 static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
 {
-	struct pym_region *region = heap->regions[arena->number / PYM_REGION_ARENAS];
+	struct pym_region *region = pym_region_get(heap, arena->number / PYM_REGION_ARENAS);
 
 	return (u8 *)page_address(region->map) +
 	       arena->number % PYM_REGION_ARENAS * PYMALLOC_ARENA_POOLS;
@@ -230,9 +230,11 @@ static void check_regions(struct tally *tally)
 	unsigned long number;
 
 	for (number = 0; number < heap->made_regions; number++) {
-		if (expect(tally, heap->regions[number]->number == number, 0,
+		const struct pym_region *region = pym_region_get(heap, number);
+
+		if (expect(tally, region->number == number, 0,
 			   "the region is not where it believes to be"))
-			check_region(tally, heap->regions[number]);
+			check_region(tally, region);
 		cond_resched();
 	}
 }

@@ -138,6 +138,20 @@ struct pym_region {
 };
 
 /**
+ * struct pym_table - the regions of a heap by number
+ * @rcu: its memory outlives those who look a region up
+ * @nr: entries; no region lies beyond
+ * @regions: the regions; NULL behind the last one
+ *
+ * It grows with the regions that are made, whatever the window's size.
+ */
+struct pym_table {
+	struct rcu_head rcu;
+	unsigned long nr;
+	struct pym_region *regions[];
+};
+
+/**
  * struct pym_class - one size class of a heap
  * @lock: see the top of this file
  * @size: bytes of a block
@@ -241,9 +255,9 @@ struct pym_heap_ops {
  * @user: pays for what the heap gets from now on
  * @pays_apart: that is not @purse: the pages are marked in @apart of their arenas
  * @lock: see the top of this file
- * @regions: the window, 16 MiB an entry
- * @nr_regions: entries of @regions
- * @made_regions: those that are there, the first ones
+ * @table: the regions that are there
+ * @nr_regions: how many the window has room for
+ * @made_regions: how many are there, the first ones
  * @usable_regions: regions that have an arena number to give
  * @usable: arenas of pools that have a free one
  * @usable_raw: arenas of runs that have a free page
@@ -285,7 +299,7 @@ struct pym_heap {
 
 	/* Protects what follows up to the counts of objects, and the arenas. */
 	spinlock_t lock;
-	struct pym_region **regions;
+	struct pym_table __rcu *table;
 	unsigned long nr_regions;
 	unsigned long made_regions;
 	struct pym_rooms usable_regions;
@@ -364,10 +378,15 @@ struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 				  unsigned int *first);
 struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits);
 unsigned int pym_longest_run(u64 bits);
-u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
 u64 pym_lowest_bits(u64 bits, unsigned int nr);
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 void pym_regions_extend_locked(struct pym_heap *heap, u64 extent);
+
+/* region.c */
+int pym_regions_init(struct pym_heap *heap);
+void pym_regions_destroy(struct pym_heap *heap);
+struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number);
+u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
 
 /* A mask of @nr bits from @first on. */
 static inline u64 pym_bits(unsigned int first, unsigned int nr)
@@ -394,13 +413,34 @@ static inline u64 pym_pool_offset(const struct pym_pool *pool)
 	       (pool->index << PYM_POOL_SHIFT);
 }
 
-/* A region by its number, or NULL if it is not there. */
+/**
+ * pym_region_find() - look a region up
+ * @heap: the heap
+ * @number: any number
+ *
+ * Context: Holds @heap->lock, or is under RCU.
+ * Return: the region, which stays as long as the heap; NULL if it is not there.
+ */
 static inline struct pym_region *pym_region_find(struct pym_heap *heap, unsigned long number)
 {
-	if (number >= heap->nr_regions)
+	const struct pym_table *table = rcu_dereference_check(heap->table,
+							      lockdep_is_held(&heap->lock));
+
+	if (number >= table->nr)
 		return NULL;
-	/* Pairs with the release in region_create(). */
-	return smp_load_acquire(&heap->regions[number]);
+	/* Pairs with the release in region_insert(). */
+	return smp_load_acquire(&table->regions[number]);
+}
+
+/* The same for who holds nothing. */
+static inline struct pym_region *pym_region_get(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region;
+
+	rcu_read_lock();
+	region = pym_region_find(heap, number);
+	rcu_read_unlock();
+	return region;
 }
 
 /* Bytes of the window, from its start on, that arenas can lie in so far. */

@@ -110,9 +110,14 @@ static struct list_head *raw_list(struct scene *s)
 	return &s->heap->usable_raw.list[s->raw->bucket];
 }
 
+static struct pym_region *first_region(struct scene *s)
+{
+	return pym_region_get(s->heap, 0);
+}
+
 static struct list_head *region_list(struct scene *s)
 {
-	return &s->heap->usable_regions.list[s->heap->regions[0]->bucket];
+	return &s->heap->usable_regions.list[first_region(s)->bucket];
 }
 
 static u64 bit_of(struct scene *s, enum scene_place place)
@@ -154,15 +159,15 @@ static void arena_with_nothing(struct scene *s)
 
 static void arena_at_zero(struct scene *s)
 {
-	struct pym_arena __rcu **slot = &s->heap->regions[0]->arenas[0];
+	struct pym_arena __rcu **slot = &first_region(s)->arenas[0];
 
 	RCU_INIT_POINTER(*slot, rcu_dereference_protected(*slot, true) ? NULL : s->arena);
 }
 
 /* Regions */
-FLIP(region_number, s->heap->regions[0]->number, 1)
-FLIP(region_used, s->heap->regions[0]->used, BIT_ULL(63))
-FLIP(region_bucket, s->heap->regions[0]->bucket, 1)
+FLIP(region_number, first_region(s)->number, 1)
+FLIP(region_used, first_region(s)->used, BIT_ULL(63))
+FLIP(region_bucket, first_region(s)->bucket, 1)
 FLIP(heap_region_mask, s->heap->usable_regions.mask, BIT_ULL(0))
 RELINK(heap_region_list, region_list(s), region_list(s))
 

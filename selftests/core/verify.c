@@ -244,11 +244,12 @@ static void expect_classes(struct shadow *shadow, struct pymalloc_stats *sum)
 static u64 count_meta(const struct shadow *shadow, const struct pymalloc_stats *stats)
 {
 	const struct pym_heap *heap = &shadow->heap;
-	u64 bytes = sizeof(*heap) + heap->nr_regions * sizeof(*heap->regions), i;
+	u64 bytes = sizeof(*heap) + 64;
 
-	for (i = 0; i < heap->nr_regions; i++)
-		if (heap->regions[i])
-			bytes += sizeof(struct pym_region) + PAGE_SIZE;
+	/* The table's head takes the room of three regions. */
+	while (bytes - sizeof(*heap) < (heap->made_regions + 3) * sizeof(void *))
+		bytes += bytes - sizeof(*heap);
+	bytes += heap->made_regions * (sizeof(struct pym_region) + PAGE_SIZE);
 	return bytes + (stats->arenas + stats->raw_arenas) * sizeof(struct pym_arena);
 }
 
