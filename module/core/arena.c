@@ -21,9 +21,6 @@
 
 static struct kmem_cache *arena_cache;
 
-/* What the pool map shows where no arena has ever been. */
-static struct page *empty_map;
-
 /**
  * pym_arena_cache_init() - prepare the memory that arenas are described in
  *
@@ -34,13 +31,8 @@ int pym_arena_cache_init(void)
 	/* 3 % of the arena, a fifth of an order-3 slab. */
 	static_assert(sizeof(struct pym_pool) <= 96);
 
-	empty_map = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!empty_map)
-		return -ENOMEM;
 	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
 					0, SLAB_ACCOUNT, NULL);
-	if (!arena_cache)
-		__free_page(empty_map);
 	return arena_cache ? 0 : -ENOMEM;
 }
 
@@ -53,7 +45,6 @@ void pym_arena_cache_exit(void)
 {
 	rcu_barrier();
 	kmem_cache_destroy(arena_cache);
-	__free_page(empty_map);
 }
 
 static void arena_free_rcu(struct rcu_head *rcu)
@@ -84,25 +75,6 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
 		*offset = ((*offset >> shift) + 1) << shift;
 	}
 	return NULL;
-}
-
-/**
- * pym_pool_map_page() - a page of the pool map
- * @heap: the heap
- * @number: which, below @heap->nr_regions
- *
- * Context: Any.
- * Return: the page with a reference.  Where no arena was ever made it is an
- *	empty one that belongs to nobody: whoever shows it must lock it, see
- *	that it is still the right one, and unlock it when it is mapped.
- */
-struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
-{
-	struct pym_region *region = pym_region_get(heap, number);
-	struct page *page = region ? region->map : empty_map;
-
-	get_page(page);
-	return page;
 }
 
 /* Bit i: @bits i to i + @nr - 1 are all set. */
@@ -304,7 +276,7 @@ void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
 	lockdep_assert_held(&heap->lock);
 
 	if (heap->made_regions) {
-		region = heap->regions[heap->made_regions - 1];
+		region = pym_region_find(heap, heap->made_regions - 1);
 		outside = pym_region_outside(heap, region);
 	}
 	heap->extent = extent;
@@ -322,8 +294,10 @@ static int region_create(struct pym_heap *heap, unsigned long number)
 
 	if (IS_ERR_OR_NULL(region))
 		return PTR_ERR(region);
-	/* Nobody may see the empty map any more when arenas come. */
-	wait_on_page_locked(empty_map);
+	/* Nobody may see zeroes any more when arenas come: neither shown later... */
+	down_write(&heap->map_gate);
+	up_write(&heap->map_gate);
+	/* ...nor before. */
 	pym_pages_zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
 		      PYMALLOC_POOL_SIZE);
 	region_open(heap, region);

@@ -11,6 +11,9 @@
  *			what needs the whole heap at rest (the checker, fork()).
  *			Sleeps.  An operation leaves it while it takes pages out
  *			of page tables, because fork() comes with those locked.
+ * heap->map_gate	read side around the mapping of zeroes where the pool map has
+ *			no page, write side when it has got one, to wait for those.
+ *			Sleeps, within the gate.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists; pool->class goes to and
  *			from this class only under it.
@@ -248,6 +251,7 @@ struct pym_heap_ops {
  * @cache_bytes_max: most bytes of blocks that each of them keeps
  * @ops: see there
  * @gate: see the top of this file
+ * @map_gate: there too
  * @quota: its own pages
  * @purse: pays, once, for what the heap and its family have together; may be
  *	NULL.  Changes, as @user and @pays_apart, with the gate held for writing
@@ -292,6 +296,7 @@ struct pym_heap {
 	u64 cache_bytes_max;
 	const struct pym_heap_ops *ops;
 	struct rw_semaphore gate;
+	struct rw_semaphore map_gate;
 	struct pym_quota quota;
 	struct pym_quota *purse;
 	struct pym_quota *user;
@@ -379,7 +384,6 @@ struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits);
 unsigned int pym_longest_run(u64 bits);
 u64 pym_lowest_bits(u64 bits, unsigned int nr);
-struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 void pym_regions_extend_locked(struct pym_heap *heap, u64 extent);
 
 /* region.c */
@@ -387,6 +391,7 @@ int pym_regions_init(struct pym_heap *heap);
 void pym_regions_destroy(struct pym_heap *heap);
 struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number);
 u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
+struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 
 /* A mask of @nr bits from @first on. */
 static inline u64 pym_bits(unsigned int first, unsigned int nr)

@@ -181,6 +181,27 @@ struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number)
 }
 
 /**
+ * pym_pool_map_page() - a page of the pool map
+ * @heap: the heap
+ * @number: any number
+ *
+ * Whoever shows zeroes where there is none must hold @heap->map_gate for reading
+ * while he looks and until they are mapped.
+ *
+ * Context: Any.
+ * Return: the page with a reference; NULL if no arena can have been there.
+ */
+struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region = pym_region_get(heap, number);
+
+	if (!region)
+		return NULL;
+	get_page(region->map);
+	return region->map;
+}
+
+/**
  * pym_regions_init() - a heap without regions
  * @heap: the heap, its window set
  *
@@ -192,6 +213,7 @@ int pym_regions_init(struct pym_heap *heap)
 
 	if (!table)
 		return -ENOMEM;
+	init_rwsem(&heap->map_gate);
 	heap->nr_regions = DIV_ROUND_UP_ULL(heap->window, 1ULL << PYM_REGION_SHIFT);
 	heap->meta_bytes += table_bytes(table);
 	RCU_INIT_POINTER(heap->table, table);

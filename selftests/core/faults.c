@@ -159,8 +159,6 @@ static void make_heap(const void *unused)
 	(void)unused;
 	kernel_fail(KERNEL_MEMORY, 0, 1);
 	MUST(pym_arena_cache_init() == -ENOMEM, "a cache out of nothing");
-	kernel_fail(KERNEL_PAGE, 0, 1);
-	MUST(pym_arena_cache_init() == -ENOMEM, "a cache out of nothing");
 	kernel_fail_nothing();
 	MUST(!pym_arena_cache_init(), "no cache");
 	for (skip = 0; !shadow; skip++) {

@@ -491,7 +491,7 @@ static void verify(void)
 	for (i = 0; i < MAX_HOLDS; i++)
 		if (test.holds[i].page)
 			let_go(&test.holds[i]);
-	pages = kernel.pages - 1;
+	pages = kernel.pages;
 	for (i = 0; i < test.nr_members; i++) {
 		test.now = test.members[i];
 		verify_member();

@@ -314,10 +314,11 @@ static void expect_pool_map(struct shadow *shadow)
 		for (j = i; j < min(nr, i + PAGE_SIZE); j++) {
 			u8 class = has_blocks(&shadow->pages[j]) ? shadow->pages[j].class : 0;
 
-			MUST(class == ((u8 *)page_address(page))[j - i],
+			MUST(class == (page ? ((u8 *)page_address(page))[j - i] : 0),
 			     "the pool map is wrong about page %llu", j);
 		}
-		put_page(page);
+		if (page)
+			put_page(page);
 	}
 }
 
