@@ -9,7 +9,7 @@
 
 unsigned long pym_default_limit;
 module_param_named(heap_limit, pym_default_limit, ulong, 0644);
-MODULE_PARM_DESC(heap_limit, "most bytes of pages of a heap made without a limit (0: no limit; default 0)");
+MODULE_PARM_DESC(heap_limit, "most bytes of pages and metadata of a heap made without a limit (0: no limit; default 0)");
 
 unsigned long pym_default_window = 16UL << 30;
 module_param_named(window, pym_default_window, ulong, 0644);
@@ -22,7 +22,7 @@ MODULE_PARM_DESC(user_heaps, "most heaps of one user (0: no limit; default 1024)
 /* Set from the machine's memory unless it is given. */
 unsigned long pym_user_bytes = ULONG_MAX;
 module_param_named(user_bytes, pym_user_bytes, ulong, 0644);
-MODULE_PARM_DESC(user_bytes, "most bytes of pages of one user in all heaps (0: no limit; default half of the memory)");
+MODULE_PARM_DESC(user_bytes, "most bytes of pages and metadata of one user in all heaps (0: no limit; default half of the memory)");
 
 bool pym_check_at_end;
 module_param_named(check, pym_check_at_end, bool, 0644);

@@ -28,8 +28,8 @@ static struct kmem_cache *arena_cache;
  */
 int pym_arena_cache_init(void)
 {
-	/* 3 % of the arena, a fifth of an order-3 slab. */
-	static_assert(sizeof(struct pym_pool) <= 96);
+	/* 3 % of the arena's pages. */
+	static_assert(sizeof(struct pym_arena) <= PYM_ARENA_BYTES);
 
 	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
 					0, SLAB_ACCOUNT, NULL);
@@ -175,7 +175,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 	RCU_INIT_POINTER(region->arenas[slot], NULL);
 	region->used &= ~BIT_ULL(slot);
 	region_requeue(heap, region);
-	heap->meta_bytes -= sizeof(*arena);
+	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
 	if (arena->raw)
 		heap->nr_raw_arenas--;
 	else
@@ -232,14 +232,35 @@ void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 	spin_unlock(&heap->lock);
 }
 
-static struct pym_arena *arena_alloc(bool raw)
+/* Charge and allocate the memory of an arena, @gfp beside the usual flags. */
+static struct pym_arena *arena_alloc(struct pym_heap *heap, gfp_t gfp)
 {
 	struct pym_arena *arena;
+	int err;
+
+	err = pym_meta_charge(heap, PYM_ARENA_BYTES);
+	if (err)
+		return ERR_PTR(err);
+	arena = kmem_cache_alloc(arena_cache, PYM_GFP | gfp);
+	if (arena)
+		return arena;
+	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
+	return ERR_PTR(-ENOMEM);
+}
+
+static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
+{
+	kmem_cache_free(arena_cache, arena);
+	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
+}
+
+static struct pym_arena *arena_new(struct pym_heap *heap, bool raw)
+{
+	struct pym_arena *arena = arena_alloc(heap, __GFP_ZERO);
 	unsigned int i;
 
-	arena = kmem_cache_zalloc(arena_cache, PYM_GFP);
-	if (!arena)
-		return NULL;
+	if (IS_ERR(arena))
+		return arena;
 	arena->raw = raw;
 	arena->busy = ~0ULL;
 	INIT_LIST_HEAD(&arena->link);
@@ -328,7 +349,6 @@ static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, 
 	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
 	region->used |= BIT_ULL(slot);
 	region_requeue(heap, region);
-	heap->meta_bytes += sizeof(*arena);
 	if (arena->raw)
 		heap->nr_raw_arenas++;
 	else
@@ -337,34 +357,73 @@ static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, 
 	rcu_assign_pointer(region->arenas[slot], arena);
 }
 
-static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigned int nr)
+/* Have @nr arena numbers in a row.  They may be somebody else's at once. */
+static int numbers_reserve(struct pym_heap *heap, unsigned int nr)
 {
-	struct pym_arena *arena, *next;
 	unsigned long made;
+	bool found;
 	u64 extent;
-	u32 number;
 	int err;
 
 	for (;;) {
 		spin_lock(&heap->lock);
-		number = find_numbers_locked(heap, nr);
-		if (number)
-			break;
+		found = find_numbers_locked(heap, nr);
 		made = heap->made_regions;
 		extent = heap->extent;
 		spin_unlock(&heap->lock);
+		if (found)
+			return 0;
 		if ((u64)made << PYM_REGION_SHIFT >= extent)
 			return extent < heap->window ? -ENOSPC : -ENOMEM;
 		err = region_create(heap, made);
 		if (err)
 			return err;
 	}
-	list_for_each_entry_safe(arena, next, fresh, link) {
-		list_del_init(&arena->link);
-		arena_insert_locked(heap, arena, number++);
+}
+
+/* Put new arenas into their place.  Returns false if there is none any more. */
+static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigned int nr)
+{
+	struct pym_arena *arena, *next;
+	u32 number;
+
+	spin_lock(&heap->lock);
+	number = find_numbers_locked(heap, nr);
+	if (number) {
+		u32 at = number;
+
+		list_for_each_entry_safe(arena, next, fresh, link) {
+			list_del_init(&arena->link);
+			arena_insert_locked(heap, arena, at++);
+		}
 	}
 	spin_unlock(&heap->lock);
-	return 0;
+	return number;
+}
+
+/* As pym_arena_create(); NULL if somebody else has taken the numbers. */
+static struct pym_arena *arenas_make(struct pym_heap *heap, bool raw, unsigned int nr)
+{
+	struct pym_arena *arena, *next, *first = NULL;
+	LIST_HEAD(fresh);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		arena = arena_new(heap, raw);
+		if (IS_ERR(arena)) {
+			first = arena;
+			goto free;
+		}
+		list_add_tail(&arena->link, &fresh);
+	}
+	first = list_first_entry(&fresh, struct pym_arena, link);
+	if (arenas_insert(heap, &fresh, nr))
+		return first;
+	first = NULL;
+free:
+	list_for_each_entry_safe(arena, next, &fresh, link)
+		arena_delete(heap, arena);
+	return first;
 }
 
 /**
@@ -375,32 +434,24 @@ static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigne
  *
  * All their pools are busy and belong to the caller.
  *
- * Context: Sleeps.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: the first arena; the others follow it in the window.  -ENOMEM when
- *	memory or the window is used up; -ENOSPC when it is the heap's extent.
+ *	memory, the heap's limit or the window is used up, -ENOSPC when the heap's
+ *	extent is, -EDQUOT when the user's limit is.
  */
 struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr)
 {
-	struct pym_arena *arena, *next, *first = NULL;
-	LIST_HEAD(fresh);
-	unsigned int i;
-	int err = -ENOMEM;
+	struct pym_arena *first;
+	int err;
 
-	for (i = 0; i < nr; i++) {
-		arena = arena_alloc(raw);
-		if (!arena)
-			goto free;
-		list_add_tail(&arena->link, &fresh);
-		if (!first)
-			first = arena;
-	}
-	err = arenas_insert(heap, &fresh, nr);
-	if (!err)
-		return first;
-free:
-	list_for_each_entry_safe(arena, next, &fresh, link)
-		kmem_cache_free(arena_cache, arena);
-	return ERR_PTR(err);
+	do {
+		/* Regions first: what is charged must be in its place before the gate is left. */
+		err = numbers_reserve(heap, nr);
+		if (err)
+			return ERR_PTR(err);
+		first = arenas_make(heap, raw, nr);
+	} while (!first);
+	return first;
 }
 
 /**
@@ -430,7 +481,7 @@ u64 pym_lowest_bits(u64 bits, unsigned int nr)
  * sparse arenas drain), those that have kept their page first.
  *
  * Context: Sleeps.
- * Return: the arena, or -ENOMEM or -ENOSPC.
+ * Return: the arena, or an error as of pym_arena_create().
  */
 struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 				    unsigned int ahead, u64 *bits)
@@ -469,7 +520,7 @@ struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
  * @first: out: the first page's place in the arena; all are now busy
  *
  * Context: Sleeps.
- * Return: the arena, or -ENOMEM or -ENOSPC.
+ * Return: the arena, or an error as of pym_arena_create().
  */
 struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 				  unsigned int *first)
@@ -521,7 +572,7 @@ struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
  * pym_arenas_init() - a heap without arenas
  * @heap: the heap, its window set
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or an error as of pym_meta_charge().
  */
 int pym_arenas_init(struct pym_heap *heap)
 {
@@ -537,14 +588,13 @@ int pym_arenas_init(struct pym_heap *heap)
 }
 
 /* An arena like another, in no list, all its pools busy and without pages. */
-static struct pym_arena *arena_copy(const struct pym_arena *arena)
+static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_heap *child)
 {
-	struct pym_arena *copy;
+	struct pym_arena *copy = arena_alloc(child, 0);
 	unsigned int i;
 
-	copy = kmem_cache_alloc(arena_cache, PYM_GFP);
-	if (!copy)
-		return NULL;
+	if (IS_ERR(copy))
+		return copy;
 	memcpy(copy, arena, sizeof(*copy));
 	copy->bucket = 0;
 	copy->free = 0;
@@ -597,9 +647,9 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
 	if (err)
 		return err;
-	copy = arena_copy(arena);
-	if (!copy)
-		return -ENOMEM;
+	copy = arena_copy(arena, child);
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
 
 	spin_lock(&child->lock);
 	arena_insert_locked(child, copy, arena->number);
@@ -660,7 +710,7 @@ void pym_arenas_destroy(struct pym_heap *heap)
 		rcu_read_unlock();
 		if (!arena)
 			break;
-		kmem_cache_free(arena_cache, arena);
+		arena_delete(heap, arena);
 		offset += PYMALLOC_ARENA_SIZE;
 		cond_resched();
 	}

@@ -20,6 +20,7 @@
 struct tally {
 	struct pym_heap *heap;
 	struct pym_verdict *verdict;
+	u64 meta;	/* bytes of metadata */
 	u64 pages, joint, apart, cached, arenas, raw_arenas, runs, run_pages;
 	u64 nr_own;	/* of the heap, when the walk began */
 	u64 tail_end;	/* the run that is being walked ends here */
@@ -161,6 +162,7 @@ static void check_arena(struct tally *tally, struct pym_arena *arena, u64 offset
 
 	tally->arenas += !arena->raw;
 	tally->raw_arenas += arena->raw;
+	tally->meta += PYM_ARENA_BYTES;
 	tally->rooms[arena->raw][room]++;
 	tally->cached += hweight64(arena->cached);
 	tally->cached_arenas += !!arena->cached;
@@ -229,12 +231,16 @@ static void check_regions(struct tally *tally)
 	struct pym_heap *heap = tally->heap;
 	unsigned long number;
 
+	rcu_read_lock();
+	tally->meta += pym_table_bytes(rcu_dereference(heap->table));
+	rcu_read_unlock();
 	for (number = 0; number < heap->made_regions; number++) {
 		const struct pym_region *region = pym_region_get(heap, number);
 
 		if (expect(tally, region->number == number, 0,
 			   "the region is not where it believes to be"))
 			check_region(tally, region);
+		tally->meta += PYM_REGION_BYTES;
 		cond_resched();
 	}
 }
@@ -287,8 +293,11 @@ static void check_totals(struct tally *tally)
 	expect(tally, list_has(&heap->cached, tally->cached_arenas), 0,
 	       "the list of arenas with empty pools has more or fewer than there are");
 	expect(tally, heap->pages == tally->pages, 0, "the heap's count of pages is wrong");
-	expect(tally, (u64)atomic_long_read(&heap->quota.used) == tally->pages, 0,
-	       "the pages charged are not those held");
+	expect(tally, (u64)atomic_long_read(&heap->quota.meta) == tally->meta, 0,
+	       "the metadata charged is not what there is");
+	expect(tally, (u64)atomic_long_read(&heap->quota.used) ==
+		      pym_page_bytes(tally->pages) + tally->meta, 0,
+	       "what is charged is not what is held");
 	expect(tally, heap->pages_in - heap->pages_out == tally->pages, 0,
 	       "the pages taken and given back do not make those held");
 	expect(tally, heap->nr_cached == tally->cached, 0,
@@ -335,6 +344,7 @@ int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
 	memset(verdict, 0, sizeof(*verdict));
 	tally->heap = heap;
 	tally->verdict = verdict;
+	tally->meta = heap->base_bytes;
 	if (down_write_killable(&heap->gate)) {
 		kfree(tally);
 		return -EINTR;

@@ -16,20 +16,21 @@
 
 #include "core.h"
 
-/* Bytes of the first table: with its head a power of two, as its successors'. */
-#define TABLE_MIN	64
-
-static size_t table_bytes(const struct pym_table *table)
+/* Charge and allocate a table of so many bytes. */
+static struct pym_table *table_new(struct pym_heap *heap, size_t bytes)
 {
-	return sizeof(*table) + table->nr * sizeof(*table->regions);
-}
+	struct pym_table *table;
+	int err;
 
-static struct pym_table *table_alloc(size_t bytes)
-{
-	struct pym_table *table = kvzalloc(bytes, PYM_GFP);
-
-	if (table)
-		table->nr = (bytes - sizeof(*table)) / sizeof(*table->regions);
+	err = pym_meta_charge(heap, bytes);
+	if (err)
+		return ERR_PTR(err);
+	table = kvzalloc(bytes, PYM_GFP);
+	if (!table) {
+		pym_meta_uncharge(heap, bytes);
+		return ERR_PTR(-ENOMEM);
+	}
+	table->nr = (bytes - sizeof(*table)) / sizeof(*table->regions);
 	return table;
 }
 
@@ -51,7 +52,6 @@ static struct pym_table *table_replace(struct pym_heap *heap, struct pym_table *
 	old = rcu_dereference_protected(heap->table, lockdep_is_held(&heap->lock));
 	if (old->nr < new->nr) {
 		memcpy(new->regions, old->regions, old->nr * sizeof(*old->regions));
-		heap->meta_bytes += table_bytes(new) - table_bytes(old);
 		rcu_assign_pointer(heap->table, new);
 	} else {
 		/* Somebody else was faster. */
@@ -70,7 +70,7 @@ static size_t table_wanted(struct pym_heap *heap, unsigned long number)
 	rcu_read_lock();
 	table = rcu_dereference(heap->table);
 	if (number >= table->nr)
-		bytes = 2 * table_bytes(table);
+		bytes = 2 * pym_table_bytes(table);
 	rcu_read_unlock();
 	return bytes;
 }
@@ -83,19 +83,20 @@ static int table_reserve(struct pym_heap *heap, unsigned long number)
 
 	if (!bytes)
 		return 0;
-	table = table_alloc(bytes);
-	if (!table)
-		return -ENOMEM;
+	table = table_new(heap, bytes);
+	if (IS_ERR(table))
+		return PTR_ERR(table);
 	table = table_replace(heap, table);
+	pym_meta_uncharge(heap, pym_table_bytes(table));
 	call_rcu(&table->rcu, table_free_rcu);
 	return 0;
 }
 
-static void region_free(struct pym_region *region)
+static void region_free(struct pym_heap *heap, struct pym_region *region)
 {
-	if (region->map)
-		__free_page(region->map);
+	__free_page(region->map);
 	kfree(region);
+	pym_meta_uncharge(heap, PYM_REGION_BYTES);
 }
 
 /**
@@ -130,7 +131,6 @@ static bool region_insert(struct pym_heap *heap, struct pym_region *region)
 		table = rcu_dereference_protected(heap->table, lockdep_is_held(&heap->lock));
 		/* Pairs with the acquire in pym_region_find(). */
 		smp_store_release(&table->regions[heap->made_regions++], region);
-		heap->meta_bytes += sizeof(*region) + PAGE_SIZE;
 	}
 	spin_unlock(&heap->lock);
 	return inserted;
@@ -139,6 +139,8 @@ static bool region_insert(struct pym_heap *heap, struct pym_region *region)
 static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long number)
 {
 	struct pym_region *region = kzalloc(sizeof(*region), PYM_GFP);
+
+	static_assert(sizeof(*region) + PAGE_SIZE <= PYM_REGION_BYTES);
 
 	if (!region)
 		return NULL;
@@ -161,22 +163,25 @@ static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long numb
  * It is fresh: no arena is made in it before its part of the pool map is seen.
  *
  * Context: Sleeps.
- * Return: the region; NULL if somebody else has made it; or -ENOMEM.
+ * Return: the region; NULL if somebody else has made it; or an error as of
+ *	pym_meta_charge().
  */
 struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number)
 {
 	struct pym_region *region;
 	int err;
 
-	err = table_reserve(heap, number);
+	err = table_reserve(heap, number) ?: pym_meta_charge(heap, PYM_REGION_BYTES);
 	if (err)
 		return ERR_PTR(err);
 	region = region_alloc(heap, number);
-	if (!region)
+	if (!region) {
+		pym_meta_uncharge(heap, PYM_REGION_BYTES);
 		return ERR_PTR(-ENOMEM);
+	}
 	if (region_insert(heap, region))
 		return region;
-	region_free(region);
+	region_free(heap, region);
 	return NULL;
 }
 
@@ -205,17 +210,15 @@ struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
  * pym_regions_init() - a heap without regions
  * @heap: the heap, its window set
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or an error as of pym_meta_charge().
  */
 int pym_regions_init(struct pym_heap *heap)
 {
-	struct pym_table *table = table_alloc(TABLE_MIN);
+	struct pym_table *table = table_new(heap, PYM_TABLE_BYTES);
 
-	if (!table)
-		return -ENOMEM;
+	if (IS_ERR(table))
+		return PTR_ERR(table);
 	init_rwsem(&heap->map_gate);
-	heap->nr_regions = DIV_ROUND_UP_ULL(heap->window, 1ULL << PYM_REGION_SHIFT);
-	heap->meta_bytes += table_bytes(table);
 	RCU_INIT_POINTER(heap->table, table);
 	return 0;
 }
@@ -230,8 +233,9 @@ void pym_regions_destroy(struct pym_heap *heap)
 	unsigned long number;
 
 	for (number = 0; number < heap->made_regions; number++) {
-		region_free(table->regions[number]);
+		region_free(heap, table->regions[number]);
 		cond_resched();
 	}
+	pym_meta_uncharge(heap, pym_table_bytes(table));
 	kvfree(table);
 }

@@ -252,6 +252,13 @@ static void heap_charge(struct scene *s)
 	atomic_long_sub(atomic_long_read(used) % 2 ? 1 : -1, used);
 }
 
+static void heap_meta(struct scene *s)
+{
+	atomic_long_t *meta = &s->heap->quota.meta;
+
+	atomic_long_sub(atomic_long_read(meta) % 2 ? 1 : -1, meta);
+}
+
 #define CORRUPTION(_toggle, _place, _message)	\
 	{ .name = #_toggle, .place = _place, .message = _message, .toggle = _toggle }
 
@@ -342,7 +349,8 @@ const struct corruption corruptions[] = {
 	CORRUPTION(heap_raw_mask, SCENE_NOWHERE,
 		   "a mask of lists is not what the lists are"),
 	CORRUPTION(heap_pages, SCENE_NOWHERE, "the heap's count of pages is wrong"),
-	CORRUPTION(heap_charge, SCENE_NOWHERE, "the pages charged are not those held"),
+	CORRUPTION(heap_charge, SCENE_NOWHERE, "what is charged is not what is held"),
+	CORRUPTION(heap_meta, SCENE_NOWHERE, "the metadata charged is not what there is"),
 	CORRUPTION(heap_pages_in, SCENE_NOWHERE,
 		   "the pages taken and given back do not make those held"),
 	CORRUPTION(heap_pages_out, SCENE_NOWHERE,

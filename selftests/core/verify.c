@@ -244,13 +244,13 @@ static void expect_classes(struct shadow *shadow, struct pymalloc_stats *sum)
 static u64 count_meta(const struct shadow *shadow, const struct pymalloc_stats *stats)
 {
 	const struct pym_heap *heap = &shadow->heap;
-	u64 bytes = sizeof(*heap) + 64;
+	u64 table = 64;
 
-	/* The table's head takes the room of three regions. */
-	while (bytes - sizeof(*heap) < (heap->made_regions + 3) * sizeof(void *))
-		bytes += bytes - sizeof(*heap);
-	bytes += heap->made_regions * (sizeof(struct pym_region) + PAGE_SIZE);
-	return bytes + (stats->arenas + stats->raw_arenas) * sizeof(struct pym_arena);
+	/* Its head takes the room of three regions. */
+	while (table < (heap->made_regions + 3) * sizeof(void *))
+		table *= 2;
+	return SHADOW_BASE_BYTES + table + heap->made_regions * PYM_REGION_BYTES +
+	       (stats->arenas + stats->raw_arenas) * PYM_ARENA_BYTES;
 }
 
 static void expect_stats(struct shadow *shadow, u64 empty)
@@ -275,6 +275,9 @@ static void expect_stats(struct shadow *shadow, u64 empty)
 	MUST(stats.page_bytes_peak >= max(shadow->peak, stats.page_bytes) &&
 	     (!stats.limit || stats.page_bytes_peak <= stats.limit),
 	     "%llu bytes of pages at the peak", stats.page_bytes_peak);
+	MUST(!stats.limit || stats.page_bytes + stats.meta_bytes <= stats.limit,
+	     "%llu bytes of pages and %llu of metadata, beyond the limit", stats.page_bytes,
+	     stats.meta_bytes);
 	shadow->peak = stats.page_bytes_peak;
 	MUST((stats.nr_pages_in - stats.nr_pages_out) * PAGE_SIZE == stats.page_bytes,
 	     "pages in and out do not make the pages there are");

@@ -97,9 +97,9 @@ TEST(a_child_has_its_own_map)
 	IN_CHILD(child, {
 		turns_take(&turns, 1);
 		turns_wait(&turns);
-		EXPECT_EQ(48 / 8, pool_map(&heap, ref));
+		ASSERT_EQ(48 / 8, pool_map(&heap, ref));
 		free_one(&heap, ref);
-		EXPECT_EQ(0, pool_map(&heap, ref));
+		ASSERT_EQ(0, pool_map(&heap, ref));
 		heap_check(&heap);
 	});
 	turns_take(&turns, 0);
@@ -108,6 +108,197 @@ TEST(a_child_has_its_own_map)
 	join_child(_metadata, child);
 	heap_check(&heap);
 	heap_close(&heap);
+}
+
+/*
+ * Limits
+ */
+
+static __u64 held(struct heap *heap)
+{
+	struct pymalloc_stats stats = heap_stats(heap);
+
+	return stats.page_bytes + stats.meta_bytes;
+}
+
+/*
+ * Runs of a whole arena, each shrunk to one page: an arena's metadata is more than
+ * the page that is left. As many as there are; returns how many, and why no more.
+ */
+static unsigned int fill_thinly(struct heap *heap, __u64 *refs, unsigned int nr, int *err)
+{
+	struct __test_metadata *_metadata = heap->test;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		struct pymalloc_alloc alloc = ARG(alloc, .size = 64 * POOL, .count = 1,
+						  .refs = user_ptr(&refs[i]));
+		struct pymalloc_resize resize = ARG(resize, .size = 1000);
+
+		*err = call(heap->fd, PYMALLOC_IOC_ALLOC, &alloc);
+		if (*err)
+			break;
+		resize.ref = refs[i];
+		ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_RESIZE, &resize));
+		ASSERT_EQ(refs[i], resize.ref);
+	}
+	return i;
+}
+
+#define LIMIT (4 << 20)
+#define MOST 1000
+
+static __u64 refs[MOST];
+
+TEST(thin_runs_end_at_the_limit)
+{
+	struct heap heap = HEAP(.limit = LIMIT);
+	__u64 empty = held(&heap);
+	unsigned int nr;
+	int err;
+
+	nr = fill_thinly(&heap, refs, MOST, &err);
+	ASSERT_EQ(-ENOMEM, err);
+	EXPECT_GE(LIMIT, held(&heap));
+	/* A run needs 64 pages and an arena for a moment. */
+	EXPECT_LE(LIMIT - 66 * POOL - ARENA_META - REGION_META, held(&heap));
+	EXPECT_LE(nr * (POOL + ARENA_META), held(&heap));
+	heap_check(&heap);
+	/* Arenas take their metadata along, regions stay. */
+	free_all(&heap, refs, nr);
+	EXPECT_EQ(0, heap_stats(&heap).page_bytes);
+	EXPECT_GE(empty + (nr / 63 + 1) * (REGION_META + 2 * sizeof(void *)) + 64, held(&heap));
+	EXPECT_EQ(nr, fill_thinly(&heap, refs, MOST, &err));
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+/* The caller pays all of it, and gets no more than his user may have. */
+TEST(thin_runs_end_at_the_users_limit)
+{
+	__u64 before = read_parameter(_metadata, "user_bytes");
+	pid_t child;
+
+	write_parameter(_metadata, "user_bytes", LIMIT);
+	IN_CHILD(child, {
+		struct pymalloc_info info;
+		struct heap heap;
+		int err;
+
+		become_somebody(_metadata);
+		heap = HEAP();
+		fill_thinly(&heap, refs, MOST, &err);
+		ASSERT_EQ(-EDQUOT, err);
+		info = service_info(_metadata);
+		ASSERT_GE(LIMIT, info.user_bytes);
+		ASSERT_EQ(held(&heap), info.user_bytes);
+		ASSERT_EQ(heap_stats(&heap).meta_bytes, info.user_meta_bytes);
+		heap_check(&heap);
+	});
+	join_child(_metadata, child);
+	write_parameter(_metadata, "user_bytes", before);
+}
+
+/* Bytes of memory that the machine has left. */
+static __u64 available(struct __test_metadata *_metadata)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	__u64 value, kib = 0;
+	char word[64];
+
+	ASSERT_NE(NULL, file);
+	while (fscanf(file, "%63s %llu kB ", word, &value) == 2)
+		if (!strcmp(word, "MemAvailable:"))
+			kib = value;
+	fclose(file);
+	ASSERT_LT(0, kib);
+	return kib << 10;
+}
+
+#define HEAPS 500
+
+/*
+ * A window of 1 TiB costs what it holds: nothing. What is said of each heap is what
+ * it takes, give or take what the machine does meanwhile.
+ */
+TEST(windows_cost_by_use)
+{
+	struct pymalloc_create arg = ARG(create, .window = WINDOW_MAX);
+	__u64 said = service_info(_metadata).heap_bytes_min, free, taken;
+	int device = device_open(_metadata), fds[HEAPS];
+
+	EXPECT_GE(32 << 10, said);
+	free = available(_metadata);
+	for (int i = 0; i < HEAPS; i++) {
+		fds[i] = call(device, PYMALLOC_IOC_CREATE, &arg);
+		ASSERT_LE(0, fds[i]);
+	}
+	taken = free - available(_metadata);
+	/* 512 KiB each would be 250 MiB. */
+	EXPECT_GE(HEAPS * said * 3 / 2 + (16 << 20), (__s64)taken)
+		TH_LOG("%lld bytes a heap, not %llu", (__s64)taken / HEAPS, said);
+	for (int i = 0; i < HEAPS; i++)
+		close(fds[i]);
+	close(device);
+}
+
+/* And a user has only so many of them as his bytes allow. */
+TEST(heaps_count_against_the_users_bytes)
+{
+	__u64 before = read_parameter(_metadata, "user_bytes"), least;
+	pid_t child;
+
+	least = service_info(_metadata).heap_bytes_min;
+	write_parameter(_metadata, "user_bytes", 10 * least + least / 2);
+	IN_CHILD(child, {
+		struct pymalloc_create arg = ARG(create, .window = WINDOW_MAX);
+		int device;
+
+		become_somebody(_metadata);
+		device = device_open(_metadata);
+		for (int i = 0; i < 10; i++)
+			ASSERT_LE(0, call(device, PYMALLOC_IOC_CREATE, &arg));
+		ASSERT_EQ(-EDQUOT, call(device, PYMALLOC_IOC_CREATE, &arg));
+		ASSERT_EQ(10 * least, service_info(_metadata).user_bytes);
+		ASSERT_EQ(10, service_info(_metadata).user_heaps);
+	});
+	join_child(_metadata, child);
+	write_parameter(_metadata, "user_bytes", before);
+}
+
+/* fork() is not refused, but its metadata counts, and goes with the child. */
+TEST(a_childs_metadata_counts)
+{
+	struct turns turns = turns_make(_metadata);
+	pid_t child;
+
+	IN_CHILD(child, {
+		struct pymalloc_info info;
+		struct heap heap;
+		pid_t grandchild;
+		__u64 before;
+
+		become_somebody(_metadata);
+		heap = HEAP();
+		alloc_one(&heap, 48);
+		info = service_info(_metadata);
+		before = info.user_bytes;
+		ASSERT_EQ(heap_stats(&heap).meta_bytes, info.user_meta_bytes);
+		IN_CHILD(grandchild, {
+			turns_take(&turns, 1);
+			turns_around(&turns);
+			heap_check(&heap);
+		});
+		turns_take(&turns, 0);
+		turns_wait(&turns);
+		info = service_info(_metadata);
+		ASSERT_EQ(2 * heap_stats(&heap).meta_bytes, info.user_meta_bytes);
+		ASSERT_EQ(before + heap_stats(&heap).meta_bytes, info.user_bytes);
+		turns_pass(&turns);
+		join_child(_metadata, grandchild);
+		ASSERT_TRUE(EVENTUALLY(service_info(_metadata).user_bytes == before));
+	});
+	join_child(_metadata, child);
 }
 
 TEST_HARNESS_MAIN
