@@ -6,6 +6,7 @@
 #define PYM_COMPAT_H
 
 #include <linux/mm.h>
+#include <linux/pfn_t.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
@@ -29,6 +30,16 @@ static inline void pym_zap_range(struct vm_area_struct *vma, unsigned long addre
 #else
 	zap_page_range_single(vma, address, size, NULL);
 #endif
+}
+
+/*
+ * Map a page of zeroes: the machine's own, of which no mapping takes a reference,
+ * so that they may be as many as there are addresses.  Before Linux 6.12
+ * vm_insert_page() takes one.
+ */
+static inline vm_fault_t pym_insert_zeroes(struct vm_area_struct *vma, unsigned long address)
+{
+	return vmf_insert_mixed(vma, address, pfn_to_pfn_t(my_zero_pfn(address)));
 }
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)

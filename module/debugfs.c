@@ -30,6 +30,7 @@ struct snapshot {
 	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
 	struct pym_verdict verdict;
 	u64 user_bytes;
+	u64 user_meta_bytes;
 	unsigned int user_heaps;
 	size_t nr;	/* entries of the array below */
 	size_t room;
@@ -234,7 +235,8 @@ static int take_limits(struct snapshot *snap, struct pym_service_heap *sheap)
 	/* Not under the lock: fork() needs it. */
 	rcu_read_lock();
 	user = READ_ONCE(sheap->user);
-	snap->user_bytes = (u64)atomic_long_read(&user->quota.used) << PYM_POOL_SHIFT;
+	snap->user_bytes = atomic_long_read(&user->quota.used);
+	snap->user_meta_bytes = atomic_long_read(&user->quota.meta);
 	snap->user_heaps = atomic_read(&user->heaps);
 	rcu_read_unlock();
 	pym_heap_stats(&sheap->heap, &snap->stats);
@@ -244,10 +246,12 @@ static int take_limits(struct snapshot *snap, struct pym_service_heap *sheap)
 static void print_limits(struct seq_file *m, const struct snapshot *snap)
 {
 	print_heap_heading(m, snap);
-	print_bytes(m, "heap bytes", snap->stats.page_bytes);
+	print_bytes(m, "heap bytes", snap->stats.page_bytes + snap->stats.meta_bytes);
+	print_bytes(m, "heap bytes, metadata", snap->stats.meta_bytes);
 	print_limit(m, "heap bytes, limit", snap->stats.limit);
 	print_limit(m, "heap bytes, notice", snap->stats.threshold);
 	print_bytes(m, "user bytes", snap->user_bytes);
+	print_bytes(m, "user bytes, metadata", snap->user_meta_bytes);
 	print_limit(m, "user bytes, limit", READ_ONCE(pym_user_bytes));
 	print_bytes(m, "user heaps", snap->user_heaps);
 	print_limit(m, "user heaps, limit", READ_ONCE(pym_user_heaps));

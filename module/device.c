@@ -36,11 +36,13 @@ static int info_ioctl(struct pym_call *call)
 		.window_default = READ_ONCE(pym_default_window),
 		.window_max = PYMALLOC_WINDOW_MAX,
 		.limit_default = READ_ONCE(pym_default_limit),
-		.user_bytes = (u64)atomic_long_read(&user->quota.used) << PYM_POOL_SHIFT,
+		.user_bytes = atomic_long_read(&user->quota.used),
 		.user_bytes_max = READ_ONCE(pym_user_bytes),
 		.user_heaps = atomic_read(&user->heaps),
 		.user_heaps_max = READ_ONCE(pym_user_heaps),
 		.version = PYMALLOC_VERSION,
+		.user_meta_bytes = atomic_long_read(&user->quota.meta),
+		.heap_bytes_min = PYM_SERVICE_BYTES + PYM_TABLE_BYTES,
 	};
 	pym_user_put(user);
 	return 0;

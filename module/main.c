@@ -59,7 +59,7 @@ static const struct kernel_param_ops switch_ops = {
 unsigned long pym_default_limit;
 module_param_cb(heap_limit, &limit_ops, &pym_default_limit, 0644);
 __MODULE_PARM_TYPE(heap_limit, "ulong");
-MODULE_PARM_DESC(heap_limit, "most bytes of pages of a heap made without a limit (0: no limit; default 0)");
+MODULE_PARM_DESC(heap_limit, "most bytes of pages and metadata of a heap made without a limit (0: no limit; default 0)");
 
 unsigned long pym_default_window = 16UL << 30;
 module_param_cb(window, &window_ops, &pym_default_window, 0644);
@@ -75,7 +75,7 @@ MODULE_PARM_DESC(user_heaps, "most heaps of one user (0: no limit; default 1024)
 unsigned long pym_user_bytes = ULONG_MAX;
 module_param_cb(user_bytes, &limit_ops, &pym_user_bytes, 0644);
 __MODULE_PARM_TYPE(user_bytes, "ulong");
-MODULE_PARM_DESC(user_bytes, "most bytes of pages of one user in all heaps (0: no limit; default half of the memory)");
+MODULE_PARM_DESC(user_bytes, "most bytes of pages and metadata of one user in all heaps (0: no limit; default half of the memory)");
 
 bool pym_check_at_end;
 module_param_cb(check, &switch_ops, &pym_check_at_end, 0644);

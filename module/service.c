@@ -266,6 +266,7 @@ static struct pym_service_heap *service_alloc(const char *name)
 	INIT_WORK(&sheap->release, release_work);
 	INIT_WORK(&sheap->vanish, vanish_work);
 	strscpy(sheap->name, name, sizeof(sheap->name));
+	sheap->heap.base_bytes = PYM_SERVICE_BYTES;
 	sheap->heap.ops = &service_ops;
 	return sheap;
 }

@@ -495,21 +495,16 @@ static vm_fault_t pool_map_fault(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	unsigned long number = vmf->pgoff - (PYMALLOC_POOL_MAP_OFFSET >> PAGE_SHIFT);
-	struct page *page, *now;
+	vm_fault_t result = 0;
 
 	if (!sheap)
 		return VM_FAULT_SIGBUS;
-	page = pym_pool_map_page(&sheap->heap, number);
-	lock_page(page);
-	now = pym_pool_map_page(&sheap->heap, number);
-	put_page(now);
-	if (now != page) {
-		unlock_page(page);
-		put_page(page);
-		return VM_FAULT_NOPAGE;
-	}
-	vmf->page = page;
-	return VM_FAULT_LOCKED;
+	down_read(&sheap->heap.map_gate);
+	vmf->page = pym_pool_map_page(&sheap->heap, number);
+	if (!vmf->page)
+		result = pym_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
+	up_read(&sheap->heap.map_gate);
+	return result;
 }
 
 /* Nobody maps any page, nor can as long as the locks are held; see set_watched(). */
@@ -630,10 +625,12 @@ static void open_inherited(struct vm_area_struct *vma)
 	struct pym_service_heap *child = inherit(sheap, vma->vm_mm);
 
 	vma->vm_private_data = child;
-	if (is_window(vma)) {
+	if (is_window(vma))
 		set_watched(vma, true, sheap->scattered);
-		pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
-	}
+	else
+		/* Whatever madvise() has said; what is copied already goes now. */
+		vm_flags_set(vma, VM_WIPEONFORK);
+	pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 	if (!child)
 		return;
 	/* As those of its parent are, which it has all or some of. */
@@ -702,6 +699,8 @@ static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
 			return -EACCES;
 		vm_flags_clear(vma, VM_MAYWRITE);
 		vma->vm_ops = &pool_map_vm_ops;
+		/* For pym_insert_zeroes(); the rest as above. */
+		vm_flags_set(vma, VM_MIXEDMAP | VM_WIPEONFORK);
 	} else {
 		return -EINVAL;
 	}

@@ -21,9 +21,6 @@
 
 static struct kmem_cache *arena_cache;
 
-/* What the pool map shows where no arena has ever been. */
-static struct page *empty_map;
-
 /**
  * pym_arena_cache_init() - prepare the memory that arenas are described in
  *
@@ -31,16 +28,11 @@ static struct page *empty_map;
  */
 int pym_arena_cache_init(void)
 {
-	/* 3 % of the arena, a fifth of an order-3 slab. */
-	static_assert(sizeof(struct pym_pool) <= 96);
+	/* 3 % of the arena's pages. */
+	static_assert(sizeof(struct pym_arena) <= PYM_ARENA_BYTES);
 
-	empty_map = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!empty_map)
-		return -ENOMEM;
 	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
 					0, SLAB_ACCOUNT, NULL);
-	if (!arena_cache)
-		__free_page(empty_map);
 	return arena_cache ? 0 : -ENOMEM;
 }
 
@@ -53,7 +45,6 @@ void pym_arena_cache_exit(void)
 {
 	rcu_barrier();
 	kmem_cache_destroy(arena_cache);
-	__free_page(empty_map);
 }
 
 static void arena_free_rcu(struct rcu_head *rcu)
@@ -84,25 +75,6 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
 		*offset = ((*offset >> shift) + 1) << shift;
 	}
 	return NULL;
-}
-
-/**
- * pym_pool_map_page() - a page of the pool map
- * @heap: the heap
- * @number: which, below @heap->nr_regions
- *
- * Context: Any.
- * Return: the page with a reference.  Where no arena was ever made it is an
- *	empty one that belongs to nobody: whoever shows it must lock it, see
- *	that it is still the right one, and unlock it when it is mapped.
- */
-struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
-{
-	struct pym_region *region = pym_region_find(heap, number);
-	struct page *page = region ? region->map : empty_map;
-
-	get_page(page);
-	return page;
 }
 
 /* Bit i: @bits i to i + @nr - 1 are all set. */
@@ -193,7 +165,7 @@ static void arena_take_locked(struct pym_heap *heap, struct pym_arena *arena, u6
 
 static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 {
-	struct pym_region *region = heap->regions[arena->number / PYM_REGION_ARENAS];
+	struct pym_region *region = pym_region_find(heap, arena->number / PYM_REGION_ARENAS);
 	unsigned int slot = arena->number % PYM_REGION_ARENAS;
 
 	/* No room, no bucket. */
@@ -203,7 +175,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 	RCU_INIT_POINTER(region->arenas[slot], NULL);
 	region->used &= ~BIT_ULL(slot);
 	region_requeue(heap, region);
-	heap->meta_bytes -= sizeof(*arena);
+	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
 	if (arena->raw)
 		heap->nr_raw_arenas--;
 	else
@@ -260,14 +232,35 @@ void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 	spin_unlock(&heap->lock);
 }
 
-static struct pym_arena *arena_alloc(bool raw)
+/* Charge and allocate the memory of an arena, @gfp beside the usual flags. */
+static struct pym_arena *arena_alloc(struct pym_heap *heap, gfp_t gfp)
 {
 	struct pym_arena *arena;
+	int err;
+
+	err = pym_meta_charge(heap, PYM_ARENA_BYTES);
+	if (err)
+		return ERR_PTR(err);
+	arena = kmem_cache_alloc(arena_cache, PYM_GFP | gfp);
+	if (arena)
+		return arena;
+	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
+	return ERR_PTR(-ENOMEM);
+}
+
+static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
+{
+	kmem_cache_free(arena_cache, arena);
+	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
+}
+
+static struct pym_arena *arena_new(struct pym_heap *heap, bool raw)
+{
+	struct pym_arena *arena = arena_alloc(heap, __GFP_ZERO);
 	unsigned int i;
 
-	arena = kmem_cache_zalloc(arena_cache, PYM_GFP);
-	if (!arena)
-		return NULL;
+	if (IS_ERR(arena))
+		return arena;
 	arena->raw = raw;
 	arena->busy = ~0ULL;
 	INIT_LIST_HEAD(&arena->link);
@@ -277,72 +270,6 @@ static struct pym_arena *arena_alloc(bool raw)
 		INIT_LIST_HEAD(&arena->pools[i].link);
 	}
 	return arena;
-}
-
-static void region_free(struct pym_region *region)
-{
-	if (region->map)
-		__free_page(region->map);
-	kfree(region);
-}
-
-/**
- * pym_region_outside() - arena numbers that a region must never give
- * @heap: the heap
- * @region: the region
- *
- * Context: Holds @heap->lock, or @heap->gate for writing.
- * Return: a bit for each: the window's first, and those beyond the heap's extent.
- */
-u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region)
-{
-	u64 end = heap->extent >> PYM_ARENA_SHIFT;
-	u64 first = (u64)region->number * PYM_REGION_ARENAS;
-	u64 outside = first ? 0 : 1;
-
-	if (end - first < PYM_REGION_ARENAS)
-		outside |= ~0ULL << (end - first);
-	return outside;
-}
-
-/* Put a region in its place.  Returns false if somebody else has. */
-static bool region_insert(struct pym_heap *heap, struct pym_region *region)
-{
-	bool inserted;
-
-	spin_lock(&heap->lock);
-	inserted = region->number == heap->made_regions;
-	if (inserted) {
-		region->used = pym_region_outside(heap, region);
-		/* Pairs with the acquire in pym_region_find(). */
-		smp_store_release(&heap->regions[heap->made_regions++], region);
-		heap->meta_bytes += sizeof(*region) + PAGE_SIZE;
-	}
-	spin_unlock(&heap->lock);
-	return inserted;
-}
-
-/* A region in its place; NULL if there is one already. */
-static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long number)
-{
-	struct pym_region *region;
-
-	region = kzalloc(sizeof(*region), PYM_GFP);
-	if (!region)
-		return ERR_PTR(-ENOMEM);
-	region->map = alloc_page(PYM_GFP | __GFP_ZERO);
-	if (!region->map) {
-		region_free(region);
-		return ERR_PTR(-ENOMEM);
-	}
-	region->number = number;
-	region->fresh = true;
-	INIT_LIST_HEAD(&region->link);
-	if (!region_insert(heap, region)) {
-		region_free(region);
-		return NULL;
-	}
-	return region;
 }
 
 /* From now on arenas may be made in it. */
@@ -370,7 +297,7 @@ void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
 	lockdep_assert_held(&heap->lock);
 
 	if (heap->made_regions) {
-		region = heap->regions[heap->made_regions - 1];
+		region = pym_region_find(heap, heap->made_regions - 1);
 		outside = pym_region_outside(heap, region);
 	}
 	heap->extent = extent;
@@ -384,12 +311,14 @@ void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
 /* Make the region that comes next, unless somebody else does. */
 static int region_create(struct pym_heap *heap, unsigned long number)
 {
-	struct pym_region *region = region_alloc(heap, number);
+	struct pym_region *region = pym_region_new(heap, number);
 
 	if (IS_ERR_OR_NULL(region))
 		return PTR_ERR(region);
-	/* Nobody may see the empty map any more when arenas come. */
-	wait_on_page_locked(empty_map);
+	/* Nobody may see zeroes any more when arenas come: neither shown later... */
+	down_write(&heap->map_gate);
+	up_write(&heap->map_gate);
+	/* ...nor before. */
 	pym_pages_zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
 		      PYMALLOC_POOL_SIZE);
 	region_open(heap, region);
@@ -413,14 +342,13 @@ static u32 find_numbers_locked(struct pym_heap *heap, unsigned int nr)
 
 static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
 {
-	struct pym_region *region = heap->regions[number / PYM_REGION_ARENAS];
+	struct pym_region *region = pym_region_find(heap, number / PYM_REGION_ARENAS);
 	unsigned int slot = number % PYM_REGION_ARENAS;
 
 	arena->number = number;
 	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
 	region->used |= BIT_ULL(slot);
 	region_requeue(heap, region);
-	heap->meta_bytes += sizeof(*arena);
 	if (arena->raw)
 		heap->nr_raw_arenas++;
 	else
@@ -429,34 +357,73 @@ static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, 
 	rcu_assign_pointer(region->arenas[slot], arena);
 }
 
-static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigned int nr)
+/* Have @nr arena numbers in a row.  They may be somebody else's at once. */
+static int numbers_reserve(struct pym_heap *heap, unsigned int nr)
 {
-	struct pym_arena *arena, *next;
 	unsigned long made;
+	bool found;
 	u64 extent;
-	u32 number;
 	int err;
 
 	for (;;) {
 		spin_lock(&heap->lock);
-		number = find_numbers_locked(heap, nr);
-		if (number)
-			break;
+		found = find_numbers_locked(heap, nr);
 		made = heap->made_regions;
 		extent = heap->extent;
 		spin_unlock(&heap->lock);
+		if (found)
+			return 0;
 		if ((u64)made << PYM_REGION_SHIFT >= extent)
 			return extent < heap->window ? -ENOSPC : -ENOMEM;
 		err = region_create(heap, made);
 		if (err)
 			return err;
 	}
-	list_for_each_entry_safe(arena, next, fresh, link) {
-		list_del_init(&arena->link);
-		arena_insert_locked(heap, arena, number++);
+}
+
+/* Put new arenas into their place.  Returns false if there is none any more. */
+static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigned int nr)
+{
+	struct pym_arena *arena, *next;
+	u32 number;
+
+	spin_lock(&heap->lock);
+	number = find_numbers_locked(heap, nr);
+	if (number) {
+		u32 at = number;
+
+		list_for_each_entry_safe(arena, next, fresh, link) {
+			list_del_init(&arena->link);
+			arena_insert_locked(heap, arena, at++);
+		}
 	}
 	spin_unlock(&heap->lock);
-	return 0;
+	return number;
+}
+
+/* As pym_arena_create(); NULL if somebody else has taken the numbers. */
+static struct pym_arena *arenas_make(struct pym_heap *heap, bool raw, unsigned int nr)
+{
+	struct pym_arena *arena, *next, *first = NULL;
+	LIST_HEAD(fresh);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		arena = arena_new(heap, raw);
+		if (IS_ERR(arena)) {
+			first = arena;
+			goto free;
+		}
+		list_add_tail(&arena->link, &fresh);
+	}
+	first = list_first_entry(&fresh, struct pym_arena, link);
+	if (arenas_insert(heap, &fresh, nr))
+		return first;
+	first = NULL;
+free:
+	list_for_each_entry_safe(arena, next, &fresh, link)
+		arena_delete(heap, arena);
+	return first;
 }
 
 /**
@@ -467,32 +434,24 @@ static int arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigne
  *
  * All their pools are busy and belong to the caller.
  *
- * Context: Sleeps.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: the first arena; the others follow it in the window.  -ENOMEM when
- *	memory or the window is used up; -ENOSPC when it is the heap's extent.
+ *	memory, the heap's limit or the window is used up, -ENOSPC when the heap's
+ *	extent is, -EDQUOT when the user's limit is.
  */
 struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr)
 {
-	struct pym_arena *arena, *next, *first = NULL;
-	LIST_HEAD(fresh);
-	unsigned int i;
-	int err = -ENOMEM;
+	struct pym_arena *first;
+	int err;
 
-	for (i = 0; i < nr; i++) {
-		arena = arena_alloc(raw);
-		if (!arena)
-			goto free;
-		list_add_tail(&arena->link, &fresh);
-		if (!first)
-			first = arena;
-	}
-	err = arenas_insert(heap, &fresh, nr);
-	if (!err)
-		return first;
-free:
-	list_for_each_entry_safe(arena, next, &fresh, link)
-		kmem_cache_free(arena_cache, arena);
-	return ERR_PTR(err);
+	do {
+		/* Regions first: what is charged must be in its place before the gate is left. */
+		err = numbers_reserve(heap, nr);
+		if (err)
+			return ERR_PTR(err);
+		first = arenas_make(heap, raw, nr);
+	} while (!first);
+	return first;
 }
 
 /**
@@ -522,7 +481,7 @@ u64 pym_lowest_bits(u64 bits, unsigned int nr)
  * sparse arenas drain), those that have kept their page first.
  *
  * Context: Sleeps.
- * Return: the arena, or -ENOMEM or -ENOSPC.
+ * Return: the arena, or an error as of pym_arena_create().
  */
 struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 				    unsigned int ahead, u64 *bits)
@@ -561,7 +520,7 @@ struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
  * @first: out: the first page's place in the arena; all are now busy
  *
  * Context: Sleeps.
- * Return: the arena, or -ENOMEM or -ENOSPC.
+ * Return: the arena, or an error as of pym_arena_create().
  */
 struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 				  unsigned int *first)
@@ -613,7 +572,7 @@ struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
  * pym_arenas_init() - a heap without arenas
  * @heap: the heap, its window set
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or an error as of pym_meta_charge().
  */
 int pym_arenas_init(struct pym_heap *heap)
 {
@@ -625,23 +584,17 @@ int pym_arenas_init(struct pym_heap *heap)
 		INIT_LIST_HEAD(&heap->usable_raw.list[i]);
 	}
 	INIT_LIST_HEAD(&heap->cached);
-	heap->nr_regions = DIV_ROUND_UP_ULL(heap->window, 1ULL << PYM_REGION_SHIFT);
-	heap->regions = kvcalloc(heap->nr_regions, sizeof(*heap->regions), PYM_GFP);
-	if (!heap->regions)
-		return -ENOMEM;
-	heap->meta_bytes += heap->nr_regions * sizeof(*heap->regions);
-	return 0;
+	return pym_regions_init(heap);
 }
 
 /* An arena like another, in no list, all its pools busy and without pages. */
-static struct pym_arena *arena_copy(const struct pym_arena *arena)
+static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_heap *child)
 {
-	struct pym_arena *copy;
+	struct pym_arena *copy = arena_alloc(child, 0);
 	unsigned int i;
 
-	copy = kmem_cache_alloc(arena_cache, PYM_GFP);
-	if (!copy)
-		return NULL;
+	if (IS_ERR(copy))
+		return copy;
 	memcpy(copy, arena, sizeof(*copy));
 	copy->bucket = 0;
 	copy->free = 0;
@@ -672,7 +625,7 @@ static void link_pools(struct pym_heap *child, struct pym_arena *copy, u64 bits)
 static int clone_regions(struct pym_heap *child, unsigned long number)
 {
 	while (child->made_regions <= number) {
-		struct pym_region *region = region_alloc(child, child->made_regions);
+		struct pym_region *region = pym_region_new(child, child->made_regions);
 
 		if (IS_ERR(region))
 			return PTR_ERR(region);
@@ -694,9 +647,9 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
 	if (err)
 		return err;
-	copy = arena_copy(arena);
-	if (!copy)
-		return -ENOMEM;
+	copy = arena_copy(arena, child);
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
 
 	spin_lock(&child->lock);
 	arena_insert_locked(child, copy, arena->number);
@@ -748,21 +701,18 @@ int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child)
  */
 void pym_arenas_destroy(struct pym_heap *heap)
 {
-	unsigned long number;
-	unsigned int slot;
+	struct pym_arena *arena;
+	u64 offset = 0;
 
-	for (number = 0; number < heap->made_regions; number++) {
-		struct pym_region *region = heap->regions[number];
-
-		for (slot = 0; slot < PYM_REGION_ARENAS; slot++) {
-			struct pym_arena *arena;
-
-			arena = rcu_dereference_protected(region->arenas[slot], true);
-			if (arena)
-				kmem_cache_free(arena_cache, arena);
-		}
-		region_free(region);
+	for (;;) {
+		rcu_read_lock();
+		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
+		rcu_read_unlock();
+		if (!arena)
+			break;
+		arena_delete(heap, arena);
+		offset += PYMALLOC_ARENA_SIZE;
 		cond_resched();
 	}
-	kvfree(heap->regions);
+	pym_regions_destroy(heap);
 }

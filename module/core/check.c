@@ -175,7 +175,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 /* Where in the pool map an arena's part is. */
 static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
 {
-	struct pym_region *region = heap->regions[arena->number / PYM_REGION_ARENAS];
+	struct pym_region *region = pym_region_get(heap, arena->number / PYM_REGION_ARENAS);
 
 	return (u8 *)page_address(region->map) +
 	       arena->number % PYM_REGION_ARENAS * PYMALLOC_ARENA_POOLS;
@@ -219,6 +219,7 @@ static void check_arena_at_rest(struct tally *tally, struct pym_arena *arena, u6
 
 	tally->arenas += !arena->raw;
 	tally->raw_arenas += arena->raw;
+	tally->meta += PYM_ARENA_BYTES;
 	tally->rooms[arena->raw][pym_arena_room(arena)]++;
 	tally->cached += hweight64(arena->cached);
 	tally->cached_arenas += !!arena->cached;
@@ -289,10 +290,16 @@ static int check_regions(struct tally *tally)
 	unsigned long number;
 	int err = 0;
 
+	rcu_read_lock();
+	tally->meta += pym_table_bytes(rcu_dereference(heap->table));
+	rcu_read_unlock();
 	for (number = 0; number < heap->made_regions && !err; number++) {
-		if (expect(tally, heap->regions[number]->number == number, 0,
+		const struct pym_region *region = pym_region_get(heap, number);
+
+		if (expect(tally, region->number == number, 0,
 			   "the region is not where it believes to be"))
-			pym_check_region(tally, heap->regions[number]);
+			pym_check_region(tally, region);
+		tally->meta += PYM_REGION_BYTES;
 		err = pause_check(tally);
 	}
 	return err;
@@ -346,8 +353,11 @@ static void check_totals(struct tally *tally)
 	expect(tally, list_has(&heap->cached, tally->cached_arenas), 0,
 	       "the list of arenas with empty pools has more or fewer than there are");
 	expect(tally, heap->pages == tally->pages, 0, "the heap's count of pages is wrong");
-	expect(tally, (u64)atomic_long_read(&heap->quota.used) == tally->pages, 0,
-	       "the pages charged are not those held");
+	expect(tally, (u64)atomic_long_read(&heap->quota.meta) == tally->meta, 0,
+	       "the metadata charged is not what there is");
+	expect(tally, (u64)atomic_long_read(&heap->quota.used) ==
+		      pym_page_bytes(tally->pages) + tally->meta, 0,
+	       "what is charged is not what is held");
 	expect(tally, heap->pages_in - heap->pages_out == tally->pages, 0,
 	       "the pages taken and given back do not make those held");
 	expect(tally, heap->nr_cached == tally->cached, 0,
@@ -381,6 +391,7 @@ static int check_all(struct tally *tally)
 {
 	int err;
 
+	tally->meta = tally->heap->base_bytes;
 	tally->nr_own = READ_ONCE(tally->heap->nr_own);
 	err = check_arenas(tally);
 	if (!err)

@@ -12,6 +12,7 @@
 struct tally {
 	struct pym_heap *heap;
 	struct pym_verdict *verdict;
+	u64 meta;	/* bytes of metadata */
 	u64 pages, joint, apart, cached, arenas, raw_arenas, runs, run_pages;
 	bool killable;
 	u64 nr_own;	/* of the heap, when the walk began */

@@ -12,6 +12,9 @@
  *			Sleeps.  Who only looks at the heap never takes it: he
  *			could be kept from running, and the heap with him.  An operation leaves it while it takes pages out
  *			of page tables, because fork() comes with those locked.
+ * heap->map_gate	read side around the mapping of zeroes where the pool map has
+ *			no page, write side when it has got one, to wait for those.
+ *			Sleeps, within the gate.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists; pool->class goes to and
  *			from this class only under it.
@@ -139,6 +142,20 @@ struct pym_region {
 };
 
 /**
+ * struct pym_table - the regions of a heap by number
+ * @rcu: its memory outlives those who look a region up
+ * @nr: entries; no region lies beyond
+ * @regions: the regions; NULL behind the last one
+ *
+ * It grows with the regions that are made, whatever the window's size.
+ */
+struct pym_table {
+	struct rcu_head rcu;
+	unsigned long nr;
+	struct pym_region *regions[];
+};
+
+/**
  * struct pym_class - one size class of a heap
  * @lock: see the top of this file
  * @size: bytes of a block
@@ -170,12 +187,14 @@ struct pym_class {
 } ____cacheline_aligned_in_smp;
 
 /**
- * struct pym_quota - so many pages and no more
- * @used: pages charged
+ * struct pym_quota - so many bytes and no more
+ * @used: bytes charged: of pages and of metadata
+ * @meta: those of @used that are metadata
  * @max: the limit in bytes, read at every charge; 0 is no limit
  */
 struct pym_quota {
 	atomic_long_t used;
+	atomic_long_t meta;
 	const unsigned long *max;
 };
 
@@ -232,22 +251,25 @@ struct pym_heap_ops {
  * @window: bytes of the window
  * @extent: those of them, from the start on, in which arenas may lie so far.  Only
  *	grows, with the gate held for reading and under @lock
- * @limit: most bytes of pages; 0 is no limit
+ * @limit: most bytes of pages and metadata; 0 is no limit
+ * @base_bytes: bytes of metadata that it takes without any arena, beside the core's
+ *	own: whoever makes it says so
  * @threshold: @ops->grown is called when the pages reach this; 0 is never
  * @cache_threads: threads of the process that keep blocks at hand, as it says
  * @cache_bytes_max: most bytes of blocks that each of them keeps
  * @ops: see there
  * @gate: see the top of this file
- * @quota: its own pages
+ * @map_gate: there too
+ * @quota: its own pages and metadata
  * @purse: pays, once, for what the heap and its family have together; may be
  *	NULL.  Changes, as @user and @pays_apart, with the gate held for writing
  *	and under @lock
- * @user: pays for what the heap gets from now on
+ * @user: pays for all of its metadata, and for the pages that it gets from now on
+ * @cloning: fork() is making it, and is not refused for a limit
  * @pays_apart: that is not @purse: the pages are marked in @apart of their arenas
  * @lock: see the top of this file
- * @regions: the window, 16 MiB an entry
- * @nr_regions: entries of @regions
- * @made_regions: those that are there, the first ones
+ * @table: the regions that are there
+ * @made_regions: how many there are, the first of the window
  * @usable_regions: regions that have an arena number to give
  * @usable: arenas of pools that have a free one
  * @usable_raw: arenas of runs that have a free page
@@ -255,7 +277,6 @@ struct pym_heap_ops {
  * @nr_cached: number of those pools
  * @nr_arenas: arenas of pools
  * @nr_raw_arenas: arenas of runs
- * @meta_bytes: bytes of metadata
  * @pages: pages in the window
  * @pages_peak: the most that @pages has been
  * @pages_in: pages taken from the system so far
@@ -277,20 +298,22 @@ struct pym_heap {
 	u64 window;
 	u64 extent;
 	unsigned long limit;
+	unsigned long base_bytes;
 	u64 threshold;
 	u64 cache_threads;
 	u64 cache_bytes_max;
 	const struct pym_heap_ops *ops;
 	struct rw_semaphore gate;
+	struct rw_semaphore map_gate;
 	struct pym_quota quota;
 	struct pym_quota *purse;
 	struct pym_quota *user;
 	bool pays_apart;
+	bool cloning;
 
 	/* Protects what follows up to the counts of objects, and the arenas. */
 	spinlock_t lock;
-	struct pym_region **regions;
-	unsigned long nr_regions;
+	struct pym_table __rcu *table;
 	unsigned long made_regions;
 	struct pym_rooms usable_regions;
 	struct pym_rooms usable;
@@ -299,7 +322,6 @@ struct pym_heap {
 	u64 nr_cached;
 	u64 nr_arenas;
 	u64 nr_raw_arenas;
-	u64 meta_bytes;
 	u64 pages;
 	u64 pages_peak;
 	u64 pages_in;
@@ -348,6 +370,16 @@ struct pym_batch {
 	struct list_head empty;
 };
 
+/*
+ * What metadata takes, with what the allocators round up: arenas are a fifth of a
+ * slab of order 3 each, a region is a kmalloc() of the next power of two and a
+ * page.  Asserted where they are allocated.
+ */
+#define PYM_ARENA_BYTES		(8 * PYMALLOC_POOL_SIZE / 5)
+#define PYM_REGION_BYTES	(1024 + PYMALLOC_POOL_SIZE)
+/* The first table: with its head a power of two, as those that replace it. */
+#define PYM_TABLE_BYTES		64
+
 /* All memory for a heap is charged, may fail, and kills nobody to succeed. */
 #define PYM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
@@ -368,10 +400,26 @@ struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 				  unsigned int *first);
 struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits);
 unsigned int pym_longest_run(u64 bits);
-u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
 u64 pym_lowest_bits(u64 bits, unsigned int nr);
-struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 void pym_regions_extend_locked(struct pym_heap *heap, u64 extent);
+
+/* region.c */
+int pym_regions_init(struct pym_heap *heap);
+void pym_regions_destroy(struct pym_heap *heap);
+struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number);
+u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region);
+struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
+
+static inline unsigned long pym_page_bytes(unsigned long nr)
+{
+	return nr << PYM_POOL_SHIFT;
+}
+
+/* Pages that a quota has been charged. */
+static inline unsigned long pym_quota_pages(const struct pym_quota *quota)
+{
+	return (atomic_long_read(&quota->used) - atomic_long_read(&quota->meta)) >> PYM_POOL_SHIFT;
+}
 
 /* A mask of @nr bits from @first on. */
 static inline u64 pym_bits(unsigned int first, unsigned int nr)
@@ -398,13 +446,40 @@ static inline u64 pym_pool_offset(const struct pym_pool *pool)
 	       (pool->index << PYM_POOL_SHIFT);
 }
 
-/* A region by its number, or NULL if it is not there. */
+/**
+ * pym_region_find() - look a region up
+ * @heap: the heap
+ * @number: any number
+ *
+ * Context: Holds @heap->lock, or is under RCU.
+ * Return: the region, which stays as long as the heap; NULL if it is not there.
+ */
 static inline struct pym_region *pym_region_find(struct pym_heap *heap, unsigned long number)
 {
-	if (number >= heap->nr_regions)
+	const struct pym_table *table = rcu_dereference_check(heap->table,
+							      lockdep_is_held(&heap->lock));
+
+	if (number >= table->nr)
 		return NULL;
-	/* Pairs with the release in region_create(). */
-	return smp_load_acquire(&heap->regions[number]);
+	/* Pairs with the release in region_insert(). */
+	return smp_load_acquire(&table->regions[number]);
+}
+
+/* Bytes of a table, a power of two. */
+static inline size_t pym_table_bytes(const struct pym_table *table)
+{
+	return sizeof(*table) + table->nr * sizeof(*table->regions);
+}
+
+/* The same for who holds nothing. */
+static inline struct pym_region *pym_region_get(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region;
+
+	rcu_read_lock();
+	region = pym_region_find(heap, number);
+	rcu_read_unlock();
+	return region;
 }
 
 /* Bytes of the window, from its start on, that arenas can lie in so far. */
@@ -472,9 +547,14 @@ int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes);
 void pym_heap_move(struct pym_heap *heap, struct pym_quota *user);
 
 /* quota.c */
-int pym_quota_charge(struct pym_quota *quota, unsigned long pages);
-void pym_quota_force(struct pym_quota *quota, unsigned long pages);
-void pym_quota_uncharge(struct pym_quota *quota, unsigned long pages);
+int pym_quota_charge(struct pym_quota *quota, unsigned long bytes);
+void pym_quota_force(struct pym_quota *quota, unsigned long bytes);
+void pym_quota_uncharge(struct pym_quota *quota, unsigned long bytes);
+void pym_quota_move_meta(struct pym_quota *from, struct pym_quota *to, unsigned long bytes);
+int pym_pages_charge(struct pym_heap *heap, unsigned int nr);
+void pym_pages_uncharge(struct pym_heap *heap, unsigned int nr);
+int pym_meta_charge(struct pym_heap *heap, unsigned long bytes);
+void pym_meta_uncharge(struct pym_heap *heap, unsigned long bytes);
 
 /* pool.c */
 void pym_class_init(struct pym_class *class, u32 size);

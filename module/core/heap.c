@@ -7,30 +7,37 @@
 /**
  * pym_heap_init() - an empty heap
  * @heap: zeroed memory, with @id, @extent (0 is all of the window), @limit,
- *	@threshold, @ops and @user set
+ *	@base_bytes, @threshold, @ops and @user set
  * @alignment: 8 or 16
  * @window: bytes of the window, a multiple of the arena's size
  *
  * Context: Sleeps.
- * Return: 0, or -ENOMEM and nothing needs to be destroyed.
+ * Return: 0; or -ENOMEM (the limit among the reasons) or -EDQUOT (the user's), and
+ *	nothing needs to be destroyed.
  */
 int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 {
 	u32 number, step = alignment / PYMALLOC_BLOCK_MIN;
+	int err;
 
 	heap->alignment = alignment;
 	heap->window = window;
 	heap->extent = heap->extent ?: window;
 	heap->quota.max = &heap->limit;
 	heap->purse = heap->user;
-	heap->meta_bytes = sizeof(*heap);
 	spin_lock_init(&heap->lock);
 	spin_lock_init(&heap->classes[PYM_CLASS_NONE].lock);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
 		pym_class_init(&heap->classes[number], number * PYMALLOC_BLOCK_MIN);
 
 	init_rwsem(&heap->gate);
-	return pym_arenas_init(heap);
+	err = pym_meta_charge(heap, heap->base_bytes);
+	if (err)
+		return err;
+	err = pym_arenas_init(heap);
+	if (err)
+		pym_meta_uncharge(heap, heap->base_bytes);
+	return err;
 }
 
 static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
@@ -49,7 +56,8 @@ static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
 /**
  * pym_heap_clone() - make a heap a copy of another, with the same pages
  * @heap: the heap; from now on its pages may be joint
- * @child: an empty heap, initialised alike, that nobody else knows yet
+ * @child: an empty heap, initialised alike but without a user, that nobody else
+ *	knows yet
  *
  * Whoever writes to a page must call pym_page_own() before, in either heap.
  *
@@ -65,7 +73,10 @@ int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child)
 	child->user = heap->user;
 	child->pays_apart = heap->pays_apart;
 	child->extent = heap->extent;
+	pym_quota_move_meta(NULL, child->user, atomic_long_read(&child->quota.meta));
+	child->cloning = true;
 	err = clone_contents(heap, child);
+	child->cloning = false;
 	up_write(&heap->gate);
 	return err;
 }
@@ -103,4 +114,5 @@ void pym_heap_destroy(struct pym_heap *heap)
 {
 	pym_pages_destroy(heap);
 	pym_arenas_destroy(heap);
+	pym_meta_uncharge(heap, heap->base_bytes);
 }

@@ -65,8 +65,8 @@ static void take_pages(struct live *live, struct flows *flows)
 	       "the pages taken and given back do not make those held");
 	expect(live->tally, flows->runs.in - flows->runs.out == flows->runs.nr, 0,
 	       "large objects allocated and freed do not make those held");
-	expect(live->tally, charged >= flows->pages.nr, 0,
-	       "the pages charged are not those held");
+	expect(live->tally, charged >= flows->pages.nr << PYM_POOL_SHIFT, 0,
+	       "what is charged is not what is held");
 }
 
 static void take_flows(struct live *live, struct flows *flows)

@@ -22,37 +22,18 @@
 #define FILL_ORDER	4
 #define GFP_CHEAP	((PYM_GFP & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY)
 
-static int charge(struct pym_heap *heap, unsigned int nr)
-{
-	int err;
-
-	/* The heap's own limit is a full heap, the user's is a quota. */
-	if (pym_quota_charge(&heap->quota, nr))
-		return -ENOMEM;
-	err = pym_quota_charge(heap->user, nr);
-	if (err)
-		pym_quota_uncharge(&heap->quota, nr);
-	return err;
-}
-
-static void uncharge(struct pym_heap *heap, unsigned int nr)
-{
-	pym_quota_uncharge(&heap->quota, nr);
-	pym_quota_uncharge(heap->user, nr);
-}
-
 /* Charge and allocate 2 to the power of @order pages, zeroed. */
 static int take_pages(struct pym_heap *heap, struct page **pages, unsigned int order)
 {
 	gfp_t gfp = (order ? GFP_CHEAP : PYM_GFP) | __GFP_ZERO;
 	int err;
 
-	err = charge(heap, 1 << order);
+	err = pym_pages_charge(heap, 1 << order);
 	if (err)
 		return err;
 	*pages = alloc_pages(gfp, order);
 	if (!*pages) {
-		uncharge(heap, 1 << order);
+		pym_pages_uncharge(heap, 1 << order);
 		return -ENOMEM;
 	}
 	if (order)
@@ -243,12 +224,12 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u6
 	heap->pages_out += nr;
 	heap->joint -= joint;
 	heap->pages_apart -= apart;
-	pym_quota_uncharge(heap->purse, together);
-	pym_quota_uncharge(heap->user, apart);
+	pym_quota_uncharge(heap->purse, pym_page_bytes(together));
+	pym_quota_uncharge(heap->user, pym_page_bytes(apart));
 	spin_unlock(&heap->lock);
 
 	release_pages(pages, nr);
-	pym_quota_uncharge(&heap->quota, nr);
+	pym_quota_uncharge(&heap->quota, pym_page_bytes(nr));
 	return nr;
 }
 

@@ -59,7 +59,7 @@ static void pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsigned 
 {
 	bool apart = heap->pays_apart;
 
-	pym_quota_force(payer(heap, apart), 1);
+	pym_quota_force(payer(heap, apart), PAGE_SIZE);
 	if (apart)
 		arena->apart |= BIT_ULL(index);
 	else
@@ -95,11 +95,11 @@ static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bit
 	copy->apart &= bits & ~copied;
 	child->pages_apart += hweight64(copy->apart);
 	child->joint += hweight64(bits & ~copied);
-	pym_quota_force(child->user, hweight64(copy->apart));
+	pym_quota_force(child->user, pym_page_bytes(hweight64(copy->apart)));
 	for (rest = copied; rest; rest &= rest - 1)
 		pay_locked(child, copy, __ffs64(rest));
 	spin_unlock(&child->lock);
-	atomic_long_add(hweight64(bits), &child->quota.used);
+	pym_quota_force(&child->quota, pym_page_bytes(hweight64(bits)));
 	pym_pages_count_in(child, hweight64(bits));
 }
 
@@ -261,7 +261,7 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 	copy_highpage(new, old);
 	/* Not before: whoever is left with it may write to it. */
 	if (pym_frame_leave(old, exchange.apart))
-		pym_quota_uncharge(exchange.payer, 1);
+		pym_quota_uncharge(exchange.payer, PAGE_SIZE);
 	put_page(old);
 	return new;
 }
@@ -430,22 +430,25 @@ static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, vo
 		arena->apart |= BIT_ULL(i);
 	}
 	heap->pages_apart += parted;
-	pym_quota_uncharge(heap->purse, ended);
-	pym_quota_force(heap->user, parted);
+	pym_quota_uncharge(heap->purse, pym_page_bytes(ended));
+	pym_quota_force(heap->user, pym_page_bytes(parted));
 }
 
 /* What the heap pays for apart goes to another user.  Returns if that is all. */
 static bool change_user(struct pym_heap *heap, struct pym_quota *user)
 {
+	unsigned long apart;
 	bool all;
 
 	spin_lock(&heap->lock);
-	pym_quota_uncharge(heap->user, heap->pages_apart);
-	pym_quota_force(user, heap->pages_apart);
+	apart = pym_page_bytes(heap->pages_apart);
+	pym_quota_move_meta(heap->user, user, atomic_long_read(&heap->quota.meta));
+	pym_quota_uncharge(heap->user, apart);
+	pym_quota_force(user, apart);
 	heap->user = user;
 	all = !heap->joint;
 	if (all) {
-		u64 together = heap->pages - heap->pages_apart;
+		unsigned long together = pym_page_bytes(heap->pages) - apart;
 
 		pym_quota_uncharge(heap->purse, together);
 		pym_quota_force(user, together);
@@ -457,7 +460,7 @@ static bool change_user(struct pym_heap *heap, struct pym_quota *user)
 }
 
 /**
- * pym_heap_move() - have a heap's pages count against another user
+ * pym_heap_move() - have a heap's pages and metadata count against another user
  * @heap: the heap
  * @user: the user's quota; may be exceeded
  *

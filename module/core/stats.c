@@ -59,12 +59,12 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	stats->threshold = READ_ONCE(heap->threshold);
 	stats->cache_threads = READ_ONCE(heap->cache_threads);
 	stats->cache_bytes_max = READ_ONCE(heap->cache_bytes_max);
+	stats->meta_bytes = atomic_long_read(&heap->quota.meta);
 	stats->nr_bad_refs = atomic64_read(&heap->nr_bad_refs);
 
 	spin_lock(&heap->lock);
 	stats->page_bytes = heap->pages << PYM_POOL_SHIFT;
 	stats->page_bytes_peak = heap->pages_peak << PYM_POOL_SHIFT;
-	stats->meta_bytes = heap->meta_bytes;
 	stats->arenas = heap->nr_arenas;
 	stats->raw_arenas = heap->nr_raw_arenas;
 	stats->pools_empty = heap->nr_cached;

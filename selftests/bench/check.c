@@ -115,10 +115,10 @@ static struct pymalloc_info get_info(int device)
 size_t heap_bytes(void)
 {
 	int device = open_device();
-	size_t bytes = get_info(device).user_bytes;
+	struct pymalloc_info info = get_info(device);
 
 	close(device);
-	return bytes;
+	return info.user_bytes - info.user_meta_bytes;
 }
 
 static int lives(const struct pymalloc_heap_info *heap)

@@ -110,9 +110,14 @@ static struct list_head *raw_list(struct scene *s)
 	return &s->heap->usable_raw.list[s->raw->bucket];
 }
 
+static struct pym_region *first_region(struct scene *s)
+{
+	return pym_region_get(s->heap, 0);
+}
+
 static struct list_head *region_list(struct scene *s)
 {
-	return &s->heap->usable_regions.list[s->heap->regions[0]->bucket];
+	return &s->heap->usable_regions.list[first_region(s)->bucket];
 }
 
 static u64 bit_of(struct scene *s, enum scene_place place)
@@ -154,15 +159,15 @@ static void arena_with_nothing(struct scene *s)
 
 static void arena_at_zero(struct scene *s)
 {
-	struct pym_arena __rcu **slot = &s->heap->regions[0]->arenas[0];
+	struct pym_arena __rcu **slot = &first_region(s)->arenas[0];
 
 	RCU_INIT_POINTER(*slot, rcu_dereference_protected(*slot, true) ? NULL : s->arena);
 }
 
 /* Regions */
-FLIP(region_number, s->heap->regions[0]->number, 1)
-FLIP(region_used, s->heap->regions[0]->used, BIT_ULL(63))
-FLIP(region_bucket, s->heap->regions[0]->bucket, 1)
+FLIP(region_number, first_region(s)->number, 1)
+FLIP(region_used, first_region(s)->used, BIT_ULL(63))
+FLIP(region_bucket, first_region(s)->bucket, 1)
 FLIP(heap_region_mask, s->heap->usable_regions.mask, BIT_ULL(0))
 RELINK(heap_region_list, region_list(s), region_list(s))
 
@@ -245,6 +250,13 @@ static void heap_charge(struct scene *s)
 	atomic_long_t *used = &s->heap->quota.used;
 
 	atomic_long_sub(atomic_long_read(used) % 2 ? 1 : -1, used);
+}
+
+static void heap_meta(struct scene *s)
+{
+	atomic_long_t *meta = &s->heap->quota.meta;
+
+	atomic_long_sub(atomic_long_read(meta) % 2 ? 1 : -1, meta);
 }
 
 #define SEEN(_toggle, _place, _message, _live)	\
@@ -345,7 +357,8 @@ const struct corruption corruptions[] = {
 		   "a mask of lists is not what the lists are"),
 	SEEN(heap_pages, SCENE_NOWHERE, "the heap's count of pages is wrong",
 	     "the pages taken and given back do not make those held"),
-	AT_REST(heap_charge, SCENE_NOWHERE, "the pages charged are not those held"),
+	AT_REST(heap_charge, SCENE_NOWHERE, "what is charged is not what is held"),
+	AT_REST(heap_meta, SCENE_NOWHERE, "the metadata charged is not what there is"),
 	CORRUPTION(heap_pages_in, SCENE_NOWHERE,
 		   "the pages taken and given back do not make those held"),
 	CORRUPTION(heap_pages_out, SCENE_NOWHERE,

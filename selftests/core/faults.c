@@ -159,8 +159,6 @@ static void make_heap(const void *unused)
 	(void)unused;
 	kernel_fail(KERNEL_MEMORY, 0, 1);
 	MUST(pym_arena_cache_init() == -ENOMEM, "a cache out of nothing");
-	kernel_fail(KERNEL_PAGE, 0, 1);
-	MUST(pym_arena_cache_init() == -ENOMEM, "a cache out of nothing");
 	kernel_fail_nothing();
 	MUST(!pym_arena_cache_init(), "no cache");
 	for (skip = 0; !shadow; skip++) {
@@ -254,16 +252,18 @@ static void fork_heap(const void *unused)
 		MUST(mappings_own(&child->heap, none) == -EFAULT, "a page out of nothing");
 		shadow_delete(child);
 		shadow_verify(parent);
-		MUST(atomic_long_read(&user.used) == (long)parent->heap.pages,
-		     "the user is charged for other pages");
+		MUST(atomic_long_read(&user.used) == atomic_long_read(&parent->heap.quota.used),
+		     "the user is charged for something else");
 		event++;
 		skip = 0;
 	}
 	/* fork() is not refused, but the next page. */
-	max = parent->heap.pages * POOL;
+	max = atomic_long_read(&user.used);
 	child = shadow_fork(parent);
-	MUST(child && atomic_long_read(&user.used) == (long)parent->heap.pages + 2,
+	MUST(child && pym_quota_pages(&user) == parent->heap.pages + 2,
 	     "no copies beyond the limit");
+	MUST(atomic_long_read(&user.meta) == atomic_long_read(&parent->heap.quota.meta) +
+	     atomic_long_read(&child->heap.quota.meta), "no metadata beyond the limit");
 	MUST(!shadow_alloc(child, 2 * POOL, false, &run, 1), "a page beyond the limit");
 	shadow_verify(parent);
 	shadow_delete(child);
@@ -289,7 +289,7 @@ static void copy_at_limit(const void *unused)
 	MUST(shadow_alloc(parent, 64, false, refs, 64) == 64, "no memory");
 	MUST(shadow_alloc(parent, 128, false, more, 20) == 20, "no memory");
 	child = shadow_fork(parent);
-	max = parent->heap.pages * POOL;
+	max = atomic_long_read(&user.used);
 	MUST(!shadow_free(parent, refs, 32), "bad refs");
 	MUST(shadow_alloc(parent, 64, false, refs, 16) == 16, "blocks of a shared page");
 	MUST(shadow_alloc(parent, 64, true, refs, 16) == 16, "a page was not copied");
@@ -297,7 +297,7 @@ static void copy_at_limit(const void *unused)
 	MUST(!shadow_resize(parent, &ref, 128), "a page was not copied");
 	ref = more[0];
 	MUST(!shadow_resize(parent, &ref, 64), "a page was not copied");
-	MUST(atomic_long_read(&user.used) > (long)parent->heap.pages, "copies cost nothing");
+	MUST(pym_quota_pages(&user) > parent->heap.pages, "copies cost nothing");
 	MUST(!shadow_alloc(parent, 512, false, refs, 64), "pages beyond the limit");
 	shadow_verify(parent);
 	shadow_verify(child);
@@ -308,18 +308,35 @@ static void copy_at_limit(const void *unused)
 	pym_arena_cache_exit();
 }
 
+/* How many objects of @size go into so many pages. */
+static u64 objects_in(u64 pages, u64 rounded)
+{
+	return rounded > POOL ? pages * POOL / rounded : pages * (POOL / rounded);
+}
+
+/* The metadata of a heap with so many objects, one arena at least. */
+static u64 meta_of(u64 nr, u64 rounded)
+{
+	u64 in_arena = objects_in(PYMALLOC_ARENA_POOLS, rounded);
+	u64 arenas = in_arena ? DIV_ROUND_UP(nr, in_arena) : nr * DIV_ROUND_UP(rounded, ARENA);
+
+	return SHADOW_BASE_BYTES + PYM_TABLE_BYTES + PYM_REGION_BYTES +
+	       max(arenas, 1ULL) * PYM_ARENA_BYTES;
+}
+
 /* The limit of a heap, or of a user, in pages and a bit. */
 static void stop_at(u64 pages, bool user, u64 size)
 {
-	unsigned long max = pages * POOL + POOL - 1;
+	u64 rounded = size > PYMALLOC_BLOCK_MAX ? ALIGN(size, POOL) : size;
+	u64 fit = objects_in(pages, rounded);
+	unsigned long max = pages * POOL + POOL - 1 + meta_of(fit, rounded);
 	struct pym_quota quota = { .max = &max };
 	struct shadow_config config = {
 		.alignment = 8, .window = WINDOW, .limit = user ? 0 : max,
 		.user = user ? &quota : NULL,
 	};
 	struct shadow *shadow = shadow_new(&config);
-	u64 refs[MAX_BATCH], rounded = shadow_rounded(shadow, size);
-	u64 fit = size > POOL ? pages * POOL / rounded : pages * (POOL / rounded);
+	u64 refs[MAX_BATCH];
 	unsigned int i;
 
 	/* Once from nothing, and once with empty pools that have to go first. */

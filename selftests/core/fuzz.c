@@ -189,8 +189,9 @@ static void end(void)
 		shadow_verify(fuzz.other);
 		fork_or_delete();
 	}
-	MUST((u64)atomic_long_read(&fuzz.user.used) == fuzz.shadow->heap.pages,
-	     "the user is charged for other pages");
+	MUST(atomic_long_read(&fuzz.user.used) ==
+	     atomic_long_read(&fuzz.shadow->heap.quota.used),
+	     "the user is charged for something else");
 	shadow_delete(fuzz.shadow);
 	MUST(!atomic_long_read(&fuzz.user.used), "the user is still charged");
 	pym_arena_cache_exit();

@@ -371,7 +371,7 @@ void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 {
 	void *memory = kmem_cache_zalloc(cache, gfp);
 
-	return memory ? memset(memory, 0xa5, cache->size) : NULL;
+	return memory && !(gfp & __GFP_ZERO) ? memset(memory, 0xa5, cache->size) : memory;
 }
 
 void kmem_cache_free(struct kmem_cache *cache, void *memory)

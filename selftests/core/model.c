@@ -213,17 +213,21 @@ static void some_failures(void)
 static void verify(void)
 {
 	/* All pages that there are, but for those of the pool maps. */
-	unsigned long pages = kernel.pages - 1;
+	unsigned long pages = kernel.pages;
+	long meta = 0;
 	unsigned int i;
 
 	kernel_fail_nothing();
 	for (i = 0; i < test.nr_heaps; i++) {
 		shadow_verify(test.shadows[i]);
 		pages -= test.shadows[i]->heap.made_regions;
+		meta += atomic_long_read(&test.shadows[i]->heap.quota.meta);
 	}
-	MUST((unsigned long)atomic_long_read(&test.user.used) == pages,
-	     "the user is charged for %ld pages, not %lu",
-	     atomic_long_read(&test.user.used), pages);
+	MUST(pym_quota_pages(&test.user) == pages, "the user is charged for %lu pages, not %lu",
+	     pym_quota_pages(&test.user), pages);
+	MUST(atomic_long_read(&test.user.meta) == meta,
+	     "the user is charged for %ld bytes of metadata, not %ld",
+	     atomic_long_read(&test.user.meta), meta);
 }
 
 /* A heap forks, or comes to its end. */

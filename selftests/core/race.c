@@ -496,7 +496,7 @@ static void verify_member(void)
 /* All have come to an end. */
 static void verify(void)
 {
-	long pages;
+	long pages, meta = 0;
 	unsigned int i;
 
 	kernel_fail_nothing();
@@ -504,15 +504,19 @@ static void verify(void)
 	for (i = 0; i < MAX_HOLDS; i++)
 		if (test.holds[i].page)
 			let_go(&test.holds[i]);
-	pages = kernel.pages - 1;
+	pages = kernel.pages;
 	for (i = 0; i < test.nr_members; i++) {
 		test.now = test.members[i];
 		verify_member();
 		pages -= test.now->heap.made_regions;
+		meta += atomic_long_read(&test.now->heap.quota.meta);
 	}
 	/* All pages that there are, but for those of the pool maps. */
-	MUST(atomic_long_read(&test.user.used) == pages, "%ld pages charged to the user, not %ld",
-	     atomic_long_read(&test.user.used), pages);
+	MUST((long)pym_quota_pages(&test.user) == pages, "%lu pages charged to the user, not %ld",
+	     pym_quota_pages(&test.user), pages);
+	MUST(atomic_long_read(&test.user.meta) == meta,
+	     "%ld bytes of metadata charged to the user, not %ld",
+	     atomic_long_read(&test.user.meta), meta);
 	kernel.preempt = preempt;
 }
 
@@ -553,7 +557,7 @@ static const struct pym_heap_ops ops = {
 	.grown = grown,
 };
 
-static struct member *new_member(void)
+static struct member *new_member(struct pym_quota *user)
 {
 	struct member *member = aligned_alloc(64, ALIGN(sizeof(*member), 64));
 
@@ -562,7 +566,7 @@ static struct member *new_member(void)
 	member->heap.ops = &ops;
 	member->heap.limit = test.plan->limit;
 	member->heap.threshold = MIB / 2;
-	member->heap.user = &test.user;
+	member->heap.user = user;
 	MUST(!pym_heap_init(&member->heap, 8, test.plan->window), "no heap");
 	member->taken = calloc(test.plan->window / PYMALLOC_BLOCK_MIN, sizeof(*member->taken));
 	return member;
@@ -580,7 +584,7 @@ static void fork_member(void)
 {
 	struct member *parent = test.members[below(test.nr_members)], *child;
 
-	child = new_member();
+	child = new_member(NULL);
 	MUST(!pym_heap_clone(&parent->heap, &child->heap), "no clone");
 	memcpy(child->objects, parent->objects, sizeof(child->objects));
 	child->nr_objects = parent->nr_objects;
@@ -609,7 +613,7 @@ static void run_round(void)
 	unsigned int i;
 
 	test.nr_members = 0;
-	new_member();
+	new_member(&test.user);
 	kernel.preempt = preempt;
 	for (i = 0; i < ROUND; i++, test.call++) {
 		if (test.plan->forks && i % GENERATION == GENERATION - 1)

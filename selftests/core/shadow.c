@@ -76,6 +76,7 @@ struct shadow *shadow_new(const struct shadow_config *config)
 	shadow->heap.id = 1;
 	shadow->heap.extent = config->extent;
 	shadow->heap.limit = config->limit;
+	shadow->heap.base_bytes = SHADOW_BASE_BYTES;
 	shadow->heap.threshold = config->threshold;
 	shadow->heap.user = config->user;
 	shadow->heap.ops = &ops;
@@ -152,11 +153,15 @@ static struct shadow_object *find(const struct shadow *shadow, u64 ref)
 		&shadow->objects[*slot - SLOT_OBJECT] : NULL;
 }
 
-static u64 pages_left(const struct pym_quota *quota, u64 held)
+static u64 bytes_left(const struct pym_quota *quota)
 {
-	u64 max = *quota->max ? *quota->max >> PYM_POOL_SHIFT : ~0ULL;
+	u64 max, used;
 
-	return max > held ? max - held : 0;
+	if (!quota || !*quota->max)
+		return ~0ULL;
+	max = *quota->max;
+	used = atomic_long_read(&quota->used);
+	return max > used ? max - used : 0;
 }
 
 /*
@@ -208,13 +213,6 @@ static void visit(struct shadow *shadow, const struct shadow_object *object, u64
 		visit_part(shadow, object, at + PAGE_SIZE - END_BYTES,
 			   min(at + PAGE_SIZE, size), each);
 	}
-}
-
-static u64 users_pages_left(const struct shadow *shadow)
-{
-	const struct pym_quota *user = shadow->heap.user;
-
-	return user ? pages_left(user, atomic_long_read(&user->used)) : ~0ULL;
 }
 
 /* Before a page is written to it must be the heap's own. */
@@ -399,6 +397,13 @@ static bool has_place(const struct shadow *shadow, u64 nr)
 	return false;
 }
 
+/* The most that an object of @nr pages can cost: arenas, a region and its table. */
+static u64 most_bytes(const struct shadow *shadow, u64 nr)
+{
+	return nr * PAGE_SIZE + DIV_ROUND_UP(nr, ARENA_PAGES) * PYM_ARENA_BYTES +
+	       PYM_REGION_BYTES + 2 * pym_table_bytes(shadow->heap.table);
+}
+
 /*
  * An object of @size could not be had, for reason @err (0 if that is not
  * known).  Find out why, or panic.
@@ -406,8 +411,9 @@ static bool has_place(const struct shadow *shadow, u64 nr)
 static void explain(struct shadow *shadow, u64 size, int err)
 {
 	u64 run = class_of(shadow, size) ? 0 : shadow_rounded(shadow, size) >> PYM_POOL_SHIFT;
-	u64 nr = run ?: 1, own, users = users_pages_left(shadow);
+	u64 most = most_bytes(shadow, run ?: 1);
 	bool may_grow = shadow->heap.extent < shadow->heap.window;
+	bool place = has_place(shadow, run), quota, full;
 
 	if (kernel.failures) {
 		MUST(!err || err == -ENOMEM || err == -EINTR || err == -EDQUOT,
@@ -416,15 +422,11 @@ static void explain(struct shadow *shadow, u64 size, int err)
 	}
 	MUST(!shadow->heap.nr_cached, "%llu empty pools are left, and it has failed",
 	     shadow->heap.nr_cached);
-	own = pages_left(&shadow->heap.quota, shadow->heap.pages);
-	if (!has_place(shadow, run) && may_grow)
-		MUST(!err || err == -ENOSPC, "error %d where the extent is used up", err);
-	else if (!has_place(shadow, run) || (own < nr && own <= users))
-		MUST(!err || err == -ENOMEM, "error %d where the heap is full", err);
-	else if (users < nr)
-		MUST(!err || err == -EDQUOT, "error %d where the user's quota is full", err);
-	else
-		panic(__FILE__, __LINE__, "%llu bytes could not be had, without a reason", size);
+	full = (!place && !may_grow) || bytes_left(&shadow->heap.quota) < most;
+	quota = bytes_left(shadow->heap.user) < most;
+	MUST(!place || full || quota, "%llu bytes could not be had, without a reason", size);
+	MUST(!err || (err == -ENOSPC && !place && may_grow) || (err == -ENOMEM && full) ||
+	     (err == -EDQUOT && quota), "error %d for another reason", err);
 }
 
 /* Have pages been copied, or been to be copied? */
@@ -678,7 +680,6 @@ struct shadow *shadow_fork(struct shadow *parent)
 		.window = parent->heap.window,
 		.limit = parent->heap.limit,
 		.threshold = parent->heap.threshold,
-		.user = parent->heap.user,
 	};
 	struct shadow *child = shadow_new(&config);
 

@@ -13,12 +13,15 @@
 
 #include "core.h"
 
+/* What a heap is said to take beside the core: nothing that anything else takes. */
+#define SHADOW_BASE_BYTES	1001
+
 /**
  * struct shadow_config - a heap to be made
  * @alignment: 8 or 16
  * @window: bytes of its window
  * @extent: bytes of it for arenas at first; 0 is all
- * @limit: most bytes of pages; 0 is no limit
+ * @limit: most bytes of pages and metadata; 0 is no limit
  * @threshold: bytes of pages to be told of; 0 is never
  * @user: its user's quota; may be NULL
  */

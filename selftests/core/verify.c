@@ -244,12 +244,13 @@ static void expect_classes(struct shadow *shadow, struct pymalloc_stats *sum)
 static u64 count_meta(const struct shadow *shadow, const struct pymalloc_stats *stats)
 {
 	const struct pym_heap *heap = &shadow->heap;
-	u64 bytes = sizeof(*heap) + heap->nr_regions * sizeof(*heap->regions), i;
+	u64 table = 64;
 
-	for (i = 0; i < heap->nr_regions; i++)
-		if (heap->regions[i])
-			bytes += sizeof(struct pym_region) + PAGE_SIZE;
-	return bytes + (stats->arenas + stats->raw_arenas) * sizeof(struct pym_arena);
+	/* Its head takes the room of three regions. */
+	while (table < (heap->made_regions + 3) * sizeof(void *))
+		table *= 2;
+	return SHADOW_BASE_BYTES + table + heap->made_regions * PYM_REGION_BYTES +
+	       (stats->arenas + stats->raw_arenas) * PYM_ARENA_BYTES;
 }
 
 static void expect_stats(struct shadow *shadow, u64 empty)
@@ -274,6 +275,9 @@ static void expect_stats(struct shadow *shadow, u64 empty)
 	MUST(stats.page_bytes_peak >= max(shadow->peak, stats.page_bytes) &&
 	     (!stats.limit || stats.page_bytes_peak <= stats.limit),
 	     "%llu bytes of pages at the peak", stats.page_bytes_peak);
+	MUST(!stats.limit || stats.page_bytes + stats.meta_bytes <= stats.limit,
+	     "%llu bytes of pages and %llu of metadata, beyond the limit", stats.page_bytes,
+	     stats.meta_bytes);
 	shadow->peak = stats.page_bytes_peak;
 	MUST((stats.nr_pages_in - stats.nr_pages_out) * PAGE_SIZE == stats.page_bytes,
 	     "pages in and out do not make the pages there are");
@@ -313,10 +317,11 @@ static void expect_pool_map(struct shadow *shadow)
 		for (j = i; j < min(nr, i + PAGE_SIZE); j++) {
 			u8 class = has_blocks(&shadow->pages[j]) ? shadow->pages[j].class : 0;
 
-			MUST(class == ((u8 *)page_address(page))[j - i],
+			MUST(class == (page ? ((u8 *)page_address(page))[j - i] : 0),
 			     "the pool map is wrong about page %llu", j);
 		}
-		put_page(page);
+		if (page)
+			put_page(page);
 	}
 }
 

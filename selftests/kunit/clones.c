@@ -69,7 +69,7 @@ static void neither_sees_what_the_other_writes(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, one, 64, 2));
 	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, two, 64, 1));
 	KUNIT_EXPECT_TRUE(test, is_filled(&grandchild->heap, one, 128, 1));
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.used), 3);
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&parent->user), 3);
 }
 
 static void what_one_frees_the_other_keeps(struct kunit *test)
@@ -131,13 +131,13 @@ static void the_last_owner_keeps_the_page(struct kunit *test)
 	ref = alloc_one(test, &parent->heap, 64);
 	child = heap_clone(test, parent);
 	page = page_at(parent, ref);
-	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&user->user.used), 1, "it is paid for once");
+	KUNIT_EXPECT_EQ_MSG(test, pym_quota_pages(&user->user), 1, "it is paid for once");
 	heap_drop(test, parent);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&user->user.used), 1);
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&user->user), 1);
 	write(test, child, ref, 64, 1);
 	KUNIT_EXPECT_PTR_EQ(test, page_at(child, ref), page);
 	heap_drop(test, child);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&user->user.used), 0);
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&user->user), 0);
 }
 
 static void beyond_the_quota_a_page_is_copied(struct kunit *test)
@@ -151,11 +151,11 @@ static void beyond_the_quota_a_page_is_copied(struct kunit *test)
 	child = heap_clone(test, parent);
 	free_one(&child->heap, refs[2]);
 	free_one(&child->heap, others[1]);
-	parent->user_max = 2 * PYMALLOC_POOL_SIZE;
+	parent->user_max = atomic_long_read(&parent->user.used);
 	KUNIT_EXPECT_EQ(test, heap_own(child, ref), 0);
 	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, 64, true, refs, 1, &err), 1);
 	KUNIT_EXPECT_EQ(test, pym_resize(&child->heap, &moved, 128), 0);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.used), 4);
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&parent->user), 4);
 	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, 512, false, &more, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
 	heap_check(test, &child->heap);
@@ -238,7 +238,7 @@ static void what_nobody_holds_is_settled(struct kunit *test)
 
 static long pages_of(const struct test_heap *th)
 {
-	return atomic_long_read(&th->user.used);
+	return pym_quota_pages(&th->user);
 }
 
 /* A child that becomes another user, with five pages of six together with its parent. */

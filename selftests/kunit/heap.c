@@ -65,7 +65,9 @@ static void heap_end(void *data)
 	KUNIT_EXPECT_EQ(test, th->zapped_wrongly, 0);
 	KUNIT_EXPECT_EQ(test, th->heap.pages, 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->heap.quota.used), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->heap.quota.meta), 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.used), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.meta), 0);
 	kvfree(th);
 }
 
@@ -88,6 +90,7 @@ struct test_heap *heap_new(struct kunit *test, u32 alignment, u64 window)
 	th->test = test;
 	th->user.max = &th->user_max;
 	th->heap.user = &th->user;
+	th->heap.base_bytes = sizeof(th->heap);
 	th->heap.ops = &test_ops;
 	err = pym_heap_init(&th->heap, alignment, window);
 	if (err)
@@ -108,6 +111,7 @@ struct test_heap *heap_clone(struct kunit *test, struct test_heap *parent)
 {
 	struct test_heap *child = heap_new(test, parent->heap.alignment, parent->heap.window);
 
+	heap_set_user(child, NULL);
 	KUNIT_ASSERT_EQ(test, pym_heap_clone(&parent->heap, &child->heap), 0);
 	return child;
 }
@@ -135,10 +139,11 @@ int heap_own(struct test_heap *th, u64 ref)
 /**
  * heap_set_user() - have a heap count against another user from its start
  * @th: the heap, without pages
- * @user: the user
+ * @user: the user, or NULL
  */
 void heap_set_user(struct test_heap *th, struct pym_quota *user)
 {
+	pym_quota_move_meta(th->heap.user, user, atomic_long_read(&th->heap.quota.meta));
 	th->heap.user = user;
 	th->heap.purse = user;
 }

@@ -10,6 +10,12 @@
 
 static u64 refs[MOST];
 
+/* The metadata of a heap that has so many arenas, all in its first region. */
+static unsigned long meta_with(const struct pym_heap *heap, unsigned int arenas)
+{
+	return heap->base_bytes + PYM_TABLE_BYTES + PYM_REGION_BYTES + arenas * PYM_ARENA_BYTES;
+}
+
 /* Allocate the largest blocks until there are no more; @err says why. */
 static unsigned int alloc_all(struct pym_heap *heap, int *err)
 {
@@ -39,7 +45,7 @@ static void a_heap_ends_at_its_limit(struct kunit *test)
 	unsigned int done;
 	int err;
 
-	heap->limit = limit->bytes;
+	heap->limit = meta_with(heap, 1) + limit->bytes;
 	done = alloc_all(heap, &err);
 	KUNIT_EXPECT_EQ(test, done, limit->pages * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
@@ -57,9 +63,9 @@ static void a_limit_may_sink_below_what_is_held(struct kunit *test)
 	unsigned int done;
 	int err;
 
-	heap->limit = PAGES(8);
+	heap->limit = meta_with(heap, 1) + PAGES(8);
 	done = alloc_all(heap, &err);
-	heap->limit = PAGES(2);
+	heap->limit = meta_with(heap, 2) + PAGES(2);
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, 8, false, refs + done, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	free_many(test, heap, refs, 7 * POOL_BLOCKS);
@@ -74,11 +80,11 @@ static void heaps_share_their_users_limit(struct kunit *test)
 	int err;
 
 	heap_set_user(two, &one->user);
-	one->user_max = PAGES(8);
+	one->user_max = meta_with(&one->heap, 1) + meta_with(&two->heap, 1) + PAGES(8);
 	alloc_many(test, &one->heap, PYMALLOC_BLOCK_MAX, 5 * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, alloc_all(&two->heap, &err), 3 * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&one->user.used), 8);
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&one->user), 8);
 	heap_check(test, &one->heap);
 	heap_check(test, &two->heap);
 
@@ -94,7 +100,7 @@ static void a_heap_trims_before_it_fails(struct kunit *test)
 	struct pym_heap *heap = &th->heap;
 	int err;
 
-	heap->limit = PAGES(4);
+	heap->limit = meta_with(heap, 1) + PAGES(4);
 	KUNIT_EXPECT_EQ(test, alloc_all(heap, &err), 4 * POOL_BLOCKS);
 	free_many(test, heap, refs, 4 * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, heap->nr_cached, 4);
@@ -102,7 +108,7 @@ static void a_heap_trims_before_it_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
 
 	heap->limit = 0;
-	th->user_max = PAGES(4);
+	th->user_max = meta_with(heap, 1) + PAGES(4);
 	KUNIT_EXPECT_EQ(test, alloc_all(heap, &err), 4 * POOL_BLOCKS);
 	free_many(test, heap, refs, 4 * POOL_BLOCKS);
 	alloc_one(test, heap, PAGES(4));
@@ -119,7 +125,7 @@ static void a_class_trims_before_it_fails(struct kunit *test)
 	free_many(test, heap, all, POOL_BLOCKS);
 	pym_trim(heap);
 	free_many(test, heap, all + arena, 2 * POOL_BLOCKS);
-	heap->limit = PAGES(heap->pages);
+	heap->limit = meta_with(heap, 2) + PAGES(heap->pages);
 	KUNIT_ASSERT_EQ(test, heap->nr_cached, 2);
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, 8), all[0]);
 	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
@@ -131,27 +137,27 @@ static void a_run_is_charged_whole_or_not_at_all(struct kunit *test)
 	struct pym_heap *heap = &th->heap;
 	int err;
 
-	heap->limit = PAGES(70);
+	heap->limit = meta_with(heap, 2) + PAGES(70);
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(71), false, refs, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	KUNIT_EXPECT_EQ(test, heap->pages, 0);
 	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 0);
 	heap_check(test, heap);
 
-	th->user_max = PAGES(69);
+	th->user_max = meta_with(heap, 2) + PAGES(69);
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(70), false, refs, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.used), 0);
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&th->user), 0);
 	heap_check(test, heap);
 
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(30), false, refs, 3, &err), 2);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.used), 60);
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&th->user), 60);
 }
 
 static void a_quota_is_exact(struct kunit *test)
 {
-	unsigned long max = PAGES(10);
+	unsigned long max = 10;
 	struct pym_quota quota = { .max = &max };
 
 	KUNIT_EXPECT_EQ(test, pym_quota_charge(&quota, 11), -EDQUOT);
@@ -170,6 +176,99 @@ static void a_quota_is_exact(struct kunit *test)
 	pym_quota_uncharge(NULL, 1000);
 }
 
+/* Runs of a whole arena, each shrunk to a page: until there is no more, and why not. */
+static unsigned int alloc_thin(struct kunit *test, struct pym_heap *heap, int *err)
+{
+	unsigned int nr;
+
+	for (nr = 0; nr < MOST; nr++) {
+		u64 used = atomic_long_read(&heap->quota.used);
+
+		if (!pym_alloc(heap, PAGES(64), false, &refs[nr], 1, err))
+			break;
+		KUNIT_ASSERT_EQ(test, pym_resize(heap, &refs[nr], PAGES(1)), 0);
+		KUNIT_ASSERT_GE(test, atomic_long_read(&heap->quota.used) - used,
+				PAGES(1) + PYM_ARENA_BYTES);
+	}
+	heap_check(test, heap);
+	return nr;
+}
+
+/* An arena costs more than its page: nobody gets more of them than his limit allows. */
+static void metadata_counts(struct kunit *test)
+{
+	struct test_heap *th = heap_new(test, 8, TEST_WINDOW);
+	struct pym_heap *heap = &th->heap;
+	unsigned int nr = 50;
+	int err;
+
+	heap->limit = meta_with(heap, nr) + PAGES(nr + 63);
+	KUNIT_EXPECT_EQ(test, alloc_thin(test, heap, &err), nr);
+	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes, meta_with(heap, nr));
+	free_many(test, heap, refs, nr);
+	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes, meta_with(heap, 0));
+
+	th->user_max = heap->limit - 1;
+	KUNIT_EXPECT_EQ(test, alloc_thin(test, heap, &err), nr - 1);
+	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.meta), meta_with(heap, nr - 1));
+	KUNIT_EXPECT_EQ(test, pym_quota_pages(&th->user), nr - 1);
+}
+
+/* The largest window costs no more than the smallest as long as it is not used. */
+static void a_window_costs_by_use(struct kunit *test)
+{
+	struct pym_heap *small = &heap_new(test, 8, PYMALLOC_WINDOW_MIN)->heap;
+	struct pym_heap *large = &heap_new(test, 8, PYMALLOC_WINDOW_MAX)->heap;
+	unsigned int nr, regions = 100;
+	u64 meta;
+
+	KUNIT_EXPECT_EQ(test, heap_stats(small).meta_bytes, heap_stats(large).meta_bytes);
+	for (nr = 0; nr < regions; nr++) {
+		refs[nr] = alloc_one(test, large, PYMALLOC_SIZE_MAX);
+		KUNIT_ASSERT_EQ(test, pym_resize(large, &refs[nr], PAGES(1)), 0);
+	}
+	/* The first region has no room for a run of a whole one. */
+	KUNIT_EXPECT_EQ(test, large->made_regions, regions + 1);
+	heap_check(test, large);
+	free_many(test, large, refs, regions);
+	meta = heap_stats(large).meta_bytes - large->base_bytes;
+	KUNIT_EXPECT_LE(test, meta, (regions + 1) * (PYM_REGION_BYTES + 2 * sizeof(void *)) +
+			PYM_TABLE_BYTES);
+	heap_check(test, large);
+}
+
+/* fork() is not refused, but what the child has counts; and goes where it goes. */
+static void a_clones_metadata_counts(struct kunit *test)
+{
+	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
+	struct test_heap *other = heap_new(test, 8, TEST_WINDOW);
+	u64 meta, others = atomic_long_read(&other->user.meta), more;
+	int err;
+
+	alloc_many(test, &parent->heap, 64, 100);
+	meta = heap_stats(&parent->heap).meta_bytes;
+	parent->user_max = atomic_long_read(&parent->user.used);
+	child = heap_clone(test, parent);
+	KUNIT_EXPECT_EQ(test, heap_stats(&child->heap).meta_bytes, meta);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.meta), 2 * meta);
+	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, PAGES(1), false, &more, 1, &err), 0);
+	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
+
+	pym_heap_move(&child->heap, &other->user);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.meta), meta);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta), others + meta);
+	more = alloc_one(test, &child->heap, PAGES(1));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta),
+			others + meta + PYM_ARENA_BYTES);
+	free_one(&child->heap, more);
+	heap_drop(test, child);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta), others);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.meta), meta);
+	parent->user_max = 0;
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(a_heap_ends_at_its_limit, limit_gen_params),
 	KUNIT_CASE(a_limit_may_sink_below_what_is_held),
@@ -178,6 +277,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_class_trims_before_it_fails),
 	KUNIT_CASE(a_run_is_charged_whole_or_not_at_all),
 	KUNIT_CASE(a_quota_is_exact),
+	KUNIT_CASE(metadata_counts),
+	KUNIT_CASE(a_window_costs_by_use),
+	KUNIT_CASE(a_clones_metadata_counts),
 	{}
 };
 

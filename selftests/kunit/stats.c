@@ -12,7 +12,7 @@ static void figures_add_up(struct kunit *test)
 		.threshold = 1 << 19,
 		.page_bytes = 8 * PYMALLOC_POOL_SIZE,
 		.page_bytes_peak = 8 * PYMALLOC_POOL_SIZE,
-		.meta_bytes = scene->heap->meta_bytes,
+		.meta_bytes = atomic_long_read(&scene->heap->quota.meta),
 		.arenas = 1,
 		.raw_arenas = 1,
 		.pools_used = 1,
@@ -61,10 +61,10 @@ static void metadata_is_at_most_three_percent(struct kunit *test)
 
 	alloc_many(test, heap, 512, PYMALLOC_ARENA_SIZE / 512);
 	pages = heap->pages;
-	meta = heap->meta_bytes;
+	meta = heap_stats(heap).meta_bytes;
 	alloc_many(test, heap, 512, 32 * PYMALLOC_ARENA_SIZE / 512);
 	pages = heap->pages - pages;
-	meta = heap->meta_bytes - meta;
+	meta = heap_stats(heap).meta_bytes - meta;
 	KUNIT_EXPECT_EQ(test, pages, 32 * PYMALLOC_ARENA_POOLS);
 	KUNIT_EXPECT_LE(test, meta * 100, 3 * pages * PYMALLOC_POOL_SIZE);
 }

@@ -9,7 +9,7 @@
 
 #define SIZE_IS(type, bytes) static_assert(sizeof(struct pymalloc_##type) == (bytes), #type)
 
-SIZE_IS(info, 120);
+SIZE_IS(info, 136);
 SIZE_IS(create, 80);
 SIZE_IS(open, 16);
 SIZE_IS(heap_info, 120);
@@ -454,11 +454,13 @@ TEST(info_counts_the_user)
 	alloc_one(&heap, 8);
 	after = service_info(_metadata);
 	EXPECT_EQ(before.user_heaps + 1, after.user_heaps);
-	EXPECT_EQ(before.user_bytes + 4 * POOL, after.user_bytes);
+	EXPECT_EQ(user_pages(&before) + 4 * POOL, user_pages(&after));
+	EXPECT_EQ(before.user_meta_bytes + heap_stats(&heap).meta_bytes, after.user_meta_bytes);
 	heap_close(&heap);
 	after = service_info(_metadata);
 	EXPECT_EQ(before.user_heaps, after.user_heaps);
 	EXPECT_EQ(before.user_bytes, after.user_bytes);
+	EXPECT_EQ(before.user_meta_bytes, after.user_meta_bytes);
 }
 
 TEST_HARNESS_MAIN

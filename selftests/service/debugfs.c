@@ -261,10 +261,12 @@ TEST_F(debugfs, limits)
 	ASSERT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_NOTIFY, &arg));
 	show(_metadata, self, "limits");
 	info = service_info(_metadata);
-	EXPECT_EQ(6 * POOL, number(self, "heap bytes "));
+	EXPECT_EQ(6 * POOL + heap_stats(&self->heap).meta_bytes, number(self, "heap bytes "));
+	EXPECT_EQ(heap_stats(&self->heap).meta_bytes, number(self, "heap bytes, metadata"));
 	EXPECT_EQ(1 << 20, number(self, "heap bytes, limit"));
 	EXPECT_EQ(512 << 10, number(self, "heap bytes, notice"));
 	EXPECT_EQ(info.user_bytes, number(self, "user bytes "));
+	EXPECT_EQ(info.user_meta_bytes, number(self, "user bytes, metadata"));
 	EXPECT_EQ(info.user_bytes_max, number(self, "user bytes, limit"));
 	EXPECT_EQ(info.user_heaps, number(self, "user heaps "));
 	EXPECT_EQ(info.user_heaps_max, number(self, "user heaps, limit"));

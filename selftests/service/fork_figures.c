@@ -233,7 +233,7 @@ static __u64 pss_of_all(struct __test_metadata *_metadata, __u32 heaps)
 /* What they say they have is what they hold, but for the rounding of a division. */
 static void expect_sum(struct __test_metadata *_metadata, __u32 heaps)
 {
-	__u64 held = service_info(_metadata).user_bytes;
+	__u64 held = own_bytes(_metadata);
 	__u64 sum = pss_of_all(_metadata, heaps);
 
 	EXPECT_GE(held, sum);
@@ -244,11 +244,11 @@ TEST_F(fork_figures, sum_is_what_is_held)
 {
 	expect_sum(_metadata, 1);
 	have_children(_metadata, self);
-	EXPECT_EQ(ALL * POOL, service_info(_metadata).user_bytes);
+	EXPECT_EQ(ALL * POOL, own_bytes(_metadata));
 	expect_sum(_metadata, CHILDREN + 1);
 	for (int c = 0; c < CHILDREN; c++) {
 		step(_metadata, self, c);
-		EXPECT_EQ((ALL + (c + 1) * WRITTEN) * POOL, service_info(_metadata).user_bytes);
+		EXPECT_EQ((ALL + (c + 1) * WRITTEN) * POOL, own_bytes(_metadata));
 		expect_sum(_metadata, CHILDREN + 1);
 	}
 	write_pages(&self->heap, self->run, 0, PAGES);

@@ -88,7 +88,7 @@ static void fill_heap(struct scene *scene)
 	memset(at(heap, scene->run), 'r', RUN_PAGES * POOL);
 	heap_trim(heap);
 	scene->notes->parents_heap = heap->id;
-	scene->notes->before = service_info(_metadata).user_bytes;
+	scene->notes->before = own_bytes(_metadata);
 }
 
 static bool contents_are_right(struct scene *scene)
@@ -213,7 +213,7 @@ static void bytes_become(struct __test_metadata *_metadata, __u64 bytes)
 {
 	__u64 now;
 
-	EXPECT_TRUE(EVENTUALLY((now = service_info(_metadata).user_bytes) == bytes))
+	EXPECT_TRUE(EVENTUALLY((now = own_bytes(_metadata)) == bytes))
 		TH_LOG("%llu, not %llu", now, bytes);
 }
 
@@ -623,7 +623,7 @@ TEST_F(fork_others, last_mapping_of_a_child)
 	turns_take(&scene->child, 0);
 	ASSERT_TRUE(turns_wait(&scene->child));
 	id = scene->notes->childs_heap;
-	EXPECT_EQ(scene->notes->before + WRITTEN * POOL, service_info(_metadata).user_bytes);
+	EXPECT_EQ(scene->notes->before + WRITTEN * POOL, own_bytes(_metadata));
 	ASSERT_TRUE(turns_around(&scene->child));
 	EXPECT_TRUE(heap_listed(_metadata, id));
 	ASSERT_TRUE(turns_around(&scene->child));
@@ -677,7 +677,7 @@ TEST_F(fork_others, end_by_the_client)
 	/* What is mapped is there until it is mapped no more. */
 	EXPECT_TRUE(is_filled(at(heap, scene->run), 'p', WRITTEN * POOL));
 	*at(heap, scene->run) = 'p';
-	EXPECT_EQ(scene->notes->before + WRITTEN * POOL, service_info(_metadata).user_bytes);
+	EXPECT_EQ(scene->notes->before + WRITTEN * POOL, own_bytes(_metadata));
 	heap_unmap(heap);
 	is_gone(_metadata, heap->id);
 	bytes_become(_metadata, scene->notes->before);

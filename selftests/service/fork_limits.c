@@ -385,9 +385,10 @@ static void alloc_beyond(struct heap *heap, __u64 run)
 /* A user's limit is spent by his own heaps only. */
 TEST_F(fork_limits, limits_of_two_users)
 {
+	__u64 limit = limit_of(_metadata, USER, PAGES * POOL);
 	pid_t child = child_of_other(_metadata, self, alloc_beyond, free_run);
 
-	set_parameter(_metadata, "user_bytes", PAGES * POOL);
+	set_parameter(_metadata, "user_bytes", limit);
 	ASSERT_TRUE(turns_around(&self->turns));
 	expect_bytes(_metadata, PAGES, PAGES);
 	EXPECT_EQ(-EDQUOT, alloc_result(&self->heap, POOL));
@@ -395,7 +396,8 @@ TEST_F(fork_limits, limits_of_two_users)
 	ASSERT_TRUE(turns_around(&self->turns));
 	expect_bytes(_metadata, PAGES, 0);
 	EXPECT_EQ(-EDQUOT, alloc_result(&self->heap, POOL));
-	set_parameter(_metadata, "user_bytes", (PAGES + 1) * POOL);
+	set_parameter(_metadata, "user_bytes",
+		      limit_of(_metadata, USER, (PAGES + 1) * POOL));
 	EXPECT_EQ(0, alloc_result(&self->heap, POOL));
 	let_go(_metadata, self, child);
 }
@@ -405,7 +407,7 @@ TEST_F(fork_limits, room_for_the_old_user)
 {
 	pid_t child = child_of_other(_metadata, self, alloc_ten, NULL);
 
-	set_parameter(_metadata, "user_bytes", (PAGES + 10) * POOL);
+	set_parameter(_metadata, "user_bytes", limit_of(_metadata, USER, (PAGES + 10) * POOL));
 	ASSERT_TRUE(turns_around(&self->turns));
 	expect_bytes(_metadata, PAGES, PAGES + 10);
 	EXPECT_EQ(0, alloc_result(&self->heap, 10 * POOL));
@@ -461,7 +463,7 @@ TEST_F(fork_limits, setuid)
 		ASSERT_EQ(0, seteuid(0));
 		ASSERT_EQ(0, setuid(OTHER));
 		alloc_one(&self->heap, 10 * POOL);
-		EXPECT_EQ((PAGES + 10) * POOL, service_info(_metadata).user_bytes);
+		EXPECT_EQ((PAGES + 10) * POOL, own_bytes(_metadata));
 		EXPECT_EQ(1, service_info(_metadata).user_heaps);
 		EXPECT_EQ(OTHER, heap_info(_metadata, self->heap.fd).uid);
 		EXPECT_TRUE(heap_listed(_metadata, heap_info(_metadata, self->heap.fd).id));
@@ -496,7 +498,7 @@ TEST_F(fork_limits, seteuid)
 
 static void limit_to_what_is_there(struct __test_metadata *_metadata)
 {
-	set_parameter(_metadata, "user_bytes", bytes_of(_metadata, USER));
+	set_parameter(_metadata, "user_bytes", info_of(_metadata, USER).user_bytes);
 }
 
 TEST_F(fork_limits, parent_writes_past_the_limit)

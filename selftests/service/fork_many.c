@@ -53,7 +53,7 @@ static void add_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_many)
 
 TEST_F(fork_many, pages_stay_shared)
 {
-	__u64 before = service_info(_metadata).user_bytes;
+	__u64 before = own_bytes(_metadata);
 
 	while (self->nr < CHILDREN) {
 		struct gate ready = gate_new(_metadata);
@@ -61,12 +61,12 @@ TEST_F(fork_many, pages_stay_shared)
 		add_child(_metadata, self, &ready);
 		gate_wait(_metadata, &ready);
 		gate_close(&ready);
-		ASSERT_EQ(before, service_info(_metadata).user_bytes)
+		ASSERT_EQ(before, own_bytes(_metadata))
 			TH_LOG("with %d children", self->nr);
 	}
 	/* And who writes has a copy of his own. */
 	memset(at(&self->heap, self->run), 'p', POOL);
-	EXPECT_EQ(before + POOL, service_info(_metadata).user_bytes);
+	EXPECT_EQ(before + POOL, own_bytes(_metadata));
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'p', POOL));
 }
 

@@ -38,6 +38,12 @@ static int try_alloc(struct heap *heap, __u64 size, __u64 *refs, __u32 count, __
 
 static __u64 refs[3000];
 
+/* A heap that has room for so many pages in one arena. */
+static struct heap heap_of(struct __test_metadata *_metadata, __u64 pages)
+{
+	return HEAP(.limit = meta_with(_metadata, 1) + pages * POOL);
+}
+
 /* A heap of ten pages, asked for more. */
 static void fill(struct heap *heap, __u64 size, __u32 expected)
 {
@@ -46,7 +52,8 @@ static void fill(struct heap *heap, __u64 size, __u32 expected)
 
 	ASSERT_EQ(-ENOMEM, try_alloc(heap, size, refs, ARRAY_SIZE(refs), &done));
 	ASSERT_EQ(expected, done) TH_LOG("size %llu", size);
-	ASSERT_GE(heap_stats(heap).limit, heap_stats(heap).page_bytes);
+	ASSERT_GE(heap_stats(heap).limit,
+		  heap_stats(heap).page_bytes + heap_stats(heap).meta_bytes);
 	ASSERT_EQ(expected, heap_stats(heap).blocks + heap_stats(heap).runs);
 	heap_check(heap);
 }
@@ -54,7 +61,7 @@ static void fill(struct heap *heap, __u64 size, __u32 expected)
 TEST_F(limits, of_a_heap)
 {
 	static const __u64 sizes[] = { 24, 64, 104, 512, 513, 2 * 4096, 3 * 4096, 10 * 4096 };
-	struct heap heap = HEAP(.limit = 10 * POOL);
+	struct heap heap = heap_of(_metadata, 10);
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		__u64 size = sizes[i];
@@ -72,7 +79,7 @@ TEST_F(limits, of_a_heap)
 /* One block given back makes room for one. */
 TEST_F(limits, full_and_one_free)
 {
-	struct heap heap = HEAP(.limit = 10 * POOL);
+	struct heap heap = heap_of(_metadata, 10);
 	__u64 again[2];
 	__u32 done;
 
@@ -90,7 +97,7 @@ TEST_F(limits, full_and_one_free)
 /* Empty pools that are kept for one class are no reason to fail in another. */
 TEST_F(limits, trims_itself_first)
 {
-	struct heap heap = HEAP(.limit = 10 * POOL);
+	struct heap heap = heap_of(_metadata, 10);
 
 	fill(&heap, 512, 80);
 	free_all(&heap, refs, 80);
@@ -100,29 +107,42 @@ TEST_F(limits, trims_itself_first)
 	heap_close(&heap);
 }
 
+/* No room for a page, nor for its arena; then not even for the heap itself. */
 TEST_F(limits, smaller_than_a_page)
 {
-	struct heap heap = HEAP(.limit = 1);
+	__u64 least = service_info(_metadata).heap_bytes_min;
+	__u64 limits[] = { meta_with(_metadata, 1) + POOL - 1, meta_with(_metadata, 1) - 1, least };
+	struct pymalloc_create arg = ARG(create, .limit = least - 1);
+	int device = device_open(_metadata);
 	__u32 done;
 
-	EXPECT_EQ(-ENOMEM, try_alloc(&heap, 8, refs, 1, &done));
-	EXPECT_EQ(0, done);
-	heap_check(&heap);
-	heap_close(&heap);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct heap heap = HEAP(.limit = limits[i]);
+
+		EXPECT_EQ(-ENOMEM, try_alloc(&heap, 8, refs, 1, &done));
+		EXPECT_EQ(0, done);
+		heap_check(&heap);
+		heap_close(&heap);
+	}
+	EXPECT_EQ(-ENOMEM, call(device, PYMALLOC_IOC_CREATE, &arg));
+	arg.limit = 1;
+	EXPECT_EQ(-ENOMEM, call(device, PYMALLOC_IOC_CREATE, &arg));
+	close(device);
 }
 
 TEST_F(limits, defaults)
 {
+	__u64 limit = meta_with(_metadata, 1) + 7 * POOL;
 	struct pymalloc_info info;
 	struct heap heap;
 
-	write_parameter(_metadata, "heap_limit", 7 * POOL);
+	write_parameter(_metadata, "heap_limit", limit);
 	write_parameter(_metadata, "window", 5 * ARENA);
 	info = service_info(_metadata);
-	EXPECT_EQ(7 * POOL, info.limit_default);
+	EXPECT_EQ(limit, info.limit_default);
 	EXPECT_EQ(5 * ARENA, info.window_default);
 	heap = HEAP();
-	EXPECT_EQ(7 * POOL, heap_info(_metadata, heap.fd).limit);
+	EXPECT_EQ(limit, heap_info(_metadata, heap.fd).limit);
 	EXPECT_EQ(5 * ARENA, heap.bytes);
 	fill(&heap, 512, 56);
 	heap_close(&heap);
@@ -182,9 +202,10 @@ TEST_F(limits, heaps_of_a_user)
 /* Two heaps share what their user may have. */
 TEST_F(limits, bytes_of_a_user)
 {
+	__u64 limit = 2 * meta_with(_metadata, 1) + 20 * POOL;
 	pid_t child;
 
-	write_parameter(_metadata, "user_bytes", 20 * POOL);
+	write_parameter(_metadata, "user_bytes", limit);
 	child = fork_somebody(_metadata);
 	if (!child) {
 		struct heap a = HEAP(), b = HEAP();
@@ -195,14 +216,16 @@ TEST_F(limits, bytes_of_a_user)
 		EXPECT_EQ(-EDQUOT, try_alloc(&b, 512, refs + 120, 100, &done));
 		EXPECT_EQ(5 * 8, done);
 		info = service_info(_metadata);
-		EXPECT_EQ(20 * POOL, info.user_bytes);
-		EXPECT_EQ(20 * POOL, info.user_bytes_max);
+		EXPECT_EQ(20 * POOL, user_pages(&info));
+		EXPECT_EQ(limit, info.user_bytes);
+		EXPECT_EQ(limit, info.user_bytes_max);
 		EXPECT_EQ(-EDQUOT, try_alloc(&a, POOL, refs + 200, 1, &done));
 		heap_check(&a);
 		heap_check(&b);
 		free_all(&a, refs, 15 * 8);
 		heap_trim(&a);
-		alloc(&b, 512, refs, 15 * 8);
+		/* Its arena has gone with the pages: room for one more. */
+		alloc(&b, 512, refs, 16 * 8);
 		EXPECT_EQ(-EDQUOT, try_alloc(&b, 512, refs + 200, 1, &done));
 		heap_check(&b);
 		_exit(0);
@@ -215,7 +238,7 @@ TEST_F(limits, resize_past_the_users_bytes)
 {
 	pid_t child;
 
-	write_parameter(_metadata, "user_bytes", 4 * POOL);
+	write_parameter(_metadata, "user_bytes", meta_with(_metadata, 1) + 4 * POOL);
 	child = fork_somebody(_metadata);
 	if (!child) {
 		struct heap heap = HEAP();

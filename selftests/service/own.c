@@ -55,7 +55,7 @@ static void counts_for(struct heap *heap, uid_t uid, __u64 bytes)
 	struct __test_metadata *_metadata = heap->test;
 
 	EXPECT_EQ(uid, heap_info(_metadata, heap->fd).uid);
-	EXPECT_EQ(bytes, service_info(_metadata).user_bytes);
+	EXPECT_EQ(bytes, own_bytes(_metadata));
 	EXPECT_EQ(1, service_info(_metadata).user_heaps);
 }
 

@@ -213,6 +213,16 @@ static inline __u64 heap_trim(struct heap *heap)
 	return arg.released;
 }
 
+/* What a region of the window costs, with its part of the pool map; and an arena. */
+#define REGION_META (1024 + POOL)
+#define ARENA_META (8 * POOL / 5)
+
+/* The metadata of a heap that has so many arenas, all in its first region. */
+static inline __u64 meta_with(struct __test_metadata *_metadata, __u64 arenas)
+{
+	return service_info(_metadata).heap_bytes_min + REGION_META + arenas * ARENA_META;
+}
+
 static inline char *at(struct heap *heap, __u64 ref)
 {
 	return heap->window + ref;
@@ -480,9 +490,31 @@ static inline struct pymalloc_info info_of(struct __test_metadata *_metadata, ui
 	return info;
 }
 
+/* Bytes of pages in all heaps, which INFO tells with those of their metadata. */
+static inline __u64 user_pages(const struct pymalloc_info *info)
+{
+	return info->user_bytes - info->user_meta_bytes;
+}
+
 static inline __u64 bytes_of(struct __test_metadata *_metadata, uid_t uid)
 {
-	return info_of(_metadata, uid).user_bytes;
+	struct pymalloc_info info = info_of(_metadata, uid);
+
+	return user_pages(&info);
+}
+
+/* The same for the caller. */
+static inline __u64 own_bytes(struct __test_metadata *_metadata)
+{
+	struct pymalloc_info info = service_info(_metadata);
+
+	return user_pages(&info);
+}
+
+/* The limit that leaves a user room for so many bytes of pages, with what he has. */
+static inline __u64 limit_of(struct __test_metadata *_metadata, uid_t uid, __u64 bytes)
+{
+	return info_of(_metadata, uid).user_meta_bytes + bytes;
 }
 
 static inline __u32 heaps_of(struct __test_metadata *_metadata, uid_t uid)

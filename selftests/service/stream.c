@@ -199,7 +199,7 @@ TEST_F(service, malformed)
 /* A short count; then, with the rest, the reason. */
 TEST_F(service, limit)
 {
-	struct heap heap = HEAP(.limit = 10 * POOL);
+	struct heap heap = HEAP(.limit = meta_with(_metadata, 1) + 10 * POOL);
 	ssize_t got = read_refs(heap.fd, 512, 0, 100);
 
 	EXPECT_EQ(80, got);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Objects of the library: every size, every alignment, every way to fail. */
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "library.h"
@@ -277,10 +278,21 @@ TEST_F(malloc, free_keeps_errno)
 	EXPECT_EQ(0, pymalloc_usable_size(self->heap, NULL));
 }
 
+/* The limit of a heap with 1 MiB of pages in four arenas. */
+static __u64 limit_of_1_mib(struct __test_metadata *_metadata)
+{
+	struct pymalloc_info info = { .argsz = sizeof(info) };
+	int device = open("/dev/pymalloc", O_RDWR | O_CLOEXEC);
+
+	ASSERT_EQ(0, ioctl(device, PYMALLOC_IOC_INFO, &info));
+	close(device);
+	return info.heap_bytes_min + 1024 + 4096 + 4 * (8 * 4096 / 5) + (1 << 20);
+}
+
 /* The last bytes below the limit are of use to any class. */
 TEST(limit)
 {
-	struct pymalloc_heap *heap = heap_with("limit", 8, 1 << 20);
+	struct pymalloc_heap *heap = heap_with("limit", 8, limit_of_1_mib(_metadata));
 	static void *objects[1 << 17];
 	size_t size, count;
 

@@ -65,11 +65,14 @@
  * @window_default: window of a heap that asks for none, in bytes
  * @window_max: largest window in bytes
  * @limit_default: byte limit of a heap that asks for none; 0 is no limit
- * @user_bytes: bytes of pages that the caller's user holds in all heaps
+ * @user_bytes: bytes of pages and metadata of all heaps of the caller's user
  * @user_bytes_max: limit on @user_bytes; 0 is no limit
  * @user_heaps: heaps of the caller's user
  * @user_heaps_max: limit on @user_heaps; 0 is no limit
  * @version: the running module's version, for people, NUL-terminated
+ * @user_meta_bytes: of @user_bytes, those of metadata
+ * @heap_bytes_min: bytes of metadata of a heap that has no arena yet: a lower limit
+ *	has no room for any
  */
 struct pymalloc_info {
 	__u32 argsz;
@@ -89,6 +92,8 @@ struct pymalloc_info {
 	__u32 user_heaps;
 	__u32 user_heaps_max;
 	char version[PYMALLOC_NAME_LEN];
+	__u64 user_meta_bytes;
+	__u64 heap_bytes_min;
 };
 
 /**
@@ -100,7 +105,7 @@ struct pymalloc_info {
  * @window: bytes of the window, a multiple of PYMALLOC_ARENA_SIZE from
  *	PYMALLOC_WINDOW_MIN to PYMALLOC_WINDOW_MAX; 0 is the default.  The
  *	first arena's worth of it is never used
- * @limit: most bytes of pages that the heap may hold; 0 is the default
+ * @limit: most bytes of pages and metadata that the heap may hold; 0 is the default
  * @id: out: the heap's number, unique until the module is unloaded
  * @name: a name for people, NUL-terminated, of printable ASCII
  * @extent: bytes of the window, from its start on, in which objects may lie
@@ -108,10 +113,14 @@ struct pymalloc_info {
  *	all; 0 is all of it
  *
  * The heap belongs to the calling address space: only it can allocate, free
- * and map.  Pages and metadata are charged to the caller's memory cgroup.
+ * and map.  Pages and metadata are charged to the caller's memory cgroup, and count
+ * against @limit and the user's bytes: the sum of page_bytes and meta_bytes of
+ * struct pymalloc_stats is never above @limit.
  *
- * Return: the heap's descriptor (close-on-exec); or -1 and EINVAL, EDQUOT
- * (the user has too many heaps), EMFILE, ENFILE, ENOMEM, EFAULT, E2BIG.
+ * Return: the heap's descriptor (close-on-exec); or -1 and EINVAL, EDQUOT (the
+ * user has too many heaps, or too many bytes for one more), ENOMEM (no memory, or
+ * @limit is below heap_bytes_min of struct pymalloc_info), EMFILE, ENFILE, EFAULT,
+ * E2BIG.
  */
 struct pymalloc_create {
 	__u32 argsz;
@@ -154,7 +163,7 @@ struct pymalloc_open {
  * struct pymalloc_heap_info - who a heap is
  * @id: its number
  * @window: bytes of its window
- * @limit: most bytes of pages; 0 is no limit
+ * @limit: most bytes of pages and metadata; 0 is no limit
  * @page_bytes: bytes of pages it holds, the empty pools' included
  * @used_bytes: bytes of blocks and large objects that are allocated
  * @alignment: 8 or 16
@@ -402,12 +411,13 @@ struct pymalloc_class_stats {
  * struct pymalloc_stats - PYMALLOC_IOC_STATS: a heap's figures
  * @argsz: size of this struct
  * @flags: 0
- * @limit: most bytes of pages; 0 is no limit
+ * @limit: most bytes of @page_bytes and @meta_bytes together; 0 is no limit
  * @threshold: bytes of pages from which poll() reports; 0 is never
  * @page_bytes: bytes of pages held: @pools_used, @pools_full, @pools_empty and
  *	@run_pages, each of 4096 bytes
  * @page_bytes_peak: the most that @page_bytes has been
- * @meta_bytes: bytes of kernel memory that describe the heap
+ * @meta_bytes: bytes of kernel memory that describe the heap, from the first, with
+ *	what the kernel's allocators round up: Documentation/limits.rst
  * @arenas: arenas that hold pools
  * @raw_arenas: arenas that hold runs
  * @pools_used: pools with some blocks allocated, but not all

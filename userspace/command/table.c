@@ -208,14 +208,11 @@ static void print_member(struct table *table)
 {
 	bool record = table->shape == SHAPE_RECORD;
 	const char *end = record ? "   ]" : "}";
-	char *text, *valid, *rest, *line;
+	char *text, *rest, *line;
 	size_t n;
 
 	need_ok(scols_print_table_to_string(table->cells, &text));
-	/* A process calls itself what it likes. */
-	valid = utf8_copy(text);
-	free(text);
-	rest = valid;
+	rest = text;
 	strsep(&rest, "\n");
 	for (n = 0; (line = strsep(&rest, "\n")) && strcmp(line, end); n++) {
 		if (!record)
@@ -225,7 +222,7 @@ static void print_member(struct table *table)
 		else if (n > 1)
 			printf("\n%s", line + strnlen(line, 3));
 	}
-	free(valid);
+	free(text);
 }
 
 static void print_json(struct table **tables, size_t count)

@@ -81,7 +81,4 @@ void tables_print(struct table **tables, size_t count);
 /* The column that has this name in upper or lower case; -1 if none has it. */
 int column_find(const struct column *columns, const char *name);
 
-/* utf8.c: a copy of a text, to be freed, with U+FFFD for each byte that is no UTF-8. */
-char *utf8_copy(const char *text);
-
 #endif /* _PYMALLOC_TABLE_H */

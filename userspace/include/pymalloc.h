@@ -33,7 +33,7 @@ struct pymalloc_heap;
  * @name: a name for people, of less than PYMALLOC_NAME_LEN printable ASCII
  *	characters; NULL is no name
  * @alignment: 8 or 16, to which every object is aligned; 0 is 8
- * @limit: most bytes of pages that the heap may hold; 0 is the service's
+ * @limit: most bytes of pages and metadata that the heap may hold; 0 is the service's
  *	default
  * @window: bytes of addresses that the heap may come to use, a multiple of
  *	PYMALLOC_ARENA_SIZE, of at most PYMALLOC_WINDOW_MAX; 0 is the service's

@@ -328,6 +328,7 @@ void rcu_lookup(bool protected);
 
 #define rcu_dereference_check(pointer, protected) \
 	({ rcu_lookup(protected); READ_ONCE(pointer); })
+#define rcu_dereference(pointer)	rcu_dereference_check(pointer, false)
 #define rcu_access_pointer(pointer)	READ_ONCE(pointer)
 #define rcu_dereference_protected(pointer, protected) \
 	({ MUST(protected, "a pointer is not protected"); (pointer); })
@@ -425,6 +426,7 @@ void *kvcalloc(size_t nr, size_t size, gfp_t gfp);
 void kvfree(const void *memory);
 
 #define kzalloc(size, gfp)	kvcalloc(1, size, gfp)
+#define kvzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kfree(memory)		kvfree(memory)
 
 struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align,

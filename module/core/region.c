@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Regions: the window in parts of 64 arenas, each with its page of the pool
+ * map, and the table in which they are found by number.
+ *
+ * They are made one after the other, and stay until the heap ends.  The table
+ * has room for those that are there and grows by doubling: readers go on with
+ * the old one, in which all is right that they can know of.
+ */
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "core.h"
+
+/* Charge and allocate a table of so many bytes. */
+static struct pym_table *table_new(struct pym_heap *heap, size_t bytes)
+{
+	struct pym_table *table;
+	int err;
+
+	err = pym_meta_charge(heap, bytes);
+	if (err)
+		return ERR_PTR(err);
+	table = kvzalloc(bytes, PYM_GFP);
+	if (!table) {
+		pym_meta_uncharge(heap, bytes);
+		return ERR_PTR(-ENOMEM);
+	}
+	table->nr = (bytes - sizeof(*table)) / sizeof(*table->regions);
+	return table;
+}
+
+static void table_free_rcu(struct rcu_head *rcu)
+{
+	kvfree(container_of(rcu, struct pym_table, rcu));
+}
+
+/*
+ * Put a table in the place of a smaller one.  It is copied under the lock, at most
+ * 8 bytes for each 16 MiB of the window that are in use already.  Returns the one
+ * that nobody needs any more.
+ */
+static struct pym_table *table_replace(struct pym_heap *heap, struct pym_table *new)
+{
+	struct pym_table *old;
+
+	spin_lock(&heap->lock);
+	old = rcu_dereference_protected(heap->table, lockdep_is_held(&heap->lock));
+	if (old->nr < new->nr) {
+		memcpy(new->regions, old->regions, old->nr * sizeof(*old->regions));
+		rcu_assign_pointer(heap->table, new);
+	} else {
+		/* Somebody else was faster. */
+		old = new;
+	}
+	spin_unlock(&heap->lock);
+	return old;
+}
+
+/* Bytes of a table that has an entry for a region; 0 if the one there is has. */
+static size_t table_wanted(struct pym_heap *heap, unsigned long number)
+{
+	const struct pym_table *table;
+	size_t bytes = 0;
+
+	rcu_read_lock();
+	table = rcu_dereference(heap->table);
+	if (number >= table->nr)
+		bytes = 2 * pym_table_bytes(table);
+	rcu_read_unlock();
+	return bytes;
+}
+
+/* Have the table an entry for the region that is made next. */
+static int table_reserve(struct pym_heap *heap, unsigned long number)
+{
+	size_t bytes = table_wanted(heap, number);
+	struct pym_table *table;
+
+	if (!bytes)
+		return 0;
+	table = table_new(heap, bytes);
+	if (IS_ERR(table))
+		return PTR_ERR(table);
+	table = table_replace(heap, table);
+	pym_meta_uncharge(heap, pym_table_bytes(table));
+	call_rcu(&table->rcu, table_free_rcu);
+	return 0;
+}
+
+static void region_free(struct pym_heap *heap, struct pym_region *region)
+{
+	__free_page(region->map);
+	kfree(region);
+	pym_meta_uncharge(heap, PYM_REGION_BYTES);
+}
+
+/**
+ * pym_region_outside() - arena numbers that a region must never give
+ * @heap: the heap
+ * @region: the region
+ *
+ * Context: Holds @heap->lock, or @heap->gate for writing.
+ * Return: a bit for each: the window's first, and those beyond the heap's extent.
+ */
+u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region)
+{
+	u64 end = heap->extent >> PYM_ARENA_SHIFT;
+	u64 first = (u64)region->number * PYM_REGION_ARENAS;
+	u64 outside = first ? 0 : 1;
+
+	if (end - first < PYM_REGION_ARENAS)
+		outside |= ~0ULL << (end - first);
+	return outside;
+}
+
+/* Put a region in its place.  Returns false if somebody else has. */
+static bool region_insert(struct pym_heap *heap, struct pym_region *region)
+{
+	struct pym_table *table;
+	bool inserted;
+
+	spin_lock(&heap->lock);
+	inserted = region->number == heap->made_regions;
+	if (inserted) {
+		region->used = pym_region_outside(heap, region);
+		table = rcu_dereference_protected(heap->table, lockdep_is_held(&heap->lock));
+		/* Pairs with the acquire in pym_region_find(). */
+		smp_store_release(&table->regions[heap->made_regions++], region);
+	}
+	spin_unlock(&heap->lock);
+	return inserted;
+}
+
+static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region = kzalloc(sizeof(*region), PYM_GFP);
+
+	static_assert(sizeof(*region) + PAGE_SIZE <= PYM_REGION_BYTES);
+
+	if (!region)
+		return NULL;
+	region->map = alloc_page(PYM_GFP | __GFP_ZERO);
+	if (!region->map) {
+		kfree(region);
+		return NULL;
+	}
+	region->number = number;
+	region->fresh = true;
+	INIT_LIST_HEAD(&region->link);
+	return region;
+}
+
+/**
+ * pym_region_new() - make the region that comes next
+ * @heap: the heap
+ * @number: its number
+ *
+ * It is fresh: no arena is made in it before its part of the pool map is seen.
+ *
+ * Context: Sleeps.
+ * Return: the region; NULL if somebody else has made it; or an error as of
+ *	pym_meta_charge().
+ */
+struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region;
+	int err;
+
+	err = table_reserve(heap, number) ?: pym_meta_charge(heap, PYM_REGION_BYTES);
+	if (err)
+		return ERR_PTR(err);
+	region = region_alloc(heap, number);
+	if (!region) {
+		pym_meta_uncharge(heap, PYM_REGION_BYTES);
+		return ERR_PTR(-ENOMEM);
+	}
+	if (region_insert(heap, region))
+		return region;
+	region_free(heap, region);
+	return NULL;
+}
+
+/**
+ * pym_pool_map_page() - a page of the pool map
+ * @heap: the heap
+ * @number: any number
+ *
+ * Whoever shows zeroes where there is none must hold @heap->map_gate for reading
+ * while he looks and until they are mapped.
+ *
+ * Context: Any.
+ * Return: the page with a reference; NULL if no arena can have been there.
+ */
+struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region = pym_region_get(heap, number);
+
+	if (!region)
+		return NULL;
+	get_page(region->map);
+	return region->map;
+}
+
+/**
+ * pym_regions_init() - a heap without regions
+ * @heap: the heap, its window set
+ *
+ * Return: 0 or an error as of pym_meta_charge().
+ */
+int pym_regions_init(struct pym_heap *heap)
+{
+	struct pym_table *table = table_new(heap, PYM_TABLE_BYTES);
+
+	if (IS_ERR(table))
+		return PTR_ERR(table);
+	init_rwsem(&heap->map_gate);
+	RCU_INIT_POINTER(heap->table, table);
+	return 0;
+}
+
+/**
+ * pym_regions_destroy() - free all regions, whose arenas have gone before
+ * @heap: the heap, used by nobody any more
+ */
+void pym_regions_destroy(struct pym_heap *heap)
+{
+	struct pym_table *table = rcu_dereference_protected(heap->table, true);
+	unsigned long number;
+
+	for (number = 0; number < heap->made_regions; number++) {
+		region_free(heap, table->regions[number]);
+		cond_resched();
+	}
+	pym_meta_uncharge(heap, pym_table_bytes(table));
+	kvfree(table);
+}

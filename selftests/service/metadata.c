@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Metadata: what a heap makes the kernel hold besides its pages is counted in
+ * meta_bytes and in the user's bytes, is bounded by both limits, costs by what
+ * is used and not by the window, and goes when nothing needs it any more.
+ */
+#include "service.h"
+
+#define WINDOW_MAX PYMALLOC_WINDOW_MAX
+
+/* What the kernel knows of the page behind an address; root may read it. */
+static __u64 entry_of(struct __test_metadata *_metadata, const char *path, __u64 index)
+{
+	__u64 entry = 0;
+	int fd = open(path, O_RDONLY);
+
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(sizeof(entry), pread(fd, &entry, sizeof(entry), index * sizeof(entry)));
+	close(fd);
+	return entry;
+}
+
+static __u64 frame_of(struct __test_metadata *_metadata, const volatile void *p)
+{
+	__u64 entry = entry_of(_metadata, "/proc/self/pagemap", (uintptr_t)p / POOL);
+
+	ASSERT_TRUE(entry >> 63) TH_LOG("the page is not there");
+	return entry & ((1ULL << 55) - 1);
+}
+
+/* As often as it has been mapped, as /proc/kpagecount tells. */
+static __u64 mappings_of(struct __test_metadata *_metadata, __u64 frame)
+{
+	return entry_of(_metadata, "/proc/kpagecount", frame);
+}
+
+/*
+ * The part of the pool map where nothing has ever been shows zeroes, to everybody
+ * who maps it and as often as he likes: nothing counts that, so that no count
+ * can overflow.
+ */
+TEST(zeroes_are_not_counted)
+{
+	struct heap heaps[2] = { HEAP(.window = WINDOW_MAX), HEAP(.window = WINDOW_MAX) };
+	__u64 frame, pages = WINDOW_MAX / POOL / POOL;
+
+	frame = frame_of(_metadata, (touch((void *)heaps[0].map, false), heaps[0].map));
+	for (int i = 0; i < 2; i++) {
+		for (__u64 page = 0; page < pages; page += pages / 64) {
+			const __u8 *map = heaps[i].map + page * POOL;
+
+			ASSERT_TRUE(is_filled(map, 0, POOL));
+			ASSERT_EQ(frame, frame_of(_metadata, map));
+		}
+	}
+	EXPECT_GE(1, mappings_of(_metadata, frame));
+	for (int i = 0; i < 2; i++)
+		heap_close(&heaps[i]);
+}
+
+/* Zeroes give way to the real page, in all mappings, when arenas are made. */
+TEST(zeroes_give_way)
+{
+	struct heap heap = HEAP();
+	const __u8 *other;
+	__u64 refs[2];
+
+	other = mmap(NULL, POOL, PROT_READ, MAP_SHARED, heap.fd, PYMALLOC_POOL_MAP_OFFSET);
+	ASSERT_NE(MAP_FAILED, other);
+	ASSERT_TRUE(is_filled(other, 0, POOL));
+	ASSERT_TRUE(is_filled(heap.map, 0, POOL));
+	refs[0] = alloc_one(&heap, 48);
+	EXPECT_EQ(48 / 8, pool_map(&heap, refs[0]));
+	EXPECT_EQ(48 / 8, other[refs[0] / POOL]);
+	EXPECT_EQ(0, heap.map[POOL]);
+	/* Only the first region is there so far. */
+	while ((refs[1] = alloc_one(&heap, 4 << 20)) < 16 << 20)
+		;
+	EXPECT_EQ(0, pool_map(&heap, refs[1]));
+	EXPECT_EQ(POOL, refs[1] / POOL / POOL * POOL);
+	heap_check(&heap);
+	heap_close(&heap);
+	munmap((void *)other, POOL);
+}
+
+/* A child sees its own pool map, even if its parent wants pages to be kept. */
+TEST(a_child_has_its_own_map)
+{
+	struct heap heap = HEAP();
+	__u64 ref = alloc_one(&heap, 48);
+	struct turns turns = turns_make(_metadata);
+	pid_t child;
+
+	ASSERT_EQ(0, madvise((void *)heap.map, heap.bytes / POOL, MADV_KEEPONFORK));
+	ASSERT_EQ(48 / 8, pool_map(&heap, ref));
+	ASSERT_EQ(0, heap.map[POOL]);
+	IN_CHILD(child, {
+		turns_take(&turns, 1);
+		turns_wait(&turns);
+		ASSERT_EQ(48 / 8, pool_map(&heap, ref));
+		free_one(&heap, ref);
+		ASSERT_EQ(0, pool_map(&heap, ref));
+		heap_check(&heap);
+	});
+	turns_take(&turns, 0);
+	free_one(&heap, ref);
+	turns_pass(&turns);
+	join_child(_metadata, child);
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+/*
+ * Limits
+ */
+
+static __u64 held(struct heap *heap)
+{
+	struct pymalloc_stats stats = heap_stats(heap);
+
+	return stats.page_bytes + stats.meta_bytes;
+}
+
+/*
+ * Runs of a whole arena, each shrunk to one page: an arena's metadata is more than
+ * the page that is left. As many as there are; returns how many, and why no more.
+ */
+static unsigned int fill_thinly(struct heap *heap, __u64 *refs, unsigned int nr, int *err)
+{
+	struct __test_metadata *_metadata = heap->test;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		struct pymalloc_alloc alloc = ARG(alloc, .size = 64 * POOL, .count = 1,
+						  .refs = user_ptr(&refs[i]));
+		struct pymalloc_resize resize = ARG(resize, .size = 1000);
+
+		*err = call(heap->fd, PYMALLOC_IOC_ALLOC, &alloc);
+		if (*err)
+			break;
+		resize.ref = refs[i];
+		ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_RESIZE, &resize));
+		ASSERT_EQ(refs[i], resize.ref);
+	}
+	return i;
+}
+
+#define LIMIT (4 << 20)
+#define MOST 1000
+
+static __u64 refs[MOST];
+
+TEST(thin_runs_end_at_the_limit)
+{
+	struct heap heap = HEAP(.limit = LIMIT);
+	__u64 empty = held(&heap);
+	unsigned int nr;
+	int err;
+
+	nr = fill_thinly(&heap, refs, MOST, &err);
+	ASSERT_EQ(-ENOMEM, err);
+	EXPECT_GE(LIMIT, held(&heap));
+	/* A run needs 64 pages and an arena for a moment. */
+	EXPECT_LE(LIMIT - 66 * POOL - ARENA_META - REGION_META, held(&heap));
+	EXPECT_LE(nr * (POOL + ARENA_META), held(&heap));
+	heap_check(&heap);
+	/* Arenas take their metadata along, regions stay. */
+	free_all(&heap, refs, nr);
+	EXPECT_EQ(0, heap_stats(&heap).page_bytes);
+	EXPECT_GE(empty + (nr / 63 + 1) * (REGION_META + 2 * sizeof(void *)) + 64, held(&heap));
+	EXPECT_EQ(nr, fill_thinly(&heap, refs, MOST, &err));
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+/* The caller pays all of it, and gets no more than his user may have. */
+TEST(thin_runs_end_at_the_users_limit)
+{
+	__u64 before = read_parameter(_metadata, "user_bytes");
+	pid_t child;
+
+	write_parameter(_metadata, "user_bytes", LIMIT);
+	IN_CHILD(child, {
+		struct pymalloc_info info;
+		struct heap heap;
+		int err;
+
+		become_somebody(_metadata);
+		heap = HEAP();
+		fill_thinly(&heap, refs, MOST, &err);
+		ASSERT_EQ(-EDQUOT, err);
+		info = service_info(_metadata);
+		ASSERT_GE(LIMIT, info.user_bytes);
+		ASSERT_EQ(held(&heap), info.user_bytes);
+		ASSERT_EQ(heap_stats(&heap).meta_bytes, info.user_meta_bytes);
+		heap_check(&heap);
+	});
+	join_child(_metadata, child);
+	write_parameter(_metadata, "user_bytes", before);
+}
+
+/* Bytes of memory that the machine has left. */
+static __u64 available(struct __test_metadata *_metadata)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	__u64 value, kib = 0;
+	char word[64];
+
+	ASSERT_NE(NULL, file);
+	while (fscanf(file, "%63s %llu kB ", word, &value) == 2)
+		if (!strcmp(word, "MemAvailable:"))
+			kib = value;
+	fclose(file);
+	ASSERT_LT(0, kib);
+	return kib << 10;
+}
+
+#define HEAPS 500
+
+/*
+ * A window of 1 TiB costs what it holds: nothing. What is said of each heap is what
+ * it takes, give or take what the machine does meanwhile.
+ */
+TEST(windows_cost_by_use)
+{
+	struct pymalloc_create arg = ARG(create, .window = WINDOW_MAX);
+	__u64 said = service_info(_metadata).heap_bytes_min, free, taken;
+	int device = device_open(_metadata), fds[HEAPS];
+
+	EXPECT_GE(32 << 10, said);
+	free = available(_metadata);
+	for (int i = 0; i < HEAPS; i++) {
+		fds[i] = call(device, PYMALLOC_IOC_CREATE, &arg);
+		ASSERT_LE(0, fds[i]);
+	}
+	taken = free - available(_metadata);
+	/* 512 KiB each would be 250 MiB. */
+	EXPECT_GE(HEAPS * said * 3 / 2 + (16 << 20), (__s64)taken)
+		TH_LOG("%lld bytes a heap, not %llu", (__s64)taken / HEAPS, said);
+	for (int i = 0; i < HEAPS; i++)
+		close(fds[i]);
+	close(device);
+}
+
+/* And a user has only so many of them as his bytes allow. */
+TEST(heaps_count_against_the_users_bytes)
+{
+	__u64 before = read_parameter(_metadata, "user_bytes"), least;
+	pid_t child;
+
+	least = service_info(_metadata).heap_bytes_min;
+	write_parameter(_metadata, "user_bytes", 10 * least + least / 2);
+	IN_CHILD(child, {
+		struct pymalloc_create arg = ARG(create, .window = WINDOW_MAX);
+		int device;
+
+		become_somebody(_metadata);
+		device = device_open(_metadata);
+		for (int i = 0; i < 10; i++)
+			ASSERT_LE(0, call(device, PYMALLOC_IOC_CREATE, &arg));
+		ASSERT_EQ(-EDQUOT, call(device, PYMALLOC_IOC_CREATE, &arg));
+		ASSERT_EQ(10 * least, service_info(_metadata).user_bytes);
+		ASSERT_EQ(10, service_info(_metadata).user_heaps);
+	});
+	join_child(_metadata, child);
+	write_parameter(_metadata, "user_bytes", before);
+}
+
+/* fork() is not refused, but its metadata counts, and goes with the child. */
+TEST(a_childs_metadata_counts)
+{
+	struct turns turns = turns_make(_metadata);
+	pid_t child;
+
+	IN_CHILD(child, {
+		struct pymalloc_info info;
+		struct heap heap;
+		pid_t grandchild;
+		__u64 before;
+
+		become_somebody(_metadata);
+		heap = HEAP();
+		alloc_one(&heap, 48);
+		info = service_info(_metadata);
+		before = info.user_bytes;
+		ASSERT_EQ(heap_stats(&heap).meta_bytes, info.user_meta_bytes);
+		IN_CHILD(grandchild, {
+			turns_take(&turns, 1);
+			turns_around(&turns);
+			heap_check(&heap);
+		});
+		turns_take(&turns, 0);
+		turns_wait(&turns);
+		info = service_info(_metadata);
+		ASSERT_EQ(2 * heap_stats(&heap).meta_bytes, info.user_meta_bytes);
+		ASSERT_EQ(before + heap_stats(&heap).meta_bytes, info.user_bytes);
+		turns_pass(&turns);
+		join_child(_metadata, grandchild);
+		ASSERT_TRUE(EVENTUALLY(service_info(_metadata).user_bytes == before));
+	});
+	join_child(_metadata, child);
+}
+
+TEST_HARNESS_MAIN
