@@ -199,7 +199,7 @@ daemon_without_device()
 		grep -q '^pymalloc: /dev/pymalloc: Permission denied; process [0-9]* has closed ' "$scratch/stderr"
 }
 
-# What MALLOC_PERTURB_=85 fills.
+# What MALLOC_PERTURB_=85 fills; a free block begins with a mark of the library.
 perturbed='
 import ctypes
 library = ctypes.CDLL(None)
@@ -214,7 +214,7 @@ for size in 24, 100, 170, 512:
 	assert filled(library.memalign(64, size), 170, size), size
 	assert filled(library.calloc(1, size), 0, size), size
 	library.free(kept[1])
-	assert filled(kept[1], 85, size), size
+	assert filled(kept[1] + 16, 85, size - 16), size
 	ctypes.memset(kept[2], 1, size)
 	grown = library.realloc(kept[2], 3 * size)
 	assert filled(grown, 1, size) and (size > 170 or filled(grown + size, 170, 2 * size)), size'
