@@ -227,7 +227,7 @@ static int check_regions(struct live *live)
 	int err = 0;
 
 	for (number = 0; number < READ_ONCE(heap->made_regions) && !err; number++) {
-		struct pym_region *region = pym_region_find(heap, number);
+		struct pym_region *region = pym_region_get(heap, number);
 
 		spin_lock(&heap->lock);
 		if (expect(live->tally, region->number == number, 0,

@@ -94,7 +94,7 @@ import json, os, subprocess, sys
 show = [sys.argv[1], "show", "--json", "--pid", str(os.getpid())]
 def blocks():
 	shown = subprocess.run(show, stdout=subprocess.PIPE, check=True).stdout
-	return json.loads(shown)["heap"][0]["blocks"]
+	return json.loads(shown)["heap"]["blocks"]
 blocks()
 kept = [str(i) * 3 for i in range(1000)]
 before = blocks()

@@ -245,6 +245,7 @@ void pymalloc_cache_prepare(void)
 		if (!heaps[i])
 			continue;
 		pymalloc_service_need_fd(heaps[i]);
+		pymalloc_window_grow_ahead(heaps[i]);
 		pymalloc_cache_get(heaps[i]);
 	}
 }

@@ -85,6 +85,7 @@ __u64 pymalloc_window_first(__u64 window);
 int pymalloc_window_map(struct pymalloc_heap *heap);
 void pymalloc_window_unmap(struct pymalloc_heap *heap);
 bool pymalloc_window_grow(struct pymalloc_heap *heap, __u64 extent);
+void pymalloc_window_grow_ahead(struct pymalloc_heap *heap);
 void pymalloc_window_before_fork(void);
 void pymalloc_window_after_fork(void);
 void pymalloc_window_inherit(void);

@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 
 #include "heap.h"
+#include "sandbox.h"
 
 /* What is mapped at first, and the least by which it grows. */
 #define PART_FIRST	(1ULL << 20)
@@ -28,6 +29,8 @@
 #define MAP_FIRST	(16 * 4096)
 /* Calls for which a process that can map no more is left alone. */
 #define HOLD_OFF	64
+/* What a process has mapped when it enters a sandbox, where it cannot grow. */
+#define SANDBOX_EXTENT	(1ULL << 30)
 
 /* Held while a window grows, and in fork().  A fork() handler may allocate. */
 static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -142,13 +145,19 @@ int pymalloc_window_map(struct pymalloc_heap *heap)
 	return -1;
 }
 
+static bool addresses_are_limited(void)
+{
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY;
+}
+
 /* As much again; where addresses are limited, others need them, too. */
 static __u64 next_part(const struct pymalloc_heap *heap)
 {
 	__u64 bytes = heap->extent;
-	struct rlimit limit;
 
-	if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY)
+	if (addresses_are_limited())
 		bytes /= 4;
 	return MAX(bytes & -PYMALLOC_ARENA_SIZE, PART_FIRST);
 }
@@ -197,15 +206,32 @@ static bool grow_unless_held_off(struct pymalloc_heap *heap)
 
 /*
  * Returns whether there is more of the window than @extent bytes, which did not do.
+ * In a sandbox it cannot grow.
  */
 bool pymalloc_window_grow(struct pymalloc_heap *heap, __u64 extent)
 {
 	bool grown;
 
+	if (!pymalloc_begin_calls())
+		return false;
 	pthread_mutex_lock(&lock);
 	grown = heap->extent > extent || grow_unless_held_off(heap);
 	pthread_mutex_unlock(&lock);
+	pymalloc_end_calls();
 	return grown;
+}
+
+/* Maps what a sandbox may need; what is more will be the C library's. */
+void pymalloc_window_grow_ahead(struct pymalloc_heap *heap)
+{
+	__u64 wanted = MIN(heap->window, SANDBOX_EXTENT);
+
+	pthread_mutex_lock(&lock);
+	if (addresses_are_limited())
+		wanted = MIN(wanted, heap->extent + 1);
+	while (heap->extent < wanted && grow(heap))
+		;
+	pthread_mutex_unlock(&lock);
 }
 
 /* A child of fork() must not find a window half grown by a thread that it has not. */

@@ -29,8 +29,10 @@ static void prepare(void)
 {
 	int saved = errno;
 
-	if (shim_start() && !pymalloc_in_sandbox())
+	if (shim_start() && !pymalloc_in_sandbox()) {
 		pymalloc_service_need_fd(shim_heap);
+		pymalloc_window_grow_ahead(shim_heap);
+	}
 	pymalloc_sandbox_begin();
 	errno = saved;
 }
