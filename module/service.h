@@ -114,14 +114,15 @@ struct pym_handle {
  */
 struct pym_service_heap {
 	struct rcu_head rcu;
-	struct pym_heap heap;
+	/* These fill the gap before what begins on a cache line. */
 	struct kref ref;
-	struct pym_family *family;
 	bool ended;
 	bool forgotten;
 	bool inherited;
+	struct pym_family *family;
 	u64 inherited_allocs;
 	u64 inherited_frees;
+	struct pym_heap heap;
 	atomic64_t nr_calls;
 	unsigned int mappings;
 	unsigned int windows;

@@ -135,7 +135,9 @@ TEST(limit)
 	while (pymalloc_malloc(heap, 512))
 		count++;
 	EXPECT_EQ(ENOMEM, errno);
-	EXPECT_EQ(64 * 8, count);
+	EXPECT_LT(0, count);
+	/* Metadata counts, too. */
+	EXPECT_GT(64 * 8, count);
 	EXPECT_TRUE(sound(heap));
 }
 
@@ -172,12 +174,9 @@ TEST(bad_frees)
 	pymalloc_free(heap, objects[0] - 64 * PYMALLOC_POOL_SIZE);
 	pymalloc_heap_flush(heap);
 	ASSERT_EQ(3, nr_bad);
-	/* No block can be there: at once.  The others when they are flushed. */
-	EXPECT_EQ(PYMALLOC_REF_RANGE, statuses[0]);
-	EXPECT_TRUE((statuses[1] == PYMALLOC_REF_FREE &&
-		     statuses[2] == PYMALLOC_REF_MISALIGNED) ||
-		    (statuses[2] == PYMALLOC_REF_FREE &&
-		     statuses[1] == PYMALLOC_REF_MISALIGNED));
+	EXPECT_EQ(PYMALLOC_REF_MISALIGNED, statuses[0]);
+	EXPECT_EQ(PYMALLOC_REF_FREE, statuses[1]);
+	EXPECT_EQ(PYMALLOC_REF_RANGE, statuses[2]);
 	EXPECT_TRUE(sound(heap));
 	pymalloc_heap_destroy(heap);
 }

@@ -32,6 +32,8 @@ static __thread enum { ALIVE, LEAVING, GONE } thread_state;
 /* Protects what follows, all heaps' lists of caches and their counts. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pymalloc_heap *heaps[PYMALLOC_CACHED_HEAPS];
+/* Those that have an index among these, and the others. */
+static struct pymalloc_heap *all_heaps;
 static pthread_key_t exit_key;
 static bool has_exit_key;
 
@@ -231,23 +233,46 @@ void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first)
 	if (i < PYMALLOC_CACHED_HEAPS)
 		heaps[i] = heap;
 	heap->index = i;
+	heap->next = all_heaps;
+	all_heaps = heap;
 	heap->view.magazines = (char *)&pymalloc_magazines[i] -
 			       (char *)__builtin_thread_pointer();
 	pthread_mutex_unlock(&lock);
 }
 
+/* The lock of windows cannot be taken under the one here: one heap at a time. */
+static struct pymalloc_heap *nth_heap(size_t n)
+{
+	struct pymalloc_heap *heap;
+
+	pthread_mutex_lock(&lock);
+	for (heap = all_heaps; heap && n; n--)
+		heap = heap->next;
+	pthread_mutex_unlock(&lock);
+	return heap;
+}
+
 /* What a sandbox has no system calls for: see that each heap has all it needs. */
 void pymalloc_cache_prepare(void)
 {
+	struct pymalloc_heap *heap;
 	size_t i;
 
-	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++) {
-		if (!heaps[i])
-			continue;
-		pymalloc_service_need_fd(heaps[i]);
-		pymalloc_window_grow_ahead(heaps[i]);
-		pymalloc_cache_get(heaps[i]);
+	for (i = 0; (heap = nth_heap(i)); i++) {
+		pymalloc_service_need_fd(heap);
+		pymalloc_window_grow_ahead(heap);
+		pymalloc_cache_get(heap);
 	}
+}
+
+/* The lock is held. */
+static void unlink_heap(struct pymalloc_heap *heap)
+{
+	struct pymalloc_heap **link = &all_heaps;
+
+	while (*link != heap)
+		link = &(*link)->next;
+	*link = heap->next;
 }
 
 /* Destroys the caches of a heap that nobody uses any more. */
@@ -258,6 +283,7 @@ void pymalloc_cache_detach(struct pymalloc_heap *heap)
 		destroy_cache(heap->caches);
 	if (heap->index < PYMALLOC_CACHED_HEAPS)
 		heaps[heap->index] = NULL;
+	unlink_heap(heap);
 	pthread_mutex_unlock(&lock);
 }
 

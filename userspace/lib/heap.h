@@ -26,12 +26,13 @@ struct pymalloc_cache;
  * @hold_off: calls for which the window does not try to grow
  * @on_grow: told of a change of @view before objects can lie where that ends now; or
  *	NULL
+ * @next: in the list of all heaps
  * @caches: all threads' caches for it
  * @nr_caches: how many those are
  * @nr_refills: batches allocated by caches that are gone
  * @nr_flushes: batches given back by caches that are gone
  *
- * The last four are protected by the lock in cache.c.
+ * The last five are protected by the lock in cache.c.
  */
 struct pymalloc_heap {
 	struct pymalloc_view view;
@@ -44,6 +45,7 @@ struct pymalloc_heap {
 	size_t map_bytes;
 	unsigned int hold_off;
 	void (*on_grow)(const struct pymalloc_heap *heap);
+	struct pymalloc_heap *next;
 	struct pymalloc_cache *caches;
 	__u64 nr_caches;
 	__u64 nr_refills;

@@ -21,18 +21,12 @@ static long finish(long result)
 	return -1;
 }
 
-/*
- * Before the call: when it returns, other threads may be in the sandbox as well.
- * The heap has no magazines in the strict debug mode, and is looked after here.
- */
+/* Before the call: when it returns, other threads may be in the sandbox as well. */
 static void prepare(void)
 {
 	int saved = errno;
 
-	if (shim_start() && !pymalloc_in_sandbox()) {
-		pymalloc_service_need_fd(shim_heap);
-		pymalloc_window_grow_ahead(shim_heap);
-	}
+	shim_start();
 	pymalloc_sandbox_begin();
 	errno = saved;
 }
