@@ -76,11 +76,8 @@ static inline bool pym_frame_leave(struct page *page, bool apart)
 
 	do {
 		owners = pym_word_owners(word);
-		if (owners == 1) {
-			/* Whoever gets the page next begins with nothing. */
-			WRITE_ONCE(page->private, 0);
+		if (owners == 1)
 			return true;
-		}
 		left = word - PYM_FRAME_OWNER - (apart ? PYM_FRAME_APART : 0);
 	} while (!try_cmpxchg(&page->private, &word, left));
 	return apart || owners - pym_word_apart(word) == 1;
