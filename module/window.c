@@ -330,20 +330,35 @@ static unsigned int lock_pages(struct pym_heap *heap, u64 offset, struct page **
 }
 
 /*
+ * Map pages.  One that is there already has been mapped by somebody else, and ends
+ * it.  For want of a page table it is SIGBUS as for want of a page: VM_FAULT_OOM
+ * would have the access tried again, maybe for ever.
+ */
+static vm_fault_t insert_pages(struct vm_area_struct *vma, unsigned long address,
+			       struct page **pages, unsigned long nr)
+{
+	unsigned long left = nr;
+	int err = vm_insert_pages(vma, address, pages, &left);
+
+	if (!err || err == -EBUSY || left < nr)
+		return VM_FAULT_NOPAGE;
+	return VM_FAULT_SIGBUS;
+}
+
+/*
  * Map pages that are the heap's alone, as the mapping allows.  Where writes are
  * asked for, the memory management sees to it that vm_page_prot allows reading
  * only.  vm_insert_pages() knows no other protection, and what takes one as an
  * argument is for pages without references.  So it gets a copy of the mapping, as
  * TTM gave to vmf_insert_mixed(); it uses no more of it than where it is.
  */
-static void insert_alone(struct vm_area_struct *vma, unsigned long address,
-			 struct page **pages, unsigned long nr)
+static vm_fault_t insert_alone(struct vm_area_struct *vma, unsigned long address,
+			       struct page **pages, unsigned long nr)
 {
 	struct vm_area_struct writable = *vma;
 
 	writable.vm_page_prot = vm_get_page_prot(vma->vm_flags);
-	/* It stops at the first page that is mapped already. */
-	vm_insert_pages(&writable, address, pages, &nr);
+	return insert_pages(&writable, address, pages, nr);
 }
 
 /* How many of the pages from the first one on are as joint as that one. */
@@ -357,15 +372,14 @@ static unsigned int same_kind(struct page **pages, unsigned int nr)
 	return i;
 }
 
-static void insert(struct vm_area_struct *vma, unsigned long address, struct page **pages,
-		   unsigned int locked)
+static vm_fault_t insert(struct vm_area_struct *vma, unsigned long address,
+			 struct page **pages, unsigned int locked)
 {
-	unsigned long nr = same_kind(pages, locked);
+	unsigned int nr = same_kind(pages, locked);
 
 	if (vma->vm_ops == &window_vm_ops || pym_frame_is_joint(pages[0]))
-		vm_insert_pages(vma, address, pages, &nr);
-	else
-		insert_alone(vma, address, pages, nr);
+		return insert_pages(vma, address, pages, nr);
+	return insert_alone(vma, address, pages, nr);
 }
 
 static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
@@ -373,6 +387,7 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
 	struct page *pages[FAULT_AROUND];
+	vm_fault_t result = VM_FAULT_NOPAGE;
 	unsigned int nr, locked;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
@@ -386,10 +401,10 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 		return VM_FAULT_LOCKED;
 	}
 	if (locked)
-		insert(vmf->vma, vmf->address & PAGE_MASK, pages, locked);
+		result = insert(vmf->vma, vmf->address & PAGE_MASK, pages, locked);
 	unlock_pages(pages, locked);
 	put_pages(pages, nr);
-	return VM_FAULT_NOPAGE;
+	return result;
 }
 
 /*
@@ -413,6 +428,7 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 	struct mem_cgroup *memcg;
 	struct pym_view view;
 	struct page *fresh;
+	vm_fault_t result;
 	int err;
 
 	if (!READ_ONCE(sheap->heap.joint))
@@ -426,10 +442,10 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	if (!fresh)
 		return 0;
-	insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
+	result = insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
 	unlock_page(fresh);
 	put_page(fresh);
-	return VM_FAULT_NOPAGE;
+	return result;
 }
 
 static vm_fault_t window_fault(struct vm_fault *vmf)
