@@ -382,13 +382,33 @@ static vm_fault_t insert(struct vm_area_struct *vma, unsigned long address,
 	return insert_alone(vma, address, pages, nr);
 }
 
+/* How many of the pages from the first one on have no memory error. */
+static unsigned int whole_pages(struct page **pages, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr && !PageHWPoison(pages[i]); i++)
+		;
+	return i;
+}
+
+/*
+ * The touched page has a memory error.  The memory management would look for the
+ * mappings of such a page in its file, and it has none.
+ */
+static vm_fault_t refuse_page(struct pym_service_heap *sheap, u64 offset)
+{
+	pym_pool_withhold(&sheap->heap, offset);
+	return VM_FAULT_HWPOISON;
+}
+
 static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
 	struct page *pages[FAULT_AROUND];
 	vm_fault_t result = VM_FAULT_NOPAGE;
-	unsigned int nr, locked;
+	unsigned int nr, locked, whole;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
 	/* Nothing is allocated there (any more). */
@@ -396,15 +416,16 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 		return VM_FAULT_SIGBUS;
 
 	locked = lock_pages(&sheap->heap, offset, pages, nr);
-	if (room == 1 && locked) {
+	whole = whole_pages(pages, locked);
+	if (room == 1 && whole) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
 	}
-	if (locked)
-		result = insert(vmf->vma, vmf->address & PAGE_MASK, pages, locked);
+	if (whole)
+		result = insert(vmf->vma, vmf->address & PAGE_MASK, pages, whole);
 	unlock_pages(pages, locked);
 	put_pages(pages, nr);
-	return result;
+	return locked && !whole ? refuse_page(sheap, offset) : result;
 }
 
 /*
@@ -425,6 +446,7 @@ static void hold_in_fault(const struct vm_fault *vmf, struct pym_view *view)
 static vm_fault_t own_page(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
+	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
 	struct mem_cgroup *memcg;
 	struct pym_view view;
 	struct page *fresh;
@@ -436,8 +458,10 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 	hold_in_fault(vmf, &view);
 	pym_service_follow(sheap);
 	memcg = set_active_memcg(sheap->memcg);
-	err = pym_page_own(&sheap->heap, (u64)vmf->pgoff << PAGE_SHIFT, &view, &fresh);
+	err = pym_page_own(&sheap->heap, offset, &view, &fresh);
 	set_active_memcg(memcg);
+	if (err == -EHWPOISON)
+		return refuse_page(sheap, offset);
 	if (err)
 		return VM_FAULT_SIGBUS;
 	if (!fresh)
@@ -474,12 +498,16 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 	if (result)
 		return result;
 	lock_page(vmf->page);
-	if (pym_pages_same(&sheap->heap, offset, &vmf->page, 1) &&
-	    !pym_frame_is_joint(vmf->page))
+	if (!pym_pages_same(&sheap->heap, offset, &vmf->page, 1) ||
+	    pym_frame_is_joint(vmf->page))
+		/* It has been replaced: touch it again. */
+		result = VM_FAULT_NOPAGE;
+	else if (PageHWPoison(vmf->page))
+		result = refuse_page(sheap, offset);
+	else
 		return VM_FAULT_LOCKED;
-	/* It has been replaced: touch it again. */
 	unlock_page(vmf->page);
-	return VM_FAULT_NOPAGE;
+	return result;
 }
 
 /*
