@@ -330,20 +330,35 @@ static unsigned int lock_pages(struct pym_heap *heap, u64 offset, struct page **
 }
 
 /*
+ * Map pages.  One that is there already has been mapped by somebody else, and ends
+ * it.  For want of a page table it is SIGBUS as for want of a page: VM_FAULT_OOM
+ * would have the access tried again, maybe for ever.
+ */
+static vm_fault_t insert_pages(struct vm_area_struct *vma, unsigned long address,
+			       struct page **pages, unsigned long nr)
+{
+	unsigned long left = nr;
+	int err = vm_insert_pages(vma, address, pages, &left);
+
+	if (!err || err == -EBUSY || left < nr)
+		return VM_FAULT_NOPAGE;
+	return VM_FAULT_SIGBUS;
+}
+
+/*
  * Map pages that are the heap's alone, as the mapping allows.  Where writes are
  * asked for, the memory management sees to it that vm_page_prot allows reading
  * only.  vm_insert_pages() knows no other protection, and what takes one as an
  * argument is for pages without references.  So it gets a copy of the mapping, as
  * TTM gave to vmf_insert_mixed(); it uses no more of it than where it is.
  */
-static void insert_alone(struct vm_area_struct *vma, unsigned long address,
-			 struct page **pages, unsigned long nr)
+static vm_fault_t insert_alone(struct vm_area_struct *vma, unsigned long address,
+			       struct page **pages, unsigned long nr)
 {
 	struct vm_area_struct writable = *vma;
 
 	writable.vm_page_prot = vm_get_page_prot(vma->vm_flags);
-	/* It stops at the first page that is mapped already. */
-	vm_insert_pages(&writable, address, pages, &nr);
+	return insert_pages(&writable, address, pages, nr);
 }
 
 /* How many of the pages from the first one on are as joint as that one. */
@@ -357,15 +372,34 @@ static unsigned int same_kind(struct page **pages, unsigned int nr)
 	return i;
 }
 
-static void insert(struct vm_area_struct *vma, unsigned long address, struct page **pages,
-		   unsigned int locked)
+static vm_fault_t insert(struct vm_area_struct *vma, unsigned long address,
+			 struct page **pages, unsigned int locked)
 {
-	unsigned long nr = same_kind(pages, locked);
+	unsigned int nr = same_kind(pages, locked);
 
 	if (vma->vm_ops == &window_vm_ops || pym_frame_is_joint(pages[0]))
-		vm_insert_pages(vma, address, pages, &nr);
-	else
-		insert_alone(vma, address, pages, nr);
+		return insert_pages(vma, address, pages, nr);
+	return insert_alone(vma, address, pages, nr);
+}
+
+/* How many of the pages from the first one on have no memory error. */
+static unsigned int whole_pages(struct page **pages, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr && !PageHWPoison(pages[i]); i++)
+		;
+	return i;
+}
+
+/*
+ * The touched page has a memory error.  The memory management would look for the
+ * mappings of such a page in its file, and it has none.
+ */
+static vm_fault_t refuse_page(struct pym_service_heap *sheap, u64 offset)
+{
+	pym_pool_withhold(&sheap->heap, offset);
+	return VM_FAULT_HWPOISON;
 }
 
 static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
@@ -373,7 +407,8 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
 	struct page *pages[FAULT_AROUND];
-	unsigned int nr, locked;
+	vm_fault_t result = VM_FAULT_NOPAGE;
+	unsigned int nr, locked, whole;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
 	/* Nothing is allocated there (any more). */
@@ -381,15 +416,16 @@ static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
 		return VM_FAULT_SIGBUS;
 
 	locked = lock_pages(&sheap->heap, offset, pages, nr);
-	if (room == 1 && locked) {
+	whole = whole_pages(pages, locked);
+	if (room == 1 && whole) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
 	}
-	if (locked)
-		insert(vmf->vma, vmf->address & PAGE_MASK, pages, locked);
+	if (whole)
+		result = insert(vmf->vma, vmf->address & PAGE_MASK, pages, whole);
 	unlock_pages(pages, locked);
 	put_pages(pages, nr);
-	return VM_FAULT_NOPAGE;
+	return locked && !whole ? refuse_page(sheap, offset) : result;
 }
 
 /*
@@ -410,9 +446,11 @@ static void hold_in_fault(const struct vm_fault *vmf, struct pym_view *view)
 static vm_fault_t own_page(struct vm_fault *vmf)
 {
 	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
+	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
 	struct mem_cgroup *memcg;
 	struct pym_view view;
 	struct page *fresh;
+	vm_fault_t result;
 	int err;
 
 	if (!READ_ONCE(sheap->heap.joint))
@@ -420,16 +458,18 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 	hold_in_fault(vmf, &view);
 	pym_service_follow(sheap);
 	memcg = set_active_memcg(sheap->memcg);
-	err = pym_page_own(&sheap->heap, (u64)vmf->pgoff << PAGE_SHIFT, &view, &fresh);
+	err = pym_page_own(&sheap->heap, offset, &view, &fresh);
 	set_active_memcg(memcg);
+	if (err == -EHWPOISON)
+		return refuse_page(sheap, offset);
 	if (err)
 		return VM_FAULT_SIGBUS;
 	if (!fresh)
 		return 0;
-	insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
+	result = insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
 	unlock_page(fresh);
 	put_page(fresh);
-	return VM_FAULT_NOPAGE;
+	return result;
 }
 
 static vm_fault_t window_fault(struct vm_fault *vmf)
@@ -458,12 +498,16 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 	if (result)
 		return result;
 	lock_page(vmf->page);
-	if (pym_pages_same(&sheap->heap, offset, &vmf->page, 1) &&
-	    !pym_frame_is_joint(vmf->page))
+	if (!pym_pages_same(&sheap->heap, offset, &vmf->page, 1) ||
+	    pym_frame_is_joint(vmf->page))
+		/* It has been replaced: touch it again. */
+		result = VM_FAULT_NOPAGE;
+	else if (PageHWPoison(vmf->page))
+		result = refuse_page(sheap, offset);
+	else
 		return VM_FAULT_LOCKED;
-	/* It has been replaced: touch it again. */
 	unlock_page(vmf->page);
-	return VM_FAULT_NOPAGE;
+	return result;
 }
 
 /*

@@ -106,7 +106,7 @@ void pym_check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
 		    "the pool's count of allocated blocks is not what its bitmap says"))
 		return;
 	expect(tally, pool->nr_alloc, offset, "a pool without blocks has a class");
-	group = pym_pool_group(class, pool);
+	group = pool->withheld ? PYM_GROUP_FULL : pym_pool_group(class, pool);
 	expect(tally, pool->group == group, offset,
 	       "the pool is in the list of another fullness");
 	expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,

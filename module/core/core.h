@@ -74,6 +74,8 @@
  * @class: its size class, or PYM_CLASS_*
  * @group: which of the class's lists it is in
  * @index: its place in the arena
+ * @withheld: its page has a memory error: its free blocks stay where they are, and
+ *	it is in no list, as if it were full
  */
 struct pym_pool {
 	unsigned long free[PYM_BITMAP_WORDS];
@@ -87,6 +89,7 @@ struct pym_pool {
 	u8 class;
 	u8 group;
 	u8 index;
+	bool withheld;
 };
 
 /**
@@ -562,6 +565,7 @@ void pym_class_clone(const struct pym_class *class, struct pym_class *child);
 void pym_class_link(struct pym_class *class, struct pym_pool *pool);
 void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number);
 unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned int nr);
+void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool);
 u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool);
 enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 					     const struct pym_pool *pool, u64 ref);
@@ -585,6 +589,7 @@ unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
 unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsigned int nr);
 unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *status,
 				unsigned int nr);
+void pym_pool_withhold(struct pym_heap *heap, u64 offset);
 u64 pym_usable(struct pym_heap *heap, u64 ref);
 int pym_resize(struct pym_heap *heap, u64 *ref, u64 size);
 struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)

@@ -155,6 +155,29 @@ struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *po
 	}
 }
 
+/**
+ * pym_pool_withhold() - hand out no more blocks of a page with a memory error
+ * @heap: the heap
+ * @offset: where the page is; nothing happens unless there is a pool of blocks
+ *
+ * Context: Any that may take the locks of size classes.
+ */
+void pym_pool_withhold(struct pym_heap *heap, u64 offset)
+{
+	struct pym_class *class;
+	struct pym_pool *pool;
+
+	rcu_read_lock();
+	pool = pym_pool_find(heap, offset);
+	if (pool) {
+		class = pym_pool_class_lock(heap, pool);
+		if (class->size)
+			pym_class_withhold_locked(class, pool);
+		spin_unlock(&class->lock);
+	}
+	rcu_read_unlock();
+}
+
 /*
  * Free the blocks from the batch's next ref on that are of one class, under one
  * hold of its lock.  Returns false if that ref is not in a pool of blocks.
@@ -291,9 +314,25 @@ static unsigned int zero_blocks(struct pym_heap *heap, u64 size, u64 *refs,
 	}
 	if (!failed)
 		return nr;
+	if (failed == -EHWPOISON)
+		pym_pool_withhold(heap, refs[done]);
 	*err = failed;
 	while (nr > done)
 		free_gated(heap, &refs[--nr], &status, 1);
+	return done;
+}
+
+/* Blocks on a page with a memory error cannot be cleared: take others. */
+static unsigned int alloc_zeroed_blocks(struct pym_heap *heap, u64 size, u64 *refs,
+					unsigned int nr, int *err)
+{
+	unsigned int done = 0, got;
+
+	do {
+		*err = 0;
+		got = alloc_blocks(heap, class_number(heap, size), refs + done, nr - done, err);
+		done += zero_blocks(heap, ALIGN(size, heap->alignment), refs + done, got, err);
+	} while (*err == -EHWPOISON);
 	return done;
 }
 
@@ -304,8 +343,9 @@ static unsigned int alloc_gated(struct pym_heap *heap, u64 size, bool zero,
 	/* Runs are made of fresh pages, which are zero. */
 	if (size > PYMALLOC_BLOCK_MAX)
 		return alloc_runs(heap, size, refs, nr, err);
-	nr = alloc_blocks(heap, class_number(heap, size), refs, nr, err);
-	return zero ? zero_blocks(heap, ALIGN(size, heap->alignment), refs, nr, err) : nr;
+	if (zero)
+		return alloc_zeroed_blocks(heap, size, refs, nr, err);
+	return alloc_blocks(heap, class_number(heap, size), refs, nr, err);
 }
 
 /**
@@ -364,7 +404,7 @@ u64 pym_usable(struct pym_heap *heap, u64 ref)
 	return block_size(heap, ref) ?: pym_run_size(heap, ref);
 }
 
-static int resize_move(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)
+static int resize_move_once(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)
 {
 	u8 status;
 	int err;
@@ -376,10 +416,23 @@ static int resize_move(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)
 	/* Somebody else may have freed it under our hands. */
 	if (!err && free_gated(heap, ref, &status, 1))
 		err = -EBADSLT;
+	if (err == -EAGAIN)
+		pym_pool_withhold(heap, to);
 	if (err)
 		free_gated(heap, &to, &status, 1);
 	else
 		*ref = to;
+	return err;
+}
+
+/* Until the new place has no memory error: each that has is met but once. */
+static int resize_move(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)
+{
+	int err;
+
+	do
+		err = resize_move_once(heap, ref, old_size, size);
+	while (err == -EAGAIN);
 	return err;
 }
 
@@ -411,7 +464,8 @@ static int resize_gated(struct pym_heap *heap, u64 *ref, u64 size)
  *
  * Context: Sleeps.
  * Return: 0; or with the object as it was -EBADSLT (no object starts there),
- *	-ENOMEM, -ENOSPC, -EDQUOT or -EINTR.
+ *	-EHWPOISON (its memory has an error and cannot be copied), -ENOMEM, -ENOSPC,
+ *	-EDQUOT or -EINTR.
  */
 int pym_resize(struct pym_heap *heap, u64 *ref, u64 size)
 {

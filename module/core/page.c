@@ -108,22 +108,41 @@ void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
 		heap->ops->grown(heap);
 }
 
+/* Those of the pools whose page has a memory error. */
+static u64 with_bad_page(const struct pym_arena *arena, u64 bits)
+{
+	u64 rest, bad = 0;
+
+	for (rest = bits; rest; rest &= rest - 1) {
+		struct page *page = arena->pools[__ffs64(rest)].page;
+
+		if (page && PageHWPoison(page))
+			bad |= rest & -rest;
+	}
+	return bad;
+}
+
 /**
  * pym_pages_fill() - give busy pools a page each
  * @heap: the heap
  * @arena: their arena
- * @bits: the pools; those that have a page keep it
+ * @bits: the pools; those that have a page keep it, unless it has a memory error
  * @err: out: why not all of them have one: -ENOMEM (the machine, the memory
  *	cgroup, or the heap's limit), -EDQUOT (the user's), -EINTR; else 0
  *
- * Context: Sleeps.  Pages are charged to the active memory cgroup.
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ *	Pages are charged to the active memory cgroup.
  * Return: those of @bits that have a page now.
  */
 u64 pym_pages_fill(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int *err)
 {
-	u64 missing = without_page(arena, bits), rest = missing;
+	u64 bad = with_bad_page(arena, bits), missing, rest;
+	int dropped = bad ? pym_pages_drop(heap, arena, bad) : 0;
 
-	*err = 0;
+	*err = min(dropped, 0);
+	missing = without_page(arena, bits);
+	/* Those that could not be dropped are of no use. */
+	rest = *err ? missing | bad : missing;
 	while (rest && !*err)
 		rest &= ~fill_some(heap, arena, rest, err);
 	if (missing != rest) {
@@ -375,22 +394,24 @@ static int own_page(struct pym_heap *heap, u64 offset)
 
 /*
  * A page for the kernel to write to: the heap's alone until the gate is left.  Has
- * a reference.  Or an error: -EFAULT without a page, -ENOMEM.
+ * a reference.  Or an error: -EFAULT without a page, -EHWPOISON, -ENOMEM.
  */
 static struct page *get_own_page(struct pym_heap *heap, u64 offset)
 {
 	for (;;) {
 		struct page *page = pym_page_get(heap, offset);
+		bool bad;
 		int err;
 
 		if (!page)
 			return ERR_PTR(-EFAULT);
 		/* It may be a copy that is not yet finished. */
 		wait_on_page_locked(page);
-		if (!pym_frame_is_joint(page))
+		bad = PageHWPoison(page);
+		if (!bad && !pym_frame_is_joint(page))
 			return page;
 		put_page(page);
-		err = own_page(heap, offset);
+		err = bad ? -EHWPOISON : own_page(heap, offset);
 		if (err)
 			return ERR_PTR(err);
 	}
@@ -405,7 +426,7 @@ static struct page *get_own_page(struct pym_heap *heap, u64 offset)
  * Does nothing if the page goes away meanwhile, as pym_pages_copy().
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -EHWPOISON (the page has a memory error) or -ENOMEM.
  */
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 {
@@ -433,6 +454,10 @@ static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 
 		if (!source)
 			return -EFAULT;
 		wait_on_page_locked(source);
+		if (PageHWPoison(source)) {
+			put_page(source);
+			return -EHWPOISON;
+		}
 		memcpy_page(target, offset_in_page(to), source, offset_in_page(from), bytes);
 		same = pym_pages_same(heap, from, &source, 1);
 		put_page(source);
@@ -446,7 +471,7 @@ static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned i
 	int err;
 
 	if (IS_ERR(target))
-		return PTR_ERR(target);
+		return PTR_ERR(target) == -EHWPOISON ? -EAGAIN : PTR_ERR(target);
 	err = copy_to_page(heap, target, to, from, bytes);
 	put_page(target);
 	return err;
@@ -463,7 +488,8 @@ static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned i
  * objects, and only his own mistake can free them.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM; -EHWPOISON if a page that was to be read has a memory error,
+ *	-EAGAIN if one that was to be written to has.
  */
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)
 {

@@ -45,6 +45,8 @@ u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool)
 static void pool_move(struct pym_class *class, struct pym_pool *pool, u8 group)
 {
 	if (pool->group == PYM_GROUP_FULL) {
+		if (pool->withheld)
+			return;
 		class->pools_full--;
 		class->pools_used++;
 	} else {
@@ -84,10 +86,27 @@ void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 num
 	pool->nr_alloc = 0;
 	pool->boundary = 0;
 	pool->group = 0;
+	pool->withheld = false;
 	WRITE_ONCE(pool->class, number);
 	list_add_tail(&pool->link, &class->partial[0]);
 	class->pools_used++;
 	class->untouched += class->capacity;
+}
+
+/**
+ * pym_class_withhold_locked() - hand out no more blocks of a pool
+ * @class: its class
+ * @pool: the pool, whose page has a memory error
+ *
+ * Its allocated blocks can be freed, and with the last one it is empty as any other.
+ */
+void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool)
+{
+	lockdep_assert_held(&class->lock);
+
+	if (pool->group != PYM_GROUP_FULL)
+		pool_move(class, pool, PYM_GROUP_FULL);
+	pool->withheld = true;
 }
 
 /* Take the class from a pool without blocks, and leave it to the caller. */

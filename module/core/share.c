@@ -16,7 +16,8 @@
  *    page stays the parent's alone.  Any other reference may be that of somebody
  *    who reads, and whom the child may know (a pipe): the clone gets a copy, too,
  *    but the page becomes joint, though it has one owner.  All other frames become
- *    joint and are shared.  GUP-fast is not missed: it takes a reference before it
+ *    joint and are shared, and so are those with a memory error, which nobody may
+ *    read, whoever holds them.  GUP-fast is not missed: it takes a reference before it
  *    looks at the page table again.
  *  - A joint frame is mapped for reading only.  Who takes a reference through
  *    such a mapping reads, and must never see what another heap writes later.  So
@@ -72,7 +73,8 @@ static struct page *share_page(struct page *page, bool apart)
 {
 	struct page *copy;
 
-	if (pym_frame_owners(page) > 1 || page_count(page) == REFS_AT_REST) {
+	if (pym_frame_owners(page) > 1 || page_count(page) == REFS_AT_REST ||
+	    PageHWPoison(page)) {
 		pym_frame_join(page, apart);
 		return page;
 	}
@@ -276,7 +278,8 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
  *	somebody else has done it: who maps it must look again
  *
  * Context: Sleeps.  Not under the gate.  The heap is not being cloned.
- * Return: 0, -EFAULT (there is no page) or -ENOMEM.
+ * Return: 0, -EFAULT (there is no page), -EHWPOISON (others have it as well, and
+ *	it has a memory error) or -ENOMEM.
  */
 int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 		 struct page **fresh)
@@ -289,6 +292,10 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 	if (!pym_frame_is_joint(page)) {
 		put_page(page);
 		return 0;
+	}
+	if (PageHWPoison(page)) {
+		put_page(page);
+		return -EHWPOISON;
 	}
 	if (settle_page(heap, offset, view, page)) {
 		*fresh = page;

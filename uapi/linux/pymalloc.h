@@ -373,7 +373,8 @@ struct pymalloc_usable {
  * quarter of it (CPython's rule); one that moves keeps its bytes.
  *
  * Return: 0; or -1 with the object as it was, and EBADSLT (@ref names no
- * allocated object), ENOMEM, ENOSPC, EDQUOT (as PYMALLOC_IOC_ALLOC), EINTR (the
+ * allocated object), EHWPOISON (it has to move, and a page of it has a memory
+ * error), ENOMEM, ENOSPC, EDQUOT (as PYMALLOC_IOC_ALLOC), EINTR (the
  * caller is being killed), EINVAL, EPERM, EBADF, EFAULT, E2BIG.
  */
 struct pymalloc_resize {
@@ -388,7 +389,7 @@ struct pymalloc_resize {
  * @size: bytes of a block
  * @reserved: 0
  * @pools_used: pools with some blocks allocated, but not all
- * @pools_full: pools with all blocks allocated
+ * @pools_full: pools with all blocks allocated, or whose page has a memory error
  * @blocks: blocks allocated
  * @blocks_free: blocks that were handed out and given back
  * @blocks_untouched: blocks never handed out since their pool got its class
@@ -421,7 +422,7 @@ struct pymalloc_class_stats {
  * @arenas: arenas that hold pools
  * @raw_arenas: arenas that hold runs
  * @pools_used: pools with some blocks allocated, but not all
- * @pools_full: pools with all blocks allocated
+ * @pools_full: pools with all blocks allocated, or whose page has a memory error
  * @pools_empty: pools with no block allocated that keep their page for reuse
  * @blocks: blocks allocated
  * @block_bytes: bytes of those, each counted as its class's size

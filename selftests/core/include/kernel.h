@@ -359,6 +359,7 @@ bool fatal_signal_pending(struct task *task);
  * @zeroed: its memory is to be zero
  * @locked: somebody has locked it
  * @pinned: a test says that somebody writes to it
+ * @poisoned: a test says that its memory has an error
  * @memory: NULL until somebody looks at it
  * @first: the array
  * @private: the core's own
@@ -369,6 +370,7 @@ struct page {
 	bool zeroed;
 	bool locked;
 	bool pinned;
+	bool poisoned;
 	void *memory;
 	struct page *first;
 	unsigned long private;
@@ -390,6 +392,7 @@ void memcpy_page(struct page *to, size_t to_offset, struct page *from,
 
 #define page_count(page)	((page)->users)
 #define page_folio(page)	(page)
+#define PageHWPoison(page)	((page)->poisoned)
 #define folio_maybe_dma_pinned(folio)	((folio)->pinned)
 
 /*
