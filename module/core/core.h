@@ -9,9 +9,10 @@
  * -----
  * heap->gate		read side around every operation, write side around
  *			what needs the whole heap at rest (the checker, fork()).
- *			Sleeps.  Who only looks at the heap never takes it: he
- *			could be kept from running, and the heap with him.  An operation leaves it while it takes pages out
- *			of page tables, because fork() comes with those locked.
+ *			Sleeps.  Who only looks at the heap never takes it: a
+ *			looker that is kept from running would keep the heap.
+ *			An operation leaves it while it takes pages out of page
+ *			tables, because fork() comes with those locked.
  * heap->map_gate	read side around the mapping of zeroes where the pool map has
  *			no page, write side when it has got one, to wait for those.
  *			Sleeps, within the gate.

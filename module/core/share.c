@@ -312,8 +312,8 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 typedef void (*arena_visit)(struct pym_heap *heap, struct pym_arena *arena, void *data);
 
 /*
- * Call @visit for the first arena from @offset on, under the heap's lock.  Where it
- * is is found without that: in a heap that has become empty there is a lot to search.
+ * Call @visit for the first arena from @offset on, under the heap's lock.  It is
+ * looked for without that: in a heap that has become empty there is a lot to search.
  * Returns false if there is none.
  */
 static bool visit_next(struct pym_heap *heap, u64 *offset, arena_visit visit, void *data)

@@ -301,7 +301,8 @@ const struct corruption corruptions[] = {
 		   "a list of arenas or regions has more or fewer than there are"),
 
 	CORRUPTION(pool_index, SCENE_USED, "the pool has forgotten its place"),
-	SEEN(pool_neither_free_nor_used, SCENE_USED, "the pool is free and has a class, or is neither",
+	SEEN(pool_neither_free_nor_used, SCENE_USED,
+	     "the pool is free and has a class, or is neither",
 	     "a class's count of allocated blocks is wrong"),
 	CORRUPTION(pool_free_and_used, SCENE_BARE,
 		   "the pool is free and has a class, or is neither"),

@@ -29,19 +29,24 @@ FIXTURE_VARIANT_ADD(access, open) {
 	.uid = SOMEBODY, .euid = SOMEBODY, .suid = SOMEBODY, .gid = SOMEBODY,
 	.same_user_may = true,
 };
+
 FIXTURE_VARIANT_ADD(access, hidden) {
 	.uid = SOMEBODY, .euid = SOMEBODY, .suid = SOMEBODY, .gid = SOMEBODY,
 	.hidden = true,
 };
+
 FIXTURE_VARIANT_ADD(access, other_group) {
 	.uid = SOMEBODY, .euid = SOMEBODY, .suid = SOMEBODY, .gid = SOMEBODY_ELSE,
 };
+
 FIXTURE_VARIANT_ADD(access, can_become_root) {
 	.uid = SOMEBODY, .euid = SOMEBODY, .suid = 0, .gid = SOMEBODY,
 };
+
 FIXTURE_VARIANT_ADD(access, set_user_id) {
 	.uid = SOMEBODY, .euid = 0, .suid = 0, .gid = SOMEBODY,
 };
+
 FIXTURE_VARIANT_ADD(access, root) {};
 
 FIXTURE_SETUP(access)
@@ -63,6 +68,11 @@ FIXTURE_TEARDOWN(access)
 {
 	turns_pass(&self->turns);
 	join_child(_metadata, self->owner);
+}
+
+static void end_child(struct __test_metadata *_metadata)
+{
+	_exit(!__test_passed(_metadata));
 }
 
 static int open_heap(struct __test_metadata *_metadata, FIXTURE_DATA(access) *self)
@@ -90,9 +100,7 @@ static void expect_both(struct __test_metadata *_metadata, FIXTURE_DATA(access) 
 	int fd = open_heap(_metadata, self);
 
 	EXPECT_EQ(may, fd >= 0) TH_LOG("heap: %s", fd < 0 ? strerror(-fd) : "open");
-	if (!may) {
-		EXPECT_EQ(-EPERM, fd);
-	}
+	EXPECT_EQ(may ? fd : -EPERM, fd);
 	EXPECT_EQ(may, open_map(self) == 0) TH_LOG("map");
 	close(fd);
 }
@@ -104,7 +112,7 @@ TEST_F(access, by_the_same_user)
 	IN_CHILD(child,
 		 become_somebody(_metadata);
 		 expect_both(_metadata, self, variant->same_user_may);
-		 _exit(!__test_passed(_metadata)));
+		 end_child(_metadata));
 	join_child(_metadata, child);
 }
 
@@ -116,7 +124,7 @@ TEST_F(access, by_somebody_else)
 		 ASSERT_EQ(0, setgid(SOMEBODY));
 		 ASSERT_EQ(0, setuid(SOMEBODY_ELSE));
 		 expect_both(_metadata, self, false);
-		 _exit(!__test_passed(_metadata)));
+		 end_child(_metadata));
 	join_child(_metadata, child);
 }
 
@@ -137,7 +145,7 @@ TEST_F(access, by_root_without_ptrace)
 		 caps[0].effective &= ~(1U << CAP_SYS_PTRACE);
 		 ASSERT_EQ(0, syscall(SYS_capset, &header, caps));
 		 expect_both(_metadata, self, false);
-		 _exit(!__test_passed(_metadata)));
+		 end_child(_metadata));
 	join_child(_metadata, child);
 }
 
@@ -155,7 +163,7 @@ TEST_F(access, by_an_inherited_descriptor)
 		 EXPECT_EQ(0, call(heap.fd, PYMALLOC_IOC_STATS, &stats));
 		 become_somebody(_metadata);
 		 EXPECT_EQ(-EPERM, call(heap.fd, PYMALLOC_IOC_STATS, &stats));
-		 _exit(!__test_passed(_metadata)));
+		 end_child(_metadata));
 	join_child(_metadata, child);
 	prctl(PR_SET_DUMPABLE, 1);
 	close(heap.fd);

@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < OBJECTS; i++)
 		free(objects[i]);
-	strcpy(text, "a small object");
+	snprintf(text, 64, "a small object");
 	printf("%p\n", (void *)text);
 	fflush(stdout);
 	if (argc > 1 && !strcmp(argv[1], "abort"))

@@ -7,7 +7,7 @@
 
 #include "library.h"
 
-#define MIB (1ULL << 20)
+#define MIB (1024ULL * 1024)
 /* Blocks of 64 bytes until there are 10 MiB of them. */
 #define COUNT (10 * MIB / 64)
 
@@ -26,14 +26,16 @@ static struct range find_window(struct __test_metadata *_metadata, const char *n
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
 	struct range found = { 0, 0 }, line;
-	char text[512], file[64];
+	char text[512], file[64], *end;
 
 	ASSERT_NE(NULL, maps);
 	snprintf(file, sizeof(file), " /pymalloc:%s (deleted)\n", name);
 	while (fgets(text, sizeof(text), maps)) {
 		if (!strstr(text, file))
 			continue;
-		ASSERT_EQ(2, sscanf(text, "%lx-%lx", &line.start, &line.end));
+		line.start = strtoul(text, &end, 16);
+		ASSERT_EQ('-', *end);
+		line.end = strtoul(end + 1, NULL, 16);
 		if (!found.start)
 			found = line;
 		/* Part follows on part. */

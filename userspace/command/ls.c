@@ -41,7 +41,7 @@ static const char * const help[] = {
 	"BYTES, but a page of n heaps counts for one n-th",
 	"bytes of its objects",
 	"share of BYTES that is not USED",
-	"most bytes of pages that it may hold",
+	"most bytes that it may hold",
 	"bytes of addresses that it has",
 	"what its objects are aligned to",
 };
