@@ -149,6 +149,16 @@ TEST_F(access, by_root_without_ptrace)
 	join_child(_metadata, child);
 }
 
+static void look_as_somebody(struct __test_metadata *_metadata, const struct heap *heap)
+{
+	struct pymalloc_stats stats = ARG(stats);
+
+	EXPECT_EQ(0, call(heap->fd, PYMALLOC_IOC_STATS, &stats));
+	become_somebody(_metadata);
+	EXPECT_EQ(-EPERM, call(heap->fd, PYMALLOC_IOC_STATS, &stats));
+	end_child(_metadata);
+}
+
 /* A descriptor of the process's own lets nobody look who could not open one. */
 TEST_F(access, by_an_inherited_descriptor)
 {
@@ -157,13 +167,7 @@ TEST_F(access, by_an_inherited_descriptor)
 
 	heap_unmap(&heap);
 	prctl(PR_SET_DUMPABLE, 0);
-	IN_CHILD(child,
-		 struct pymalloc_stats stats = ARG(stats);
-
-		 EXPECT_EQ(0, call(heap.fd, PYMALLOC_IOC_STATS, &stats));
-		 become_somebody(_metadata);
-		 EXPECT_EQ(-EPERM, call(heap.fd, PYMALLOC_IOC_STATS, &stats));
-		 end_child(_metadata));
+	IN_CHILD(child, look_as_somebody(_metadata, &heap));
 	join_child(_metadata, child);
 	prctl(PR_SET_DUMPABLE, 1);
 	close(heap.fd);
