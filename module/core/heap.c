@@ -26,7 +26,9 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 	heap->quota.max = &heap->limit;
 	heap->purse = heap->user;
 	spin_lock_init(&heap->lock);
-	spin_lock_init(&heap->classes[PYM_CLASS_NONE].lock);
+	/* Also of those that this heap has not: a checker meets any in a broken pool. */
+	for (number = 0; number <= PYMALLOC_NR_CLASSES; number++)
+		spin_lock_init(&heap->classes[number].lock);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
 		pym_class_init(&heap->classes[number], number * PYMALLOC_BLOCK_MIN);
 

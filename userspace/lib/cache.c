@@ -245,7 +245,8 @@ static struct pymalloc_heap *nth_heap(size_t n)
 {
 	struct pymalloc_heap *heap;
 
-	pthread_mutex_lock(&lock);
+	if (!pymalloc_lock_patiently(&lock))
+		return NULL;
 	for (heap = all_heaps; heap && n; n--)
 		heap = heap->next;
 	pthread_mutex_unlock(&lock);

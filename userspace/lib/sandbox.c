@@ -12,6 +12,9 @@
 #include "cache.h"
 #include "sandbox.h"
 
+/* Times to ask for a lock. */
+#define PATIENCE	10000
+
 /* Sandboxes that have been entered, or are about to be: never back to 0 then. */
 static unsigned int sandboxes;
 /* Threads that are in a call that a sandbox forbids. */
@@ -44,6 +47,22 @@ void pymalloc_end_calls(void)
 {
 	calling--;
 	__atomic_sub_fetch(&callers, 1, __ATOMIC_RELEASE);
+}
+
+/*
+ * A child by clone() may find a lock taken by a thread that it has not: it waits for
+ * long, and not for ever.
+ */
+bool pymalloc_lock_patiently(pthread_mutex_t *lock)
+{
+	int i;
+
+	for (i = 0; i < PATIENCE; i++) {
+		if (!pthread_mutex_trylock(lock))
+			return true;
+		sched_yield();
+	}
+	return false;
 }
 
 /* At the start, and in a child of fork(): other threads' calls are not its own. */

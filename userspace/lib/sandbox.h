@@ -3,6 +3,8 @@
 #ifndef _PYMALLOC_SANDBOX_H
 #define _PYMALLOC_SANDBOX_H
 
+#include <pthread.h>
+
 #include "heap.h"
 
 #pragma GCC visibility push(hidden)
@@ -11,6 +13,7 @@
 bool pymalloc_in_sandbox(void);
 bool pymalloc_begin_calls(void);
 void pymalloc_end_calls(void);
+bool pymalloc_lock_patiently(pthread_mutex_t *lock);
 void pymalloc_sandbox_start(void);
 void pymalloc_sandbox_begin(void);
 void pymalloc_sandbox_cancel(void);

@@ -226,7 +226,8 @@ void pymalloc_window_grow_ahead(struct pymalloc_heap *heap)
 {
 	__u64 wanted = MIN(heap->window, SANDBOX_EXTENT);
 
-	pthread_mutex_lock(&lock);
+	if (!pymalloc_lock_patiently(&lock))
+		return;
 	if (addresses_are_limited())
 		wanted = MIN(wanted, heap->extent + 1);
 	while (heap->extent < wanted && grow(heap))
