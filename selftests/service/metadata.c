@@ -227,7 +227,8 @@ TEST(windows_cost_by_use)
 	__u64 said = service_info(_metadata).heap_bytes_min, free, taken;
 	int device = device_open(_metadata), fds[HEAPS];
 
-	EXPECT_GE(32 << 10, said);
+	/* With lockdep, locks are larger, and a heap has many. */
+	EXPECT_GE(48 << 10, said);
 	free = available(_metadata);
 	for (int i = 0; i < HEAPS; i++) {
 		fds[i] = call(device, PYMALLOC_IOC_CREATE, &arg);
