@@ -8,7 +8,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
@@ -33,6 +32,8 @@
 
 #include <kselftest.h>
 #include <linux/pymalloc.h>
+
+#include "on_shim.h"
 
 #define SHORT_LIVED 2000
 /* A magazine's slots, and some more: what two threads keep of one size. */
@@ -1111,19 +1112,6 @@ static const struct {
 };
 
 #define NR_TESTS (sizeof(tests) / sizeof(*tests))
-
-/* The command lies where it was built: ../../userspace from here. */
-static void run_on_the_shim(const char *self)
-{
-	char path[4096] = "", command[4200];
-
-	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
-		ksft_exit_fail_msg("/proc/self/exe: %m\n");
-	snprintf(command, sizeof(command), "%s/../../userspace/pymalloc",
-		 dirname(path));
-	execl(command, "pymalloc", "run", "--", self, "on the shim", NULL);
-	ksft_exit_fail_msg("%s: %m\n", command);
-}
 
 static void run(size_t i)
 {

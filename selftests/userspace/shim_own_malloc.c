@@ -3,7 +3,6 @@
  * A program with a malloc of its own, on the shim: the C library's functions that
  * allocate have to use that one, whatever is preloaded.
  */
-#include <libgen.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +12,8 @@
 #include <unistd.h>
 
 #include <kselftest.h>
+
+#include "on_shim.h"
 
 /* Enough for all that this program does: nothing is used again. */
 static char memory[1 << 20];
@@ -81,19 +82,6 @@ static bool strdup_is_own(void)
 
 	free(object);
 	return own && frees == before + 1;
-}
-
-/* The command lies where it was built: ../../userspace from here. */
-static void run_on_the_shim(const char *self)
-{
-	char path[4096] = "", command[4200];
-
-	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
-		ksft_exit_fail_msg("/proc/self/exe: %m\n");
-	snprintf(command, sizeof(command), "%s/../../userspace/pymalloc",
-		 dirname(path));
-	execl(command, "pymalloc", "run", "--", self, "on the shim", NULL);
-	ksft_exit_fail_msg("%s: %m\n", command);
 }
 
 int main(int argc, char **argv)
