@@ -238,6 +238,38 @@ static void do_threads(void)
 		free(box[i]);
 }
 
+/* glibc: in the word before an object, the bit of what another thread's heap has. */
+#define NON_MAIN_ARENA	0x4
+
+/* The compiler would warn of a read that is not in the object. */
+static __attribute_noinline__ void *word_before(char *object)
+{
+	return object - sizeof(size_t);
+}
+
+static void *allocate_large(void *word)
+{
+	char *object = allocate(10000);
+
+	memcpy(word, word_before(object), sizeof(size_t));
+	free(object);
+	return NULL;
+}
+
+/*
+ * The C library's heap is prepared by whoever uses it first, who must not be one
+ * of several threads.
+ */
+static void do_first_large_in_a_thread(void)
+{
+	pthread_t thread;
+	size_t word = 0;
+
+	EXPECT(!pthread_create(&thread, NULL, allocate_large, &word));
+	EXPECT(!pthread_join(thread, NULL));
+	EXPECT(word & NON_MAIN_ARENA);
+}
+
 static void do_overflow(void)
 {
 	char *object = allocate(100);
@@ -543,6 +575,7 @@ static const struct test plain_tests[] = {
 	{ "what was in a freed object, copied", do_copy_a_freed_one, NULL, NULL },
 	{ "fork", do_fork, NULL, NULL },
 	{ "threads", do_threads, NULL, NULL },
+	{ "the first large object is a thread's", do_first_large_in_a_thread, NULL, NULL },
 };
 
 static const struct test tests[] = {

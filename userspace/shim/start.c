@@ -69,10 +69,21 @@ static bool may_say(void)
 	return !number || atoi(number) == getpid();
 }
 
+/*
+ * The C library prepares its heap in its first malloc(), without a lock: it
+ * expects a thread that is the only one.  Here that call could come from several
+ * threads at once, for their first large objects.
+ */
+static void prepare_libc(void)
+{
+	__libc_free(__libc_malloc(1));
+}
+
 static bool start(void)
 {
 	int saved = errno;
 
+	prepare_libc();
 	shim_debug_choose();
 	shim_perturb_choose();
 	shim_heap = create_heap();
