@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """How Sphinx builds these pages, with the kernel's own extensions."""
 
+import glob
 import logging
 import os
 import re
@@ -31,26 +32,25 @@ html_sidebars = {"**": ["about.html", "navigation.html", "searchbox.html"]}
 html_copy_source = False
 html_show_copyright = False
 
-# What a function's declaration says to the compiler is nothing to readers.
-c_id_attributes = ["PYMALLOC_API", "__attribute_malloc__"]
+# Attributes in a function's declaration are for the compiler; readers need none of them.
+c_id_attributes = ["PYMALLOC_API", "__attribute_malloc__", "__user"]
 cfamily.ASTIdAttribute.describe_signature = lambda attribute, node: None
 
 
 def not_a_name_twice(record):
-    """C's tags have a name space of their own; to Sphinx, a function with the
-    name of a struct is a duplicate."""
+    """In C, a function may have the name of a struct. Sphinx takes it for a duplicate."""
     return not (record.msg.startswith("Duplicate C declaration")
                 and ".. c:function:: " in record.msg)
 
 
-# Characters of a line of output or code: static/pages.css has room for so many,
-# and for so many in a smaller type.
+# Characters that fit in a line of output or code, in the normal and in the smaller type
+# of static/pages.css.
 WIDE = 100
 TOO_WIDE = 125
 
 
 def fit_literals(_, doctree):
-    """Long lines get a smaller type; those that do not fit are a warning."""
+    """Set long lines in the smaller type, and warn of lines that are too long for it."""
     for block in doctree.findall(nodes.literal_block):
         longest = max(map(len, block.astext().expandtabs().splitlines()), default=0)
         if longest > TOO_WIDE:
@@ -61,7 +61,7 @@ def fit_literals(_, doctree):
 
 
 def align_figures(_, doctree):
-    """Tables of numbers are told by their first row: its cells have digits."""
+    """Mark tables of numbers. In the first row of such a table, all cells are numbers."""
     for table in doctree.findall(nodes.table):
         row = next(next(table.findall(nodes.tbody)).findall(nodes.row))
         cells = [entry.astext() for entry in row.findall(nodes.entry)][1:]
@@ -69,7 +69,19 @@ def align_figures(_, doctree):
             table["classes"].append("figures")
 
 
+def find_unpublished(app, env):
+    """Warn of each function of the module that has a kernel-doc comment and is on no page."""
+    published = {name for name, _, kind, *_ in env.get_domain("c").get_objects()
+                 if kind == "function"}
+    for path in glob.glob(os.path.join(root, "module/**/*.[ch]"), recursive=True):
+        with open(path, encoding="utf-8") as file:
+            names = re.findall(r"^ \* (\w+)\(\) - ", file.read(), re.MULTILINE)
+        for name in set(names) - published:
+            getLogger(__name__).warning("%s() is on no page", name, location=path)
+
+
 def setup(app):
     app.connect("doctree-read", fit_literals)
     app.connect("doctree-read", align_figures)
+    app.connect("env-check-consistency", find_unpublished)
     logging.getLogger("sphinx.sphinx.domains.c").addFilter(not_a_name_twice)
