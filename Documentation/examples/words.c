@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A heap of its own for one data structure: words, and an index of them. */
+/* One data structure, words and an index of them, has its own heap. */
 #include <err.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static void show(struct pymalloc_heap *heap, const char *when)
 	       cache.blocks);
 	printf("  %llu bytes of blocks and %llu pages of large objects, in %llu bytes of pages\n",
 	       stats.block_bytes, stats.run_pages, stats.page_bytes);
-	printf("  %llu refills, %llu flushes\n", cache.nr_refills,
+	printf("  %llu fills, %llu flushes\n", cache.nr_refills,
 	       cache.nr_flushes);
 }
 
@@ -56,7 +56,7 @@ int main(void)
 		words[i] = new_word(heap, 1 + i % 50);
 	show(heap, "with all words");
 
-	/* Of each further thousand fewer are kept, of the last ones none. */
+	/* Fewer stay of each further thousand, and none of the last ones. */
 	for (i = 0; i < WORDS; i++) {
 		if (i < 7000 && i % (i / 1000 + 1) == 0)
 			continue;
