@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What every command owes its callers, whatever it does: the size in its
- * struct, flags, reserved fields, bad pointers, the right descriptor.
+ * What every command owes its callers, whatever the command does: the size in
+ * its struct, flags, reserved fields, bad pointers, the right descriptor.
  */
 #include <assert.h>
 
@@ -49,18 +49,18 @@ union argument {
 #define ON_DEVICE 1
 #define ON_HEAP 2
 
-/* Offset 0 holds argsz, so it says "no such field" of all others. */
+/* Offset 0 is that of argsz. For every other field, 0 means "no such field". */
 struct command {
 	const char *name;
 	unsigned long number;
 	size_t size;
-	size_t min;	/* in the first version, if it has grown */
+	size_t min;	/* in the first version, if the struct has grown */
 	size_t flags;
 	__u32 known_flags;
 	size_t reserved;
 	int where;
 	bool opens;	/* returns a descriptor */
-	bool ends;	/* the heap is no more afterwards */
+	bool ends;	/* the heap has ended afterwards */
 };
 
 #define SHAPE(type, NAME) \
@@ -119,7 +119,7 @@ FIXTURE_TEARDOWN(abi)
 	close(self->device);
 }
 
-/* An argument with which the command works, any number of times. */
+/* An argument with which the command works, however often it is called. */
 static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 {
 	union argument *arg = &self->arg;
@@ -173,7 +173,7 @@ static int descriptor(FIXTURE_DATA(abi) *self, const struct command *c)
 	return c->where & ON_DEVICE ? self->device : self->heap.fd;
 }
 
-/* 0 or -errno: a descriptor that was returned is closed again. */
+/* Returns 0 or -errno. Closes a descriptor that the command returned. */
 static int try(FIXTURE_DATA(abi) *self, const struct command *c, void *arg)
 {
 	struct heap victim = {};
@@ -190,7 +190,9 @@ static int try(FIXTURE_DATA(abi) *self, const struct command *c, void *arg)
 	return 0;
 }
 
-/* A copy of the argument in the last @bytes of what may be read or written. */
+/*
+ * Put a copy of the argument into the last @bytes that can be read or written.
+ */
 static void *at_edge(struct __test_metadata *_metadata, union argument *arg, size_t bytes,
 		     int beyond)
 {
@@ -331,7 +333,10 @@ TEST_F(abi, half_an_argument)
 	}
 }
 
-/* The struct cannot be written back: nothing may come of it, no heap above all. */
+/*
+ * The struct cannot be written back. The command must do nothing; above all, it
+ * must make no heap.
+ */
 TEST_F(abi, read_only_argument)
 {
 	__u32 heaps = service_info(_metadata).user_heaps;
@@ -392,7 +397,7 @@ TEST_F(abi, unknown_commands)
 	}
 }
 
-/* A descriptor is for ioctl, mmap and poll. */
+/* A descriptor is only for ioctl, mmap and poll. */
 TEST_F(abi, no_stream)
 {
 	const int fds[] = { self->device, self->heap.fd };
@@ -429,7 +434,7 @@ TEST(geometry)
 	EXPECT_GE(PYMALLOC_WINDOW_MAX, info.window_default);
 }
 
-/* What the module says of itself is what it says here. */
+/* The version that the module reports is the version that is built here. */
 TEST(version)
 {
 	struct pymalloc_info info = service_info(_metadata);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who may look at a heap: those who may read the process's memory map, no more and no
- * less. Each case is tried on both.
+ * Who may look at a heap: exactly those processes that may read the memory map
+ * of the heap's process. Each case is tried on both.
  */
 #include <sys/prctl.h>
 
@@ -9,7 +9,7 @@
 
 #define SOMEBODY_ELSE 12346
 
-/* The heap's process, and what it is when others look. */
+/* The heap's process, and what this process is when others look. */
 FIXTURE(access)
 {
 	struct turns turns;
@@ -80,7 +80,10 @@ static int open_heap(struct __test_metadata *_metadata, FIXTURE_DATA(access) *se
 	return heap_open(_metadata, self->heap->id, PYMALLOC_OPEN_RDONLY);
 }
 
-/* Opening is refused to who may not look; /proc may do so at the first read. */
+/*
+ * A process that may not look cannot open the heap. /proc may refuse it only at
+ * the first read.
+ */
 static int open_map(FIXTURE_DATA(access) *self)
 {
 	char path[64], byte;
@@ -133,7 +136,10 @@ TEST_F(access, by_root)
 	expect_both(_metadata, self, true);
 }
 
-/* Root is what it is by its capabilities: without this one it may less than others. */
+/*
+ * Root may do what its capabilities allow. Without this one, root may do less
+ * than others.
+ */
 TEST_F(access, by_root_without_ptrace)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -159,7 +165,10 @@ static void look_as_somebody(struct __test_metadata *_metadata, const struct hea
 	end_child(_metadata);
 }
 
-/* A descriptor of the process's own lets nobody look who could not open one. */
+/*
+ * With a descriptor of the heap's own process, a process may look only if it
+ * could open the heap itself.
+ */
 TEST_F(access, by_an_inherited_descriptor)
 {
 	struct heap heap = HEAP();

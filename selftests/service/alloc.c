@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocation: sizes, counts, zeroed memory, and a buffer for the refs that
- * cannot be written to its end.
+ * Allocation: sizes, counts, zeroed memory, and a buffer for the refs whose end
+ * cannot be written.
  */
 #include "service.h"
 
@@ -101,8 +101,8 @@ TEST_F(service, never_ref_zero)
 }
 
 /*
- * A buffer that ends early: exactly the refs that fit are stored and
- * allocated, and no object is lost.
+ * The buffer ends early. Exactly the refs that fit are stored and allocated,
+ * and no object is lost.
  */
 static void end_early(struct heap *heap, __u64 size, __u32 fit, size_t slack, int beyond)
 {
@@ -139,7 +139,7 @@ TEST_F(service, refs_end_read_only)
 		end_early(&self->heap, 24, fits[i], 0, PROT_READ);
 }
 
-/* The last ref would fit in part. */
+/* Only a part of the last ref would fit. */
 TEST_F(service, refs_end_inside_a_ref)
 {
 	for (size_t slack = 1; slack < sizeof(__u64); slack++)
@@ -165,7 +165,10 @@ TEST_F(service, refs_nowhere)
 	EXPECT_EQ(0, heap_stats(&self->heap).blocks);
 }
 
-/* Refs stored in the heap's own memory: faults in the middle of the command. */
+/*
+ * The refs are stored in the heap's own memory, which faults in the middle of
+ * the command.
+ */
 TEST_F(service, refs_in_the_window)
 {
 	struct heap *heap = &self->heap;
@@ -185,7 +188,9 @@ TEST_F(service, zeroed)
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		__u64 size = sizes[i];
 
-		/* Blocks that have been used, and a pool that still is. */
+		/*
+		 * These blocks have been used, and their pool still has others.
+		 */
 		alloc(heap, size, refs, ARRAY_SIZE(refs));
 		for (size_t j = 0; j < ARRAY_SIZE(refs); j++)
 			memset(at(heap, refs[j]), 0xa5, size);

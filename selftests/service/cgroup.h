@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A cgroup for tests: it is made, entered and left.
+ * A cgroup for tests: how it is made, entered and left.
  */
 #ifndef SELFTESTS_CGROUP_H
 #define SELFTESTS_CGROUP_H
@@ -9,7 +9,7 @@
 
 #include "service.h"
 
-/* A program may have one of another name. */
+/* A program may define another name. */
 #ifndef GROUP
 #define GROUP "/sys/fs/cgroup/pymalloc-test"
 #endif
@@ -38,7 +38,7 @@ static inline void write_file(struct __test_metadata *_metadata, const char *fil
 	write_text(_metadata, file, text);
 }
 
-/* The number in @file, after @key if it has keys. */
+/* The number in @file. If the file has keys, it is the number after @key. */
 static inline __u64 read_file(struct __test_metadata *_metadata, const char *file,
 			      const char *key)
 {
@@ -63,17 +63,20 @@ static inline __u64 charged(struct __test_metadata *_metadata)
 	return read_file(_metadata, "memory.current", NULL);
 }
 
-/* The counter is kept in lots of 64 pages a CPU: allow for some of them. */
+/*
+ * Each CPU adds to the counter in lots of 64 pages. Allow for some of these
+ * lots.
+ */
 #define SLACK (2 * MIB)
 
-/* Makes the group and enters it. */
+/* Make the group and enter it. */
 static inline void group_make(struct __test_metadata *_metadata)
 {
 	ASSERT_EQ(0, mkdir(GROUP, 0755)) TH_LOG("%m; is cgroup2 mounted?");
 	write_file(_metadata, "cgroup.procs", getpid());
 }
 
-/* The caller is in the topmost group from now on. */
+/* From now on, the caller is in the topmost group. */
 static inline void group_leave(struct __test_metadata *_metadata)
 {
 	FILE *up = fopen("/sys/fs/cgroup/cgroup.procs", "w");

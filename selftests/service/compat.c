@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The 32-bit entry to the kernel: the structs are the same, so that every
- * command passes through. A 64-bit program gets there by int $0x80, with all
- * that it points to in the lowest 4 GiB.
+ * The 32-bit entry to the kernel. The structs are the same, so every command
+ * passes through. A 64-bit program gets there by int $0x80; everything that it
+ * points to must then lie in the lowest 4 GiB.
  */
 #include "service.h"
 
@@ -51,7 +51,7 @@ struct low {
 	struct pymalloc_heap_info entry;
 };
 
-/* A machine may have no 32-bit entry: then a child finds out. */
+/* A machine may have no 32-bit entry. A child finds out. */
 static bool has_32_bit_entry(void)
 {
 	pid_t child = fork();

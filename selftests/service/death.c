@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Processes that end, in every way there is: their heaps go with them.
+ * Processes end in every possible way. Their heaps end with them.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 #define MAX_REFS 20000
 
-/* Allocates, writes and frees in batches for ever. */
+/* Allocate, write and free in batches for ever. */
 static void churn(struct heap *heap)
 {
 	__u64 refs[MAX_REFS];
@@ -50,7 +50,7 @@ static bool is_as_before(struct __test_metadata *_metadata, FIXTURE_DATA(death) 
 	return info.user_heaps == self->heaps && info.user_bytes == self->bytes;
 }
 
-/* Nothing of the dead is left, soon. */
+/* Soon nothing is left of the dead process. */
 FIXTURE_TEARDOWN(death)
 {
 	ASSERT_TRUE(EVENTUALLY(is_as_before(_metadata, self)));
@@ -86,7 +86,7 @@ static void killed(struct __test_metadata *_metadata, pid_t child, __u64 id)
 	gone(_metadata, id);
 }
 
-/* Time passes by work: what the child is at when it is hit differs. */
+/* Pass time by work, so that the child is hit at different places. */
 static void pass_some_time(struct __test_metadata *_metadata, int amount)
 {
 	for (int i = 0; i < amount; i++)
@@ -177,7 +177,7 @@ TEST_F(death, by_sigsegv)
 	EXPECT_EQ(SIGBUS, WTERMSIG(status));
 }
 
-/* A descriptor that another process holds is none any more. */
+/* A descriptor in another process does not work any more. */
 TEST_F(death, descriptor_elsewhere)
 {
 	struct pymalloc_stats stats = ARG(stats);
@@ -228,7 +228,7 @@ TEST_F(death, exec)
 	gone(_metadata, id);
 }
 
-/* A descriptor kept open across exec keeps nothing. */
+/* A descriptor that stays open across exec keeps nothing alive. */
 TEST_F(death, exec_with_the_descriptor)
 {
 	int exec_closes[2];
@@ -255,7 +255,9 @@ TEST_F(death, exec_with_the_descriptor)
 	killed(_metadata, child, id);
 }
 
-/* A core dump reads every page there is, and passes over the others. */
+/*
+ * A core dump reads every page that is there, and passes over all other places.
+ */
 TEST_F(death, core_dump)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debugfs: the files say what the ioctls say, each under a first line with the
- * version of its format, as things were when it was opened.
+ * debugfs: the files say what the ioctls say. The first line of each file has
+ * the version of its format. The rest shows the heap as it was when the file
+ * was opened.
  */
 #include <sys/prctl.h>
 
@@ -20,7 +21,10 @@ FIXTURE(debugfs)
 	char text[65536];
 };
 
-/* A heap's folder, and its last file, comes a little later than the heap. */
+/*
+ * The folder of a heap, and the last file in it, appear a little later than the
+ * heap.
+ */
 static void wait_for_folder(struct __test_metadata *_metadata, struct heap *heap)
 {
 	char path[128];
@@ -81,7 +85,7 @@ static void show(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) *self,
 	close(fd);
 }
 
-/* The first line that begins with @start, blanks before it aside; or NULL. */
+/* The first line that begins with @start, without leading blanks; or NULL. */
 static const char *line(FIXTURE_DATA(debugfs) *self, const char *start)
 {
 	const char *at = self->text;
@@ -286,7 +290,7 @@ TEST_F(debugfs, clients)
 	EXPECT_STREQ(comm, seen);
 }
 
-/* A process may call itself anything: no file repeats that to a terminal. */
+/* A process may have any name. No file sends it to a terminal as it is. */
 TEST_F(debugfs, names_are_escaped)
 {
 	static const char *const shown[] = { "summary", "stats", "clients" };
@@ -312,7 +316,7 @@ TEST_F(debugfs, check)
 	EXPECT_NE(NULL, line(self, "sound\n")) TH_LOG("%s", self->text);
 }
 
-/* What is read is the moment of the open, even when the heap has gone since. */
+/* A read shows the moment of the open, even if the heap has gone since. */
 TEST_F(debugfs, snapshots)
 {
 	struct heap heap = HEAP();
@@ -340,7 +344,7 @@ TEST_F(debugfs, snapshots)
 	close(after);
 }
 
-/* Its folder comes and goes with the heap. */
+/* The folder of a heap appears and disappears with the heap. */
 TEST_F(debugfs, folders)
 {
 	char path[128];
@@ -355,7 +359,7 @@ TEST_F(debugfs, folders)
 	}
 }
 
-/* All of it is for root alone. */
+/* Only root can use any of it. */
 TEST_F(debugfs, not_for_everybody)
 {
 	pid_t child = fork();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fork(): the child has a heap of its own with all that its parent had, and
- * neither sees what the other does from then on.
+ * fork(): the child has its own heap with all objects of its parent. From then
+ * on, neither sees what the other does.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,7 +21,7 @@ FIXTURE(fork)
 	__u64 run;	/* a large object of 100 pages */
 };
 
-/* The number that object @i holds: read and written as a volatile. */
+/* The number in object @i, which is read and written as a volatile. */
 static volatile long *number(struct heap *heap, int i)
 {
 	return (volatile long *)at(heap, refs[i]);
@@ -82,7 +82,7 @@ TEST_F(fork, writes_are_not_seen_across)
 	IN_CHILD(child, {
 		close(ready[1]);
 		add_to_numbers(&self->heap, 7, 1000000);
-		/* Until the parent has written. */
+		/* Wait until the parent has written. */
 		EXPECT_EQ(0, read(ready[0], &byte, 1));
 		EXPECT_TRUE(numbers_are(&self->heap, 7, 1000000));
 		EXPECT_EQ(1, *number(&self->heap, 1));
@@ -98,7 +98,7 @@ TEST_F(fork, writes_are_not_seen_across)
 	EXPECT_EQ(7, *number(&self->heap, 7));
 }
 
-/* What the kernel writes for a process is the process's own, too. */
+/* What the kernel writes for a process belongs to that process, too. */
 TEST_F(fork, the_kernel_writes_to_copies)
 {
 	__u64 ref = refs[0], zeroed[100], blocks[100];
@@ -160,7 +160,7 @@ TEST_F(fork, parent_goes_first)
 	ASSERT_EQ(0, pipe(ready));
 	ASSERT_EQ(0, pipe(result));
 	IN_CHILD(child, {
-		/* This one is the parent; its child outlives it. */
+		/* This child is the parent here; its own child outlives it. */
 		if (!fork()) {
 			close(ready[1]);
 			read(ready[0], &byte, 1);
@@ -196,7 +196,7 @@ TEST_F(fork, grandchildren)
 	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
 }
 
-/* The parent's memory is not twice what it was: pages are shared. */
+/* The parent's memory does not double, because pages are shared. */
 TEST_F(fork, pages_are_shared)
 {
 	struct pymalloc_info before;
@@ -204,7 +204,7 @@ TEST_F(fork, pages_are_shared)
 	pid_t child;
 	__u64 run;
 
-	/* Of a user whom the heaps of earlier children do not count against. */
+	/* Heaps of earlier children do not count against this user. */
 	ASSERT_EQ(0, seteuid(SOMEBODY));
 	heap = HEAP();
 	run = alloc_one(&heap, 100 * POOL);
@@ -230,7 +230,7 @@ struct writer {
 	bool lost;
 };
 
-/* Counts in an object of its own, and looks whether a count was lost. */
+/* Count in an object of its own, and check that no count was lost. */
 static void *write_on(void *arg)
 {
 	struct writer *writer = arg;
@@ -282,7 +282,7 @@ TEST_F(fork, storm)
 	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
 }
 
-/* Faults that it takes to write to each page of a new run of 64. */
+/* How many faults it takes to write to each page of a new run of 64. */
 static long faults_of_a_run(struct heap *heap)
 {
 	__u64 run = alloc_one(heap, 64 * POOL);
@@ -310,7 +310,7 @@ TEST_F(fork, pages_come_in_runs_again_afterwards)
 		sched_yield();
 	EXPECT_TRUE(numbers_are(&self->heap, 1, 0));
 	add_to_numbers(&self->heap, 1, 1);
-	/* And it can fork again. */
+	/* The parent can fork again. */
 	IN_CHILD(child, {
 		add_to_numbers(&self->heap, 1, 1);
 		EXPECT_TRUE(numbers_are(&self->heap, 1, 2));
@@ -329,7 +329,7 @@ static void set_overcommit(struct __test_metadata *_metadata, char mode)
 	close(fd);
 }
 
-/* Bytes that may yet be committed. */
+/* How many bytes may still be committed. */
 static __u64 commit_left(struct __test_metadata *_metadata)
 {
 	__u64 value, limit = 0, committed = 0;
@@ -348,8 +348,8 @@ static __u64 commit_left(struct __test_metadata *_metadata)
 }
 
 /*
- * fork() comes to a private mapping above a heap's window, for which no memory
- * may be committed, when it has cloned the heap already.
+ * A private mapping lies above the heap's window, and no memory may be
+ * committed for it. fork() comes to this mapping after it has cloned the heap.
  */
 TEST_F(fork, fails_halfway)
 {
@@ -382,7 +382,9 @@ TEST_F(fork, fails_halfway)
 	heap_close(&heap);
 }
 
-/* A part of the mappings only: what does not come along stays the parent's. */
+/*
+ * The child inherits only a part of the mappings. The rest stays the parent's.
+ */
 TEST_F(fork, window_kept_from_the_child)
 {
 	pid_t child;
@@ -438,7 +440,7 @@ struct mapper {
 	atomic_bool stop;
 };
 
-/* Maps a second window, and unmaps it, again and again. */
+/* Map a second window and unmap it, again and again. */
 static void *map_on(void *arg)
 {
 	struct mapper *mapper = arg;
@@ -453,7 +455,7 @@ static void *map_on(void *arg)
 	return NULL;
 }
 
-/* A copy is made in the only window while that becomes one of two. */
+/* A page is copied in the only window, while this window becomes one of two. */
 TEST_F(fork, a_second_window_comes_and_goes)
 {
 	struct mapper mapper = { .heap = &self->heap };
@@ -479,7 +481,7 @@ TEST_F(fork, a_second_window_comes_and_goes)
 	ASSERT_EQ(0, pthread_join(mapper.thread, NULL));
 }
 
-/* Also one that has not used it yet. */
+/* The process is known even if the child has not used its heap yet. */
 TEST_F(fork, process_of_an_idle_child)
 {
 	struct pymalloc_heap_info infos[64];

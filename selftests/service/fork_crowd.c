@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A child of another user maps what it has inherited as often as it may, and
- * its parent does not notice. Where the kernel has kprobes, that is counted:
- * how many mappings it looks at when the parent copies and gives back pages.
+ * A child of another user maps what it has inherited as often as it may. The
+ * parent does not notice. If the kernel has kprobes, the test counts how many
+ * mappings the kernel looks at when the parent copies and gives back pages.
  */
 #include "service.h"
 
@@ -13,7 +13,10 @@
 #define MAPPINGS 20000
 
 #define TRACING "/sys/kernel/tracing/"
-/* What takes pages away from one mapping, and what looks for the next one. */
+/*
+ * The function that takes pages out of one mapping, and the one that looks for
+ * the next mapping.
+ */
 static const char *const probes[] = {
 	"zap_page_range",		/* up to Linux 6.2 */
 	"zap_page_range_single",
@@ -28,7 +31,7 @@ FIXTURE(fork_crowd)
 	bool counts;
 };
 
-/* Without O_APPEND it would take all other probes away. */
+/* Without O_APPEND, the write would remove all other probes. */
 static void write_text(struct __test_metadata *_metadata, const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_APPEND);
@@ -99,7 +102,7 @@ FIXTURE_TEARDOWN(fork_crowd)
 		remove_probes(_metadata);
 }
 
-/* How often a mapping has been looked at so far, in the whole machine. */
+/* How often the kernel has looked at a mapping so far, in the whole machine. */
 static __u64 mappings_visited(struct __test_metadata *_metadata)
 {
 	__u64 hits, missed, sum = 0;
@@ -118,7 +121,9 @@ static __u64 mappings_visited(struct __test_metadata *_metadata)
 	return sum;
 }
 
-/* As many mappings of the runs as the child can have, each with a page in it. */
+/*
+ * Map the runs as often as the child may, each time with a page in the mapping.
+ */
 static int map_often(struct heap *heap, __u64 run)
 {
 	int i;
@@ -135,7 +140,10 @@ static int map_often(struct heap *heap, __u64 run)
 	return i;
 }
 
-/* The parent's work: a copy of each page of a run, and all of another back. */
+/*
+ * The parent's work: copy each page of one run, and give back all pages of
+ * another.
+ */
 static __u64 visits_of_work(struct __test_metadata *_metadata, FIXTURE_DATA(fork_crowd) *self)
 {
 	__u64 before = self->counts ? mappings_visited(_metadata) : 0;
@@ -149,7 +157,7 @@ static __u64 visits_of_work(struct __test_metadata *_metadata, FIXTURE_DATA(fork
 	return self->counts ? mappings_visited(_metadata) - before : 0;
 }
 
-/* What the parent's work takes while a child has so many mappings. */
+/* What the parent's work costs while a child has so many mappings. */
 static __u64 with_a_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_crowd) *self,
 			  bool many)
 {
@@ -178,8 +186,8 @@ static __u64 with_a_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_c
 }
 
 /*
- * Without kprobes this shows only that it comes to an end. With them, whatever
- * else goes on in the machine is far less than one look at each mapping.
+ * Without kprobes, this test only shows that the work ends. With them, the rest
+ * of the machine causes far fewer looks than one for each mapping.
  */
 TEST_F(fork_crowd, mappings_of_a_child)
 {

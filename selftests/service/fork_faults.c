@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fork() and what follows it without memory: every single allocation fails
- * once, with the next one, and with all that follow. Whatever fails, the parent
- * has what it had, and a child has that or nothing. Only a debug kernel can have
- * its allocations fail.
+ * fork() and what follows it, without memory. Every single allocation fails
+ * once: alone, together with the next one, and together with all that follow.
+ * Whatever fails, the parent keeps everything, and a child has either
+ * everything or nothing. Only a debug kernel can make its allocations fail.
  */
 #include <limits.h>
 
@@ -15,7 +15,10 @@
 
 static __u64 refs[OBJECTS];
 
-/* What fails on purpose, and how; 'N' is no, also of what sleeps. */
+/*
+ * What fails on purpose, and how. 'N' means no: then allocations that may sleep
+ * fail, too.
+ */
 static const struct setting {
 	const char *path;
 	const char *value;
@@ -34,9 +37,9 @@ FIXTURE(fork_faults)
 {
 	struct heap heap;
 	__u64 run;
-	__u32 heaps;	/* of the user, before the test's own */
+	__u32 heaps;	/* of the user, before those of the test */
 	__u64 bytes;
-	int *without;	/* children who have got no heap */
+	int *without;	/* children that have got no heap */
 };
 
 static void write_text(struct __test_metadata *_metadata, const char *path, const char *text)
@@ -85,7 +88,9 @@ FIXTURE_TEARDOWN(fork_faults)
 	EXPECT_TRUE(EVENTUALLY(is_back(_metadata, self)));
 }
 
-/* May be called while allocations fail: it asks the kernel for nothing. */
+/*
+ * May be called while allocations fail, because it asks the kernel for nothing.
+ */
 static bool contents_are_right(struct heap *heap, __u64 run)
 {
 	for (int i = 0; i < OBJECTS; i++)
@@ -95,7 +100,7 @@ static bool contents_are_right(struct heap *heap, __u64 run)
 }
 
 /*
- * One failure: the n-th thing that this task asks for and that may fail.
+ * One failure: the n-th request of this task that may fail does fail.
  */
 
 static int nth_fd = -1;
@@ -115,22 +120,25 @@ static void nth_arm(int n)
 		_exit(1);
 }
 
-/* Turns it off. Returns whether something has failed since it was armed. */
+/* Turn it off. Returns whether something has failed since it was armed. */
 static bool nth_disarm(void)
 {
 	char left[16] = "";
 	ssize_t length = pread(nth_fd, left, sizeof(left) - 1, 0);
 
-	/* What failed then is the answer itself. */
+	/* The read itself was what failed. */
 	if (length < 0)
 		return false;
-	/* This, too, may be what fails. */
+	/* This write may be what fails, too. */
 	while (pwrite(nth_fd, "0", 1, 0) != 1)
 		;
 	return !atoi(left);
 }
 
-/* A child of a fork() in which something failed: it has all, or nothing. */
+/*
+ * A child of a fork() in which something failed has either all objects or
+ * nothing.
+ */
 static void look_at_inheritance(struct __test_metadata *_metadata, FIXTURE_DATA(fork_faults) *self)
 {
 	__u64 ref;
@@ -155,7 +163,7 @@ static void look_at_inheritance(struct __test_metadata *_metadata, FIXTURE_DATA(
 	heap_check(heap);
 }
 
-/* Nothing that has failed shows in the parent. */
+/* The parent shows no sign of what has failed. */
 static void look_at_parent(struct __test_metadata *_metadata, FIXTURE_DATA(fork_faults) *self)
 {
 	ASSERT_TRUE(contents_are_right(&self->heap, self->run));
@@ -174,7 +182,7 @@ static bool fork_failing(struct __test_metadata *_metadata, FIXTURE_DATA(fork_fa
 	nth_arm(n);
 	child = fork();
 	error = errno;
-	/* The child is not armed: that is not inherited. */
+	/* A child does not inherit this: it is not armed. */
 	if (!child) {
 		look_at_inheritance(_metadata, self);
 		_exit(0);
@@ -195,13 +203,13 @@ TEST_F(fork_faults, each_allocation_of_a_fork)
 	nth_open(_metadata);
 	while (fork_failing(_metadata, self, n))
 		n++;
-	/* The clone of a heap alone asks for more than that. */
+	/* To clone a heap alone takes more requests than that. */
 	EXPECT_LT(20, n);
 	EXPECT_LT(0, *self->without);
 	TH_LOG("%d allocations, %d children without a heap", n - 1, *self->without);
 }
 
-/* In a child that has a heap: what it calls first. */
+/* In a child that has a heap: the first calls that it makes. */
 static bool call_failing(struct __test_metadata *_metadata, FIXTURE_DATA(fork_faults) *self, int n)
 {
 	struct heap *heap = &self->heap;
@@ -224,7 +232,10 @@ static bool call_failing(struct __test_metadata *_metadata, FIXTURE_DATA(fork_fa
 		*failed = nth_disarm();
 		EXPECT_TRUE(!ret || (*failed && (ret == -ENOMEM || ret == -EFAULT)))
 			TH_LOG("number %d: %d", n, ret);
-		/* What could not be written back last may have been the struct itself. */
+		/*
+		 * If the struct itself could not be written back, nothing is
+		 * known of the rest.
+		 */
 		if (ret != -EFAULT)
 			EXPECT_EQ(OBJECTS + arg.done, heap_stats(heap).blocks);
 		for (__u32 i = 0; i < arg.done; i++)
@@ -249,13 +260,13 @@ TEST_F(fork_faults, each_allocation_of_a_first_call)
 	TH_LOG("%d allocations", n - 1);
 }
 
-/* The signal that a write raises if its n-th allocation fails. */
+/* Returns the signal that a write raises if its n-th allocation fails. */
 static int touch_failing(char *p, int n, bool *failed)
 {
 	int fault = sigsetjmp(touch_env, 1);
 
 	if (!fault) {
-		/* The handler is there already; setting it can fail, too. */
+		/* Set the handler first, because that can fail, too. */
 		nth_arm(n);
 		__atomic_store_n(p, 'x', __ATOMIC_RELAXED);
 	}
@@ -263,7 +274,10 @@ static int touch_failing(char *p, int n, bool *failed)
 	return fault;
 }
 
-/* A write of @who to a page that another heap has as well. Returns whether it failed. */
+/*
+ * @who writes to a page that another heap has as well. Returns whether
+ * something failed.
+ */
 static bool write_failing(struct __test_metadata *_metadata, FIXTURE_DATA(fork_faults) *self,
 			  int n)
 {
@@ -277,7 +291,7 @@ static bool write_failing(struct __test_metadata *_metadata, FIXTURE_DATA(fork_f
 	EXPECT_TRUE(!fault || (fault == SIGBUS && failed)) TH_LOG("number %d: %d", n, fault);
 	EXPECT_EQ(fault ? 'r' : 'x', *page);
 	EXPECT_TRUE(is_filled(page + 1, 'r', POOL - 1));
-	/* With memory it works. */
+	/* With memory, the write works. */
 	EXPECT_EQ(0, touch(page, true));
 	*page = 'r';
 	EXPECT_TRUE(contents_are_right(&self->heap, self->run));
@@ -301,7 +315,7 @@ TEST_F(fork_faults, each_allocation_of_a_childs_copy)
 		join_child(_metadata, child);
 		look_at_parent(_metadata, self);
 	}
-	/* A page at least. */
+	/* At least the allocation of a page. */
 	EXPECT_LT(1, *last);
 	TH_LOG("%d allocations", *last - 1);
 }
@@ -332,13 +346,17 @@ TEST_F(fork_faults, each_allocation_of_a_parents_copy)
 }
 
 /*
- * Several failures: when a task has had so many bytes of the slab allocator, the
- * next ones fail, two or all. Many allocations are tried again if they fail once.
+ * Several failures. After a task has got so many bytes from the slab allocator,
+ * the next allocations fail: two of them, or all. Many allocations are tried
+ * again if they fail once.
  */
 
 #define SLAB "/sys/kernel/debug/failslab/"
 
-/* Several times what a fork() takes; a step less than what a table there has. */
+/*
+ * The maximum is several times what a fork() takes. A step is less than what a
+ * table of fork() takes.
+ */
 #define SPACE_MAX (1 << 20)
 #define SPACE_STEP 512
 #define REPEATS 25
@@ -357,7 +375,9 @@ static void slab_end(struct __test_metadata *_metadata)
 
 static int probability_fd = -1;
 
-/* Both are written to by who is not to fail, or when nothing fails. */
+/*
+ * Write both while nothing fails, or from a task whose allocations do not fail.
+ */
 static void slab_arm(struct __test_metadata *_metadata, int space, int times)
 {
 	char text[16];
@@ -376,7 +396,7 @@ static void slab_disarm(struct __test_metadata *_metadata)
 	write_text(_metadata, "/proc/self/make-it-fail", "0");
 }
 
-/* How many more would have failed. */
+/* How many more allocations would have failed. */
 static int times_left(struct __test_metadata *_metadata)
 {
 	FILE *file = fopen(SLAB "times", "r");
@@ -389,8 +409,8 @@ static int times_left(struct __test_metadata *_metadata)
 }
 
 /*
- * Returns whether it could fork. The child is told to go on when nothing fails
- * any more.
+ * Returns whether it could fork. The child goes on only when nothing fails any
+ * more.
  */
 static bool fork_with_space(struct __test_metadata *_metadata, FIXTURE_DATA(fork_faults) *self,
 			    int space, int times, bool *all)
@@ -432,8 +452,9 @@ static void look_at(struct __test_metadata *_metadata, int device, __u64 id)
 }
 
 /*
- * Lists and opens whatever heap comes after the test's own, over and over: few
- * calls a round, to meet each of those that are gone again at once.
+ * List and open whatever heap comes after the test's own, over and over. Each
+ * round makes few calls, so that it meets each of the heaps that are gone again
+ * at once.
  */
 static void look_at_new_heaps(struct __test_metadata *_metadata, __u64 id)
 {
@@ -460,7 +481,7 @@ static void end_looker(struct __test_metadata *_metadata, pid_t looker)
 	EXPECT_TRUE(WIFSIGNALED(status));
 }
 
-/* While others look at every heap there is, and at those that are being undone. */
+/* Others look at every heap meanwhile, also at those that are being undone. */
 static void fork_while_others_look(struct __test_metadata *_metadata,
 				   FIXTURE_DATA(fork_faults) *self, int times)
 {
@@ -477,7 +498,10 @@ static void fork_while_others_look(struct __test_metadata *_metadata,
 		int before = *self->without;
 
 		forks += fork_with_space(_metadata, self, space, times, &all);
-		/* A heap was begun and undone: this is what others have to meet. */
+		/*
+		 * A heap was begun and undone. This is what the others have to
+		 * meet.
+		 */
 		for (int i = 0; *self->without > before && i < REPEATS; i++)
 			fork_with_space(_metadata, self, space, times, &all);
 	}

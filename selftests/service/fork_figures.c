@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What heaps share after fork() is in their figures: shared_bytes, and
- * pss_bytes, whose sum over all heaps is what they hold.
+ * The figures of heaps after fork(): shared_bytes, and pss_bytes. The sum of
+ * pss_bytes over all heaps is what they hold.
  */
 #include "service.h"
 
-/* A user who has nothing but what these tests make. */
+/* This user has nothing but what these tests make. */
 #define USER 42345
 
 #define PAGES 100
@@ -31,7 +31,7 @@ FIXTURE(fork_figures)
 	struct heap heap;
 	__u64 run;
 	struct child children[CHILDREN];
-	struct figures *figures;	/* of the children, as they see them */
+	struct figures *figures;	/* of the children, as each sees its own */
 };
 
 static bool nothing_is_left(struct __test_metadata *_metadata)
@@ -80,7 +80,10 @@ static struct figures figures_of(struct heap *heap)
 	return (struct figures){ stats.page_bytes, stats.shared_bytes, stats.pss_bytes };
 }
 
-/* The figures of a heap of whose pages some are shared by so many. */
+/*
+ * Compare with the figures of a heap that has @own pages alone, and @shared
+ * pages together with other heaps, @sharers in all.
+ */
 static void expect_figures(struct __test_metadata *_metadata, struct figures now,
 			   __u64 own, __u64 shared, __u64 sharers)
 {
@@ -88,7 +91,7 @@ static void expect_figures(struct __test_metadata *_metadata, struct figures now
 
 	EXPECT_EQ((own + shared) * POOL, now.page_bytes);
 	EXPECT_EQ(shared * POOL, now.shared_bytes);
-	/* Rounded down by page or by heap. */
+	/* It is rounded down by page or by heap. */
 	EXPECT_GE(pss, now.pss_bytes);
 	EXPECT_LE(pss - shared, now.pss_bytes);
 }
@@ -103,7 +106,7 @@ TEST_F(fork_figures, without_fork)
 	expect_figures(_metadata, figures_of(&self->heap), 0, 0, 1);
 }
 
-/* Pools that are empty but keep their page are pages like others. */
+/* Empty pools have pages, and these pages count like others. */
 TEST_F(fork_figures, empty_pools)
 {
 	free_all(&self->heap, refs, 8);
@@ -111,8 +114,8 @@ TEST_F(fork_figures, empty_pools)
 }
 
 /*
- * Children write to a part of the run each time that they are told to: the
- * child number @c to 10 pages from page 10 * @c on.
+ * Children write to a part of the run each time that they are told to. Child
+ * number @c writes to 10 pages, from page 10 * @c on.
  */
 #define WRITTEN 10
 
@@ -122,7 +125,7 @@ static void write_pages(struct heap *heap, __u64 run, __u64 first, __u64 nr)
 		*at(heap, run + i * POOL) = 'w';
 }
 
-/* Four steps: born, has written, has freed its run, goes. */
+/* A child has four steps: it is born, it writes, it frees its run, it ends. */
 static void be_child(FIXTURE_DATA(fork_figures) *self, int c)
 {
 	struct turns *turns = &self->children[c].turns;
@@ -141,7 +144,10 @@ static void be_child(FIXTURE_DATA(fork_figures) *self, int c)
 	heap_check(heap);
 }
 
-/* One after the other, so that none has more than those before it. */
+/*
+ * Make them one after the other, so that each child has all pages of those
+ * before it.
+ */
 static void have_children(struct __test_metadata *_metadata, FIXTURE_DATA(fork_figures) *self)
 {
 	for (int c = 0; c < CHILDREN; c++) {
@@ -159,7 +165,7 @@ static void step(struct __test_metadata *_metadata, FIXTURE_DATA(fork_figures) *
 	ASSERT_TRUE(turns_around(&self->children[c].turns));
 }
 
-/* The last step of the child @c. */
+/* The last step of child @c. */
 static void end_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_figures) *self, int c)
 {
 	turns_pass(&self->children[c].turns);
@@ -167,7 +173,7 @@ static void end_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_figur
 	close(turns_end(&self->children[c].turns));
 }
 
-/* One more heap has come to each page with each child. */
+/* With each child, each page gets one more heap. */
 TEST_F(fork_figures, of_children_as_they_come)
 {
 	have_children(_metadata, self);
@@ -185,7 +191,7 @@ TEST_F(fork_figures, after_a_child_has_written)
 {
 	have_children(_metadata, self);
 	step(_metadata, self, 0);
-	/* To its ten own pages come those that four heaps share. */
+	/* Besides its own ten pages, it has pages that four heaps share. */
 	expect_figures(_metadata, self->figures[0], WRITTEN, ALL - WRITTEN, CHILDREN + 1);
 	for (int c = 1; c < CHILDREN; c++)
 		step(_metadata, self, c);
@@ -195,14 +201,17 @@ TEST_F(fork_figures, after_a_child_has_written)
 	}
 }
 
-/* Pages are shared by as many as there still are. */
+/* A page is shared by the heaps that are still there. */
 TEST_F(fork_figures, after_children_have_gone)
 {
 	have_children(_metadata, self);
 	for (int c = 0; c < CHILDREN; c++) {
 		step(_metadata, self, c);
 		step(_metadata, self, c);
-		/* The run is gone; the pools are shared with those who are there. */
+		/*
+		 * The run is gone. The pools are shared with the heaps that are
+		 * there.
+		 */
 		expect_figures(_metadata, self->figures[c], 0, ALL - PAGES, CHILDREN + 1 - c);
 		end_child(_metadata, self, c);
 		EXPECT_TRUE(EVENTUALLY(service_info(_metadata).user_heaps == CHILDREN - (__u32)c));
@@ -213,7 +222,7 @@ TEST_F(fork_figures, after_children_have_gone)
 
 #define ENTRIES 16
 
-/* The sum over all heaps that the user has, as LIST shows them. */
+/* The sum over all heaps of the user, as LIST shows them. */
 static __u64 pss_of_all(struct __test_metadata *_metadata, __u32 heaps)
 {
 	struct pymalloc_heap_info infos[ENTRIES];
@@ -230,7 +239,10 @@ static __u64 pss_of_all(struct __test_metadata *_metadata, __u32 heaps)
 	return sum;
 }
 
-/* What they say they have is what they hold, but for the rounding of a division. */
+/*
+ * The sum of the figures is what the heaps hold, except for the rounding of a
+ * division.
+ */
 static void expect_sum(struct __test_metadata *_metadata, __u32 heaps)
 {
 	__u64 held = own_bytes(_metadata);
@@ -263,7 +275,10 @@ TEST_F(fork_figures, sum_is_what_is_held)
 	expect_sum(_metadata, 1);
 }
 
-/* A shared page that one of two frees is the other's own. */
+/*
+ * Two heaps share a page, and one frees it: then the page belongs to the other
+ * alone.
+ */
 TEST_F(fork_figures, after_the_parent_has_freed)
 {
 	pid_t child;

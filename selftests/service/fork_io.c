@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of a heap that a device writes to stays the memory of the process that
- * asked for it, whatever that and its children do meanwhile.
+ * A device writes to memory of a heap. This memory stays that of the process
+ * that asked for it, whatever the process and its children do meanwhile.
  */
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
@@ -17,7 +17,9 @@
 
 #define PAGES 4
 #define SECTOR 512
-/* Where in the run the device writes: the first page has other data before it. */
+/*
+ * Where in the run the device writes. The first page has other data before it.
+ */
 #define TARGET SECTOR
 #define BYTES (2 * SECTOR)
 
@@ -32,11 +34,11 @@ FIXTURE(fork_direct)
 	int disk;
 	aio_context_t aio;
 	struct iocb iocb;
-	char data[BYTES];	/* that the disk has */
+	char data[BYTES];	/* what the disk has */
 	struct gate done;
 };
 
-/* Who writes to another part of the page while it is being read to. */
+/* Which process writes to another part of the page during the read. */
 FIXTURE_VARIANT(fork_direct)
 {
 	bool parent;
@@ -130,7 +132,10 @@ static bool disk_can_be_slow(void)
 	return found;
 }
 
-/* A read by a cgroup that may read two bytes a second: under way until that changes. */
+/*
+ * Start a read in a cgroup that may read two bytes a second. It is under way
+ * until this limit changes.
+ */
 static void start_slow_read(struct __test_metadata *_metadata, FIXTURE_DATA(fork_direct) *self)
 {
 	write_to(_metadata, CGROUPS "/cgroup.subtree_control", "+io");
@@ -167,7 +172,9 @@ FIXTURE_TEARDOWN(fork_direct)
 	gate_close(&self->done);
 }
 
-/* In the first sector of the page that is read to, and in another page. */
+/*
+ * Write to the first sector of the page that is read to, and to another page.
+ */
 static void write_beside(struct heap *heap, __u64 run, int byte)
 {
 	memset(at(heap, run), byte, TARGET);
@@ -190,8 +197,9 @@ static void expect_data(struct __test_metadata *_metadata, FIXTURE_DATA(fork_dir
 }
 
 /*
- * Where direct I/O only refers to pages, nothing tells it from a pipe, and who writes
- * to a page that others may read gets a copy: see open(2), on O_DIRECT and fork().
+ * If direct I/O only refers to pages, nothing tells it from a pipe. Then a
+ * process that writes to a page that others may read gets a copy: see open(2)
+ * on O_DIRECT and fork().
  */
 static bool direct_io_pins(void)
 {
@@ -236,7 +244,7 @@ TEST_F(fork_direct, read_under_way)
 	gate_close(&forked);
 }
 
-/* A read ends when it ends: before, in or after fork(). */
+/* A read may end before, in or after fork(). */
 TEST_F(fork_direct, reads_all_the_while)
 {
 	pid_t child;
@@ -262,7 +270,8 @@ TEST_F(fork_direct, reads_all_the_while)
 }
 
 /*
- * Memory that io_uring knows: it looks pages up once, and uses them for good
+ * Memory that is registered with io_uring. It looks pages up once, and uses
+ * them for good.
  */
 
 FIXTURE(fork_uring)
@@ -295,7 +304,10 @@ static __u32 *sq_word(FIXTURE_DATA(fork_uring) *self, __u32 offset)
 	return (__u32 *)(self->queues + offset);
 }
 
-/* Reads the whole run, from its second sector on, from the file: 0 or -errno. */
+/*
+ * Read the whole run from the file, from its second sector on. Returns 0 or
+ * -errno.
+ */
 static int read_fixed(struct __test_metadata *_metadata, FIXTURE_DATA(fork_uring) *self)
 {
 	__u32 *tail = sq_word(self, self->params.sq_off.tail);
@@ -319,7 +331,7 @@ static int read_fixed(struct __test_metadata *_metadata, FIXTURE_DATA(fork_uring
 	return results[done].res == PAGES * POOL - TARGET ? 0 : results[done].res;
 }
 
-/* 0, or -errno. */
+/* Returns 0 or -errno. */
 static int register_run(FIXTURE_DATA(fork_uring) *self)
 {
 	struct iovec iov = { at(&self->heap, self->run), PAGES * POOL };
@@ -348,7 +360,7 @@ FIXTURE_SETUP(fork_uring)
 	ASSERT_EQ(sizeof(data), write(self->source, data, sizeof(data)));
 	map_ring(_metadata, self);
 	self->done = gate_new(_metadata);
-	/* Older kernels refuse all memory that a file is behind, but for that of tmpfs. */
+	/* Older kernels refuse all memory of files, except that of tmpfs. */
 	err = register_run(self);
 	if (err == -EOPNOTSUPP)
 		SKIP(return, "this kernel registers no mapping of a file");
@@ -389,13 +401,13 @@ TEST_F(fork_uring, registered_before_fork)
 	gate_open(_metadata, &self->done);
 	join_child(_metadata, child);
 	EXPECT_TRUE(run_is(self, 'p', 'd'));
-	/* And again, when nothing is shared any more. */
+	/* Again, after nothing is shared any more. */
 	memset(at(&self->heap, self->run), 'q', PAGES * POOL);
 	EXPECT_EQ(0, read_fixed(_metadata, self));
 	EXPECT_TRUE(run_is(self, 'q', 'd'));
 }
 
-/* It is the child that writes, and its parent's buffer that stays in its place. */
+/* The child writes, and its parent's buffer stays where it is. */
 TEST_F(fork_uring, child_writes_first)
 {
 	pid_t child;
@@ -426,8 +438,8 @@ TEST_F(fork_uring, many_forks)
 }
 
 /*
- * While a child has the pages, too, the run need not be taken; if it is, then
- * it is the parent's.
+ * While a child has the pages, too, the kernel may refuse the run. If it
+ * accepts the run, the memory is the parent's.
  */
 TEST_F(fork_uring, registered_after_fork)
 {
@@ -452,7 +464,10 @@ TEST_F(fork_uring, registered_after_fork)
 	join_child(_metadata, child);
 }
 
-/* When the child's heap has gone, the next allocation makes all as it was. */
+/*
+ * When the child's heap has gone, the next allocation restores the state from
+ * before fork().
+ */
 TEST_F(fork_uring, registered_when_children_have_gone)
 {
 	pid_t child;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap ends with its client, never with whoever still holds a descriptor or
- * a mapping of it by fork(); and a child's own heap does not notice.
+ * A heap ends with its client. A process that still has a descriptor of it, or
+ * has a mapping by fork(), never keeps it. A child's own heap does not notice.
  */
 #include <poll.h>
 #include <sched.h>
@@ -9,7 +9,7 @@
 
 #include "service.h"
 
-/* A user who has nothing but what these tests make. */
+/* This user has nothing but what these tests make. */
 #define USER 22345
 
 #define OBJECTS 4000
@@ -20,28 +20,28 @@
 
 static __u64 refs[OBJECTS];
 
-/* What processes tell each other by writing it down. */
+/* What processes tell each other by writing it here. */
 struct notes {
 	__u64 parents_heap;
 	__u64 childs_heap;
-	__u64 before;		/* bytes, when there was the parent's heap only */
+	__u64 before;		/* bytes, when there was only the parent's heap */
 	pid_t child;
 };
 
 /*
  * The cast: the test, which lives on; the parent, which has a heap, has a child
- * and ends; and the child, which lives longer than that.
+ * and ends; and the child, which lives longer than the parent.
  */
 struct scene {
 	struct __test_metadata *test;
-	struct turns parent;	/* end 0 of both is the test's */
+	struct turns parent;	/* end 0 of both belongs to the test */
 	struct turns child;
 	struct notes *notes;
 	struct heap heap;
 	__u64 run;
 };
 
-/* Nothing is left of what the user had: of no heap, and of no page. */
+/* Is nothing left of what the user had: no heap, and no page? */
 static bool nothing_is_left(struct __test_metadata *_metadata)
 {
 	struct pymalloc_info info = service_info(_metadata);
@@ -53,7 +53,7 @@ static struct scene scene_begin(struct __test_metadata *_metadata)
 {
 	struct scene scene = { .test = _metadata };
 
-	/* Orphans come here, to be waited for. */
+	/* This process adopts orphans, so that it can wait for them. */
 	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 	scene.parent = turns_make(_metadata);
 	scene.child = turns_make(_metadata);
@@ -74,7 +74,7 @@ static void scene_end(struct scene *scene)
 	ASSERT_EQ(0, seteuid(0));
 }
 
-/* A heap with contents, and no empty pool. */
+/* Make a heap with contents and without an empty pool. */
 static void fill_heap(struct scene *scene)
 {
 	struct __test_metadata *_metadata = scene->test;
@@ -99,7 +99,7 @@ static bool contents_are_right(struct scene *scene)
 	return is_filled(at(&scene->heap, scene->run), 'r', RUN_PAGES * POOL);
 }
 
-/* The heap that the caller's descriptor stands for works, down to the last page. */
+/* The heap behind the caller's descriptor works, down to the last page. */
 static void heap_works(struct scene *scene)
 {
 	struct __test_metadata *_metadata = scene->test;
@@ -129,7 +129,7 @@ static void command_is_stale(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(-ESTALE, call(fd, command, arg)) TH_LOG("command %#lx", command);
 }
 
-/* Calls that would work on a heap that has not ended. */
+/* Make calls that would work on a heap that has not ended. */
 static void every_command_is_stale(struct __test_metadata *_metadata, int fd)
 {
 	__u64 ref = 2 * ARENA;
@@ -184,7 +184,7 @@ static void is_stale(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(ESTALE, errno);
 }
 
-/* access() asks for the real user, who is root. */
+/* access() checks the real user, which is root. */
 static bool has_folder(__u64 id)
 {
 	char path[128];
@@ -201,7 +201,7 @@ static void cannot_be_opened(struct __test_metadata *_metadata, __u64 id)
 	close(fd);
 }
 
-/* Soon a heap is nowhere to be seen. */
+/* Soon the heap cannot be seen anywhere. */
 static void is_gone(struct __test_metadata *_metadata, __u64 id)
 {
 	EXPECT_TRUE(EVENTUALLY(!heap_listed(_metadata, id))) TH_LOG("heap %llu is there", id);
@@ -258,7 +258,7 @@ FIXTURE_TEARDOWN(fork_life)
 	scene_end(&self->scene);
 }
 
-/* What the child does: before its parent ends, and after. */
+/* What the child does before its parent ends, and after. */
 struct role {
 	void (*before)(struct scene *scene);
 	void (*after)(struct scene *scene);
@@ -295,7 +295,7 @@ static void play_parent(struct scene *scene, const struct role *role, enum end e
 	turns_take(&scene->parent, 1);
 	fcntl(turns_end(&scene->parent), F_SETFD, FD_CLOEXEC);
 	fill_heap(scene);
-	/* The program that it executes shall not lose it, either. */
+	/* The program that it executes has the descriptor, too. */
 	fcntl(scene->heap.fd, F_SETFD, 0);
 	child = fork();
 	ASSERT_LE(0, child);
@@ -313,7 +313,9 @@ static void play_parent(struct scene *scene, const struct role *role, enum end e
 	end_as(end);
 }
 
-/* Until the parent has ended; it may be another program by then. */
+/*
+ * Wait until the parent has ended. The parent may be another program by then.
+ */
 static void end_parent(struct scene *scene, pid_t parent, enum end end)
 {
 	struct __test_metadata *_metadata = scene->test;
@@ -321,13 +323,13 @@ static void end_parent(struct scene *scene, pid_t parent, enum end end)
 	turns_pass(&scene->parent);
 	if (end == BY_SIGKILL)
 		EXPECT_EQ(0, kill(parent, SIGKILL));
-	/* It closes its end when it ends, or executes. */
+	/* The parent closes its end when it ends or executes. */
 	EXPECT_FALSE(turns_wait(&scene->parent));
 	if (end != BY_EXEC)
 		EXPECT_EQ(parent, waitpid(parent, NULL, 0));
 }
 
-/* What the parent had is @left times what is there when it has ended. */
+/* After the parent has ended, the user has @left times what the parent had. */
 static void play(struct scene *scene, const struct role *role, enum end end, int left)
 {
 	struct __test_metadata *_metadata = scene->test;
@@ -356,7 +358,7 @@ static void play(struct scene *scene, const struct role *role, enum end end, int
 	join_child(_metadata, scene->notes->child);
 }
 
-/* The child has got all, and is left with it. */
+/* The child has got everything, and keeps it. */
 TEST_F(fork_life, child_goes_on)
 {
 	static const struct role role = { .after = heap_works };
@@ -374,7 +376,7 @@ static void look(struct scene *scene)
 	heap_check(&scene->heap);
 }
 
-/* The same with a child that has made itself known before. */
+/* The same with a child that has made itself known before by a call. */
 TEST_F(fork_life, child_that_has_called_goes_on)
 {
 	static const struct role role = { .before = look, .after = heap_works };
@@ -429,7 +431,10 @@ static void descriptor_is_stale(struct scene *scene)
 	is_stale(scene->test, scene->heap.fd);
 }
 
-/* By number it is the parent's: there to be looked at, as long as that lives. */
+/*
+ * By number, the child opens the parent's heap. It can look at this heap as
+ * long as the parent lives.
+ */
 static void open_parents(struct scene *scene)
 {
 	struct __test_metadata *_metadata = scene->test;
@@ -455,7 +460,10 @@ static void unmap(struct scene *scene)
 	EXPECT_EQ(scene->notes->parents_heap, heap_info(_metadata, scene->heap.fd).id);
 }
 
-/* Its own heap has gone with its mappings; the descriptor keeps nothing. */
+/*
+ * The child's own heap has gone with its mappings. The descriptor keeps
+ * nothing.
+ */
 TEST_F(fork_life, child_with_a_descriptor_only)
 {
 	static const struct role role = { .before = unmap, .after = descriptor_is_stale };
@@ -492,7 +500,7 @@ TEST_F(fork_life, child_that_has_opened_for_reading)
 }
 
 /*
- * Others who live longer than a heap
+ * Processes that live longer than a heap
  */
 
 FIXTURE(fork_others)
@@ -510,7 +518,10 @@ FIXTURE_TEARDOWN(fork_others)
 	scene_end(&self->scene);
 }
 
-/* daemon(3): the parent exits, the child has a session and exits, its child works. */
+/*
+ * daemon(3): the parent exits; the child makes a session and exits; the child's
+ * child works.
+ */
 TEST_F(fork_others, daemon)
 {
 	struct scene *scene = &self->scene;
@@ -537,7 +548,7 @@ TEST_F(fork_others, daemon)
 	join_child(_metadata, parent);
 	turns_take(&scene->child, 0);
 	ASSERT_TRUE(turns_wait(&scene->child));
-	/* The one in the middle comes here. */
+	/* The process in the middle is an orphan now, and is waited for here. */
 	daemon = scene->notes->child;
 	ASSERT_LT(0, waitpid(-1, NULL, 0));
 	middle = scene->notes->childs_heap;
@@ -552,7 +563,7 @@ TEST_F(fork_others, daemon)
 	join_child(_metadata, daemon);
 }
 
-/* Who has never mapped it is its client all the same. */
+/* A process that has never mapped the heap is its client all the same. */
 TEST_F(fork_others, client_without_a_mapping)
 {
 	struct scene *scene = &self->scene;
@@ -600,7 +611,7 @@ TEST_F(fork_others, maker_who_leaves_the_address_space)
 	heap_close(&scene->heap);
 }
 
-/* A child's own heap goes while the child lives, with its last mapping. */
+/* A child's own heap goes with its last mapping, while the child lives. */
 TEST_F(fork_others, last_mapping_of_a_child)
 {
 	struct scene *scene = &self->scene;
@@ -646,7 +657,7 @@ static int end_heap(int fd)
 	return call(fd, PYMALLOC_IOC_END, &arg);
 }
 
-/* The child holds the descriptor all the while, and is none the worse for it. */
+/* The child has the descriptor all the time, and this does it no harm. */
 TEST_F(fork_others, end_by_the_client)
 {
 	struct scene *scene = &self->scene;
@@ -674,7 +685,7 @@ TEST_F(fork_others, end_by_the_client)
 	is_stale(_metadata, second);
 	poll_hangs_up(_metadata, reading);
 	cannot_be_opened(_metadata, heap->id);
-	/* What is mapped is there until it is mapped no more. */
+	/* Mapped memory stays until it is unmapped. */
 	EXPECT_TRUE(is_filled(at(heap, scene->run), 'p', WRITTEN * POOL));
 	*at(heap, scene->run) = 'p';
 	EXPECT_EQ(scene->notes->before + WRITTEN * POOL, own_bytes(_metadata));
@@ -711,7 +722,10 @@ TEST_F(fork_others, end_by_a_child)
 	heap_close(&scene->heap);
 }
 
-/* Nobody else can end it, and nobody by looking at it. */
+/*
+ * Nobody else can end the heap, and nobody can end it with a descriptor for
+ * reading.
+ */
 TEST_F(fork_others, end_that_is_refused)
 {
 	struct scene *scene = &self->scene;
@@ -734,7 +748,10 @@ TEST_F(fork_others, end_that_is_refused)
 	heap_close(&scene->heap);
 }
 
-/* Whatever a child inherits of a heap that has ended, it reads no other bytes. */
+/*
+ * Whatever a child inherits of a heap that has ended, the child reads no other
+ * bytes.
+ */
 TEST_F(fork_others, fork_after_the_end)
 {
 	struct scene *scene = &self->scene;

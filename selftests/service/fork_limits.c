@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Limits after fork(): the heaps of children count, a process pays as the user
- * that it is, and what a process has it can write to.
+ * Limits after fork(). The heaps of children count. A process pays as the user
+ * that it is. A process can write to all memory that it has.
  */
 #include <sys/uio.h>
 
 #include "service.h"
 
-/* Users who have nothing but what these tests make. */
+/* These users have nothing but what these tests make. */
 #define USER 32345
 #define OTHER 32346
 
@@ -17,7 +17,10 @@
 static const char *const parameters[] = { PARAMETERS "user_heaps", PARAMETERS "user_bytes" };
 static unsigned long long usual[ARRAY_SIZE(parameters)];
 
-/* A test that dies leaves them as it wanted them: whoever comes next is root. */
+/*
+ * A test that dies leaves the parameters changed. So they are restored at the
+ * end, by a process that is root.
+ */
 static void restore_parameters(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
@@ -30,7 +33,10 @@ static void restore_parameters(void)
 	}
 }
 
-/* Before any test, and after all of them: only the process that starts them exits. */
+/*
+ * Runs before the first test; the parameters are restored after the last one,
+ * because only the process that starts the tests calls exit().
+ */
 static void __attribute__((constructor)) remember_parameters(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
@@ -45,7 +51,7 @@ static void __attribute__((constructor)) remember_parameters(void)
 
 FIXTURE(fork_limits)
 {
-	struct turns turns;	/* end 0 is the test's */
+	struct turns turns;	/* end 0 belongs to the test */
 	struct heap heap;
 	__u64 run;
 };
@@ -66,7 +72,7 @@ static void set_parameter(struct __test_metadata *_metadata, const char *name, _
 	ASSERT_EQ(0, seteuid(user));
 }
 
-/* The test is USER, whose one heap has a run of PAGES, and nothing else. */
+/* The test runs as USER. Its one heap has a run of PAGES and nothing else. */
 FIXTURE_SETUP(fork_limits)
 {
 	restore_parameters();
@@ -80,7 +86,7 @@ FIXTURE_SETUP(fork_limits)
 	ASSERT_EQ(PAGES * POOL, bytes_of(_metadata, USER));
 }
 
-/* Whoever was whatever user: in the end there is nothing left of anything. */
+/* Whichever users the processes were: in the end nothing is left. */
 FIXTURE_TEARDOWN(fork_limits)
 {
 	heap_check(&self->heap);
@@ -91,7 +97,10 @@ FIXTURE_TEARDOWN(fork_limits)
 	restore_parameters();
 }
 
-/* What an allocation of one object says; the object is freed again. */
+/*
+ * Returns the result of an allocation of one object, and frees the object
+ * again.
+ */
 static int alloc_result(struct heap *heap, __u64 size)
 {
 	__u64 ref;
@@ -105,7 +114,7 @@ static int alloc_result(struct heap *heap, __u64 size)
 	return ret;
 }
 
-/* What CREATE says; the heap goes again. */
+/* Returns the result of CREATE. The heap goes again. */
 static int create_result(struct __test_metadata *_metadata)
 {
 	struct pymalloc_create arg = ARG(create);
@@ -119,7 +128,10 @@ static int create_result(struct __test_metadata *_metadata)
 	return 0;
 }
 
-/* Writes to @nr pages of the run from page @first on. Returns how many it could. */
+/*
+ * Write to @nr pages of the run from page @first on. Returns how many writes
+ * worked.
+ */
 static int write_pages(struct heap *heap, __u64 run, __u64 first, __u64 nr)
 {
 	int written = 0;
@@ -129,7 +141,7 @@ static int write_pages(struct heap *heap, __u64 run, __u64 first, __u64 nr)
 	return written;
 }
 
-/* The rest of each page is as it was before they were written to. */
+/* The rest of each page is as it was before the writes. */
 static bool pages_are_right(struct heap *heap, __u64 run)
 {
 	for (__u64 i = 0; i < PAGES; i++)
@@ -142,7 +154,7 @@ static bool pages_are_right(struct heap *heap, __u64 run)
  * Heaps
  */
 
-/* A child that does nothing until it is let go. */
+/* Make a child that does nothing until it is told to end. */
 static pid_t idle_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_limits) *self)
 {
 	pid_t child;
@@ -178,7 +190,7 @@ TEST_F(fork_limits, heap_of_a_child_counts)
 	EXPECT_EQ(0, create_result(_metadata));
 }
 
-/* fork() knows no quota. */
+/* fork() does not care about a quota. */
 TEST_F(fork_limits, fork_passes_the_limit)
 {
 	struct heap heap = self->heap;
@@ -196,7 +208,10 @@ TEST_F(fork_limits, fork_passes_the_limit)
 	self->heap = HEAP();
 }
 
-/* The parent has a descriptor of each child's heap when the children have gone. */
+/*
+ * The parent still has descriptors of the children's heaps after the children
+ * have gone.
+ */
 TEST_F(fork_limits, children_leave_nothing)
 {
 	int fds[30], ids[2], stale = 0;
@@ -238,7 +253,10 @@ TEST_F(fork_limits, children_leave_nothing)
  * Users
  */
 
-/* What a child does that has become OTHER, step by step, at the test's word. */
+/*
+ * A child becomes OTHER and does these steps, one each time that the test says
+ * so.
+ */
 static pid_t child_of_other(struct __test_metadata *_metadata, FIXTURE_DATA(fork_limits) *self,
 			    void (*first)(struct heap *heap, __u64 run),
 			    void (*then)(struct heap *heap, __u64 run))
@@ -275,7 +293,7 @@ static void look(struct heap *heap, __u64 run)
 	EXPECT_EQ(OTHER, heap_info(_metadata, heap->fd).uid);
 }
 
-/* 10 pages of its own. */
+/* Allocate 10 pages of its own. */
 static void alloc_ten(struct heap *heap, __u64 run)
 {
 	alloc_one(heap, 10 * POOL);
@@ -289,7 +307,7 @@ static void write_some(struct heap *heap, __u64 run)
 	EXPECT_EQ(WRITTEN, write_pages(heap, run, 0, WRITTEN));
 }
 
-/* The first call takes the heap along, and with it all of its pages. */
+/* The first call moves the heap, and all of its pages with it. */
 TEST_F(fork_limits, call_of_another_user)
 {
 	pid_t child = child_of_other(_metadata, self, look, alloc_ten);
@@ -309,13 +327,13 @@ TEST_F(fork_limits, allocations_of_another_user)
 
 	ASSERT_TRUE(turns_around(&self->turns));
 	expect_bytes(_metadata, PAGES, PAGES + 10);
-	/* Copies are of pages that it has paid for. */
+	/* It copies pages that it has paid for. */
 	ASSERT_TRUE(turns_around(&self->turns));
 	expect_bytes(_metadata, PAGES, PAGES + 10);
 	let_go(_metadata, self, child);
 }
 
-/* Without any call: the first page that is copied does it. */
+/* Without any call, the first page that is copied moves the heap. */
 TEST_F(fork_limits, copies_of_another_user)
 {
 	pid_t child = child_of_other(_metadata, self, write_some, look);
@@ -329,7 +347,10 @@ TEST_F(fork_limits, copies_of_another_user)
 	let_go(_metadata, self, child);
 }
 
-/* The parent copies what the child of another user has as well: nothing changes. */
+/*
+ * The parent copies pages that the child of another user has as well. Nothing
+ * changes.
+ */
 TEST_F(fork_limits, copies_of_the_parent)
 {
 	pid_t child = child_of_other(_metadata, self, look, NULL);
@@ -341,7 +362,9 @@ TEST_F(fork_limits, copies_of_the_parent)
 	let_go(_metadata, self, child);
 }
 
-/* What the parent frees it does not pay for any more, whoever else has it. */
+/*
+ * The parent does not pay any more for what it has freed, whoever else has it.
+ */
 TEST_F(fork_limits, parent_frees)
 {
 	pid_t child = child_of_other(_metadata, self, look, write_some);
@@ -377,12 +400,15 @@ static void alloc_beyond(struct heap *heap, __u64 run)
 	struct __test_metadata *_metadata = heap->test;
 
 	EXPECT_EQ(-EDQUOT, alloc_result(heap, POOL));
-	/* It has moved all the same, and what it has it can write to. */
+	/*
+	 * The heap has moved all the same, and the child can write to all that
+	 * it has.
+	 */
 	EXPECT_EQ(PAGES, write_pages(heap, run, 0, PAGES));
 	EXPECT_EQ(PAGES * POOL, bytes_of(_metadata, OTHER));
 }
 
-/* A user's limit is spent by his own heaps only. */
+/* Only a user's own heaps use up this user's limit. */
 TEST_F(fork_limits, limits_of_two_users)
 {
 	__u64 limit = limit_of(_metadata, USER, PAGES * POOL);
@@ -392,7 +418,7 @@ TEST_F(fork_limits, limits_of_two_users)
 	ASSERT_TRUE(turns_around(&self->turns));
 	expect_bytes(_metadata, PAGES, PAGES);
 	EXPECT_EQ(-EDQUOT, alloc_result(&self->heap, POOL));
-	/* That the child frees all makes no room for the parent. */
+	/* The child frees everything. This makes no room for the parent. */
 	ASSERT_TRUE(turns_around(&self->turns));
 	expect_bytes(_metadata, PAGES, 0);
 	EXPECT_EQ(-EDQUOT, alloc_result(&self->heap, POOL));
@@ -402,7 +428,7 @@ TEST_F(fork_limits, limits_of_two_users)
 	let_go(_metadata, self, child);
 }
 
-/* The old user's limit is free for the old user as soon as the heap has moved. */
+/* As soon as the heap has moved, the old user has room again. */
 TEST_F(fork_limits, room_for_the_old_user)
 {
 	pid_t child = child_of_other(_metadata, self, alloc_ten, NULL);
@@ -417,7 +443,7 @@ TEST_F(fork_limits, room_for_the_old_user)
 	let_go(_metadata, self, child);
 }
 
-/* The parent, too, may become somebody else; its child stays who it is. */
+/* The parent, too, may become another user. Its child keeps the old one. */
 TEST_F(fork_limits, parent_becomes_another_user)
 {
 	pid_t child = idle_child(_metadata, self);
@@ -430,7 +456,7 @@ TEST_F(fork_limits, parent_becomes_another_user)
 	let_go(_metadata, self, child);
 }
 
-/* Of three heaps, two stay with the user: they pay once for what both have. */
+/* Of three heaps, two stay with the user. They pay once for what both have. */
 TEST_F(fork_limits, grandchild_of_another_user)
 {
 	pid_t child, grandchild;
@@ -452,7 +478,7 @@ TEST_F(fork_limits, grandchild_of_another_user)
 	expect_bytes(_metadata, PAGES, 0);
 }
 
-/* As a server does it, for good: no way back to the old user. */
+/* As a server does it: for good, with no way back to the old user. */
 TEST_F(fork_limits, setuid)
 {
 	struct turns *turns = &self->turns;
@@ -477,7 +503,10 @@ TEST_F(fork_limits, setuid)
 	let_go(_metadata, self, child);
 }
 
-/* The effective user alone comes and goes: it takes nothing along. */
+/*
+ * When only the effective user changes and changes back, the heap does not
+ * move.
+ */
 TEST_F(fork_limits, seteuid)
 {
 	pid_t child;
@@ -493,7 +522,7 @@ TEST_F(fork_limits, seteuid)
 }
 
 /*
- * Bytes: what a process has it can write to.
+ * Bytes: a process can write to all memory that it has.
  */
 
 static void limit_to_what_is_there(struct __test_metadata *_metadata)
@@ -536,7 +565,7 @@ TEST_F(fork_limits, child_writes_past_the_limit)
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', PAGES * POOL));
 }
 
-/* A limit that is lowered below what is there already takes nothing away. */
+/* A limit that is now lower than what is there already takes nothing away. */
 TEST_F(fork_limits, limit_of_one_page)
 {
 	pid_t child;
@@ -548,7 +577,7 @@ TEST_F(fork_limits, limit_of_one_page)
 	let_go(_metadata, self, child);
 }
 
-/* A pool with free blocks takes new ones, which the kernel clears. */
+/* A pool with free blocks serves new ones, which the kernel clears. */
 TEST_F(fork_limits, kernel_clears_past_the_limit)
 {
 	__u64 blocks[8], zeroed[4], before;
@@ -592,7 +621,7 @@ TEST_F(fork_limits, kernel_moves_past_the_limit)
 	let_go(_metadata, self, child);
 }
 
-/* And with system calls that write to the process's memory. */
+/* The same with system calls that write to the process's memory. */
 TEST_F(fork_limits, system_calls_past_the_limit)
 {
 	long value = 42;
@@ -618,7 +647,10 @@ TEST_F(fork_limits, system_calls_past_the_limit)
 	let_go(_metadata, self, child);
 }
 
-/* Many children that all write: each has what it had, whatever the sum is. */
+/*
+ * Many children write at the same time. Each keeps what it had, whatever the
+ * sum is.
+ */
 TEST_F(fork_limits, storm_past_the_limit)
 {
 	pid_t children[20];

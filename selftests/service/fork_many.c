@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A page that many heaps have is a page that many heaps have: it is not taken
- * for one that a device writes to, and is not copied before it is written to.
+ * Many heaps have the same page. The kernel must not take this page for one
+ * that a device writes to, and must not copy it before somebody writes to it.
  */
 #include "relatives.h"
 
-/* Each of them refers to a page twice, or more often: as its own, and mapped. */
+/*
+ * Each child has two or more references to a page: its own, and that of its
+ * mappings.
+ */
 #define CHILDREN 600
 #define PAGES 32
 
@@ -18,7 +21,7 @@ FIXTURE(fork_many)
 	int nr;
 };
 
-/* Of a user whom other heaps do not count against. */
+/* Other heaps do not count against this user. */
 FIXTURE_SETUP(fork_many)
 {
 	ASSERT_EQ(0, seteuid(SOMEBODY));
@@ -39,7 +42,7 @@ FIXTURE_TEARDOWN(fork_many)
 	ASSERT_EQ(0, seteuid(0));
 }
 
-/* One more child that has read all pages, and does nothing from then on. */
+/* Make one more child that reads all pages and then does nothing. */
 static void add_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_many) *self,
 		      struct gate *ready)
 {
@@ -64,7 +67,7 @@ TEST_F(fork_many, pages_stay_shared)
 		ASSERT_EQ(before, own_bytes(_metadata))
 			TH_LOG("with %d children", self->nr);
 	}
-	/* And who writes has a copy of his own. */
+	/* The process that writes gets its own copy. */
 	memset(at(&self->heap, self->run), 'p', POOL);
 	EXPECT_EQ(before + POOL, own_bytes(_metadata));
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'p', POOL));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copies of what fork() has let heaps share are charged to the memory cgroup of
- * the heap, whoever writes. At its limit the writer gets a SIGBUS; nobody is
- * killed for want of memory.
+ * The memory cgroup of a heap pays for copies of pages that heaps share since
+ * fork(), whoever writes. At the limit of the cgroup, the writer gets a SIGBUS.
+ * The OOM killer kills nobody.
  */
 #include <sched.h>
 #include <stdatomic.h>
@@ -16,13 +16,13 @@
 
 FIXTURE(fork_memcg)
 {
-	struct turns turns;	/* end 0 is the test's */
+	struct turns turns;	/* end 0 belongs to the test */
 	struct heap heap;
 	__u64 run;
 	int log;
 };
 
-/* The heap is made in the group; then its process leaves. */
+/* The heap is made in the group. Then its process leaves the group. */
 FIXTURE_SETUP(fork_memcg)
 {
 	self->turns = turns_make(_metadata);
@@ -36,13 +36,15 @@ FIXTURE_SETUP(fork_memcg)
 	group_leave(_metadata);
 }
 
-/* Does the kernel say that it has killed for memory? */
+/* Does the kernel's log say that it has killed a process for memory? */
 static bool log_has_oom(int log)
 {
 	char record[8192];
 	ssize_t length;
 
-	/* EPIPE: records were lost; the next ones are still to be read. */
+	/*
+	 * EPIPE means that records were lost. The next ones can still be read.
+	 */
 	while ((length = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
 		record[length > 0 ? length : 0] = '\0';
 		if (strstr(record, "oom-kill") || strstr(record, "Out of memory") ||
@@ -58,11 +60,14 @@ FIXTURE_TEARDOWN(fork_memcg)
 	EXPECT_FALSE(log_has_oom(self->log));
 	heap_check(&self->heap);
 	heap_close(&self->heap);
-	/* The heaps of children hold it until they have gone. */
+	/* The heaps of children keep the group until they have gone. */
 	ASSERT_TRUE(EVENTUALLY(!rmdir(GROUP))) TH_LOG("%m");
 }
 
-/* Writes to the pages of the run, up to the first that cannot be. Returns how many. */
+/*
+ * Write to the pages of the run, up to the first write that fails. Returns how
+ * many worked.
+ */
 static __u64 write_run(struct heap *heap, __u64 run)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -85,7 +90,7 @@ static void grows(struct __test_metadata *_metadata, __u64 before, __u64 bytes)
 	EXPECT_GE(before + bytes + SLACK, charged(_metadata));
 }
 
-/* A child that does nothing until it is let go. */
+/* Make a child that does nothing until it is told to end. */
 static pid_t idle_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_memcg) *self)
 {
 	pid_t child;
@@ -107,7 +112,7 @@ static void let_go(struct __test_metadata *_metadata, FIXTURE_DATA(fork_memcg) *
 	join_child(_metadata, child);
 }
 
-/* From outside the parent writes, and the group pays. */
+/* The parent writes from outside the group, and the group pays. */
 TEST_F(fork_memcg, copies_of_the_parent)
 {
 	pid_t child = idle_child(_metadata, self);
@@ -120,7 +125,10 @@ TEST_F(fork_memcg, copies_of_the_parent)
 	EXPECT_TRUE(EVENTUALLY(charged(_metadata) <= before + SLACK));
 }
 
-/* The parent enters the group again to fork; its child leaves it and writes. */
+/*
+ * The parent enters the group again to fork. Its child leaves the group and
+ * writes.
+ */
 TEST_F(fork_memcg, copies_of_a_child)
 {
 	pid_t child;
@@ -139,7 +147,10 @@ TEST_F(fork_memcg, copies_of_a_child)
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', BYTES));
 }
 
-/* Who forks outside has a child whose heap is outside: that pays for its copies. */
+/*
+ * If a process forks outside the group, its child's heap is outside. The group
+ * outside pays for this heap's copies.
+ */
 TEST_F(fork_memcg, copies_of_a_child_from_outside)
 {
 	pid_t child;
@@ -153,7 +164,10 @@ TEST_F(fork_memcg, copies_of_a_child_from_outside)
 	join_child(_metadata, child);
 }
 
-/* SIGBUS at the limit; nothing is lost, and with more room it goes on. */
+/*
+ * At the limit, the write is SIGBUS. Nothing is lost, and with more room it
+ * goes on.
+ */
 TEST_F(fork_memcg, parent_at_the_limit)
 {
 	pid_t child = idle_child(_metadata, self);
@@ -163,7 +177,7 @@ TEST_F(fork_memcg, parent_at_the_limit)
 	written = write_run(&self->heap, self->run);
 	EXPECT_LE((4 * MIB - SLACK) / POOL, written);
 	EXPECT_GE((4 * MIB + SLACK) / POOL, written);
-	/* What could not be written to can be read. */
+	/* Pages that could not be written to can be read. */
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run + written * POOL), 'r',
 			      BYTES - written * POOL));
 	heap_check(&self->heap);
@@ -172,7 +186,10 @@ TEST_F(fork_memcg, parent_at_the_limit)
 	let_go(_metadata, self, child);
 }
 
-/* The kernel's own writes fail as well, when CPUs have used up what they had charged. */
+/*
+ * The kernel's own writes fail as well, after the CPUs have used up what they
+ * had charged in advance.
+ */
 static bool writes_from_outside_fail(struct heap *heap, __u64 run)
 {
 	for (__u64 i = 1; i <= SLACK / POOL; i++) {
@@ -206,7 +223,10 @@ TEST_F(fork_memcg, child_at_the_limit)
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', BYTES));
 }
 
-/* Where a process that may not allocate anything says how far it is. */
+/*
+ * Shared memory in which a process that may not allocate anything says how far
+ * it is.
+ */
 static atomic_int *new_stage(struct __test_metadata *_metadata)
 {
 	atomic_int *stage = mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE,
@@ -225,8 +245,8 @@ static void next_stage(atomic_int *stage, int number)
 }
 
 /*
- * A writer inside the group: SIGBUS for him as well. All that he needs beside
- * the copies is there when the limit comes.
+ * A writer inside the group gets SIGBUS as well. Everything else that it needs
+ * is there before the limit comes.
  */
 TEST_F(fork_memcg, writer_in_the_group)
 {
@@ -246,7 +266,7 @@ TEST_F(fork_memcg, writer_in_the_group)
 	ASSERT_TRUE(EVENTUALLY(atomic_load(stage) == 1));
 	write_file(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
 	atomic_store(stage, 2);
-	/* Or until it has been killed, which it should not be. */
+	/* Or until it has been killed, which must not happen. */
 	EXPECT_TRUE(EVENTUALLY(atomic_load(stage) == 3));
 	write_file(_metadata, "memory.max", 256 * MIB);
 	atomic_store(stage, 4);

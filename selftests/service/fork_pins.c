@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A page that a process has left may still be read through what it has made
- * refer to it. Here that is a pipe that was filled by vmsplice(); direct I/O is
- * the same to the heap. What the other owners of the page write from then on
- * must not come out of it.
+ * A process gives up a page, but something that it has made refer to the page
+ * may still read it. Here this is a pipe that was filled by vmsplice(); for the
+ * heap, direct I/O is the same. The pipe must not show what the other owners of
+ * the page write from then on.
  */
 #include "relatives.h"
 
@@ -14,20 +14,20 @@
 
 /* What relatives tell one another. */
 struct common {
-	__u64 heaps[2];	/* which have to end before the pages are written to */
+	__u64 heaps[2];	/* which have to end before the writes */
 };
 
 FIXTURE(fork_pins)
 {
 	struct heap heap;
 	__u64 refs[BLOCKS];	/* page by page */
-	int pipe[2];		/* gets the first block of each page */
+	int pipe[2];		/* has the first block of each page */
 	struct common *common;
-	struct gate left;	/* the page has been left */
+	struct gate left;	/* the page has been given up */
 	struct gate done;	/* the pipe has been read */
 };
 
-/* How a process leaves its pages while the pipe refers to them. */
+/* How a process gives up its pages while the pipe refers to them. */
 FIXTURE_VARIANT(fork_pins)
 {
 	void (*leave)(struct heap *heap, __u64 *refs);
@@ -35,7 +35,7 @@ FIXTURE_VARIANT(fork_pins)
 	bool exits;	/* with the process */
 };
 
-/* To the last block of each page: the page is copied. */
+/* Write to the last block of each page, so that the page is copied. */
 static void leave_by_write(struct heap *heap, __u64 *refs)
 {
 	for (int i = PER_PAGE - 1; i < (int)BLOCKS; i += PER_PAGE)
@@ -114,7 +114,7 @@ static void tell_heap(struct __test_metadata *_metadata, FIXTURE_DATA(fork_pins)
 	self->common->heaps[place] = heap_info(_metadata, self->heap.fd).id;
 }
 
-/* Fills the pipe, and leaves the pages. */
+/* Fill the pipe and give up the pages. */
 static void reader(struct __test_metadata *_metadata, FIXTURE_DATA(fork_pins) *self,
 		   const FIXTURE_VARIANT(fork_pins) *variant)
 {
@@ -128,7 +128,7 @@ static void reader(struct __test_metadata *_metadata, FIXTURE_DATA(fork_pins) *s
 		gate_wait(_metadata, &self->done);
 }
 
-/* Is left with the pages, and writes to them. */
+/* This process keeps the pages, and writes to them. */
 static void writer(struct __test_metadata *_metadata, FIXTURE_DATA(fork_pins) *self)
 {
 	gate_wait(_metadata, &self->left);
@@ -156,8 +156,8 @@ TEST_F(fork_pins, child_reads)
 }
 
 /*
- * The parent is a child as well, so that it can leave by any way; the pages of
- * the process that has made it are others by then.
+ * The parent is a child as well, so that it can give up its pages in any way.
+ * By then, the process that has made the parent has other pages.
  */
 TEST_F(fork_pins, parent_reads)
 {
@@ -179,7 +179,7 @@ TEST_F(fork_pins, parent_reads)
 	gate_close(&alone);
 }
 
-/* Its parent has gone, too, when the pages are written to. */
+/* The reader's parent has gone, too, before the writes. */
 TEST_F(fork_pins, grandchild_reads)
 {
 	struct gate alone = gate_new(_metadata);
@@ -230,8 +230,8 @@ TEST_F(fork_pins, another_user_reads)
 }
 
 /*
- * The parent has filled the pipe itself, before it forked: what a child, and a child
- * of another user, reads there is nothing that the parent has written since.
+ * The parent has filled the pipe itself before it forked. A child, and a child
+ * of another user, must not read from it what the parent has written since.
  */
 TEST_F(fork_pins, filled_before)
 {
@@ -270,7 +270,7 @@ static void use_heap(struct heap *heap)
 
 /*
  * No relative is left, and the heap may be mapped as it was before the first
- * fork(); but pipes hold what each child has seen.
+ * fork(). But pipes still have what each child has seen.
  */
 TEST_F(fork_pins, all_children_have_gone)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a process does to its mappings of a heap after fork() takes no page from
- * it, and never lets it write to a page that a relative has, too.
+ * Whatever a process does to its mappings of a heap after fork(), it loses no
+ * page, and it can never write to a page that a relative has, too.
  */
 #include "relatives.h"
 
@@ -20,7 +20,7 @@ FIXTURE(fork_protect)
 	struct gate written;
 };
 
-/* What is done to the mappings; then all is written to. */
+/* What is done to the mappings. After that, everything is written to. */
 FIXTURE_VARIANT(fork_protect)
 {
 	void (*change)(struct heap *heap, __u64 run);
@@ -55,14 +55,14 @@ static void window_many_times(struct heap *heap, __u64 run)
 	}
 }
 
-/* The mapping is split: what is in the middle has been one of its own. */
+/* This splits the mapping: the middle was a mapping of its own. */
 static void part_of_the_window(struct heap *heap, __u64 run)
 {
 	protect(heap, at(heap, run + 4 * POOL), 8 * POOL, PROT_READ);
 	protect(heap, at(heap, run + 4 * POOL), 8 * POOL, RW);
 }
 
-/* And does not become one again. */
+/* The parts do not become one mapping again. */
 static void parts_of_the_window(struct heap *heap, __u64 run)
 {
 	protect(heap, heap->window, run + 4 * POOL, PROT_NONE);
@@ -110,7 +110,7 @@ static void drop_and_protect(struct heap *heap, __u64 run)
 	volatile char *page = at(heap, run);
 
 	drop_page_tables(heap, run);
-	/* Some come back, and those around them. */
+	/* Some pages come back, with the pages around them. */
 	for (int i = 0; i < RUN_PAGES; i += 8)
 		(void)page[i * POOL];
 	window_for_reading(heap, run);
@@ -123,7 +123,7 @@ static void protect_and_drop(struct heap *heap, __u64 run)
 	protect(heap, heap->window, heap->bytes, RW);
 }
 
-/* The old one stays as it is, and sees what is written to the new one. */
+/* The old mapping stays as it is, and shows what is written to the new one. */
 static void map_again(struct heap *heap, __u64 run)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -229,7 +229,7 @@ TEST_F(fork_protect, child_writes)
 	EXPECT_EQ(ALL, filled(self, 'o'));
 }
 
-/* The child's own pages are dirty before it forks in turn. */
+/* The child's own pages are dirty before the child forks. */
 TEST_F(fork_protect, child_of_a_child)
 {
 	pid_t child, grandchild;
@@ -250,7 +250,7 @@ TEST_F(fork_protect, child_of_a_child)
 	EXPECT_EQ(ALL, filled(self, 'o'));
 }
 
-/* A window for reading at the fork(), for writing after it. */
+/* The window is for reading at the fork(), and for writing after it. */
 TEST_F(fork_protect, for_reading_at_the_fork)
 {
 	pid_t child;
@@ -269,7 +269,10 @@ TEST_F(fork_protect, for_reading_at_the_fork)
 	EXPECT_EQ(ALL, filled(self, 'p'));
 }
 
-/* All is as before, for the next fork() as well, when relatives have gone. */
+/*
+ * When the relatives have gone, everything is as before, also for the next
+ * fork().
+ */
 TEST_F(fork_protect, again_and_again)
 {
 	pid_t child;

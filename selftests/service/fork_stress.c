@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Everything at once: threads use a heap while their process and its children
- * fork, change their mappings, refer to pages by pipes, have a disk read into
- * them, and end in any order, some of them killed.
+ * fork, change their mappings, make pipes refer to pages, let a disk read into
+ * pages, and end in any order. Some of them are killed.
  *
- * Each process has a table of objects at rest, and knows what is in them: the
- * table is in ordinary memory, so that a child begins with what its parent knew
- * when it forked. Objects of the threads are the threads' own.
+ * Each process has a table of objects that no thread changes, and knows what is
+ * in them. The table is in ordinary memory, so a child begins with what its
+ * parent knew at the fork(). The objects of a thread are only for that thread.
  *
- * FORK_STRESS_ROUNDS says how long, FORK_STRESS_SEED what is done; but chance
+ * FORK_STRESS_ROUNDS says how long, FORK_STRESS_SEED what is done. Chance
  * decides as well.
  */
 #include <linux/aio_abi.h>
@@ -36,12 +36,12 @@
 
 #define RW (PROT_READ | PROT_WRITE)
 
-/* What a slot is being used for; the rest of the word is by whom. */
+/* What a slot is used for. The rest of the word says which process uses it. */
 #define SLOT_EMPTY 0
 #define SLOT_FULL 1
 #define SLOT_BUSY 2
 
-/* A pipe that refers to an object, and what that held. */
+/* A pipe that refers to an object, and what the object held then. */
 struct slot {
 	int pipe[2];
 	atomic_int word;
@@ -52,14 +52,14 @@ struct slot {
 	int depth;
 };
 
-/* What went wrong: how often, and how it was the first time. */
+/* What went wrong: how often, and how it looked the first time. */
 struct kind {
 	atomic_uintptr_t format;	/* the same address in all processes */
 	atomic_int times;
 	char text[160];
 };
 
-/* What all processes have in common. */
+/* Memory that all processes have in common. */
 struct common {
 	struct kind kinds[KINDS];
 	atomic_int round;
@@ -73,9 +73,9 @@ struct common {
 struct object {
 	__u64 ref;
 	__u32 size;
-	__u8 byte;	/* of which it is full */
-	int slot;	/* that refers to it, while it is ... */
-	unsigned int use;	/* ... used for that time */
+	__u8 byte;	/* the object is full of it */
+	int slot;	/* the pipe that refers to it, while ... */
+	unsigned int use;	/* ... the slot is used for that time */
 };
 
 struct thread {
@@ -84,13 +84,13 @@ struct thread {
 	struct object objects[THREAD_OBJECTS];
 };
 
-/* This process. */
+/* The state of this process. */
 static struct heap heap;
 static char *second;	/* another mapping of the window, or NULL */
 static bool split;	/* the window is more than one mapping: it cannot be moved */
 static struct object objects[OBJECTS];
 static __u64 seed;
-static int depth;	/* 0: the first one, which alone has threads */
+static int depth;	/* 0 is the first process; only this one has threads */
 static int nr_children;
 
 static struct common *common;
@@ -146,7 +146,7 @@ static __u64 below(__u64 *numbers, __u64 limit)
 }
 
 /*
- * Objects, whose calls may fail in any process and any thread
+ * Objects. Calls on them may fail in any process and any thread.
  */
 
 static void expect(int ret, const char *what)
@@ -155,14 +155,14 @@ static void expect(int ret, const char *what)
 		trouble("%s: %s", what, strerror(-ret));
 }
 
-/* The same of a system call. */
+/* The same for a system call. */
 static void expect_success(int ret, const char *what)
 {
 	if (ret)
 		trouble("%s: %m", what);
 }
 
-/* What it finds it says once: the next to look is to find something else. */
+/* Report what is found only once: the next look must find something else. */
 static __printf(2, 0) void verify_as(struct object *object, const char *format)
 {
 	char *memory = at(&heap, object->ref);
@@ -178,7 +178,7 @@ static __printf(2, 0) void verify_as(struct object *object, const char *format)
 #define verify(object, whose) \
 	verify_as(object, whose " %#llx of %u bytes holds %#x ... %#x, not %#x")
 
-/* Full of another byte than before, and not of zeros. */
+/* Fill it with another byte than before, but not with zeros. */
 static void write_object(struct object *object, __u64 *numbers, char *window)
 {
 	object->byte = (object->byte + below(numbers, 254)) % 255 + 1;
@@ -275,13 +275,16 @@ static void unlock_window(void)
  * Pipes that refer to pages
  */
 
-/* Whoever has it busy is in the word, should he be killed. */
+/* The word says which process uses the slot, in case this process is killed. */
 static bool slot_take(struct slot *slot, int state)
 {
 	return atomic_compare_exchange_strong(&slot->word, &state, getpid() << 2 | SLOT_BUSY);
 }
 
-/* May an object be written to?  Not by whoever has a pipe refer to it. */
+/*
+ * May an object be written to? Not by a process that has a pipe that refers to
+ * it.
+ */
 static bool is_free(struct object *object)
 {
 	if (object->slot != NO_SLOT &&
@@ -352,7 +355,9 @@ static void check_pipe(void)
 	check_slot(&common->slots[below(&seed, SLOTS)]);
 }
 
-/* A process was killed while it had a slot: what is in the pipe is not known. */
+/*
+ * A process was killed while it used a slot. What is in the pipe is not known.
+ */
 static void rescue_slots(void)
 {
 	char buffer[POOL];
@@ -456,7 +461,10 @@ static void protect(void)
 	}
 }
 
-/* A part of the window, which is several mappings from then on: in children only. */
+/*
+ * This protects a part of the window, which is several mappings from then on.
+ * Only children do so.
+ */
 static void protect_part(void)
 {
 	struct object *object = &objects[below(&seed, OBJECTS)];
@@ -514,8 +522,8 @@ static void change_window(void)
 }
 
 /*
- * The disk reads into a run of the first process, in which other sectors are
- * written to meanwhile
+ * The disk reads into a run of the first process. The process writes to other
+ * sectors of the run meanwhile.
  */
 
 static void start_read(void)
@@ -597,7 +605,7 @@ static void forget_child(pid_t child)
 			children[i--] = children[--nr_children];
 }
 
-/* Also of those whose parent has ended before them. */
+/* Also processes whose parent has ended before them. */
 static bool reap(int flags)
 {
 	int status;
@@ -621,7 +629,10 @@ static void kill_one(void)
 
 static void fork_one(void);
 
-/* What it has inherited is what its parent knew, before and after all else. */
+/*
+ * At the beginning and at the end, what the child has inherited is what its
+ * parent knew.
+ */
 static void be_child(__u64 numbers)
 {
 	depth++;
@@ -729,7 +740,7 @@ FIXTURE_SETUP(fork_stress)
 	prepare_pipes(_metadata);
 	for (int i = 0; i < OBJECTS; i++)
 		new_object(&objects[i], &seed);
-	/* Who has lost his parent comes here. */
+	/* This process adopts processes that have lost their parent. */
 	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 }
 
@@ -739,7 +750,7 @@ FIXTURE_TEARDOWN(fork_stress)
 	heap_close(&heap);
 }
 
-/* All that is still to be known. */
+/* Look at everything that is still known. */
 static void finish(struct __test_metadata *_metadata)
 {
 	atomic_store(&stop, true);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the kernel has written to a heap is to be seen as soon as the call
- * returns, also if another thread has the page copied at that moment.
+ * What the kernel has written to a heap can be seen as soon as the call
+ * returns, even if another thread causes a copy of the page at that moment.
  *
  * One thread frees a block of a page that a child has, too, and allocates it
- * again; at the same time another one uses the block beside it. Both begin each
- * page together.
+ * again. At the same time, another thread uses the block beside it. Both begin
+ * each page together.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,9 +17,9 @@
 #define PAGES 250
 #define BLOCKS (PAGES * PER_PAGE)
 #define ROUNDS 8
-/* Each child has mappings, in which a page is looked for before it is replaced. */
+/* Each page has so many owners besides the parent. */
 #define CHILDREN 3
-/* Of the spins by which one of the two comes later. */
+/* The most spins by which one of the two threads comes later. */
 #define MOST_SPINS 4000
 
 struct neighbour {
@@ -27,22 +27,22 @@ struct neighbour {
 	const __u64 *refs;	/* the blocks to use */
 	bool writes;
 	pthread_t thread;
-	atomic_int begin;	/* pages that may be used */
-	atomic_int done;	/* that have been */
+	atomic_int begin;	/* how many pages may be used */
+	atomic_int done;	/* how many have been used */
 	__u64 seed;
 };
 
 FIXTURE(fork_writes)
 {
 	struct heap heap;
-	__u64 blocks[PAGES];	/* the first one of each page */
-	__u64 beside[PAGES];	/* the second one */
-	__u64 sources[PAGES];	/* half as large, to be resized */
+	__u64 blocks[PAGES];	/* the first block of each page */
+	__u64 beside[PAGES];	/* the second block */
+	__u64 sources[PAGES];	/* half as large, for RESIZE */
 	struct neighbour neighbour;
 	struct gate gate;
 	pid_t children[CHILDREN];
 	__u64 seed;
-	int missed;		/* blocks that were got from another page */
+	int missed;		/* blocks that came from another page */
 };
 
 FIXTURE_VARIANT(fork_writes)
@@ -79,7 +79,7 @@ static void spin(__u64 *seed)
 		;
 }
 
-/* Until so many pages have been begun, or done. */
+/* Spin until so many pages have been begun, or done. */
 static void spin_until(atomic_int *count, int nr)
 {
 	for (int spins = 1; atomic_load(count) < nr; spins++)
@@ -105,7 +105,7 @@ static void *use_neighbours(void *arg)
 	return NULL;
 }
 
-/* All pages are shared, and the neighbour waits. */
+/* All pages are shared, and the other thread waits. */
 static void begin_round(struct __test_metadata *_metadata, FIXTURE_DATA(fork_writes) *self,
 			const FIXTURE_VARIANT(fork_writes) *variant)
 {
@@ -142,7 +142,10 @@ static void end_round(struct __test_metadata *_metadata, FIXTURE_DATA(fork_write
 	}
 }
 
-/* Is what the kernel has written there: at once, and when the page has settled? */
+/*
+ * Are the bytes there that the kernel has written: at once, and after the other
+ * thread is done with the page?
+ */
 static void look(struct __test_metadata *_metadata, FIXTURE_DATA(fork_writes) *self, int round,
 		 int i, int byte, size_t bytes)
 {
@@ -211,7 +214,7 @@ TEST_F(fork_writes, resized)
 	EXPECT_EQ(0, self->missed);
 }
 
-/* The neighbour has the page copied that is read from. */
+/* The other thread causes a copy of the page that is read from. */
 TEST_F(fork_writes, resized_from)
 {
 	for (int round = 0; round < ROUNDS; round++) {

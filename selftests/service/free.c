@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Freeing: what is found at a ref is told exactly, and a bad ref never keeps
- * the others from being freed.
+ * Freeing: the kernel says exactly what it finds at a ref. A bad ref never
+ * prevents the others from being freed.
  */
 #include "service.h"
 
@@ -24,18 +24,18 @@ static struct answer try_free(struct heap *heap, const __u64 *refs, __u8 *status
 #define MAX_KINDS 32
 
 /*
- * One ref of every kind there is. Each test of them starts from this heap.
+ * A heap with one ref of every kind. Each test of these kinds starts from it.
  */
 FIXTURE(kinds)
 {
 	struct heap heap;
 	__u64 full[8];		/* a pool of 512 */
-	__u64 used[4];		/* of 96; the last one stays */
-	__u64 freed;		/* a free block in the pool of 96 */
-	__u64 gone;		/* a block whose pool went with trim */
+	__u64 used[4];		/* of 96; the last one stays allocated */
+	__u64 freed;		/* a free block in the same pool */
+	__u64 gone;		/* a block whose pool is gone after a trim */
 	__u64 run;		/* of three pages */
 	__u64 run_gone;
-	__u64 good[MAX_KINDS];	/* to be mixed with bad ones */
+	__u64 good[MAX_KINDS];	/* good refs between the bad ones */
 };
 
 FIXTURE_SETUP(kinds)
@@ -90,7 +90,10 @@ static int bad_kinds(FIXTURE_DATA(kinds) *self, struct kind *kinds)
 		{ self->used[0] + 8, PYMALLOC_REF_MISALIGNED },
 		{ self->used[0] + 95, PYMALLOC_REF_MISALIGNED },
 		{ self->full[7] + 256, PYMALLOC_REF_MISALIGNED },
-		/* 42 blocks of 96 bytes; what is left of the page is no block. */
+		/*
+		 * A pool has 42 blocks of 96 bytes. The rest of the page is no
+		 * block.
+		 */
 		{ (self->used[0] & -POOL) + 42 * 96, PYMALLOC_REF_MISALIGNED },
 		{ (self->used[0] & -POOL) + 42 * 96 + 1, PYMALLOC_REF_MISALIGNED },
 		{ self->run + 8, PYMALLOC_REF_MISALIGNED },
@@ -134,7 +137,7 @@ TEST_F(kinds, other_commands)
 	}
 }
 
-/* Good refs between the bad ones. */
+/* There are good refs between the bad ones. */
 TEST_F(kinds, mixed)
 {
 	struct heap *heap = &self->heap;
@@ -163,7 +166,7 @@ TEST_F(kinds, mixed)
 	EXPECT_EQ(count, heap_stats(heap).nr_bad_refs);
 }
 
-/* The same without a place for the statuses. */
+/* The same without an array for the statuses. */
 TEST_F(kinds, no_status)
 {
 	const __u64 refs[] = { self->run, self->used[0], 0, self->full[0], self->freed };
@@ -235,7 +238,7 @@ TEST_F(service, counts)
 	EXPECT_EQ(1, heap_stats(&self->heap).blocks);
 }
 
-/* Refs that can be read only in part: as many are freed as could be read. */
+/* Only a part of the refs can be read. Exactly these are freed. */
 static void end_early(struct heap *heap, __u32 fit, size_t slack)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -267,8 +270,8 @@ TEST_F(service, refs_end_unmapped)
 }
 
 /*
- * Statuses that cannot be stored: @done counts every ref whose fate was
- * decided, and the heap agrees.
+ * The statuses cannot be stored. @done counts every ref that was dealt with,
+ * and the figures of the heap agree.
  */
 static void lose_status(struct heap *heap, __u32 fit, int beyond)
 {
@@ -332,8 +335,8 @@ TEST_F(service, refs_in_what_is_freed)
 }
 
 /*
- * The last block of a pool takes the pool with it: a second free finds a free
- * block or nothing at all, but never one to free.
+ * With its last block, a pool goes. A second free finds a free block or nothing
+ * at all, but never a block to free.
  */
 TEST_F(service, twice_when_the_pool_is_gone)
 {
@@ -354,7 +357,7 @@ TEST_F(service, twice_when_the_pool_is_gone)
 	EXPECT_EQ(0, heap_stats(heap).blocks);
 }
 
-/* A batch of all classes and runs at once, in no order. */
+/* A batch of all classes and runs at once, in random order. */
 TEST_F(service, any_mix)
 {
 	struct heap *heap = &self->heap;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that is not there: never allocated, or freed and given back. The MMU
- * catches the program, EFAULT the system call; and a page that somebody has
- * pinned stays what it was.
+ * Memory that is not there: it was never allocated, or it was freed and given
+ * back. The program gets SIGBUS, and a system call gets EFAULT. A page that
+ * somebody has pinned stays as it was.
  */
 #include <sys/uio.h>
 
@@ -48,7 +48,7 @@ static int places(FIXTURE_DATA(gone) *self, __u64 *refs)
 	const __u64 all[] = {
 		0, 8, ARENA - 8,			/* the first arena */
 		self->pool, self->run, self->run + 4 * POOL - 8,
-		(self->alive & -POOL) + 63 * POOL,	/* a pool never taken */
+		(self->alive & -POOL) + 63 * POOL,	/* a pool that was never used */
 		self->heap.bytes / 2, self->heap.bytes - 8,
 	};
 
@@ -69,7 +69,7 @@ TEST_F(gone, touch)
 	*at(&self->heap, self->alive) = 'l';
 }
 
-/* Each of these is 0 or an errno for 8 bytes at @p. */
+/* Each of these returns 0 or an errno for 8 bytes at @p. */
 
 static int by_write(char *p)
 {
@@ -153,7 +153,10 @@ TEST_F(gone, system_calls)
 	}
 }
 
-/* The service's own commands, given such memory, behave like any other. */
+/*
+ * With such memory as an argument, the service's own commands behave like other
+ * system calls.
+ */
 TEST_F(gone, as_an_argument)
 {
 	struct pymalloc_alloc arg = ARG(alloc, .size = 8, .count = 4,
@@ -164,7 +167,7 @@ TEST_F(gone, as_an_argument)
 	EXPECT_EQ(0, arg.done);
 }
 
-/* A pool that comes back comes back usable. */
+/* A pool that comes back can be used again. */
 TEST_F(gone, back_again)
 {
 	__u64 refs[64 * 8];
@@ -176,9 +179,9 @@ TEST_F(gone, back_again)
 }
 
 /*
- * A page in a pipe is pinned: freed, trimmed and whatever else happens to the
- * heap, the reader of the pipe gets what was sent, and no new object shares
- * memory with it.
+ * A page in a pipe is pinned. Whatever happens to the heap (the page is freed
+ * and trimmed), the reader of the pipe gets what was sent, and no new object
+ * shares memory with the page.
  */
 static void pinned(struct heap *heap, __u64 size)
 {
@@ -218,7 +221,7 @@ TEST_F(gone, pinned_run)
 	pinned(&self->heap, 2 * POOL);
 }
 
-/* The heap itself may go while its page waits in a pipe. */
+/* The heap may go while its page is still in a pipe. */
 TEST(pinned_longer_than_the_heap)
 {
 	struct heap heap = HEAP();

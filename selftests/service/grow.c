@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The extent: how much of the window objects may lie in, and windows that are mapped
- * in parts.
+ * The extent: the part of the window in which objects may lie. And windows that
+ * are mapped in parts.
  */
 #include "relatives.h"
 
 #define MIB (1ULL << 20)
 #define WINDOW (64 * MIB)
-/* In the middle of the 16 MiB that the kernel describes together. */
+/* This is in the middle of 16 MiB that the kernel describes together. */
 #define EXTENT (20 * MIB)
 #define PAGES (EXTENT / POOL)
 
@@ -18,7 +18,10 @@ static int grow(struct heap *heap, __u64 extent)
 	return call(heap->fd, PYMALLOC_IOC_GROW, &arg);
 }
 
-/* As many pages as there are, each a run; the error that ended it. */
+/*
+ * Allocate as many pages as there are, each as a run. Returns the error that
+ * ended it.
+ */
 static int fill(struct heap *heap, __u64 *refs, __u32 *done)
 {
 	struct pymalloc_alloc arg = ARG(alloc, .size = POOL, .refs = user_ptr(refs),
@@ -89,7 +92,7 @@ TEST(extents)
 
 TEST_F(grow, objects_lie_in_the_extent)
 {
-	/* All but the arena that is never used. */
+	/* All pages, except those of the arena that is never used. */
 	EXPECT_EQ(PAGES - ARENA / POOL, self->count);
 	EXPECT_EQ(EXTENT - POOL, highest(self->refs, self->count));
 }
@@ -103,7 +106,10 @@ TEST_F(grow, blocks_and_resizing_end_there_too)
 	EXPECT_EQ(-ENOSPC, call(self->heap.fd, PYMALLOC_IOC_ALLOC, &block));
 	EXPECT_EQ(0, block.done);
 	EXPECT_EQ(-ENOSPC, call(self->heap.fd, PYMALLOC_IOC_RESIZE, &resize));
-	/* An arena of either kind can be had for one of the other that has gone. */
+	/*
+	 * When an arena of one kind has gone, there is room for one of the
+	 * other kind.
+	 */
 	self->count -= ARENA / POOL;
 	free_all(&self->heap, self->refs + self->count, ARENA / POOL);
 	heap_trim(&self->heap);
@@ -111,7 +117,10 @@ TEST_F(grow, blocks_and_resizing_end_there_too)
 	free_one(&self->heap, ref);
 }
 
-/* Within the last 16 MiB, to their end, beyond, and to the end of the window. */
+/*
+ * Within the last 16 MiB, to their end, beyond them, and to the end of the
+ * window.
+ */
 TEST_F(grow, grows)
 {
 	const __u64 extents[] = { EXTENT, EXTENT + ARENA, 32 * MIB, 33 * MIB, WINDOW };
@@ -146,7 +155,7 @@ TEST_F(grow, what_is_no_growth)
 	close(reader);
 }
 
-/* Neither does the parent's growth reach the child, nor the other way. */
+/* The parent can grow without the child, and the child without the parent. */
 TEST_F(grow, a_child_has_an_extent_of_its_own)
 {
 	pid_t child;
@@ -167,7 +176,7 @@ TEST_F(grow, a_child_has_an_extent_of_its_own)
 }
 
 /*
- * A window that is mapped in parts, as the library does
+ * A window that is mapped in parts, as the library does it
  */
 #define PART (4 * MIB)
 #define PARTS 4
@@ -178,7 +187,10 @@ FIXTURE(parts)
 	__u64 refs[PARTS];	/* an object in each */
 };
 
-/* Its parts, each a mapping, and the pool map; all where the window was. */
+/*
+ * The parts, each in its own mapping, and the pool map. All lie where the
+ * window was.
+ */
 FIXTURE_SETUP(parts)
 {
 	struct heap *heap = &self->heap;
@@ -190,7 +202,7 @@ FIXTURE_SETUP(parts)
 		ASSERT_EQ(heap->window + i * PART,
 			  mmap(heap->window + i * PART, PART, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_FIXED_NOREPLACE, heap->fd, i * PART));
-	/* Runs of 2 MiB: one or two fit into each part. */
+	/* Runs of 2 MiB. One or two of them fit into each part. */
 	alloc(heap, PART / 2, refs, 2 * PARTS - 1);
 	for (__u64 i = 0; i < 2 * PARTS - 1; i++) {
 		__u64 *mine = &self->refs[refs[i] / PART];
@@ -239,7 +251,7 @@ TEST_F(parts, are_mappings_of_their_own)
 	EXPECT_TRUE(all_there(&self->heap, self->refs));
 }
 
-/* What is freed is taken out of its part, whichever that is. */
+/* A freed page is taken out of its part, whichever part that is. */
 TEST_F(parts, freed_pages_go)
 {
 	for (int i = 0; i < PARTS; i++) {
@@ -289,7 +301,7 @@ TEST_F(parts, a_child_has_copies_of_all)
 		EXPECT_TRUE(is_filled(at(&self->heap, self->refs[i]), 'x', PART / 2));
 }
 
-/* A part that is shown a second time elsewhere shows what is written here. */
+/* A part that is mapped a second time elsewhere shows what is written here. */
 TEST_F(parts, one_of_them_twice)
 {
 	char *again = mmap(NULL, PART, PROT_READ | PROT_WRITE, MAP_SHARED, self->heap.fd,
@@ -314,7 +326,7 @@ TEST_F(parts, one_of_them_twice)
 	munmap(again, PART);
 }
 
-/* As low as it goes, where the window's start would be below address 0. */
+/* As low as possible, so that the window's start would be below address 0. */
 TEST_F(parts, one_at_a_low_address)
 {
 	struct heap *heap = &self->heap;
@@ -332,7 +344,9 @@ TEST_F(parts, one_at_a_low_address)
 	munmap(low, PART / 2 + POOL);
 }
 
-/* Nobody maps the others: the heap goes on, as its child's does. */
+/*
+ * Nobody maps the other parts. The heap goes on, and so does that of its child.
+ */
 TEST_F(parts, one_is_left)
 {
 	struct heap *heap = &self->heap;

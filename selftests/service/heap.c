@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Heaps: made, named, listed, opened again, and gone with their last user.
+ * Heaps: how they are made, named, listed and opened again, and how they go
+ * with their last user.
  */
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -127,7 +128,7 @@ TEST(described)
 	heap_close(&heap);
 }
 
-/* Which heap a descriptor is can be seen in /proc, too. */
+/* /proc shows, too, which heap a descriptor belongs to. */
 TEST_F(service, fdinfo)
 {
 	char path[64], line[128];
@@ -160,7 +161,10 @@ TEST(ids_grow)
 	}
 }
 
-/* Descriptors run out: an error, and no heap that nobody can reach. */
+/*
+ * There are no more descriptors: this is an error, and no unreachable heap is
+ * left.
+ */
 TEST(no_descriptors)
 {
 	struct rlimit limit = {};
@@ -209,7 +213,10 @@ TEST_F(service, open_what_is_not_there)
 	EXPECT_EQ(-ENOENT, heap_open(_metadata, ~0ULL, 0));
 }
 
-/* While its client lives, any descriptor and any mapping keeps a heap. */
+/*
+ * While its client lives, a heap stays as long as it has any descriptor or
+ * mapping.
+ */
 TEST(lives_with_its_last_user)
 {
 	struct heap heap = HEAP();
@@ -314,7 +321,7 @@ TEST_F(list, none)
 	EXPECT_EQ(0, arg.done);
 }
 
-/* A caller of a later time has longer entries. */
+/* A later version of a caller has longer entries. */
 TEST_F(list, entry_sizes)
 {
 	__u32 size = sizeof(struct pymalloc_heap_info);
@@ -361,7 +368,7 @@ TEST_F(list, bad_arguments)
 	}
 }
 
-/* On its own descriptor a heap lists itself and nobody else. */
+/* On its own descriptor, a heap lists only itself. */
 TEST_F(list, on_a_heap)
 {
 	__u32 size = sizeof(struct pymalloc_heap_info);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Limits: a heap's bytes, a user's heaps and bytes. Past one of them a call
- * fails with what was done so far; nothing is lost, and what is freed can be
- * had again.
+ * Limits: a heap's bytes, a user's heaps and bytes. Past a limit, a call fails
+ * and says how much it has done. Nothing is lost, and what is freed can be
+ * allocated again.
  */
 #include "service.h"
 
 static const char *const parameters[] = { "heap_limit", "window", "user_heaps", "user_bytes" };
 
-/* Each test may set them: they are put back, by whoever set them. */
+/* Each test may set the limits. The test that sets them puts them back. */
 FIXTURE(limits)
 {
 	__u64 before[ARRAY_SIZE(parameters)];
@@ -38,13 +38,13 @@ static int try_alloc(struct heap *heap, __u64 size, __u64 *refs, __u32 count, __
 
 static __u64 refs[3000];
 
-/* A heap that has room for so many pages in one arena. */
+/* Make a heap that has room for so many pages in one arena. */
 static struct heap heap_of(struct __test_metadata *_metadata, __u64 pages)
 {
 	return HEAP(.limit = meta_with(_metadata, 1) + pages * POOL);
 }
 
-/* A heap of ten pages, asked for more. */
+/* The heap has ten pages, and the test asks for more. */
 static void fill(struct heap *heap, __u64 size, __u32 expected)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -76,7 +76,7 @@ TEST_F(limits, of_a_heap)
 	heap_close(&heap);
 }
 
-/* One block given back makes room for one. */
+/* One block that is freed makes room for one. */
 TEST_F(limits, full_and_one_free)
 {
 	struct heap heap = heap_of(_metadata, 10);
@@ -94,7 +94,10 @@ TEST_F(limits, full_and_one_free)
 	heap_close(&heap);
 }
 
-/* Empty pools that are kept for one class are no reason to fail in another. */
+/*
+ * Empty pools that one class has left must not make an allocation of another
+ * class fail.
+ */
 TEST_F(limits, trims_itself_first)
 {
 	struct heap heap = heap_of(_metadata, 10);
@@ -107,7 +110,10 @@ TEST_F(limits, trims_itself_first)
 	heap_close(&heap);
 }
 
-/* No room for a page, nor for its arena; then not even for the heap itself. */
+/*
+ * There is no room for a page, nor for its arena; then there is not even room
+ * for the heap itself.
+ */
 TEST_F(limits, smaller_than_a_page)
 {
 	__u64 least = service_info(_metadata).heap_bytes_min;
@@ -149,8 +155,8 @@ TEST_F(limits, defaults)
 }
 
 /*
- * A user's limits, as a user who has nothing else: what follows runs in a
- * child with a user number of its own.
+ * A user's limits. The test needs a user who has nothing else, so it runs in a
+ * child with its own user number.
  */
 static pid_t fork_somebody(struct __test_metadata *_metadata)
 {
@@ -199,7 +205,7 @@ TEST_F(limits, heaps_of_a_user)
 	EXPECT_EQ(0, service_info(_metadata).user_heaps);
 }
 
-/* Two heaps share what their user may have. */
+/* Two heaps share the limit of their user. */
 TEST_F(limits, bytes_of_a_user)
 {
 	__u64 limit = 2 * meta_with(_metadata, 1) + 20 * POOL;
@@ -224,7 +230,10 @@ TEST_F(limits, bytes_of_a_user)
 		heap_check(&b);
 		free_all(&a, refs, 15 * 8);
 		heap_trim(&a);
-		/* Its arena has gone with the pages: room for one more. */
+		/*
+		 * The arena has gone with its pages: there is room for one
+		 * more.
+		 */
 		alloc(&b, 512, refs, 16 * 8);
 		EXPECT_EQ(-EDQUOT, try_alloc(&b, 512, refs + 200, 1, &done));
 		heap_check(&b);
@@ -255,7 +264,7 @@ TEST_F(limits, resize_past_the_users_bytes)
 	join_child(_metadata, child);
 }
 
-/* 0 is no limit. */
+/* 0 means no limit. */
 TEST_F(limits, none)
 {
 	static const char *const off[] = { "heap_limit", "user_heaps", "user_bytes" };
@@ -274,7 +283,7 @@ TEST_F(limits, none)
 	heap_close(&heap);
 }
 
-/* 0, or the errno that writing a parameter ends with. */
+/* Returns 0, or the errno of writing a parameter. */
 static int try_parameter(const char *name, const char *value)
 {
 	char path[128];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who only looks at a heap does not stop those who use it: a process that gets next
- * to no CPU time, and so is nearly always interrupted in the middle of a look, has
- * nothing that the owner needs.
+ * A look at a heap does not stop those who use the heap. The test looks from a
+ * process that gets next to no CPU time. So it is nearly always interrupted in
+ * the middle of a look. It must have nothing then that the owner needs.
  */
 #define GROUP "/sys/fs/cgroup/pymalloc-look"
 
@@ -14,14 +14,14 @@
 #define NR_CALLS	500
 #define TOP		"/sys/fs/cgroup/cgroup.subtree_control"
 
-/* What a group may run, and in what time: next to nothing, and all of a CPU. */
+/* How long a group may run, in which time: next to nothing, and a whole CPU. */
 #define SLOW		"1000 1000000"
 #define FAST		"1000000 1000000"
 
-/* What the looker says. */
+/* What the process that looks reports. */
 struct looker {
 	volatile unsigned int inside;	/* the number of its look; 0 between two */
-	volatile int result;		/* of the look that failed, which is the last */
+	volatile int result;		/* of the look that failed, which is the last one */
 };
 
 FIXTURE(look)
@@ -33,7 +33,7 @@ FIXTURE(look)
 
 FIXTURE_VARIANT(look)
 {
-	const char *file;	/* in debugfs; else an ioctl */
+	const char *file;	/* a file in debugfs; if NULL, an ioctl */
 	bool walks;
 };
 
@@ -56,9 +56,10 @@ static void fill(struct heap *heap)
 }
 
 /*
- * A group that runs for a thousandth of the time; false if the kernel cannot do that. It
- * stays, and always has a limit: with the first and the last one the kernel patches its
- * own code, which is none of this test's business.
+ * Make a group that runs for a thousandth of the time. Returns false if the
+ * kernel cannot do that. The group stays, and always has a limit: with the
+ * first and the last limit, the kernel patches its own code, and this test is
+ * not about that.
  */
 static bool slow_group_make(struct __test_metadata *_metadata)
 {
@@ -139,13 +140,16 @@ FIXTURE_TEARDOWN(look)
 {
 	if (!self->pid)
 		return;
-	/* It needs some time to end, too. */
+	/* To end takes some time, too. */
 	write_text(_metadata, "cpu.max", FAST);
 	kill(self->pid, SIGKILL);
 	waitpid(self->pid, NULL, 0);
 }
 
-/* Microseconds of CPU time that a look takes a multiple of, and its last steps do not. */
+/*
+ * Microseconds of CPU time. A look takes many times as much, but its last steps
+ * take less.
+ */
 #define PIECE 2000
 
 static __u64 cpu_time(struct __test_metadata *_metadata)
@@ -153,7 +157,9 @@ static __u64 cpu_time(struct __test_metadata *_metadata)
 	return read_file(_metadata, "cpu.stat", "usage_usec");
 }
 
-/* Has the looker a good deal more to do before this look of it is over? */
+/*
+ * Does the process that looks still have much to do before this look is over?
+ */
 static bool goes_on(struct __test_metadata *_metadata, struct looker *looker,
 		    unsigned int number)
 {
@@ -164,7 +170,7 @@ static bool goes_on(struct __test_metadata *_metadata, struct looker *looker,
 	return looker->inside == number;
 }
 
-/* Waits until the looker is well inside of a look. Returns the look's number. */
+/* Wait until the process is well inside a look. Returns the look's number. */
 static unsigned int wait_inside(struct __test_metadata *_metadata, struct looker *looker)
 {
 	unsigned int number;
@@ -176,7 +182,7 @@ static unsigned int wait_inside(struct __test_metadata *_metadata, struct looker
 	return number;
 }
 
-/* All that a process does with its heap, and with another one. */
+/* Everything that a process does with its heap, and with another one. */
 static void use(struct __test_metadata *_metadata, struct heap *heap)
 {
 	struct heap other = HEAP(.window = PYMALLOC_WINDOW_MIN);
@@ -198,7 +204,7 @@ TEST_F(look, owner_goes_on)
 		unsigned int number = wait_inside(_metadata, self->looker);
 
 		use(_metadata, &self->heap);
-		/* Not only at the look's very end. */
+		/* The look was not at its very end. */
 		went_on = goes_on(_metadata, self->looker, number);
 	}
 	EXPECT_TRUE(went_on) TH_LOG("every look was over before the owner went on");
@@ -207,7 +213,9 @@ TEST_F(look, owner_goes_on)
 	heap_close(&self->heap);
 }
 
-/* Nor does it keep the heap's memory when the owner has done. */
+/*
+ * The look does not keep the heap's memory after the owner has ended, either.
+ */
 TEST_F(look, heap_ends)
 {
 	unsigned int number = wait_inside(_metadata, self->looker);

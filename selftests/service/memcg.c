@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The memory cgroup of a heap's maker pays for the heap's pages and metadata,
- * whoever calls, and its limit is the heap's.
+ * whichever process calls. The limit of this cgroup holds for the heap.
  */
 #include "cgroup.h"
 
-/* Each test runs in a cgroup of its own, which goes with it. */
+/* Each test runs in its own cgroup, which goes with the test. */
 FIXTURE(memcg)
 {
 	struct heap heap;
@@ -53,7 +53,10 @@ TEST_F(memcg, blocks_and_metadata_are_charged)
 	EXPECT_GE(before + SLACK, charged(_metadata));
 }
 
-/* Past the group's limit: ENOMEM, with what fitted, and nobody is killed. */
+/*
+ * Past the group's limit, a call fails with ENOMEM and keeps what did fit. The
+ * OOM killer kills nobody.
+ */
 static void run_into_the_limit(struct heap *heap, __u64 size, __u32 count)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -84,7 +87,7 @@ TEST_F(memcg, limit)
 	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
 }
 
-/* A cgroup at its limit can still free, look and start again. */
+/* In a cgroup at its limit, a process can still free, look and start again. */
 TEST_F(memcg, again_after_the_limit)
 {
 	__u32 count = 1000;
@@ -100,7 +103,7 @@ TEST_F(memcg, again_after_the_limit)
 	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
 }
 
-/* The maker pays, even after it has moved to another group. */
+/* The maker's cgroup pays, even after the maker has moved to another one. */
 TEST_F(memcg, maker_pays)
 {
 	__u64 before = charged(_metadata), ref;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Metadata: what a heap makes the kernel hold besides its pages is counted in
- * meta_bytes and in the user's bytes, is bounded by both limits, costs by what
- * is used and not by the window, and goes when nothing needs it any more.
+ * Metadata: what the kernel holds for a heap besides its pages. It is counted
+ * in meta_bytes and in the user's bytes. Both limits bound it. Its size depends
+ * on what is used, and not on the window. It goes when nothing needs it any
+ * more.
  */
 #include "service.h"
 
 #define WINDOW_MAX PYMALLOC_WINDOW_MAX
 
-/* What the kernel knows of the page behind an address; root may read it. */
+/* What the kernel knows of the page behind an address. Root may read it. */
 static __u64 entry_of(struct __test_metadata *_metadata, const char *path, __u64 index)
 {
 	__u64 entry = 0;
@@ -28,15 +29,15 @@ static __u64 frame_of(struct __test_metadata *_metadata, const volatile void *p)
 	return entry & ((1ULL << 55) - 1);
 }
 
-/* As often as it has been mapped, as /proc/kpagecount tells. */
+/* How often the page has been mapped, according to /proc/kpagecount. */
 static __u64 mappings_of(struct __test_metadata *_metadata, __u64 frame)
 {
 	return entry_of(_metadata, "/proc/kpagecount", frame);
 }
 
 /*
- * The part of the pool map where nothing has ever been shows zeroes, to everybody
- * who maps it and as often as he likes: nothing counts that, so that no count
+ * Where nothing has ever been, the pool map shows zeroes, to every process that
+ * maps it and as often as it likes. Nothing counts these mappings, so no count
  * can overflow.
  */
 TEST(zeroes_are_not_counted)
@@ -58,7 +59,7 @@ TEST(zeroes_are_not_counted)
 		heap_close(&heaps[i]);
 }
 
-/* Zeroes give way to the real page, in all mappings, when arenas are made. */
+/* When arenas are made, the real page replaces the zeroes in all mappings. */
 TEST(zeroes_give_way)
 {
 	struct heap heap = HEAP();
@@ -73,7 +74,7 @@ TEST(zeroes_give_way)
 	EXPECT_EQ(48 / 8, pool_map(&heap, refs[0]));
 	EXPECT_EQ(48 / 8, other[refs[0] / POOL]);
 	EXPECT_EQ(0, heap.map[POOL]);
-	/* Only the first region is there so far. */
+	/* So far, only the first region is there. */
 	while ((refs[1] = alloc_one(&heap, 4 << 20)) < 16 << 20)
 		;
 	EXPECT_EQ(0, pool_map(&heap, refs[1]));
@@ -83,7 +84,7 @@ TEST(zeroes_give_way)
 	munmap((void *)other, POOL);
 }
 
-/* A child sees its own pool map, even if its parent wants pages to be kept. */
+/* A child sees its own pool map, even if its parent has asked to keep pages. */
 TEST(a_child_has_its_own_map)
 {
 	struct heap heap = HEAP();
@@ -122,8 +123,9 @@ static __u64 held(struct heap *heap)
 }
 
 /*
- * Runs of a whole arena, each shrunk to one page: an arena's metadata is more than
- * the page that is left. As many as there are; returns how many, and why no more.
+ * Allocate runs of a whole arena and shrink each to one page. Then the metadata
+ * of an arena is more than the page that is left. Make as many as possible.
+ * Returns how many, and why there are no more.
  */
 static unsigned int fill_thinly(struct heap *heap, __u64 *refs, unsigned int nr, int *err)
 {
@@ -160,11 +162,11 @@ TEST(thin_runs_end_at_the_limit)
 	nr = fill_thinly(&heap, refs, MOST, &err);
 	ASSERT_EQ(-ENOMEM, err);
 	EXPECT_GE(LIMIT, held(&heap));
-	/* A run needs 64 pages and an arena for a moment. */
+	/* For a moment, a run needs 64 pages and an arena. */
 	EXPECT_LE(LIMIT - 66 * POOL - ARENA_META - REGION_META, held(&heap));
 	EXPECT_LE(nr * (POOL + ARENA_META), held(&heap));
 	heap_check(&heap);
-	/* Arenas take their metadata along, regions stay. */
+	/* The metadata of arenas goes with them. Regions stay. */
 	free_all(&heap, refs, nr);
 	EXPECT_EQ(0, heap_stats(&heap).page_bytes);
 	EXPECT_GE(empty + (nr / 63 + 1) * (REGION_META + 2 * sizeof(void *)) + 64, held(&heap));
@@ -173,7 +175,7 @@ TEST(thin_runs_end_at_the_limit)
 	heap_close(&heap);
 }
 
-/* The caller pays all of it, and gets no more than his user may have. */
+/* The caller pays for all of it, and gets no more than its user may have. */
 TEST(thin_runs_end_at_the_users_limit)
 {
 	__u64 before = read_parameter(_metadata, "user_bytes");
@@ -199,7 +201,7 @@ TEST(thin_runs_end_at_the_users_limit)
 	write_parameter(_metadata, "user_bytes", before);
 }
 
-/* Bytes of memory that the machine has left. */
+/* How many bytes of memory the machine has left. */
 static __u64 available(struct __test_metadata *_metadata)
 {
 	FILE *file = fopen("/proc/meminfo", "r");
@@ -218,8 +220,9 @@ static __u64 available(struct __test_metadata *_metadata)
 #define HEAPS 500
 
 /*
- * A window of 1 TiB costs what it holds: nothing. What is said of each heap is what
- * it takes, give or take what the machine does meanwhile.
+ * A window of 1 TiB costs only what the heap holds, which is nothing here. The
+ * figure of each heap is what the heap takes, except for what the machine does
+ * meanwhile.
  */
 TEST(windows_cost_by_use)
 {
@@ -227,7 +230,7 @@ TEST(windows_cost_by_use)
 	__u64 said = service_info(_metadata).heap_bytes_min, free, taken;
 	int device = device_open(_metadata), fds[HEAPS];
 
-	/* With lockdep, locks are larger, and a heap has many. */
+	/* With lockdep, locks are larger, and a heap has many of them. */
 	EXPECT_GE(48 << 10, said);
 	free = available(_metadata);
 	for (int i = 0; i < HEAPS; i++) {
@@ -235,7 +238,7 @@ TEST(windows_cost_by_use)
 		ASSERT_LE(0, fds[i]);
 	}
 	taken = free - available(_metadata);
-	/* 512 KiB each would be 250 MiB. */
+	/* If each heap took 512 KiB, it would be 250 MiB. */
 	EXPECT_GE(HEAPS * said * 3 / 2 + (16 << 20), (__s64)taken)
 		TH_LOG("%lld bytes a heap, not %llu", (__s64)taken / HEAPS, said);
 	for (int i = 0; i < HEAPS; i++)
@@ -243,7 +246,7 @@ TEST(windows_cost_by_use)
 	close(device);
 }
 
-/* And a user has only so many of them as his bytes allow. */
+/* A user can have only as many heaps as the user's bytes allow. */
 TEST(heaps_count_against_the_users_bytes)
 {
 	__u64 before = read_parameter(_metadata, "user_bytes"), least;
@@ -267,7 +270,7 @@ TEST(heaps_count_against_the_users_bytes)
 	write_parameter(_metadata, "user_bytes", before);
 }
 
-/* fork() is not refused, but its metadata counts, and goes with the child. */
+/* fork() is not refused. But its metadata counts, and goes with the child. */
 TEST(a_childs_metadata_counts)
 {
 	struct turns turns = turns_make(_metadata);

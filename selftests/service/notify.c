@@ -15,7 +15,7 @@ static int notify(struct heap *heap, __u64 threshold)
 	return call(heap->fd, PYMALLOC_IOC_NOTIFY, &arg);
 }
 
-/* What poll() says now of any event. */
+/* What poll() reports now, of all events. */
 static short events(int fd)
 {
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN | POLLPRI | POLLOUT };
@@ -80,7 +80,7 @@ TEST_F(service, moved_and_off)
 	EXPECT_EQ(0, events(heap->fd));
 }
 
-/* Every descriptor of the heap reports it, one for reading, too. */
+/* Every descriptor of the heap reports it, also one for reading. */
 TEST_F(service, on_every_descriptor)
 {
 	struct heap *heap = &self->heap;
@@ -93,7 +93,7 @@ TEST_F(service, on_every_descriptor)
 	EXPECT_EQ(POLLPRI, events(reader));
 }
 
-/* A child that sleeps in poll() until the heap has grown. */
+/* Make a child that sleeps in poll() until the heap has grown. */
 static pid_t sleeper(struct __test_metadata *_metadata, struct heap *heap, int ready)
 {
 	pid_t child = fork();
@@ -101,7 +101,7 @@ static pid_t sleeper(struct __test_metadata *_metadata, struct heap *heap, int r
 	if (!child) {
 		struct pollfd pollfd = { .fd = heap->fd, .events = POLLPRI };
 
-		/* Its own heap is not what it waits for. */
+		/* The child waits for the parent's heap, not for its own. */
 		heap_unmap(heap);
 		write(ready, "", 1);
 		_exit(poll(&pollfd, 1, -1) == 1 && pollfd.revents == POLLPRI ? 0 : 1);
@@ -110,7 +110,7 @@ static pid_t sleeper(struct __test_metadata *_metadata, struct heap *heap, int r
 	return child;
 }
 
-/* Until the child is asleep: not how long, but that it is. */
+/* Wait until the child is asleep. This does not depend on how long it takes. */
 static void wait_until_asleep(pid_t child)
 {
 	char path[64], state = 0;

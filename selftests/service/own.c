@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process reaches its own heap by what it has mapped: after it has closed all
- * descriptors, whatever its user is by then.
+ * A process reaches its own heap by its mapping of it, even after it has closed
+ * all descriptors, whichever user it is by then.
  */
 #include "service.h"
 
@@ -36,7 +36,7 @@ static void close_and_reopen(struct heap *heap)
 	reopen(heap);
 }
 
-/* All that the heap's process may do. */
+/* Do everything that the heap's process may do. */
 static void is_own(struct heap *heap, __u64 old)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -93,14 +93,14 @@ TEST_F(own, child_of_another_user)
 	in_child(&self->heap, self->ref, true);
 }
 
-/* The parent has made no call since, by which its heap would have gone along. */
+/* The parent has made no call since then. A call would have moved its heap. */
 TEST_F(own, child_of_another_user_with_the_descriptor)
 {
 	become_somebody(_metadata);
 	in_child(&self->heap, self->ref, false);
 }
 
-/* The new descriptor keeps the heap as the first one did. */
+/* The new descriptor keeps the heap, as the first one did. */
 TEST_F(own, unmapped)
 {
 	struct heap *heap = &self->heap;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A page with a memory error. Whoever touches it learns that by SIGBUS with the
- * code for it; nobody else notices, nothing reads it, and it is not used again.
+ * A page has a memory error. A process that touches the page gets SIGBUS with
+ * the code for memory errors. Nobody else notices the error, nothing reads the
+ * page, and it is not used again.
  *
- * The kernel takes such a page only out of mappings that it knows a way to, and
- * a heap's pages are not among them: what is mapped when the error comes stays
- * so until the process, or fork(), unmaps it. A real error is then met by the
- * processor. Here it is played, so the tests unmap the page before they touch it.
+ * The kernel takes such a page only out of mappings that it knows how to find.
+ * A heap's pages are not among these. A page that is mapped when the error
+ * comes stays mapped until the process, or fork(), unmaps it. The processor
+ * would report a real error. Here the error is simulated, so the tests unmap
+ * the page before they touch it.
  */
 #include "relatives.h"
 
 #define PAGES 8
-#define BAD 3		/* which of them gets the error */
+#define BAD 3		/* which page gets the error */
 #define SIZE 512
 #define PER_PAGE (POOL / SIZE)
 #define BLOCKS (PAGES * PER_PAGE)
@@ -45,8 +47,8 @@ static bool is_bad(void *memory, bool write)
 }
 
 /*
- * Gives a page an error. The kernel says EBUSY where it leaves the page to its
- * owner. Returns false where it cannot play one.
+ * Give a page an error. The kernel says EBUSY if it leaves the page to its
+ * owner. Returns false if the kernel cannot simulate an error.
  */
 static bool spoil(struct __test_metadata *_metadata, void *page)
 {
@@ -62,8 +64,8 @@ FIXTURE(poison)
 {
 	struct heap heap;
 	__u64 refs[BLOCKS];	/* page by page */
-	__u64 *bad;		/* those of the page that has the error */
-	char *page;		/* that */
+	__u64 *bad;		/* those on the page with the error */
+	char *page;		/* this page */
 };
 
 FIXTURE_SETUP(poison)
@@ -96,7 +98,7 @@ static bool on_bad_page(FIXTURE_DATA(poison) *self, __u64 ref)
 	return ref / POOL == self->bad[0] / POOL;
 }
 
-/* Are all blocks but those of the page with the error as they were? */
+/* Are all blocks as they were, except those on the page with the error? */
 static bool others_are_whole(FIXTURE_DATA(poison) *self)
 {
 	for (int i = 0; i < (int)BLOCKS; i++)
@@ -106,7 +108,7 @@ static bool others_are_whole(FIXTURE_DATA(poison) *self)
 	return true;
 }
 
-/* The heap ends as empty as it began. */
+/* At the end, the heap is as empty as at the beginning. */
 static void free_rest(struct __test_metadata *_metadata, FIXTURE_DATA(poison) *self)
 {
 	free_all(&self->heap, self->refs, BLOCKS);
@@ -125,7 +127,7 @@ TEST_F(poison, is_told_to_who_touches_it)
 	free_rest(_metadata, self);
 }
 
-/* The pages before it are mapped together with what follows them. */
+/* The pages before it would be mapped together with those behind it. */
 TEST_F(poison, is_not_mapped_with_others)
 {
 	unmap_pages(_metadata, self);
@@ -180,7 +182,10 @@ TEST_F(poison, is_inherited)
 	relative(_metadata, self);
 }
 
-/* A page that somebody refers to is copied for the child; not this one. */
+/*
+ * If somebody refers to a page, the page is copied for the child. This page is
+ * not.
+ */
 TEST_F(poison, is_not_copied_by_fork)
 {
 	pid_t child;
@@ -195,7 +200,7 @@ TEST_F(poison, is_not_copied_by_fork)
 	close(fds[1]);
 }
 
-/* The first write asks for a copy of a page that is mapped for reading. */
+/* The page is mapped for reading, and the first write asks for a copy. */
 TEST_F(poison, is_not_copied_for_a_write)
 {
 	char *page = at(&self->heap, self->refs[0]);
@@ -222,7 +227,9 @@ TEST_F(poison, is_not_copied_by_resize)
 	free_rest(_metadata, self);
 }
 
-/* Frees a block of the page, and does not get it back by whatever @refs are. */
+/*
+ * Free a block of the page. Whatever is allocated then, it is never this block.
+ */
 static void expect_withheld(struct __test_metadata *_metadata, FIXTURE_DATA(poison) *self,
 			    const __u64 *refs)
 {
@@ -260,7 +267,7 @@ TEST_F(poison, is_not_cleared)
 	free_rest(_metadata, self);
 }
 
-/* What is copied goes somewhere else. */
+/* The copy goes to another place. */
 TEST_F(poison, is_not_copied_to)
 {
 	struct pymalloc_resize arg = ARG(resize, .size = SIZE);

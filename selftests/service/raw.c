@@ -33,7 +33,7 @@ TEST_F(service, one_of_each_size)
 	EXPECT_EQ(0, heap_stats(heap).run_pages);
 }
 
-/* All at once, each with its own bytes: no two overlap. */
+/* All sizes at once, each with its own bytes, so that no two overlap. */
 TEST_F(service, all_sizes_together)
 {
 	struct heap *heap = &self->heap;
@@ -76,7 +76,10 @@ TEST_F(service, batch_of_runs)
 	EXPECT_EQ(0, heap_stats(heap).raw_arenas);
 }
 
-/* Holes are found again: a heap that churns does not grow. */
+/*
+ * Holes are used again: a heap that allocates and frees all the time does not
+ * grow.
+ */
 TEST_F(service, holes_are_reused)
 {
 	struct heap *heap = &self->heap;
@@ -96,7 +99,7 @@ TEST_F(service, holes_are_reused)
 	EXPECT_GE(arenas, heap_stats(heap).raw_arenas);
 }
 
-/* Blocks and runs never share an arena's pages. */
+/* Blocks and runs never share the pages of an arena. */
 TEST_F(service, beside_blocks)
 {
 	struct heap *heap = &self->heap;
@@ -115,7 +118,7 @@ TEST_F(service, beside_blocks)
 	EXPECT_EQ(128 * POOL, heap_stats(heap).page_bytes);
 }
 
-/* A window that is full, and one into which the object would never fit. */
+/* A window that is full, and a window into which the object would never fit. */
 TEST(window_full)
 {
 	struct heap heap = HEAP(.window = 4 * PYMALLOC_ARENA_SIZE);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A descriptor for reading sees everything and changes nothing, now or later.
+ * A descriptor for reading shows everything and can change nothing, now or
+ * later.
  */
 #include "service.h"
 
@@ -28,7 +29,7 @@ FIXTURE_TEARDOWN(readonly)
 	close(self->fd);
 }
 
-/* Nothing that changes the heap works on @fd. */
+/* No command that changes the heap works on @fd. */
 static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *self, int fd)
 {
 	__u64 ref = self->ref;
@@ -50,7 +51,7 @@ static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *s
 	EXPECT_EQ(0, heap_stats(&self->heap).cache_threads);
 }
 
-/* Nothing can be written through @fd, nor through a mapping of it later. */
+/* Nothing can be written through @fd, nor later through a mapping of it. */
 static void cannot_write(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *self, int fd)
 {
 	size_t bytes = self->heap.bytes;
@@ -136,7 +137,10 @@ TEST_F(readonly, duplicated)
 	close(fd);
 }
 
-/* A writer's own path in /proc opens nothing, either: no heap without OPEN. */
+/*
+ * The path in /proc of a descriptor for writing opens nothing, either: no heap
+ * is opened without OPEN.
+ */
 TEST_F(readonly, writer_reopened)
 {
 	char path[64];

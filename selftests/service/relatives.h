@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What tests of fork() share: processes that wait for one another, heaps that
- * end a little later than their process, and pages that a pipe refers to.
+ * What the tests of fork() share: processes that wait for one another, heaps
+ * that end a little later than their process, and pages that a pipe refers to.
  */
 #ifndef SELFTESTS_RELATIVES_H
 #define SELFTESTS_RELATIVES_H
@@ -12,7 +12,10 @@
 
 #include "service.h"
 
-/* One process waits until another has come so far. Once open it stays so. */
+/*
+ * One process waits until another has come so far. Once the gate is open, it
+ * stays open.
+ */
 struct gate {
 	int fds[2];
 };
@@ -43,7 +46,7 @@ static inline void gate_close(struct gate *gate)
 	close(gate->fds[1]);
 }
 
-/* Memory that a process and its children have in common. */
+/* Memory that a process shares with its children. */
 static inline void *common_memory(struct __test_metadata *_metadata, size_t bytes)
 {
 	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -54,8 +57,9 @@ static inline void *common_memory(struct __test_metadata *_metadata, size_t byte
 }
 
 /*
- * The heap of a child goes by itself, soon. It leaves its pages a little later
- * than it leaves the list: what is to go wrong then has a chance to.
+ * The heap of a child goes by itself, soon. It gives up its pages a little
+ * later than it leaves the list. If something goes wrong then, it has time to
+ * happen.
  */
 static inline void wait_for_end(struct __test_metadata *_metadata, __u64 id)
 {
@@ -65,7 +69,7 @@ static inline void wait_for_end(struct __test_metadata *_metadata, __u64 id)
 		sched_yield();
 }
 
-/* Has a pipe refer to memory: it is not copied, and read later. */
+/* Make a pipe refer to memory. The memory is not copied, and is read later. */
 static inline void pipe_memory(struct __test_metadata *_metadata, int pipe, void *memory,
 			       size_t bytes)
 {

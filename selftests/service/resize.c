@@ -19,7 +19,7 @@ static void fill(struct heap *heap, __u64 ref, __u64 size)
 		at(heap, ref)[i] = (char)(i * 7 + size);
 }
 
-/* Does @ref begin with @bytes of what fill() wrote for @size? */
+/* Does @ref begin with the first @bytes that fill() wrote for @size? */
 static bool kept(struct heap *heap, __u64 ref, __u64 size, __u64 bytes)
 {
 	for (__u64 i = 0; i < bytes; i++) {
@@ -34,7 +34,10 @@ static __u64 usable_of(__u64 size, __u32 alignment)
 	return size <= 512 ? round_up(size, alignment) : round_up(size, POOL);
 }
 
-/* Usable size: what was asked for, rounded up to a class or to pages. */
+/*
+ * The usable size is the size that was asked for, rounded up to a class or to
+ * pages.
+ */
 TEST(usable_sizes)
 {
 	for (__u32 alignment = 8; alignment <= 16; alignment *= 2) {
@@ -88,7 +91,10 @@ TEST_F(service, usable_counts)
 	}
 }
 
-/* Both arrays may end early; @done says how many sizes there are at least. */
+/*
+ * Both arrays may end early. @done says how many sizes were stored: as many as
+ * both arrays have room for.
+ */
 static void usable_ends(struct heap *heap, __u32 refs_fit, __u32 sizes_fit, int beyond)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -117,8 +123,8 @@ TEST_F(service, usable_arrays_end_early)
 }
 
 /*
- * CPython's rule: an object stays unless it has to grow, or a move would save
- * more than a quarter of it.
+ * CPython's rule: an object stays where it is, unless it has to grow or a move
+ * would save more than a quarter of it.
  */
 static bool has_to_stay(__u64 usable, __u64 size, __u64 usable_after)
 {
@@ -198,7 +204,7 @@ TEST_F(service, resize_between_blocks_and_runs)
 	EXPECT_EQ(0, heap_stats(heap).runs);
 }
 
-/* What cannot be done leaves the object as it was. */
+/* A resize that fails leaves the object as it was. */
 TEST_F(service, resize_refused)
 {
 	struct heap *heap = &self->heap;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests of the service share: system calls that return -errno, a
- * heap with its two maps, helpers that assert, memory that faults where a
- * test wants it to, children, and the heap's checker after everything.
+ * What the tests of the service share: system calls that return -errno, a heap
+ * with its two mappings, helpers that assert, memory that faults where a test
+ * wants it to, children, and the checker that looks at the heap after
+ * everything.
  *
- * Helpers that assert take the heap, which remembers whose assertions they
- * raise. They must not be called from threads: an assertion jumps.
+ * Helpers that assert take the heap, which knows the test that their assertions
+ * belong to. Threads must not call them: a failed assertion jumps.
  */
 #ifndef SELFTESTS_SERVICE_H
 #define SELFTESTS_SERVICE_H
@@ -26,8 +27,8 @@
 #include <linux/pymalloc.h>
 
 /*
- * A test that hangs has to end some time; how long it takes says nothing on
- * an emulated machine that others use, too.
+ * A test that hangs has to end some time. How long a test takes says nothing,
+ * because the machine is emulated and others use it, too.
  */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 900
@@ -59,7 +60,7 @@ static inline __u64 round_up(__u64 value, __u64 unit)
 	return (value + unit - 1) / unit * unit;
 }
 
-/* The command's result, or -errno. */
+/* Returns the command's result, or -errno. */
 static inline int call(int fd, unsigned long command, void *arg)
 {
 	int ret = ioctl(fd, command, arg);
@@ -67,7 +68,7 @@ static inline int call(int fd, unsigned long command, void *arg)
 	return ret < 0 ? -errno : ret;
 }
 
-/* xorshift: the same numbers in every run. */
+/* xorshift gives the same numbers in every run. */
 static inline __u64 next_random(__u64 *seed)
 {
 	*seed ^= *seed << 13;
@@ -116,7 +117,7 @@ static inline struct pymalloc_info service_info(struct __test_metadata *_metadat
 	return arg;
 }
 
-/* A new descriptor of a heap, or -errno. */
+/* Returns a new descriptor of a heap, or -errno. */
 static inline int heap_open(struct __test_metadata *_metadata, __u64 id, __u32 flags)
 {
 	struct pymalloc_open arg = ARG(open, .id = id, .flags = flags);
@@ -127,7 +128,7 @@ static inline int heap_open(struct __test_metadata *_metadata, __u64 id, __u32 f
 	return fd;
 }
 
-/* The heap that @fd, its own descriptor, says it is. */
+/* What LIST says on @fd, the heap's own descriptor. */
 static inline struct pymalloc_heap_info heap_info(struct __test_metadata *_metadata, int fd)
 {
 	struct pymalloc_heap_info info;
@@ -139,7 +140,7 @@ static inline struct pymalloc_heap_info heap_info(struct __test_metadata *_metad
 	return info;
 }
 
-/* Does the device list this heap to the caller? */
+/* Does the device list this heap for the caller? */
 static inline bool heap_listed(struct __test_metadata *_metadata, __u64 id)
 {
 	struct pymalloc_heap_info info = {};
@@ -213,11 +214,14 @@ static inline __u64 heap_trim(struct heap *heap)
 	return arg.released;
 }
 
-/* What a region of the window costs, with its part of the pool map; and an arena. */
+/*
+ * The metadata of a region, with its part of the pool map, and that of an
+ * arena.
+ */
 #define REGION_META (1024 + POOL)
 #define ARENA_META (8 * POOL / 5)
 
-/* The metadata of a heap that has so many arenas, all in its first region. */
+/* The metadata of a heap with so many arenas, all in its first region. */
 static inline __u64 meta_with(struct __test_metadata *_metadata, __u64 arenas)
 {
 	return service_info(_metadata).heap_bytes_min + REGION_META + arenas * ARENA_META;
@@ -261,7 +265,7 @@ static inline __u64 alloc_one(struct heap *heap, __u64 size)
 	return ref;
 }
 
-/* Frees what is there: every ref must be good. */
+/* Free the objects. Every ref must be good. */
 static inline void free_all(struct heap *heap, const __u64 *refs, __u32 count)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -278,7 +282,7 @@ static inline void free_one(struct heap *heap, __u64 ref)
 	free_all(heap, &ref, 1);
 }
 
-/* What FREE says of one ref. Frees it if it is good. */
+/* What FREE says of one ref. A good ref is freed. */
 static inline enum pymalloc_ref_status free_status(struct heap *heap, __u64 ref)
 {
 	struct __test_metadata *_metadata = heap->test;
@@ -316,7 +320,7 @@ static inline __u64 run_pages(__u64 size)
  */
 
 /*
- * A buffer of @bytes; what follows it directly has the protection @prot.
+ * A buffer of @bytes. The memory directly behind it has the protection @prot.
  */
 static inline void *edge_buffer(struct __test_metadata *_metadata, size_t bytes, int prot)
 {
@@ -336,7 +340,10 @@ static inline void touch_failed(int signal)
 	siglongjmp(touch_env, signal);
 }
 
-/* The signal that an access to @memory raises; 0 if it works. */
+/*
+ * Returns the signal that an access to @memory raises, or 0 if the access
+ * works.
+ */
 static inline int touch(void *memory, bool write)
 {
 	char *p = memory;
@@ -359,7 +366,7 @@ static inline int touch(void *memory, bool write)
  * Children
  */
 
-/* Waits for a child that has to end by _exit(0). */
+/* Wait for a child, which must end by _exit(0). */
 static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 {
 	int status;
@@ -370,7 +377,9 @@ static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 	ASSERT_EQ(0, WEXITSTATUS(status));
 }
 
-/* Have @body run in a child; it ends with status 0 unless an assertion fails. */
+/*
+ * Run @body in a child. The child ends with status 0 unless an assertion fails.
+ */
 #define IN_CHILD(child, ...) \
 	do { \
 		pid_t _pid = fork(); \
@@ -383,9 +392,9 @@ static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 	} while (0)
 
 /*
- * What the kernel does soon, but not at once, like ending the heap of a process
- * that has ended: does it come about? The number of rounds only bounds how long
- * a test that has failed takes.
+ * Does something happen that the kernel does soon, but not at once? For
+ * example, it ends the heap of a process that has ended. The number of rounds
+ * only bounds how long a failed test takes.
  */
 #ifndef PATIENCE
 #define PATIENCE 6000
@@ -400,8 +409,8 @@ static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 	})
 
 /*
- * Two processes that take turns. Each end is one process's; a process that has
- * gone, for whatever reason, has said all that it will.
+ * Two processes that take turns, each with its own end. If one of them has
+ * gone, for whatever reason, the other does not wait for it any more.
  */
 struct turns {
 	int ends[2];
@@ -415,7 +424,7 @@ static inline struct turns turns_make(struct __test_metadata *_metadata)
 	return turns;
 }
 
-/* From now on this process has the end number @mine. */
+/* From now on, this process has end number @mine. */
 static inline void turns_take(struct turns *turns, int mine)
 {
 	close(turns->ends[!mine]);
@@ -427,15 +436,21 @@ static inline int turns_end(const struct turns *turns)
 	return turns->ends[0] < 0 ? turns->ends[1] : turns->ends[0];
 }
 
-/* It is the other's turn. */
+/* Now it is the other process's turn. */
 static inline void turns_pass(const struct turns *turns)
 {
-	/* Who does not listen any more has gone; that is seen elsewhere. */
+	/*
+	 * If the other process does not listen any more, it has gone. The test
+	 * notices this elsewhere.
+	 */
 	if (send(turns_end(turns), "", 1, MSG_NOSIGNAL) != 1)
 		return;
 }
 
-/* Until it is this process's turn. Returns false if the other one has gone. */
+/*
+ * Wait until it is this process's turn. Returns false if the other one has
+ * gone.
+ */
 static inline bool turns_wait(const struct turns *turns)
 {
 	char byte;
@@ -443,7 +458,7 @@ static inline bool turns_wait(const struct turns *turns)
 	return read(turns_end(turns), &byte, 1) == 1;
 }
 
-/* The other's turn, and then this process's again. */
+/* Let the other process have its turn, and wait for this process's next one. */
 static inline bool turns_around(const struct turns *turns)
 {
 	turns_pass(turns);
@@ -455,8 +470,9 @@ static inline bool turns_around(const struct turns *turns)
  */
 
 /*
- * Who can become root again may be looked at by nobody of his present user: the caller
- * and its children keep the capability for that.
+ * A process that can become root again cannot be looked at by other processes
+ * of its present user. So the caller and its children keep the capability for
+ * that.
  */
 static inline void keep_looking(struct __test_metadata *_metadata)
 {
@@ -468,7 +484,7 @@ static inline void keep_looking(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, syscall(SYS_capset, &header, caps));
 }
 
-/* The caller is another user from now on, and can become root again. */
+/* From now on, the caller is another user. It can become root again. */
 static inline void become_user(struct __test_metadata *_metadata, uid_t uid)
 {
 	ASSERT_EQ(0, seteuid(0));
@@ -476,7 +492,7 @@ static inline void become_user(struct __test_metadata *_metadata, uid_t uid)
 	keep_looking(_metadata);
 }
 
-/* What a user holds, as INFO says when the user asks. */
+/* What a user holds, as INFO says if this user asks. */
 static inline struct pymalloc_info info_of(struct __test_metadata *_metadata, uid_t uid)
 {
 	struct pymalloc_info info;
@@ -490,7 +506,7 @@ static inline struct pymalloc_info info_of(struct __test_metadata *_metadata, ui
 	return info;
 }
 
-/* Bytes of pages in all heaps, which INFO tells with those of their metadata. */
+/* The bytes of pages in all heaps. INFO adds those of the metadata. */
 static inline __u64 user_pages(const struct pymalloc_info *info)
 {
 	return info->user_bytes - info->user_meta_bytes;
@@ -503,7 +519,7 @@ static inline __u64 bytes_of(struct __test_metadata *_metadata, uid_t uid)
 	return user_pages(&info);
 }
 
-/* The same for the caller. */
+/* The same for the caller's user. */
 static inline __u64 own_bytes(struct __test_metadata *_metadata)
 {
 	struct pymalloc_info info = service_info(_metadata);
@@ -511,7 +527,7 @@ static inline __u64 own_bytes(struct __test_metadata *_metadata)
 	return user_pages(&info);
 }
 
-/* The limit that leaves a user room for so many bytes of pages, with what he has. */
+/* The limit that leaves a user room for so many more bytes of pages. */
 static inline __u64 limit_of(struct __test_metadata *_metadata, uid_t uid, __u64 bytes)
 {
 	return info_of(_metadata, uid).user_meta_bytes + bytes;
@@ -555,7 +571,7 @@ static inline __u64 read_parameter(struct __test_metadata *_metadata, const char
 	return value;
 }
 
-/* Somebody who may not do what root may. */
+/* A user who may not do what root may. */
 #define SOMEBODY 12345
 
 static inline void become_somebody(struct __test_metadata *_metadata)

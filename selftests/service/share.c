@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap belongs to one address space. Another process that has come by its
- * descriptor may look at it, and another user not even that.
+ * A heap belongs to one address space. Another process that has a descriptor of
+ * it may look at it. A process of another user may not even do that.
  */
 #include <sched.h>
 #include <sys/socket.h>
@@ -124,7 +124,7 @@ TEST_F(share, passed_descriptor)
 	join_child(_metadata, child);
 }
 
-/* What the dead leave to others does not use up their user's limits. */
+/* What a dead process has left to others does not use up its user's limits. */
 TEST_F(share, left_to_another)
 {
 	struct pymalloc_stats stats = ARG(stats);
@@ -154,7 +154,10 @@ TEST_F(share, left_to_another)
 	close(sockets[1]);
 }
 
-/* Somebody else's heap, opened by number: the same rights as any descriptor. */
+/*
+ * Another process opens the heap by number. It has the same rights as with any
+ * descriptor.
+ */
 TEST_F(share, opened_elsewhere)
 {
 	pid_t child = fork();
@@ -179,7 +182,10 @@ static int trim_and_check(int fd)
 	return call(fd, PYMALLOC_IOC_TRIM, &trim) ?: call(fd, PYMALLOC_IOC_CHECK, &check);
 }
 
-/* An inherited descriptor is nothing that another user could keep the heap busy with. */
+/*
+ * With an inherited descriptor, another user must not be able to keep the heap
+ * busy.
+ */
 TEST_F(share, inherited_by_another_user)
 {
 	struct pymalloc_stats stats = ARG(stats);
@@ -195,14 +201,14 @@ TEST_F(share, inherited_by_another_user)
 		EXPECT_EQ(-EPERM, call(self->heap.fd, PYMALLOC_IOC_STATS, &stats));
 		EXPECT_EQ(MAP_FAILED, mmap(NULL, POOL, PROT_READ, MAP_SHARED, self->heap.fd, 0));
 		EXPECT_EQ(EPERM, errno);
-		/* What was opened by number was opened to be used so. */
+		/* The one that was opened by number was made for others. */
 		EXPECT_EQ(0, trim_and_check(opened));
 		_exit(0);
 	}
 	join_child(_metadata, child);
 }
 
-/* A child makes heaps of its own. */
+/* A child makes its own heaps. */
 TEST_F(share, heap_of_a_child)
 {
 	pid_t child = fork();
@@ -228,7 +234,9 @@ static int alloc_in_thread(void *arg)
 	return call(heap->fd, PYMALLOC_IOC_ALLOC, &alloc) ? 1 : 0;
 }
 
-/* Who shares the address space shares the heap: clients are not tasks. */
+/*
+ * A task that shares the address space shares the heap: a client is not a task.
+ */
 TEST_F(share, same_address_space)
 {
 	static char stack[65536];
@@ -284,7 +292,7 @@ TEST_F(share, root_sees_all)
 	join_child(_metadata, child);
 }
 
-/* In a PID namespace of its own the child cannot see who made the heap. */
+/* In its own PID namespace, the child cannot see who made the heap. */
 TEST_F(share, maker_out_of_sight)
 {
 	pid_t child;
@@ -299,7 +307,7 @@ TEST_F(share, maker_out_of_sight)
 	join_child(_metadata, child);
 }
 
-/* Root of a user namespace is nobody to the heaps outside. */
+/* For the heaps outside, root of a user namespace is no special user. */
 TEST_F(share, root_of_a_namespace)
 {
 	pid_t child = fork();

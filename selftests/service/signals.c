@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Signals in the middle of a batch: EINTR, the part that was done, and
- * nothing lost. A batch goes on from where it was interrupted.
+ * Signals in the middle of a batch: EINTR, the part that was done, and nothing
+ * lost. A batch goes on from where it was interrupted.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +9,7 @@
 #include "service.h"
 
 #define COUNT PYMALLOC_BATCH_MAX
-#define ENOUGH 20	/* interruptions a test waits for */
+#define ENOUGH 20	/* how many interruptions a test waits for */
 
 FIXTURE(signals)
 {
@@ -70,7 +70,7 @@ FIXTURE_TEARDOWN(signals)
 	free(self->refs);
 }
 
-/* Figures, while signals come: they may interrupt this, too. */
+/* Read the figures while signals come. They may interrupt this, too. */
 static struct pymalloc_stats stats_now(FIXTURE_DATA(signals) *self)
 {
 	struct pymalloc_stats arg;
@@ -83,7 +83,7 @@ static struct pymalloc_stats stats_now(FIXTURE_DATA(signals) *self)
 	return arg;
 }
 
-/* Allocates all of @count, however often it is interrupted. */
+/* Allocate all of @count, however often it is interrupted. */
 static void alloc_through(struct __test_metadata *_metadata, FIXTURE_DATA(signals) *self,
 			  __u64 size, __u32 count)
 {
@@ -168,7 +168,7 @@ TEST_F(signals, usable)
 	}
 }
 
-/* A walk that is interrupted goes on where it stopped. */
+/* A walk that was interrupted goes on where it stopped. */
 TEST_F(signals, walk)
 {
 	static struct pymalloc_block_info blocks[PYMALLOC_BATCH_MAX];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap's figures: every one of them, for a heap that is known exactly.
+ * The figures of a heap: every one of them, for a heap whose contents are known
+ * exactly.
  */
 #include "service.h"
 
@@ -43,7 +44,10 @@ TEST_F(stats, of_a_new_heap)
 	EXPECT_EQ(0, memcmp(&expected, &seen, sizeof(seen)));
 }
 
-/* Ten blocks of 512, three of 100, one of which is freed; two runs, one freed. */
+/*
+ * Ten blocks of 512 bytes; three of 100, one of them freed; two runs, one of
+ * them freed.
+ */
 TEST_F(stats, of_a_known_heap)
 {
 	struct heap *heap = &self->heap;
@@ -94,7 +98,10 @@ TEST_F(stats, of_a_known_heap)
 	EXPECT_EQ(1, c104->nr_frees);
 }
 
-/* What the library says of its threads is told to whoever asks, and no more. */
+/*
+ * What the library says about its threads is shown to everybody who asks, and
+ * nothing more.
+ */
 TEST_F(stats, of_caches)
 {
 	struct pymalloc_caches caches = ARG(caches, .threads = 3, .bytes_max = 1 << 21);
@@ -110,7 +117,7 @@ TEST_F(stats, of_caches)
 	EXPECT_EQ(0, heap_stats(&self->heap).cache_threads);
 }
 
-/* Totals are sums, whatever was done before. */
+/* The totals are sums, whatever was done before. */
 TEST_F(stats, sums)
 {
 	struct pymalloc_class_stats sum = {};
@@ -176,7 +183,7 @@ TEST_F(stats, classes_of_16)
 	}
 }
 
-/* Room for fewer classes, for none, and for more than there are. */
+/* With room for fewer classes, for none, and for more than there are. */
 TEST_F(stats, room_for_classes)
 {
 	const __u32 size = sizeof(self->classes[0]);

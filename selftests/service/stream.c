@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * read() and write() on a heap's descriptor: what ALLOC, USABLE and FREE do, for
- * those who have no ioctl(). Counts, bad refs, and who may.
+ * read() and write() on a heap's descriptor do what ALLOC, USABLE and FREE do,
+ * for processes that have no ioctl(). This tests counts, bad refs, and who may
+ * call them.
  */
 #include <assert.h>
 #include <poll.h>
@@ -43,7 +44,7 @@ static ssize_t bytes_of_words(size_t count)
 	return (1 + count) * WORD;
 }
 
-/* How many refs came, or -errno. */
+/* Returns how many refs came, or -errno. */
 static ssize_t read_refs(int fd, __u32 size, __u32 flags, size_t count)
 {
 	ssize_t ret;
@@ -53,7 +54,7 @@ static ssize_t read_refs(int fd, __u32 size, __u32 flags, size_t count)
 	return ret < 0 ? ret : ret / (ssize_t)WORD - 1;
 }
 
-/* How many were freed, or -errno. */
+/* Returns how many were freed, or -errno. */
 static ssize_t write_refs(int fd, const __u64 *refs, size_t count)
 {
 	ssize_t ret;
@@ -99,7 +100,7 @@ TEST_F(service, every_count)
 	}
 }
 
-/* What one way has allocated the other one frees. */
+/* One way frees what the other has allocated. */
 TEST_F(service, together_with_ioctls)
 {
 	struct heap *heap = &self->heap;
@@ -139,7 +140,7 @@ TEST_F(service, sizes)
 	EXPECT_EQ(0, heap_stats(heap).nr_bad_refs);
 }
 
-/* Each is refused as a whole, by both. */
+/* Both calls refuse each of these as a whole. */
 TEST_F(service, malformed)
 {
 	static const struct {
@@ -196,7 +197,10 @@ TEST_F(service, malformed)
 	}
 }
 
-/* A short count; then, with the rest, the reason. */
+/*
+ * The call returns a short count. The next call, with the rest, returns the
+ * reason.
+ */
 TEST_F(service, limit)
 {
 	struct heap heap = HEAP(.limit = meta_with(_metadata, 1) + 10 * POOL);
@@ -213,7 +217,7 @@ TEST_F(service, limit)
 	heap_close(&heap);
 }
 
-/* One of each kind of bad ref, with the error that tells it. */
+/* One bad ref of each kind, with the error for this kind. */
 #define KINDS 5
 
 struct kind {
@@ -242,14 +246,20 @@ TEST_F(service, bad_refs)
 
 	make_kinds(heap, kinds);
 	for (int kind = 0; kind < KINDS; kind++) {
-		/* First, within a part of 128, at a part's end, and as the first of one. */
+		/*
+		 * The first ref, one within a part of 128, one at the end of a
+		 * part, and the first of a part.
+		 */
 		static const size_t places[] = { 0, 1, 50, 127, 128, 129, 399 };
 
 		for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 			size_t place = places[i], blocks = heap_stats(heap).blocks;
 			__u64 bad = heap_stats(heap).nr_bad_refs;
 
-			/* Of many classes, but for that of the bad ones. */
+			/*
+			 * The refs are of many classes, but not of that of the
+			 * bad ones.
+			 */
 			for (size_t j = 0; j < 400; j++)
 				refs[j] = alloc_one(heap, j % 3 ? 200 : 1 + j % 80);
 			free_one(heap, refs[place]);
@@ -282,7 +292,7 @@ TEST_F(service, twice_in_a_batch)
 	EXPECT_EQ(1, write_refs(heap->fd, refs + 2, 1));
 }
 
-/* A batch that can be stored, or read, only in part. */
+/* Only a part of the batch can be stored, or read. */
 TEST_F(service, ends_unmapped)
 {
 	static const size_t fits[] = { 0, 1, 127, 128, 129, 1000 };
@@ -308,7 +318,7 @@ TEST_F(service, ends_unmapped)
 TEST_F(service, nowhere)
 {
 	void *const bad[] = { NULL, (void *)8, (void *)-16L, (void *)(1UL << 63) };
-	/* The head can be read, but nothing be written behind it. */
+	/* The head can be read, but nothing can be written behind it. */
 	static const struct {
 		struct pymalloc_batch_head head;
 		__u64 words[10];
@@ -343,7 +353,7 @@ TEST_F(service, no_position)
 	close(pipe_ends[1]);
 }
 
-/* Each piece is a batch of its own. */
+/* Each piece is its own batch. */
 TEST_F(service, vectors)
 {
 	struct {
@@ -388,7 +398,7 @@ TEST_F(service, read_only)
 	close(fd);
 }
 
-/* Of another process: its child, in which the heap is not mapped. */
+/* The caller is another process: a child that does not map the heap. */
 TEST_F(service, other_process)
 {
 	struct heap *heap = &self->heap;
@@ -402,7 +412,10 @@ TEST_F(service, other_process)
 		batch.words[0] = ref;
 		EXPECT_EQ(1, read_refs(heap->fd, 0, PYMALLOC_BATCH_USABLE, 1));
 		EXPECT_EQ(104, batch.words[0]);
-		/* A stranger may not even look by the process's own descriptor. */
+		/*
+		 * A process of another user may not even look with the
+		 * process's own descriptor.
+		 */
 		become_somebody(_metadata);
 		EXPECT_EQ(-EPERM, read_refs(heap->fd, 8, 0, 1));
 		EXPECT_EQ(-EPERM, write_refs(heap->fd, &ref, 1));
@@ -412,7 +425,7 @@ TEST_F(service, other_process)
 	EXPECT_EQ(1, heap_stats(heap).blocks);
 }
 
-/* A child's words are about the heap that it has inherited. */
+/* For a child, the refs are those of the heap that it has inherited. */
 TEST_F(service, child)
 {
 	struct heap *heap = &self->heap;
@@ -443,7 +456,7 @@ TEST_F(service, after_end)
 	heap_close(&heap);
 }
 
-/* They are no reason for poll(): nothing waits for data here. */
+/* read() and write() have no effect on poll(), because they never wait. */
 TEST_F(service, poll)
 {
 	struct pollfd poll_fd = { .fd = self->heap.fd, .events = POLLIN | POLLOUT };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every size class, batches of every kind of length, freed in every kind of
- * order: the refs are distinct and aligned, a pool holds as many blocks as it
- * has room for, no two blocks overlap, and the heap adds up after every step.
+ * Every size class, and batches of many lengths, freed in many orders. The refs
+ * are distinct and aligned, a pool holds as many blocks as it has room for, no
+ * two blocks overlap, and the heap adds up after every step.
  */
 #include "service.h"
 
@@ -71,7 +71,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Bytes that tell one block, and each of its words, from all others. */
+/* Write bytes that tell this block, and each of its words, from all others. */
 static void stamp(struct heap *heap, __u64 ref, __u64 size)
 {
 	for (__u64 i = 0; i < size; i += 8)
@@ -142,7 +142,10 @@ static void one_class(struct __test_metadata *_metadata, FIXTURE_DATA(tables) *s
 	}
 	look_at_class(_metadata, self, size, count);
 
-	/* Half of them go and come back: the other half keeps its bytes. */
+	/*
+	 * Half of them are freed and allocated again. The other half keeps its
+	 * bytes.
+	 */
 	variant->order(self, count);
 	if (count > 1)
 		free_all(&self->heap, refs, count / 2);
@@ -168,7 +171,7 @@ TEST_F(tables, every_class_and_batch)
 	EXPECT_EQ(0, heap_stats(&self->heap).arenas);
 }
 
-/* All sizes that a class serves land in it. */
+/* All sizes that a class serves come from this class. */
 TEST(every_size)
 {
 	for (__u32 alignment = 8; alignment <= 16; alignment *= 2) {
@@ -185,7 +188,10 @@ TEST(every_size)
 	}
 }
 
-/* The whole page is blocks: eight of 512 bytes, where CPython gets seven. */
+/*
+ * The whole page consists of blocks: eight of 512 bytes, where CPython gets
+ * seven.
+ */
 TEST_F(service, eight_of_512_a_pool)
 {
 	__u64 refs[64];

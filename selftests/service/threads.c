@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Threads on one heap and on many: no block is ever handed out twice, blocks
- * may be freed by other threads than took them, and whoever looks, trims or
- * checks meanwhile sees a sound heap.
+ * Threads on one heap and on many heaps. No block is ever handed out twice. A
+ * thread may free blocks that another has allocated. A thread that looks, trims
+ * or checks meanwhile sees a sound heap.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,17 +17,17 @@
 
 /* What all threads of a test share. */
 struct shared {
-	struct heap heaps[THREADS];	/* may all be the same one */
+	struct heap heaps[THREADS];	/* may all be the same heap */
 	atomic_bool stop;
 	atomic_ullong mailboxes[MAILBOXES];
-	atomic_uchar owned[WINDOW / 8];	/* on one heap: who has the block; 0 is nobody */
+	atomic_uchar owned[WINDOW / 8];	/* one heap: the block's thread; 0 is none */
 };
 
 struct worker {
 	struct shared *shared;
 	pthread_t thread;
 	int number;
-	const char *failure;		/* the first one, in words */
+	const char *failure;		/* the first failure, in words */
 };
 
 static void expect(struct worker *worker, bool ok, const char *failure)
@@ -102,7 +102,7 @@ static void *own_blocks(void *arg)
 	return NULL;
 }
 
-/* Each thread leaves its blocks to others, and frees what they have left. */
+/* Each thread leaves its blocks to others, and frees what others have left. */
 static void *each_others_blocks(void *arg)
 {
 	struct worker *worker = arg;
@@ -130,7 +130,7 @@ static void *each_others_blocks(void *arg)
 }
 
 /*
- * Those who look on
+ * Threads that look on
  */
 
 static void *keep_trimming(void *arg)
@@ -191,7 +191,7 @@ static void *keep_counting(void *arg)
 	return NULL;
 }
 
-/* Touches memory that comes and goes: an access works or is SIGBUS. */
+/* Touch memory that comes and goes. An access works or is SIGBUS. */
 static void *keep_reading(void *arg)
 {
 	struct worker *worker = arg;
@@ -247,7 +247,7 @@ static void finish(struct __test_metadata *_metadata, struct worker *worker)
 	EXPECT_EQ(NULL, worker->failure) TH_LOG("%s", worker->failure);
 }
 
-/* All workers do @work while somebody looks on. */
+/* All workers do @work while other threads look on. */
 static void all(struct __test_metadata *_metadata, FIXTURE_DATA(threads) *self,
 		void *(*work)(void *arg), void *(*look)(void *arg))
 {
@@ -262,7 +262,7 @@ static void all(struct __test_metadata *_metadata, FIXTURE_DATA(threads) *self,
 		finish(_metadata, &self->onlooker);
 }
 
-/* What lies in the mailboxes is all that is left. */
+/* Only the blocks in the mailboxes are left. */
 static void count_the_rest(struct __test_metadata *_metadata, FIXTURE_DATA(threads) *self)
 {
 	struct heap *heap = &self->shared->heaps[0];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tracepoints: each event is seen for what causes it, with its figures. And what
- * only a trace shows: that the parameter "check" has heaps checked as they end.
+ * Tracepoints: each event is seen when its cause happens, with the right
+ * figures. Also something that only a trace shows: with the parameter "check",
+ * heaps are checked when they end.
  */
 #include <sys/stat.h>
 
@@ -21,7 +22,7 @@ FIXTURE(tracepoints)
 	char text[1 << 20];
 };
 
-/* An instance of its own: nobody else's trace is disturbed. */
+/* The test has its own instance of the tracer, and disturbs no other trace. */
 FIXTURE_SETUP(tracepoints)
 {
 	ASSERT_EQ(0, mkdir(INSTANCE, 0700)) TH_LOG("%m; is tracefs mounted?");
@@ -49,7 +50,7 @@ static void set_event(struct __test_metadata *_metadata, const char *event, cons
 	write_file(_metadata, path, value);
 }
 
-/* What has been traced since the last time. */
+/* What has been traced since the last call. */
 static void read_trace(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) *self)
 {
 	int fd = open(INSTANCE "trace", O_RDONLY);
@@ -77,7 +78,7 @@ static bool traced(FIXTURE_DATA(tracepoints) *self, const char *format, ...)
 	return strstr(self->text, line);
 }
 
-/* A heap's whole life, from which every event can be had. */
+/* The whole life of a heap, which causes every event. */
 struct life {
 	__u64 id;
 	__u64 window;
@@ -126,13 +127,19 @@ TEST_F(tracepoints, figures)
 			   life.pool & -ARENA));
 	EXPECT_TRUE(traced(self, "arena_free: heap=%llu offset=%#llx\n", life.id,
 			   life.run & -ARENA));
-	/* The first call was the LIST by which HEAP() learns of the window. */
+	/*
+	 * The first call was the LIST by which HEAP() gets the size of the
+	 * window.
+	 */
 	EXPECT_TRUE(traced(self, "heap_destroy: heap=%llu comm=%.15s allocs=4 frees=4 ", life.id,
 			   program_invocation_short_name));
 	EXPECT_TRUE(traced(self, " allocs=4 frees=4 peak=%llu calls=6\n", 3 * POOL));
 }
 
-/* The heap of a child goes some time after it: read the trace until it has. */
+/*
+ * The heap of a child goes some time after the child. Read the trace until it
+ * has gone.
+ */
 static void await(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) *self,
 		  const char *line)
 {
@@ -142,7 +149,7 @@ static void await(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) *
 	} while (!strstr(self->text, line));
 }
 
-/* What a child has inherited is not of its own doing. */
+/* What a child has inherited does not count as what it did itself. */
 TEST_F(tracepoints, figures_of_a_child)
 {
 	struct heap heap = HEAP();
@@ -180,7 +187,7 @@ TEST_F(tracepoints, checked_at_the_end)
 	EXPECT_TRUE(traced(self, "heap_check: heap=%llu errors=0\n", life.id));
 }
 
-/* Each event can be had alone. */
+/* Each event can be switched on alone. */
 TEST_F(tracepoints, one_at_a_time)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
@@ -197,7 +204,7 @@ TEST_F(tracepoints, one_at_a_time)
 	}
 }
 
-/* Off again: nothing is seen. */
+/* After it is switched off, nothing is seen. */
 TEST_F(tracepoints, off)
 {
 	live(_metadata);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module stays while it is used, goes when it is not, and comes again.
- * It is loaded when this program ends, whatever happened.
+ * The module stays while it is used, can be unloaded when it is not used, and
+ * can be loaded again. It is loaded when this program ends, whatever has
+ * happened.
  */
 #include <sys/uio.h>
 
@@ -9,13 +10,15 @@
 
 #define ROUNDS 20
 
-/* 0, or an errno. */
+/* Returns 0 or an errno. */
 static int unload(void)
 {
 	return syscall(SYS_delete_module, "pymalloc", O_NONBLOCK) ? errno : 0;
 }
 
-/* From the file that the environment names; where it is installed otherwise. */
+/*
+ * Load the file that the environment names, or else the file that is installed.
+ */
 static int load_with(const char *parameters)
 {
 	const char *path = getenv("PYMALLOC_MODULE");
@@ -105,7 +108,7 @@ TEST_F(unload, not_with_a_pool_map_mapped)
 	EXPECT_EQ(0, unload());
 }
 
-/* Nor does it come with what cannot be. */
+/* The module is not loaded with a parameter that is not possible. */
 TEST_F(unload, bad_parameters)
 {
 	EXPECT_EQ(0, unload());
@@ -125,7 +128,7 @@ TEST_F(unload, not_with_debugfs_open)
 	EXPECT_EQ(0, unload());
 }
 
-/* A page that waits in a pipe is the system's: the module may go. */
+/* A page in a pipe belongs to the system. The module may go. */
 TEST_F(unload, with_a_page_in_a_pipe)
 {
 	struct heap heap = HEAP();

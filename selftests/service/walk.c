@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The walk over arenas, pools and blocks, compared with a heap that is known
- * exactly, from every start, in parts of every length.
+ * The walk over arenas, pools and blocks, compared with a heap whose contents
+ * are known exactly. It begins at every place, and is done in parts of every
+ * length.
  */
 #include "service.h"
 
@@ -46,7 +47,7 @@ static struct pymalloc_walk ask(FIXTURE_DATA(walk) *self, __u32 what)
 					 .entry_size = entry_sizes[what]);
 }
 
-/* All entries in calls of at most @part; their number. */
+/* Collect all entries in calls of at most @part. Returns their number. */
 static __u32 gather(struct __test_metadata *_metadata, FIXTURE_DATA(walk) *self,
 		    __u32 what, __u32 part)
 {
@@ -129,7 +130,7 @@ TEST_F(walk, pools)
 	}
 }
 
-/* A pool that is empty keeps its page until it is trimmed. */
+/* An empty pool keeps its page until it is trimmed. */
 TEST_F(walk, empty_pool)
 {
 	struct pymalloc_walk arg = ask(self, PYMALLOC_WALK_POOLS);
@@ -150,7 +151,7 @@ TEST_F(walk, empty_pool)
 	EXPECT_EQ(PYMALLOC_POOL_NONE, pool.state);
 }
 
-/* What an object at @ref is, by what the test itself did. */
+/* What an object at @ref is, according to what the test did. */
 static __u32 expected_state(FIXTURE_DATA(walk) *self, __u64 ref)
 {
 	if (ref == self->run)
@@ -186,7 +187,7 @@ TEST_F(walk, blocks)
 	}
 }
 
-/* However it is cut, the walk says the same. */
+/* In parts of any length, the walk says the same. */
 TEST_F(walk, in_parts)
 {
 	static char whole[sizeof(self->entries)];
@@ -204,7 +205,7 @@ TEST_F(walk, in_parts)
 	}
 }
 
-/* A thousand pools and more, in parts that do not fit them. */
+/* A thousand pools and more, in parts of a length that does not divide them. */
 TEST_F(walk, large_heap)
 {
 	const struct pymalloc_block_info *blocks = (void *)self->entries;
@@ -221,7 +222,7 @@ TEST_F(walk, large_heap)
 	EXPECT_EQ(heap_stats(&self->heap).blocks + heap_stats(&self->heap).runs, allocated);
 }
 
-/* The entries between two offsets are those that start there. */
+/* The entries between two offsets are those of what starts there. */
 TEST_F(walk, ranges)
 {
 	struct pymalloc_walk arg = ask(self, PYMALLOC_WALK_BLOCKS);
@@ -315,7 +316,7 @@ TEST_F(walk, entry_sizes)
 	}
 }
 
-/* No more entries are said to be written than there is room for. */
+/* The call never reports more entries than the array has room for. */
 TEST_F(walk, entries_not_writable)
 {
 	const __u32 size = sizeof(struct pymalloc_block_info);

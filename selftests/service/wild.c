@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Arguments without rhyme or reason, always the same ones: a command fails or
- * does something, and the heap is sound after it.
+ * Random arguments, the same in every run. A command fails or does something,
+ * and the heap is sound afterwards.
  */
 #include "service.h"
 
@@ -21,7 +21,7 @@ static const __u32 sizes[] = {
 	sizeof(struct pymalloc_notify), sizeof(struct pymalloc_list),
 };
 
-/* Values that have a meaning somewhere, or lie just beside one. */
+/* Values that have a meaning somewhere, or are next to one that has. */
 static __u64 wild_value(__u64 *seed, struct heap *heap, const void *buffer, const void *edge)
 {
 	const __u64 meaningful[] = {
@@ -64,7 +64,7 @@ TEST(arguments)
 	heap_close(&heap);
 }
 
-/* Frees of refs that mostly are none, in a heap that is full of blocks. */
+/* Free refs that are mostly bad, in a heap that is full of blocks. */
 TEST(refs)
 {
 	struct heap heap = HEAP(.window = 16 << 20);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The window and the pool map: what can be mapped, how, and what is there.
+ * The window and the pool map: what can be mapped, how it can be mapped, and
+ * what is there.
  */
 #include "service.h"
 
-/* mmap()'s errno, or 0; what could be mapped is unmapped again. */
+/* Returns mmap()'s errno, or 0. A mapping that worked is unmapped again. */
 static int map_errno(int fd, size_t bytes, int prot, int flags, off_t offset)
 {
 	void *p = mmap(NULL, bytes, prot, flags, fd, offset);
@@ -62,7 +63,7 @@ TEST(mappings)
 	heap_close(&heap);
 }
 
-/* What mmap refuses, mprotect refuses later. */
+/* What mmap refuses, mprotect refuses later, too. */
 TEST_F(service, protections)
 {
 	struct heap *heap = &self->heap;
@@ -115,7 +116,7 @@ TEST_F(service, pool_map_follows)
 	}
 }
 
-/* Nothing but pools of blocks has a class. */
+/* Only pools of blocks have a class. */
 TEST(pool_map_elsewhere)
 {
 	struct heap heap = HEAP(.window = 16 << 20);
@@ -129,7 +130,7 @@ TEST(pool_map_elsewhere)
 	heap_close(&heap);
 }
 
-/* It has a byte for each pool of the window, wherever arenas are. */
+/* The pool map has a byte for each pool of the window, wherever arenas are. */
 TEST_F(service, pool_map_everywhere)
 {
 	struct heap *heap = &self->heap;
@@ -139,7 +140,10 @@ TEST_F(service, pool_map_everywhere)
 	EXPECT_EQ(0, touch((void *)(heap->map + heap->bytes / POOL - 1), false));
 }
 
-/* With 16-byte alignment, too, a pool's class is its block size by 8. */
+/*
+ * With an alignment of 16, too, a pool's class is the size of its blocks
+ * divided by 8.
+ */
 TEST(pool_map_of_16)
 {
 	struct heap heap = HEAP(.alignment = 16);
@@ -172,7 +176,7 @@ TEST_F(service, two_mappings)
 	munmap(other, heap->bytes);
 }
 
-/* A mapping of some pages in the middle sees the pages of the middle. */
+/* A mapping of some pages in the middle shows these pages. */
 TEST_F(service, partial_mapping)
 {
 	struct heap *heap = &self->heap;
@@ -257,7 +261,7 @@ TEST_F(service, locked)
 	EXPECT_EQ(0, munlock(at(heap, ref), 4 * POOL));
 }
 
-/* Advice may unmap pages, but not lose them. */
+/* madvise() may unmap pages, but no contents are lost. */
 TEST_F(service, advice)
 {
 	static const int advice[] = { MADV_DONTNEED, MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED,
@@ -306,7 +310,7 @@ static void fill_and_check(struct __test_metadata *_metadata, __u64 size)
 	heap_close(&heap);
 }
 
-/* What one heap wrote never shows up in the next. */
+/* What one heap has written never appears in the next heap. */
 TEST(nothing_leaks_into_another_heap)
 {
 	for (int round = 0; round < 3; round++) {
@@ -315,7 +319,7 @@ TEST(nothing_leaks_into_another_heap)
 	}
 }
 
-/* The same from a heap that lives on and gives its pages back. */
+/* The same for a heap that lives on and gives its pages back. */
 TEST(nothing_leaks_by_trim)
 {
 	struct heap from = HEAP();
