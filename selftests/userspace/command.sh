@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The pymalloc command: what it prints of a heap that is in use, and how it
-# ends when it is asked for what is not there.
+# The pymalloc command: what it prints about a heap that is in use, and how it
+# ends when there is no such heap.
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=tap.sh
@@ -10,7 +10,7 @@ set -uo pipefail
 
 pymalloc=$userspace/pymalloc
 
-# A process with a heap full of strings, which stays while we look.
+# A process with a heap full of strings. It stays while the tests look at it.
 exec 3< <(exec "$pymalloc" run -- python3 -c '
 import signal
 kept = [str(i) * 3 for i in range(50000)]
@@ -19,8 +19,8 @@ signal.pause()')
 subject=$!
 read -r _ <&3
 
-# A process with two heaps, which it made with the library, and a name that is
-# not UTF-8.
+# A process with two heaps, which it made with the library. One has a name that
+# is not UTF-8.
 exec 4< <(exec python3 -c "
 import ctypes, signal
 ctypes.CDLL(None).prctl(15, b'caf\xc3\xa9 \xff\xe2\x82')
@@ -31,8 +31,7 @@ signal.pause()")
 two=$!
 read -r made_two <&4
 
-# json EXPRESSION ARG...: what the command prints is JSON, and EXPRESSION of it
-# is true.
+# json EXPRESSION ARG...: the command prints JSON, and EXPRESSION is true of it.
 json()
 {
 	local expression=$1
@@ -52,7 +51,8 @@ prints()
 	grep -q -- "$1" <("${@:2}")
 }
 
-# A line an arena, which begins with its offset, and then the legend.
+# A line for each arena, which begins with the arena's offset, and then the
+# legend.
 mapped()
 {
 	"$pymalloc" map "$heap" >"$scratch/map" || return
@@ -67,7 +67,8 @@ longest()
 	awk 'length > n { n = length } END { print n }' "$@"
 }
 
-# The same offsets and letters as in debugfs, where no pool changes meanwhile.
+# Offsets and letters are the same as in debugfs, because no pool changes
+# meanwhile.
 mapped_as_in_debugfs()
 {
 	"$pymalloc" map "$heap" | sed -n 's/^ *\(0x[0-9a-f]*\) |\(.*\)|$/\1 \2/p' >"$scratch/map" &&
@@ -87,7 +88,7 @@ for arena in json.load(sys.stdin)['arenas']:
 		[ -s "$scratch/map" ] && diff "$scratch/map" "$scratch/debugfs"
 }
 
-# narrow COLUMNS POOLS: a line of the map has so many pools, and room.
+# narrow COLUMNS POOLS: a line of the map has so many pools, and fits.
 narrow()
 {
 	COLUMNS=$1 "$pymalloc" map "$heap" >"$scratch/map" || return
@@ -96,7 +97,7 @@ narrow()
 			"$(($("$pymalloc" map "$heap" | grep -c '|$') * 64 / $2))" ]
 }
 
-# terminal COMMAND: its output on a terminal of 60 columns.
+# terminal COMMAND: the output of COMMAND on a terminal of 60 columns.
 terminal()
 {
 	script -qec "stty cols 60; $1" /dev/null </dev/null | tr -d '\r'
@@ -108,19 +109,20 @@ fits_a_terminal()
 		grep -q '|$' "$scratch/map" && [ "$(longest "$scratch/map")" -le 60 ]
 }
 
-# colours VARIABLE=VALUE...: how many lines of the map have some on a terminal.
+# colours VARIABLE=VALUE...: how many lines of the map have colours on a
+# terminal.
 colours()
 {
 	terminal "env $* $pymalloc map $heap" | grep -c $'\e'
 }
 
-# full CMD...: the disk that it writes to has no room.
+# full CMD...: the disk that CMD writes to is full.
 full()
 {
 	"$@" >/dev/full
 }
 
-# says MESSAGE CMD...: it fails, and says why.
+# says MESSAGE CMD...: CMD fails and says why.
 says()
 {
 	local message=$1
@@ -131,7 +133,7 @@ says()
 	grep -q -- "$message" "$scratch/stderr"
 }
 
-# column COLUMN ARG...: what ls has in it, a line a heap.
+# column COLUMN ARG...: what ls prints in this column, one line for each heap.
 column()
 {
 	"$pymalloc" ls --noheadings --raw --bytes --output "$@"
@@ -290,8 +292,9 @@ ok "run preloads in front of others" \
 	prints '^LD_PRELOAD=.*/libpymalloc-malloc.so:libm.so.6$' \
 	env LD_PRELOAD=libm.so.6 "$pymalloc" run env
 
-# What the loader of a program is decides whether the shim may be preloaded.  This
-# is glibc's by the name of musl's, so that the program can tell what it has got.
+# The loader of a program decides whether the shim may be preloaded. This file
+# is glibc's loader under the name of musl's, so that the program can tell what
+# it has got.
 ln -s /lib64/ld-linux-x86-64.so.2 /lib/ld-musl-x86_64.so.1
 sed 's|/lib64/ld-linux-x86-64.so.2|/lib/ld-musl-x86_64.so.1\x00\x00\x00|' /bin/bash \
 	>"$scratch/musl"

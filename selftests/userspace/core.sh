@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# What those see who look at a program's memory: cores, made by the kernel and by a
+# What others see of a program's memory: cores, made by the kernel and by a
 # debugger, and a debugger on a living process.
 
 set -uo pipefail
@@ -11,8 +11,8 @@ set -uo pipefail
 pymalloc=$userspace/pymalloc
 program=$here/core_user
 
-# It holds 10 MiB of objects in pages, a magazine or two, and what it begins with. The
-# window is at most twice as large as it has been.
+# The core holds 10 MiB of objects in pages, a magazine or two, and what the
+# program begins with. The window is at most twice as large as it has been used.
 most_blocks=$((16 << 11))
 most_bytes=$((56 << 20))
 
@@ -25,7 +25,7 @@ gdb()
 	command gdb -nx -batch "$@" 2>&1 </dev/null
 }
 
-# crash FILTER: a core of the program that crashes; $address is set.
+# crash FILTER: make a core of the program, which crashes, and set $address.
 crash()
 {
 	rm -f core
@@ -73,7 +73,7 @@ attached()
 	grep -q '"a small object"$' gdb.log
 }
 
-# What is not there reads as zero, and cannot be written.
+# A place without a page reads as zero, and cannot be written.
 holes_are_zero()
 {
 	local start

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * core_user HOW: a program with small objects, for those who look at its memory. It
- * prints where one of them is that says what it says, and aborts, or sleeps.
+ * core_user HOW: a program with small objects, for tests that look at its
+ * memory. One of the objects holds a text that tells it from the others. The
+ * program prints where this object is, and then aborts or sleeps.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* 20 MiB of objects; half of them go again, in a row, and their pages with them. */
+/*
+ * 20 MiB of objects. Half of them are freed again, in a row, and their pages go
+ * with them.
+ */
 #define OBJECTS (20 << 10)
 #define SIZE 512
 

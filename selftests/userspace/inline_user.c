@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A user of the inline functions, compiled as C and as C++. */
+/* This file uses the inline functions. It is compiled as C and as C++. */
 #include "inline_user.h"
 
-/* The constants that a compiler folds, and those that it cannot. */
+/* Some sizes are constants, which a compiler folds, and others are not. */
 static void *by_constant(struct pymalloc_heap *heap, size_t size)
 {
 	switch (size) {
@@ -29,7 +29,10 @@ static void release(struct pymalloc_heap *heap, void *object)
 }
 
 #ifdef __cplusplus
-/* A struct's name is a type's here, unless a function has it. */
+/*
+ * In C++, the name of a struct is a type's, unless a function has the same
+ * name.
+ */
 static __u64 refills(struct pymalloc_heap *heap)
 {
 	pymalloc_cache_stats stats;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The inline functions as a C and as a C++ compiler understand them. */
+/* The inline functions, as compiled by a C and by a C++ compiler. */
 #ifndef SELFTESTS_INLINE_USER_H
 #define SELFTESTS_INLINE_USER_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the library says of frees that name no object. */
+/* What the library reports about frees that name no object. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -74,8 +74,8 @@ TEST_F(bad_free, at_once)
 }
 
 /*
- * Of each size: every place in a pool where none of its blocks begins.  At the
- * latest the flush finds it.
+ * For each size: free every place in a pool where none of its blocks begins.
+ * The flush finds the bad free, at the latest.
  */
 TEST_F(bad_free, wherever_no_block_begins)
 {
@@ -99,7 +99,10 @@ TEST_F(bad_free, wherever_no_block_begins)
 	}
 }
 
-/* It looks like a block: nobody but the kernel knows that it is none. */
+/*
+ * The address looks like that of a block. Only the kernel knows that it is
+ * none.
+ */
 TEST_F(bad_free, at_the_flush)
 {
 	char *pool = self->block - (uintptr_t)self->block % PYMALLOC_POOL_SIZE;
@@ -121,7 +124,7 @@ TEST_F(bad_free, twice)
 	pymalloc_free(self->heap, block);
 	pymalloc_free(self->heap, block);
 	EXPECT_BAD(block, PYMALLOC_REF_FREE);
-	/* It comes once. */
+	/* The block is handed out once. */
 	EXPECT_EQ(block, pymalloc_malloc(self->heap, 32));
 	other = pymalloc_malloc(self->heap, 32);
 	EXPECT_NE(block, other);
@@ -137,7 +140,10 @@ TEST_F(bad_free, twice_with_a_flush_between)
 	pymalloc_free(self->heap, self->block);
 	EXPECT_EQ(1, seen.count);
 	EXPECT_EQ(self->block, seen.object);
-	/* Free, or gone with its pool, which had no other. */
+	/*
+	 * The block is free, or its pool is gone, because it had no other
+	 * block.
+	 */
 	EXPECT_NE(PYMALLOC_REF_OK, seen.status);
 	seen.count = 0;
 	self->block = pymalloc_malloc(self->heap, 64);
@@ -200,7 +206,10 @@ TEST_F(bad_free, of_another_heap)
 	pymalloc_heap_destroy(other);
 }
 
-/* Not what the object says makes it free, but where it is. */
+/*
+ * An object is not free because it holds the mark, but because it lies in a
+ * magazine.
+ */
 TEST_F(bad_free, mark_of_an_object_in_use)
 {
 	void *freed = pymalloc_malloc(self->heap, 64);
@@ -224,7 +233,7 @@ static void count_and_exit(struct pymalloc_heap *heap, void *object, unsigned in
 	_exit(status);
 }
 
-/* The kernel's word on what was written to after its free. */
+/* The kernel's answer for an object that was written to after its free. */
 TEST_F(bad_free, at_the_process_end)
 {
 	int status;
@@ -254,7 +263,7 @@ TEST_F(bad_free, large_object_twice)
 	EXPECT_BAD(large, PYMALLOC_REF_FOREIGN);
 }
 
-/* The good ones of a batch are freed nevertheless. */
+/* The good refs of a batch are freed nevertheless. */
 TEST_F(bad_free, among_many)
 {
 	void *blocks[40];
@@ -264,7 +273,7 @@ TEST_F(bad_free, among_many)
 	for (i = 0; i < 40; i++)
 		blocks[i] = pymalloc_malloc(self->heap, 128);
 	pymalloc_heap_flush(self->heap);
-	/* Leave some, lest the pools go. */
+	/* Keep some of them, so that their pools stay. */
 	for (i = 0; i < 40; i += 2)
 		pymalloc_free(self->heap, blocks[i]);
 	pymalloc_free(self->heap, blocks[20]);
@@ -302,8 +311,8 @@ TEST_F(bad_free, policy_is_returned)
 }
 
 /*
- * One line, then SIGABRT, as glibc does it. In a child: the harness takes that
- * signal for a failed assertion.
+ * One line, then SIGABRT, as with glibc. It runs in a child, because the
+ * harness takes this signal for a failed assertion.
  */
 static void expect_abort(struct __test_metadata *_metadata, struct pymalloc_heap *heap,
 			 void *object, const char *reason)
@@ -337,7 +346,10 @@ TEST_F(bad_free, default_policy)
 
 	expect_abort(_metadata, self->heap, &local, ": not in the heap\n");
 	expect_abort(_metadata, self->heap, self->block + 4, ": not the start of an object\n");
-	/* Where no arena ever was the pool map shows none, and the kernel says so. */
+	/*
+	 * Where no arena ever was, the pool map has 0, and the kernel says that
+	 * no object is there.
+	 */
 	expect_abort(_metadata, self->heap, self->block + (512 << 20), ": no object is there\n");
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Heaps of the library: made, looked at, trimmed, given back. */
+/* Heaps of the library: how they are made, looked at, trimmed, given back. */
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "library.h"
 
-/* More than have magazines. */
+/* More heaps than can have magazines. */
 #define MANY 24
 
 FIXTURE(heap) {
@@ -52,7 +52,7 @@ TEST(defaults)
 	pymalloc_heap_destroy(NULL);
 }
 
-/* Ends with 0 if @what holds of the heap that a child has inherited. */
+/* The child ends with 0 if @what is true of the heap that it has inherited. */
 static int child_finds(bool (*what)(struct pymalloc_heap *heap, void *object),
 		       struct pymalloc_heap *heap, void *object)
 {
@@ -85,7 +85,9 @@ TEST(number_of_a_child)
 	pymalloc_heap_destroy(heap);
 }
 
-/* As daemons do: all descriptors closed, the parent's heap ended. */
+/*
+ * As daemons do: all descriptors are closed, and the parent's heap has ended.
+ */
 static bool goes_on_without(struct pymalloc_heap *heap, void *object)
 {
 	close(pymalloc_heap_fd(heap));
@@ -107,7 +109,7 @@ TEST(child_without_descriptors)
 	pymalloc_heap_destroy(heap);
 }
 
-/* The descriptor that a child has inherited does not keep a heap. */
+/* A descriptor that a child has inherited does not keep a heap. */
 TEST(destroyed_beside_a_child)
 {
 	struct pymalloc_heap *heap = pymalloc_heap_create(NULL);
@@ -217,7 +219,9 @@ TEST(more_heaps_than_have_magazines)
 	}
 }
 
-/* A heap that takes the place of another must not find that one's magazines. */
+/*
+ * A heap that takes the place of another must not find the other's magazines.
+ */
 TEST(heaps_in_turn)
 {
 	struct pymalloc_heap *heap;
@@ -295,7 +299,7 @@ TEST_F(heap, notice)
 	EXPECT_EQ(1, poll(&poller, 1, 0));
 }
 
-/* As a daemon does that closes what it does not know. */
+/* As with a daemon that closes descriptors which it does not know. */
 TEST_F(heap, lost_descriptor)
 {
 	void *blocks[500];
@@ -303,7 +307,10 @@ TEST_F(heap, lost_descriptor)
 
 	for (i = 0; i < 500; i++) {
 		if (i % 100 == 50) {
-			/* So that the next allocation needs it. */
+			/*
+			 * After the flush, the next allocation needs the
+			 * descriptor.
+			 */
 			pymalloc_heap_flush(self->heap);
 			ASSERT_EQ(0, close(pymalloc_heap_fd(self->heap)));
 		}
@@ -311,7 +318,7 @@ TEST_F(heap, lost_descriptor)
 		ASSERT_NE(NULL, blocks[i]);
 		fill(blocks[i], 200, i);
 	}
-	/* Its number may belong to another file by now. */
+	/* Another file may have the number by now. */
 	ASSERT_LE(0, dup2(STDOUT_FILENO, pymalloc_heap_fd(self->heap)));
 	for (i = 0; i < 500; i++) {
 		EXPECT_TRUE(filled(blocks[i], 200, i));

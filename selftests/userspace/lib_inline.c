@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The inline functions do what the library's own do, on the same magazines. */
+/*
+ * The inline functions do what the library's functions do, on the same
+ * magazines.
+ */
 #include <pthread.h>
 
 #include "inline_user.h"
@@ -88,7 +91,7 @@ TEST_F(inline, every_size)
 	}
 }
 
-/* What one pushes the other pops. */
+/* An object that one kind of function pushes, the other pops. */
 TEST_F(inline, with_the_library)
 {
 	void *object = variant->user->malloc(self->heap, 64);
@@ -133,7 +136,7 @@ static void *in_another_thread(void *argument)
 	return NULL;
 }
 
-/* Each thread has magazines of its own. */
+/* Each thread has its own magazines. */
 TEST_F(inline, threads)
 {
 	struct work work = { .heap = self->heap, .user = variant->user };
@@ -170,7 +173,7 @@ TEST_F(inline, bad_free)
 	EXPECT_EQ(1, bad);
 }
 
-/* Heaps beyond those that have magazines. */
+/* These heaps have no magazines, because others have taken all of them. */
 TEST_F(inline, without_magazines)
 {
 	struct pymalloc_heap *heaps[20];

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How large magazines are: enough to leave the kernel alone, and bounded. */
+/*
+ * How large magazines are: large enough that the library seldom calls the
+ * kernel, and bounded.
+ */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "library.h"
 
-/* Bytes of blocks that a thread may keep, whatever it does. */
+/* The most bytes of blocks that a thread may hold, whatever it does. */
 #define THREAD_MOST (5 << 20)
 
 #define LOOP 1000
-/* Rounds after which a loop must have what it needs, and rounds to prove it. */
+/*
+ * After so many rounds, a loop must have what it needs; and so many more rounds
+ * prove it.
+ */
 #define WARM_UP 150
 #define WARM 10
 
@@ -42,7 +48,7 @@ FIXTURE_TEARDOWN(magazines)
 	pymalloc_heap_destroy(self->heap);
 }
 
-/* Calls to the kernel so far. */
+/* How many calls to the kernel there were so far. */
 static __u64 crossings(struct pymalloc_heap *heap)
 {
 	struct pymalloc_cache_stats stats;
@@ -51,7 +57,7 @@ static __u64 crossings(struct pymalloc_heap *heap)
 	return stats.nr_refills + stats.nr_flushes;
 }
 
-/* The same, by the kernel's count of objects. */
+/* The same, as the kernel counts objects. */
 static __u64 served(struct pymalloc_heap *heap)
 {
 	struct pymalloc_stats stats;
@@ -95,7 +101,10 @@ static bool stays_off_the_kernel(struct pymalloc_heap *heap, size_t size, size_t
 	return crossings(heap) == before && served(heap) == before_served;
 }
 
-/* One class after another: each takes what the last ones do not need now. */
+/*
+ * One class after another. Each takes slots that the earlier ones do not need
+ * now.
+ */
 TEST_F(magazines, loop_of_1000)
 {
 	size_t size;
@@ -108,7 +117,7 @@ TEST_F(magazines, loop_of_1000)
 	}
 }
 
-/* As many as there are slots, about as many, and few. */
+/* As many objects as there are slots, about as many, and few. */
 TEST_F(magazines, loops_of_any_length)
 {
 	static const size_t counts[] = {
@@ -124,7 +133,9 @@ TEST_F(magazines, loops_of_any_length)
 	}
 }
 
-/* Wherever a program stands when it allocates and frees by turns. */
+/*
+ * A program allocates and frees by turns, beginning with any number of objects.
+ */
 TEST_F(magazines, no_ping_pong)
 {
 	size_t count, i;
@@ -146,7 +157,10 @@ TEST_F(magazines, no_ping_pong)
 	}
 }
 
-/* Only allocating, and only freeing: few calls once that has been seen. */
+/*
+ * The program only allocates, then only frees. After some batches, it makes few
+ * calls.
+ */
 TEST_F(magazines, one_way)
 {
 	size_t i;
@@ -166,7 +180,10 @@ TEST_F(magazines, one_way)
 	EXPECT_GE(before + 80000 / 800, crossings(self->heap));
 }
 
-/* Random replacement: magazines of all classes go up and down. */
+/*
+ * Objects are replaced at random. The magazines of all classes become fuller
+ * and emptier.
+ */
 TEST_F(magazines, all_classes_at_once)
 {
 	const size_t nr_objects = sizeof(objects) / sizeof(*objects);
@@ -187,7 +204,10 @@ TEST_F(magazines, all_classes_at_once)
 			ASSERT_NE(NULL, objects[n]);
 		}
 		EXPECT_TRUE(within_bounds(self->heap));
-		/* One in 500, where the first batches do not count. */
+		/*
+		 * One call for 500 objects, as soon as the first batches do not
+		 * count any more.
+		 */
 		EXPECT_TRUE(!round || crossings(self->heap) - before < 40) {
 			TH_LOG("%llu", crossings(self->heap) - before);
 		}
@@ -199,7 +219,7 @@ TEST_F(magazines, all_classes_at_once)
 	EXPECT_TRUE(within_bounds(self->heap));
 }
 
-/* One thread allocates, the other frees, and each does nothing else. */
+/* One thread only allocates, and the other one only frees. */
 struct pipeline {
 	struct pymalloc_heap *heap;
 	pthread_barrier_t turn;

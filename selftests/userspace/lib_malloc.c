@@ -27,7 +27,7 @@ FIXTURE_SETUP(malloc)
 	ASSERT_NE(NULL, self->heap);
 }
 
-/* Whatever a test did, it gave all of it back. */
+/* Whatever a test did, it gave everything back. */
 FIXTURE_TEARDOWN(malloc)
 {
 	EXPECT_EQ(0, left_in(self->heap));
@@ -43,7 +43,7 @@ static const size_t sizes[] = {
 
 #define NR_SIZES (sizeof(sizes) / sizeof(*sizes))
 
-/* Five of each at once, so that an overlap shows. */
+/* Five objects of each size at once, so that an overlap shows. */
 TEST_F(malloc, every_size)
 {
 	void *objects[5][PYMALLOC_BLOCK_MAX + 1];
@@ -104,7 +104,7 @@ TEST_F(malloc, too_large)
 	EXPECT_EQ(ENOMEM, errno);
 }
 
-/* More than one refill and one flush of every class. */
+/* More than one fill and one flush of every class. */
 TEST_F(malloc, many_of_each_class)
 {
 	static void *objects[3000];
@@ -289,7 +289,7 @@ static __u64 limit_of_1_mib(struct __test_metadata *_metadata)
 	return info.heap_bytes_min + 1024 + 4096 + 4 * (8 * 4096 / 5) + (1 << 20);
 }
 
-/* The last bytes below the limit are of use to any class. */
+/* Any class can use the last bytes below the limit. */
 TEST(limit)
 {
 	struct pymalloc_heap *heap = heap_with("limit", 8, limit_of_1_mib(_metadata));

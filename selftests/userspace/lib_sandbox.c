@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* pymalloc_enter_sandbox(): heaps of a process that has read() and write() left. */
+/*
+ * pymalloc_enter_sandbox(): heaps of a process that has only read() and write()
+ * left.
+ */
 #include "library.h"
 
 #include <sys/mman.h>
@@ -9,7 +12,7 @@
 
 #include <linux/seccomp.h>
 
-/* In strict mode, where a failure can be told by the exit status only. */
+/* In strict mode, only the exit status can report a failure. */
 #define NEED(condition) \
 	do { \
 		if (!(condition)) \
@@ -81,7 +84,7 @@ TEST(strict_mode)
 	pymalloc_heap_destroy(heap);
 }
 
-/* Those that have no magazines do without, there too. */
+/* Heaps without magazines work without them, there too. */
 TEST(many_heaps)
 {
 	struct pymalloc_heap *heaps[20];
@@ -97,7 +100,7 @@ TEST(many_heaps)
 		pymalloc_heap_destroy(heaps[i]);
 }
 
-/* What needs other calls says so. */
+/* A function that needs other calls says so. */
 TEST(refused)
 {
 	struct pymalloc_heap *heap = heap_with("sandbox", 8, 0);
@@ -152,7 +155,10 @@ static void note_bad(struct pymalloc_heap *heap, void *object, unsigned int stat
 		statuses[nr_bad++] = status;
 }
 
-/* As exact as outside; and the good ones beside them are freed. */
+/*
+ * They are found as exactly as outside, and the good frees beside them are
+ * done.
+ */
 TEST(bad_frees)
 {
 	struct pymalloc_heap *heap = heap_with("sandbox", 8, 0);

@@ -28,7 +28,10 @@ FIXTURE_TEARDOWN(threads)
 	pymalloc_heap_destroy(self->heap);
 }
 
-/* Returns what the thread's function returned, "failed" if there was none. */
+/*
+ * Returns what the thread's function returned, or "failed" if there was no
+ * thread.
+ */
 static void *in_thread(void *(*function)(void *), void *argument)
 {
 	pthread_t thread;
@@ -128,7 +131,7 @@ TEST_F(threads, free_what_others_allocated)
 	}
 }
 
-/* A thread that only frees keeps no more than its magazines hold. */
+/* A thread that only frees holds no more than its magazines have room for. */
 TEST_F(threads, consumer_is_bounded)
 {
 	static struct batch batch;
@@ -146,7 +149,7 @@ TEST_F(threads, consumer_is_bounded)
 	EXPECT_EQ(stats.blocks, blocks_of(self->heap));
 }
 
-/* The kernel tells others what the library keeps, of children, too. */
+/* The kernel tells others how much the library holds, also in children. */
 TEST_F(threads, are_told_to_the_kernel)
 {
 	struct pymalloc_cache_stats cache;
@@ -219,7 +222,7 @@ TEST_F(threads, side_by_side)
 
 static struct batch leaving;
 
-/* Runs in every round of destructors that there is, the last one, too. */
+/* Runs in every round of destructors, also in the last one. */
 static void free_one_more(void *objects)
 {
 	void **next = objects;
@@ -243,7 +246,7 @@ static void *free_the_rest(void *argument)
 {
 	size_t i;
 
-	/* As many as there are rounds: PTHREAD_DESTRUCTOR_ITERATIONS. */
+	/* As many rounds as there are: PTHREAD_DESTRUCTOR_ITERATIONS. */
 	for (i = 4; i < 32; i++)
 		pymalloc_free(leaving.heap, leaving.objects[i]);
 	return argument;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Windows of the library's heaps: mapped as far as they are used, where there is room. */
+/*
+ * Windows of the library's heaps: they are mapped as far as they are used, at a
+ * place where nothing else lies.
+ */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -8,7 +11,7 @@
 #include "library.h"
 
 #define MIB (1024ULL * 1024)
-/* Blocks of 64 bytes until there are 10 MiB of them. */
+/* Blocks of 64 bytes, until there are 10 MiB of them. */
 #define COUNT (10 * MIB / 64)
 
 struct range {
@@ -21,7 +24,10 @@ static bool is_in(const struct range *range, const void *object)
 	return (uintptr_t)object >= range->start && (uintptr_t)object < range->end;
 }
 
-/* From the first to the last byte of it that is mapped, the heap's pool map included. */
+/*
+ * The range from the first to the last mapped byte of the window, with the
+ * heap's pool map.
+ */
 static struct range find_window(struct __test_metadata *_metadata, const char *name)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -38,7 +44,7 @@ static struct range find_window(struct __test_metadata *_metadata, const char *n
 		line.end = strtoul(end + 1, NULL, 16);
 		if (!found.start)
 			found = line;
-		/* Part follows on part. */
+		/* Each part begins where the one before it ends. */
 		ASSERT_TRUE(line.start == found.start || line.start == found.end ||
 			    found.end - found.start <= MIB);
 		found.end = line.end;
@@ -70,7 +76,10 @@ static void release(struct __test_metadata *_metadata, struct pymalloc_heap *hea
 	EXPECT_EQ(0, left_in(heap));
 }
 
-/* Each has its own range, and room to grow in it, however large its window is. */
+/*
+ * Each heap has its own range, and room to grow in it, however large its window
+ * is.
+ */
 TEST(several_grow)
 {
 	static const __u64 windows[] = { 64 * MIB, 1ULL << 30, 1ULL << 40, 64ULL << 30, 0 };
@@ -102,7 +111,7 @@ TEST(several_grow)
 	}
 }
 
-/* One that ends gives its place back. */
+/* When a heap ends, its place can be used again. */
 TEST(one_after_another)
 {
 	for (int i = 0; i < 2000; i++) {
@@ -129,7 +138,7 @@ FIXTURE_TEARDOWN(window)
 	pymalloc_heap_destroy(self->heap);
 }
 
-/* It needs 64 arenas in a row, which the first part has not. */
+/* The object needs 64 arenas in a row. The first part does not have them. */
 TEST_F(window, grows_for_the_largest_object)
 {
 	char *object = pymalloc_malloc(self->heap, PYMALLOC_SIZE_MAX);
@@ -161,7 +170,7 @@ static void note_bad(struct pymalloc_heap *heap, void *object, unsigned int stat
 	bad_status = status;
 }
 
-/* What lies where the window may be some time is not the heap's. */
+/* An address where the window may lie later does not belong to the heap. */
 TEST_F(window, what_is_not_mapped_is_no_object)
 {
 	const struct range range = find_window(_metadata, "window");
@@ -176,7 +185,7 @@ TEST_F(window, what_is_not_mapped_is_no_object)
 	EXPECT_EQ(PYMALLOC_REF_FOREIGN, bad_status);
 }
 
-/* A neighbour in the way: what is mapped is all there is. */
+/* Another mapping is in the way, so the window cannot grow. */
 TEST_F(window, a_neighbour_stops_it)
 {
 	const struct range range = find_window(_metadata, "window");
@@ -192,7 +201,7 @@ TEST_F(window, a_neighbour_stops_it)
 	}
 	EXPECT_EQ(NULL, last);
 	EXPECT_EQ(ENOMEM, errno);
-	/* All of the first part, but the arena that is never used. */
+	/* The whole first part, except the arena that is never used. */
 	EXPECT_EQ(3 * PYMALLOC_ARENA_SIZE / 64, count);
 	munmap((void *)range.end, 4096);
 	for (int i = 0; i < 1000 && !last; i++)

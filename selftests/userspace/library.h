@@ -30,7 +30,7 @@ static inline struct pymalloc_heap *heap_with(const char *name,
 	return pymalloc_heap_create(&options);
 }
 
-/* Blocks that the kernel holds to be allocated. */
+/* How many blocks are allocated for the kernel. */
 static inline __u64 blocks_of(struct pymalloc_heap *heap)
 {
 	struct pymalloc_stats stats;
@@ -40,7 +40,10 @@ static inline __u64 blocks_of(struct pymalloc_heap *heap)
 	return stats.blocks;
 }
 
-/* All that is allocated, large objects, too, once the magazines are empty. */
+/*
+ * Everything that is allocated, with large objects, after the magazines are
+ * empty.
+ */
 static inline __u64 left_in(struct pymalloc_heap *heap)
 {
 	struct pymalloc_stats stats;
@@ -51,7 +54,7 @@ static inline __u64 left_in(struct pymalloc_heap *heap)
 	return stats.blocks + stats.runs;
 }
 
-/* The checker's verdict. */
+/* Is the heap sound, as the checker says? */
 static inline bool sound(struct pymalloc_heap *heap)
 {
 	struct pymalloc_check check = { .argsz = sizeof(check) };
@@ -68,7 +71,10 @@ static inline bool aligned_to(const void *object, size_t alignment)
 	return (uintptr_t)object % alignment == 0;
 }
 
-/* Fills an object with bytes that follow from its seed, and finds them again. */
+/*
+ * Fill an object with bytes that follow from its seed, and find these bytes
+ * again.
+ */
 static inline void fill(void *object, size_t size, unsigned int seed)
 {
 	unsigned char *bytes = object;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* For programs that test the malloc shim by starting themselves again on it. */
+/* For programs that test the malloc shim: they start themselves again on it. */
 #ifndef SELFTESTS_ON_SHIM_H
 #define SELFTESTS_ON_SHIM_H
 
@@ -9,7 +9,7 @@
 
 #include <kselftest.h>
 
-/* The command lies where it was built: ../../userspace from here. */
+/* The command lies where it was built, in ../../userspace from here. */
 static inline void run_on_the_shim(const char *self)
 {
 	char path[4096] = "", command[4200];

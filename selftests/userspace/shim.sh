@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Programs that no one here wrote, on the malloc shim: with the device, without
-# it, and in the ways in which programs are unkind to an allocator.
+# Programs of other authors on the malloc shim: with the device, without it, and
+# with everything that programs do to make an allocator's work hard.
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=tap.sh
@@ -10,7 +10,8 @@ set -uo pipefail
 
 pymalloc=$userspace/pymalloc
 
-# python CODE [ARG...]: on the shim; what it writes to stderr fails the test.
+# python CODE [ARG...]: run CODE on the shim. If it writes to stderr, the test
+# fails.
 python()
 {
 	"$pymalloc" run -- python3 -c "$@" 2>"$scratch/stderr" || {
@@ -32,7 +33,7 @@ same_output()
 	[ "$(python3 -c "$work")" = "$(python "$work")" ]
 }
 
-# The shim alone, as with LD_PRELOAD in a service's environment.
+# The shim alone, with LD_PRELOAD, as in the environment of a service.
 alone=(env "LD_PRELOAD=$userspace/libpymalloc-malloc.so" PYTHONMALLOC=malloc)
 
 # Without the device: in a mount namespace whose /dev has only what is needed.
@@ -45,14 +46,14 @@ without_device()
 		exec "$@"' - "$@"
 }
 
-# With a device that is not ours.
+# With a device of another service.
 with_other_device()
 {
 	# shellcheck disable=SC2016
 	unshare -m bash -c 'mount --bind /dev/null /dev/pymalloc && exec "$@"' - "$@"
 }
 
-# says MESSAGE CMD...: CMD works, and writes that line to stderr and no other.
+# says MESSAGE CMD...: CMD works, and writes this line and no other to stderr.
 says()
 {
 	local message=$1
@@ -84,7 +85,7 @@ with_user_heaps()
 	return $result
 }
 
-# The only heap that this user may have is the program's own.
+# The program's own heap is the only one that this user may have.
 children_without_heaps_are_silent()
 {
 	with_user_heaps 1 setpriv --reuid 4321 --regid 4321 --clear-groups \
@@ -95,7 +96,8 @@ for _ in range(3):
 	! grep . "$scratch/stderr"
 }
 
-# A process of that user holds his only heap meanwhile.
+# Meanwhile, another process of this user has the only heap that the user may
+# have.
 past_user_heaps()
 {
 	local user=(setpriv --reuid 4322 --regid 4322 --clear-groups) holder result=0
@@ -113,7 +115,7 @@ signal.pause()')
 	return $result
 }
 
-# Alignments must hold all the same.
+# The alignments must be right all the same.
 alignments='
 import ctypes
 library = ctypes.CDLL(None)
@@ -122,7 +124,7 @@ for alignment in 32, 64, 128, 256, 512:
 	for _ in range(10):
 		assert library.memalign(alignment, 20) % alignment == 0'
 
-# The loader preloads nothing then: what the program is must not matter.
+# The loader preloads nothing then. It must not matter which program it is.
 set_user_id()
 {
 	local copy=$scratch/mount/cat
@@ -145,7 +147,8 @@ prints_two()
 	[ "$("$@")" = 2 ]
 }
 
-# Whatever the limit; nor after it was closed with all others. The limit stays.
+# This holds for any limit, and also after the program has closed all
+# descriptors. The limit stays.
 no_descriptor()
 (
 	ulimit -Hn 4096 && ulimit -Sn "$1" && python '
@@ -162,8 +165,8 @@ assert seen() == [0, 1, 2], seen()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (int(sys.argv[1]), 4096)' "$1"
 )
 
-# As python-daemon's DaemonContext(uid=...) does it: another user, then no
-# descriptor, then children.
+# As python-daemon's DaemonContext(uid=...) does it: the process becomes another
+# user, closes all descriptors, and then has children.
 daemon='
 import os
 kept = [str(i) for i in range(10000)]
@@ -186,7 +189,8 @@ for n in range(3):
 assert kept == [str(i) for i in range(10000)] and work(100000) == 488890
 kept = None'
 
-# The new user may not open the device: said once, and it goes on.
+# The new user may not open the device. The shim says so once, and the program
+# goes on.
 daemon_without_device()
 {
 	local result=0
@@ -199,7 +203,7 @@ daemon_without_device()
 		grep -q '^pymalloc: /dev/pymalloc: Permission denied; process [0-9]* has closed ' "$scratch/stderr"
 }
 
-# What MALLOC_PERTURB_=85 fills; a free block begins with a mark of the library.
+# What MALLOC_PERTURB_=85 fills. A free block begins with a mark of the library.
 perturbed='
 import ctypes
 library = ctypes.CDLL(None)
@@ -224,7 +228,7 @@ perturbs()
 	MALLOC_PERTURB_=85 python "$perturbed" && MALLOC_PERTURB_=0x55 python "$work"
 }
 
-# Freed twice, SIZE bytes, and then flushed, as its thread ends.
+# Free an object of SIZE bytes twice. It is flushed when its thread ends.
 double_free='
 import ctypes, sys, threading
 size = int(sys.argv[1])
@@ -253,7 +257,8 @@ aborts()
 
 freed_twice='^free(): invalid pointer 0x[0-9a-f]*: double free$'
 
-# It is zero, and so is what the C library takes for the size of a chunk.
+# The word is zero, and so is the word that the C library takes for the size of
+# a chunk.
 freed_within='
 import ctypes
 library = ctypes.CDLL(None)
@@ -307,7 +312,8 @@ ok "an address space of 8 GiB, and one of 1" small_address_space
 ok "the heap is sound" python '
 import os, subprocess, sys
 subprocess.run([sys.argv[1], "check", "--pid", str(os.getpid())], check=True)' "$pymalloc"
-# Whoever asks for an object's size does not care who made it.
+# A program that asks for an object's size need not care which allocator made
+# it.
 ok "a program linked with another allocator" env LD_PRELOAD=libjemalloc.so.2 \
 	"$pymalloc" run -- python3 -c '
 import ctypes

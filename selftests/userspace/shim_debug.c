@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the malloc shim says of programs that are wrong, without and with its
- * debug modes: the program starts itself once for each mode and each thing to
- * do with an allocator, right or wrong, and judges how that ended and what it
- * said.
+ * What the malloc shim says about programs with errors, without and with its
+ * debug modes. The program starts itself once for each mode and for each thing
+ * that it can do with an allocator, right or wrong. It judges how this process
+ * ended and what it said.
  */
 #include <errno.h>
 #include <libgen.h>
@@ -21,7 +21,7 @@
 #include <kselftest.h>
 #include <linux/pymalloc.h>
 
-/* More than are kept before they are given back. */
+/* More objects than the shim holds before it gives them back. */
 #define MANY 3000
 
 static void expect(bool true_now, const char *what, int line)
@@ -32,7 +32,7 @@ static void expect(bool true_now, const char *what, int line)
 	_exit(1);
 }
 
-/* Ends the program. */
+/* Ends the program if the condition is false. */
 #define EXPECT(condition) expect(condition, #condition, __LINE__)
 
 static bool all_are(const void *object, int byte, size_t size)
@@ -46,7 +46,7 @@ static bool all_are(const void *object, int byte, size_t size)
 	return true;
 }
 
-/* What is wrong must be done as it is written. */
+/* The compiler must keep the wrong access as it is written. */
 static void poke(char *object, ptrdiff_t at, char byte)
 {
 	((volatile char *)object)[at] = byte;
@@ -66,7 +66,7 @@ static __attribute__((noipa)) char *allocate_aligned(size_t alignment, size_t si
 	return memalign(alignment, size);
 }
 
-/* A second one of the size keeps the pool from going when the other is freed. */
+/* A second object of this size keeps the pool when the other one is freed. */
 static char *allocate_two(size_t size)
 {
 	allocate(size);
@@ -167,7 +167,9 @@ static void do_alignments(void)
 	}
 }
 
-/* As long as it is kept: after that its block may hold something else. */
+/*
+ * While the shim holds the object. After that, its block may hold another one.
+ */
 static void do_look_at_freed(void)
 {
 	char *object = allocate_two(200);
@@ -208,7 +210,7 @@ static void do_fork(void)
 	free(object);
 }
 
-/* Frees what another thread has allocated, and the other way round. */
+/* Free what another thread has allocated, and the other way round. */
 static void *work(void *mailbox)
 {
 	char **box = mailbox;
@@ -238,7 +240,10 @@ static void do_threads(void)
 		free(box[i]);
 }
 
-/* glibc: in the word before an object, the bit of what another thread's heap has. */
+/*
+ * glibc: the bit in the word before an object that says that it is from another
+ * thread's heap.
+ */
 #define NON_MAIN_ARENA	0x4
 
 /* The compiler would warn of a read that is not in the object. */
@@ -257,8 +262,8 @@ static void *allocate_large(void *word)
 }
 
 /*
- * The C library's heap is prepared by whoever uses it first, who must not be one
- * of several threads.
+ * The first task that uses the C library's heap prepares it. This must not
+ * happen in one of several threads.
  */
 static void do_first_large_in_a_thread(void)
 {
@@ -384,8 +389,10 @@ static void do_free_in_the_middle_of_large(void)
 	free(allocate(500) + 64);
 }
 
-/* Never handed out, and far away from what is. */
-/* The next arena: the window is mapped there, but empty. */
+/*
+ * This was never handed out. It is in the next arena: the window is mapped
+ * there, but empty.
+ */
 static void do_free_nothing(void)
 {
 	free(allocate(100) + PYMALLOC_ARENA_SIZE);
@@ -435,7 +442,10 @@ static void do_free_in_thread_what_was_freed(void)
 	in_thread(free_it, object);
 }
 
-/* Waits until it is killed with the process, with its magazines as they are. */
+/*
+ * Wait until the thread is killed with the process. Its magazines stay as they
+ * are.
+ */
 static void *free_and_stay(void *argument)
 {
 	pthread_barrier_t *barrier = ((void **)argument)[1];
@@ -459,7 +469,7 @@ static void do_free_what_a_living_thread_has(void)
 	free(object);
 }
 
-/* The child's death is the program's. */
+/* The program dies like the child. */
 static void do_free_in_child_what_was_freed(void)
 {
 	char *object = allocate_two(100);
@@ -477,7 +487,10 @@ static void do_free_in_child_what_was_freed(void)
 		raise(WTERMSIG(status));
 }
 
-/* The mark is gone: it is found when the magazine is flushed, which exit() does. */
+/*
+ * The mark is gone. The flush of the magazine finds the second free; exit()
+ * does this flush.
+ */
 static void do_free_twice_and_write_between(void)
 {
 	char *object = allocate_two(100);
@@ -487,7 +500,10 @@ static void do_free_twice_and_write_between(void)
 	free(object);
 }
 
-/* The kernel has it back by then; each second one keeps the pools. */
+/*
+ * By then, the kernel has the objects back. Every second object stays, and
+ * keeps the pools.
+ */
 static void do_free_many_twice(void)
 {
 	static char *objects[2 * MANY];
@@ -505,7 +521,7 @@ static void do_free_what_is_untouched(void)
 	free(allocate(64) + 40 * 64);
 }
 
-/* As allocated, freed and counted by what never writes to it. */
+/* Allocate and free objects without a write to any of them. */
 static void do_leave_untouched(void)
 {
 	int i;
@@ -514,7 +530,7 @@ static void do_leave_untouched(void)
 		free(allocate(1 + i % 512));
 }
 
-/* A freed object's contents, in one that is not. */
+/* Copy the contents of a freed object to one that is not freed. */
 static void do_copy_a_freed_one(void)
 {
 	char *object = allocate_two(8), *copy = allocate(8), *large = allocate(100);
@@ -548,14 +564,14 @@ static const char freed_twice[] =
 struct test {
 	const char *name;
 	void (*run)(void);
-	/* What it says before it aborts; NULL: nothing, and it succeeds. */
+	/* what it says before it aborts; NULL: it says nothing and succeeds */
 	const char *debug;
 	const char *strict;
 };
 
 #define TWICE INVALID("free", "double free")
 
-/* Without a debug mode, where "debug" is what it says. */
+/* Without a debug mode. "debug" is what the program says then. */
 static const struct test plain_tests[] = {
 	{ "a double free", do_free_twice, TWICE, NULL },
 	{ "a double free, another one between", do_free_twice_around_another, TWICE, NULL },
@@ -640,7 +656,7 @@ static const struct test tests[] = {
 static char path[4096];
 static char command[4200];
 
-/* The command lies where it was built: ../../userspace from here. */
+/* The command lies where it was built, in ../../userspace from here. */
 static void find_command(void)
 {
 	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
@@ -649,7 +665,7 @@ static void find_command(void)
 		 dirname(strdupa(path)));
 }
 
-/* @mode: an option of `pymalloc run`, or "--". */
+/* @mode is an option of `pymalloc run`, or "--". */
 static void start(const char *mode, size_t test, int out)
 {
 	char number[24];
@@ -660,7 +676,7 @@ static void start(const char *mode, size_t test, int out)
 	_exit(127);
 }
 
-/* Returns its status, and what it wrote to stderr. */
+/* Returns the program's status, and what it wrote to stderr. */
 static int run(const char *mode, size_t test, char *said, size_t room)
 {
 	int pipes[2], status;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# CPython on the malloc shim in its debug modes, and how these are chosen.
+# CPython on the malloc shim in its debug modes, and how these modes are chosen.
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=tap.sh
@@ -9,7 +9,7 @@ set -uo pipefail
 
 pymalloc=$userspace/pymalloc
 
-# run ARG...: `pymalloc run ARG...`; what it writes to stderr fails the test.
+# run ARG...: `pymalloc run ARG...`. If it writes to stderr, the test fails.
 run()
 {
 	"$pymalloc" run "$@" 2>"$scratch/stderr" || {
@@ -86,7 +86,7 @@ chosen_by_the_environment()
 	PYMALLOC_DEBUG=$1 finds_an_overflow --
 }
 
-# What was freed is free to the kernel, too, without any flush.
+# What was freed is free for the kernel, too, without a flush.
 tells_the_kernel_at_once()
 {
 	run --strict python3 -c '

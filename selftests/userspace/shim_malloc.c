@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The malloc shim, seen by a program that knows nothing of it: the program
- * starts itself again with `pymalloc run`. This is plain kselftest.h, as
- * kselftest_harness.h would fork for each test: then all heaps would be clones,
+ * The malloc shim, seen by a program that knows nothing of it. The program
+ * starts itself again with `pymalloc run`. It uses plain kselftest.h, because
+ * kselftest_harness.h would fork for each test. Then all heaps would be clones,
  * and no test could see what an earlier one has left behind.
  */
 #include <dlfcn.h>
@@ -36,7 +36,7 @@
 #include "on_shim.h"
 
 #define SHORT_LIVED 2000
-/* A magazine's slots, and some more: what two threads keep of one size. */
+/* More than the slots of a magazine: what two threads can hold of one size. */
 #define KEPT 4096
 
 static unsigned int failures;
@@ -49,10 +49,12 @@ static void expect(bool true_now, const char *what, const char *where, int line)
 	failures++;
 }
 
-/* Fails the test that it is in. */
+/* If the condition is false, the test fails that it is in. */
 #define EXPECT(condition) expect(condition, #condition, __func__, __LINE__)
 
-/* Only blocks of the service come in these sizes: the C library's end in 8. */
+/*
+ * Only blocks of the service have these sizes. Those of the C library end in 8.
+ */
 static bool from_service(void *object)
 {
 	size_t usable = malloc_usable_size(object);
@@ -190,7 +192,10 @@ static void test_realloc(void)
 	}
 }
 
-/* CPython's: it stays, unless more than a quarter would be saved. */
+/*
+ * CPython's rule: an object stays, unless a move would save more than a
+ * quarter.
+ */
 static void test_realloc_stays_or_moves(void)
 {
 	size_t from, to;
@@ -299,7 +304,7 @@ static void test_free_keeps_errno(void)
 	}
 }
 
-/* Enough of them to need refills. */
+/* So many objects that magazines have to be filled. */
 static void test_success_keeps_errno(void)
 {
 	static void *objects[5][1000];
@@ -321,7 +326,7 @@ static void test_success_keeps_errno(void)
 	EXPECT(errno == EDOM);
 }
 
-/* What the service says of this process. */
+/* What the service says about this process. */
 static void look(struct pymalloc_heap_info *heap, __u64 *blocks)
 {
 	static struct pymalloc_heap_info heaps[256];
@@ -389,14 +394,16 @@ static size_t count_mappings(void)
 
 static pthread_key_t key;
 
-/* In each round of the destructors, also after the thread's magazines went. */
+/*
+ * In each round of the destructors, also after the thread's magazines are gone.
+ */
 static void allocate_in_every_round(void *object)
 {
 	free(object);
 	pthread_setspecific(key, strdup("freed in the next round"));
 }
 
-/* The last round's is nobody's any more. */
+/* No thread gets back what is allocated in the last round. */
 static void allocate_in_some_rounds(void *object)
 {
 	char *round = object;
@@ -410,13 +417,13 @@ static void allocate_in_some_rounds(void *object)
 	free(round);
 }
 
-/* What is in use by the C library's own account. */
+/* How many bytes are in use, according to the C library. */
 static size_t libc_bytes(void)
 {
 	return mallinfo2().uordblks;
 }
 
-/* The C library's objects of which a thread keeps one of each size. */
+/* Sizes of the C library's objects of which a thread holds one of each size. */
 #define SPARE_MIN 1033
 #define SPARE_MAX 2056
 
@@ -441,7 +448,10 @@ static int write_to(char *object)
 	return raised;
 }
 
-/* A page of blocks is protected like any other, but for being executed. */
+/*
+ * A page of blocks can be protected like any other, but it cannot become
+ * executable.
+ */
 static void test_mprotect(void)
 {
 	char *object = malloc(400);
@@ -496,7 +506,7 @@ static void test_spares_are_large_enough(void)
 
 static void test_no_spares_of_other_sizes(void)
 {
-	/* The C library caches the smaller ones, and counts them as in use. */
+	/* The C library caches smaller objects, and counts them as in use. */
 	void *larger = malloc(SPARE_MAX + 1);
 	size_t bytes = libc_bytes();
 
@@ -528,11 +538,14 @@ static void test_a_thread_s_end_frees_its_spares(void)
 	bytes = libc_bytes();
 	EXPECT(!pthread_create(&thread, NULL, free_all, objects));
 	EXPECT(!pthread_join(thread, NULL));
-	/* The thread itself took some. */
+	/* The thread itself took some bytes. */
 	EXPECT(libc_bytes() < bytes - total / 2);
 }
 
-/* Enough of them to need some pools, and none of the C library's. */
+/*
+ * So many objects that they need several pools. None of them is the C
+ * library's.
+ */
 #define MANY 20000
 
 static size_t in_use(void)
@@ -560,7 +573,7 @@ static void free_many(void **objects, size_t first)
 		free(objects[i]);
 }
 
-/* What lies in magazines is free, and less than a thread may keep. */
+/* Blocks in magazines are free, and they are less than a thread may hold. */
 static void test_mallinfo_tells_of_blocks(void)
 {
 	static void *objects[MANY];
@@ -608,7 +621,7 @@ static void test_malloc_trim_frees_spares(void)
 	EXPECT(libc_bytes() < bytes);
 }
 
-/* It is XML, and the elements of all heaps are alike. */
+/* The output is XML, and the elements of all heaps have the same form. */
 static void test_malloc_info(void)
 {
 	char *text = NULL, *ours;
@@ -655,7 +668,10 @@ static void *start_short_lives(void *number)
 	return NULL;
 }
 
-/* By a thread of its own, whose end gives back what it had to free for others. */
+/*
+ * In its own thread: at the end of the thread, what it had to free for others
+ * is given back.
+ */
 static void live_shortly(size_t number)
 {
 	pthread_t thread;
@@ -664,7 +680,7 @@ static void live_shortly(size_t number)
 	EXPECT(!pthread_join(thread, NULL));
 }
 
-/* Found by this program's RUNPATH alone. */
+/* The file is found only by this program's RUNPATH. */
 static void *open_plugin(int flags)
 {
 	return dlopen("shim_plugin.so", RTLD_NOW | flags);
@@ -705,7 +721,10 @@ static void test_destructors_that_never_end(void)
 	EXPECT(!pthread_key_delete(key));
 }
 
-/* A queue of objects from a thread that only allocates to one that only frees. */
+/*
+ * A queue of objects from a thread that only allocates to a thread that only
+ * frees.
+ */
 static struct {
 	void *objects[256];
 	pthread_barrier_t turn;
@@ -795,7 +814,10 @@ static void test_objects_across_a_library_s_boundary(void)
 	expect_objects_to_cross(RTLD_GLOBAL);
 }
 
-/* That would prefer the C library's malloc(), which others do not use. */
+/*
+ * With the flag, the library would use the C library's malloc(), unlike all
+ * others.
+ */
 static void test_objects_across_a_deep_boundary(void)
 {
 	expect_objects_to_cross(RTLD_DEEPBIND);
@@ -819,7 +841,7 @@ static void test_children_in_our_memory(void)
 	EXPECT(WEXITSTATUS(status) == 7);
 }
 
-/* What @object holds, freed and allocated anew, in a child. */
+/* In a child, use what @object holds, free it and allocate it again. */
 static int use_in_child(char *object)
 {
 	int i;
@@ -889,7 +911,10 @@ static void test_vfork(void)
 
 static int nr_started;
 
-/* All that is allowed here, wherever the allocator was interrupted. */
+/*
+ * Do everything that a handler is allowed to do, wherever the allocator was
+ * interrupted.
+ */
 static void start_a_program(int signal)
 {
 	int saved = errno;
@@ -973,7 +998,7 @@ static void test_fork_with_threads(void)
 		pthread_join(threads[i], NULL);
 }
 
-/* From here on every refill fails: in a sandbox, it is a read(). */
+/* From here on, every fill fails. In a sandbox, a fill is a read(). */
 static void exhaust_the_service(void)
 {
 	struct sock_filter filter[] = {
@@ -991,13 +1016,16 @@ static void exhaust_the_service(void)
 	EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 }
 
-/* A daemon that cannot open its heap again has it all the same, and its children. */
+/*
+ * A daemon that cannot open its heap again still has the heap, and so do its
+ * children.
+ */
 static int fork_without_descriptors(char *object)
 {
 	pid_t child;
 	int status;
 
-	/* Where the device was, there is another one now. */
+	/* Another device is now where the device was. */
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("/dev/null", "/dev/pymalloc", NULL, MS_BIND, NULL) || close_range(3, ~0U, 0))
 		return 10;
@@ -1028,7 +1056,7 @@ static void test_falls_back_when_there_is_no_memory(void)
 	static void *objects[20000];
 	size_t i, from_libc = 0;
 
-	/* Every refill fails. */
+	/* Every fill fails. */
 	exhaust_the_service();
 	for (i = 0; i < 20000; i++) {
 		objects[i] = malloc(250);
@@ -1050,7 +1078,7 @@ static void test_falls_back_when_there_is_no_memory(void)
 	}
 }
 
-/* After all of stdio's and the library's own. */
+/* After the destructors of stdio and of the library. */
 static void allocate_after_exit(void)
 {
 	void *object = malloc(100);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A program with a malloc of its own, on the shim: the C library's functions that
- * allocate have to use that one, whatever is preloaded.
+ * A program with its own malloc, on the shim. All functions of the C library
+ * that allocate must use this malloc, whatever is preloaded.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,13 +15,15 @@
 
 #include "on_shim.h"
 
-/* Enough for all that this program does: nothing is used again. */
+/*
+ * This is enough for everything that the program does. No memory is used again.
+ */
 static char memory[1 << 20];
 static size_t taken;
-/* The compiler takes it that reallocarray() calls nothing of this file. */
+/* The compiler assumes that reallocarray() calls nothing in this file. */
 static volatile unsigned int reallocs, frees;
 
-/* Each object has its size before it. */
+/* The size of each object stands before the object. */
 void *malloc(size_t size)
 {
 	size_t *object = (size_t *)(memory + (-(uintptr_t)memory & 15) + taken);

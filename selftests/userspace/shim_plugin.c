@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A library that shim_malloc.c loads: it allocates, and frees, on its own. */
+/* A library that shim_malloc.c loads. It allocates and frees by itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +25,10 @@ void plugin_free(void *object)
 	free(object);
 }
 
-/* The loader allocates it at the first touch, and frees it after the thread. */
+/*
+ * The loader allocates it at the first touch, and frees it after the thread has
+ * ended.
+ */
 char *plugin_thread_local(void)
 {
 	static __thread char object[200];

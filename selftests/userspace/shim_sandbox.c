@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The malloc shim in a seccomp sandbox: allow-lists that know no ioctl(), and
- * SECCOMP_MODE_STRICT. The program starts itself again with `pymalloc run`; each
- * test is a child that enters a sandbox and works there.
+ * The malloc shim in a seccomp sandbox: allow-lists without ioctl(), and
+ * SECCOMP_MODE_STRICT. The program starts itself again with `pymalloc run`.
+ * Each test is a child that enters a sandbox and works there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@
 #define LARGEST PYMALLOC_BLOCK_MAX
 #define THREADS 4
 
-/* In the child, where hardly anything is allowed: says where, and ends it. */
+/* In the child, hardly anything is allowed. Say where it failed, and end it. */
 static void fail(const char *what, int line)
 {
 	char text[200];
@@ -41,7 +41,7 @@ static void fail(const char *what, int line)
 	if (write(STDOUT_FILENO, text, length) < 0)
 		length = 0;
 	syscall(SYS_exit_group, 1);
-	/* Strict mode has this one only. */
+	/* Strict mode allows only this call. */
 	syscall(SYS_exit, 1);
 }
 
@@ -55,7 +55,10 @@ static void fail(const char *what, int line)
  * Sandboxes
  */
 
-/* No ioctl(); what the C library needs for memory, threads, children and an end. */
+/*
+ * No ioctl(). The list has what the C library needs for memory, threads,
+ * children and an end.
+ */
 static const int allowed[] = {
 	SYS_read, SYS_write, SYS_mmap, SYS_munmap, SYS_mremap, SYS_brk, SYS_futex,
 	SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_madvise, SYS_exit, SYS_exit_group,
@@ -101,7 +104,8 @@ static void enter_by_seccomp(unsigned int flags)
 }
 
 /*
- * Work: objects of every size that live for a while, looked at when they go.
+ * Work: objects of every size that live for a while. They are checked when they
+ * are freed.
  */
 
 #define OBJECTS 6000
@@ -112,7 +116,9 @@ struct work {
 	unsigned int from_service, from_libc;
 };
 
-/* Only blocks of the service come in these sizes: the C library's end in 8. */
+/*
+ * Only blocks of the service have these sizes. Those of the C library end in 8.
+ */
 static bool from_service(void *object)
 {
 	size_t usable = malloc_usable_size(object);
@@ -154,7 +160,10 @@ static void work_on(struct work *work, unsigned int rounds)
 	for (round = 0; round < rounds; round++)
 		for (i = 0; i < OBJECTS; i++) {
 			drop(work, i);
-			/* All sizes; and those of one round alike, which fills magazines. */
+			/*
+			 * All sizes. In every other round all sizes are the
+			 * same, which fills magazines.
+			 */
 			take(work, i, round % 2 ? 1 + (7 * round + i) % LARGEST :
 						  1 + 37 * round % LARGEST);
 		}
@@ -164,7 +173,7 @@ static void work_on(struct work *work, unsigned int rounds)
 
 static struct work works[THREADS];
 
-/* All of it has to come from the service. */
+/* All of the objects must come from the service. */
 static void work_alone(void)
 {
 	work_on(&works[0], 50);
@@ -195,7 +204,7 @@ static void *work_first_when_told(void *work)
 	return NULL;
 }
 
-/* The sandbox is entered by one while the others go on, or have not begun. */
+/* One thread enters the sandbox while the others go on, or have not begun. */
 static void with_threads(void *(*work)(void *work))
 {
 	pthread_t threads[THREADS];
@@ -217,7 +226,7 @@ static void with_threads(void *(*work)(void *work))
  * Descriptors
  */
 
-/* The heap's, found by what /proc says of it. */
+/* The heap's descriptor, found by what /proc says about it. */
 static int heap_fd(void)
 {
 	char path[64], text[300];
@@ -243,7 +252,7 @@ static off_t size_of(int file)
 	return lseek(file, 0, SEEK_END);
 }
 
-/* The shim hides it past the numbers that the program may use. */
+/* The shim hides its descriptor past the numbers that the program may use. */
 static void raise_limit(void)
 {
 	struct rlimit limit;
@@ -300,7 +309,9 @@ static void *enter_strict(void *unused)
 	return NULL;
 }
 
-/* A thread that had nothing of the heap when it entered; the other one goes on. */
+/*
+ * The thread had nothing of the heap when it entered. The other thread goes on.
+ */
 static void test_strict_in_a_thread(void)
 {
 	pthread_t thread;
@@ -358,7 +369,10 @@ static void test_fork_of_the_c_library(void)
 	work_alone();
 }
 
-/* A child that comes in the middle of its siblings' calls, and is told nothing. */
+/*
+ * A child is made in the middle of calls of other threads. Nothing tells the
+ * library about it.
+ */
 static void test_clone_with_threads(void)
 {
 	pthread_t threads[THREADS];
@@ -413,7 +427,10 @@ static void test_another_file(void)
 	work_alone();
 }
 
-/* Closed in the sandbox: the C library serves; what takes its place is left alone. */
+/*
+ * The descriptor is closed in the sandbox. The C library serves, and the
+ * library does nothing to the file that takes the number.
+ */
 static void test_lost_descriptor(void)
 {
 	int file = memfd_create("file", 0), fd = heap_fd();
@@ -435,7 +452,9 @@ static void test_lost_descriptor(void)
 	NEED(!size_of(file));
 }
 
-/* An entry that is refused changes nothing: a lost descriptor is opened again. */
+/*
+ * The entry is refused and changes nothing: a lost descriptor is opened again.
+ */
 static void test_refused(void)
 {
 	int fd = heap_fd();
@@ -452,7 +471,7 @@ static void test_refused(void)
 	NEED(heap_fd() >= 0);
 }
 
-/* The wrappers are as the C library's for all else. */
+/* For everything else, the wrappers do what the C library's functions do. */
 static void test_other_calls(void)
 {
 	char name[16] = "";
@@ -463,7 +482,7 @@ static void test_other_calls(void)
 	NEED(prctl(-1, 0, 0, 0, 0) == -1 && errno == EINVAL);
 	NEED(syscall(SYS_getpid) == getpid());
 	NEED(syscall(SYS_close, -1L) == -1 && errno == EBADF);
-	/* All six arguments. */
+	/* A call with all six arguments. */
 	NEED(syscall(SYS_mmap, NULL, 4096L, (long)PROT_READ, (long)MAP_PRIVATE,
 		     (long)memfd_create("file", 0), -1L) == -1 && errno == EINVAL);
 	NEED(syscall(SYS_mmap, NULL, 4096L, (long)PROT_READ, (long)MAP_PRIVATE,
@@ -479,12 +498,12 @@ static void test_double_free(void)
 	for (i = 0; i < 3000; i++)
 		objects[i] = malloc(72);
 	free(objects[0]);
-	/* Until the magazine is flushed, at the latest. */
+	/* The bad free is found when the magazine is flushed, at the latest. */
 	for (i = 0; i < 3000; i++)
 		free(objects[i]);
 }
 
-/* Ends with, or by, that. */
+/* A test, and the signal or the exit status with which it ends. */
 struct test {
 	const char *name;
 	void (*run)(void);
@@ -548,7 +567,7 @@ static void run(const struct test *test)
 	ksft_test_result(as_told && (status & ~0x80) == test->signal, "%s\n", test->name);
 }
 
-/* The command lies where it was built: ../../userspace from here. */
+/* The command lies where it was built, in ../../userspace from here. */
 static void run_on_the_shim(const char *self)
 {
 	char path[4096] = "", command[4200];
@@ -566,7 +585,10 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		run_on_the_shim(argv[0]);
-	/* Finding the C library's own takes calls that a sandbox has not. */
+	/*
+	 * To find the C library's functions takes calls that a sandbox does not
+	 * allow.
+	 */
 	if (!malloc_usable_size(malloc(2000)))
 		ksft_exit_fail_msg("malloc_usable_size()\n");
 	ksft_print_header();

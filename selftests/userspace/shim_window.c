@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The malloc shim in programs that bound what they map: RLIMIT_AS, mlockall(). Each
- * case is a process of its own, started with `pymalloc run`.
+ * The malloc shim in programs that bound what they map: RLIMIT_AS, mlockall().
+ * Each case is its own process, started with `pymalloc run`.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,10 @@
 
 #define MIB (1UL << 20)
 #define SIZE 128
-/* What a case may hold of objects; they are linked, so that they need no room. */
+/*
+ * The objects of a case. They are linked to one another, so that a list of them
+ * needs no memory.
+ */
 struct object {
 	struct object *next;
 	char rest[SIZE - sizeof(struct object *)];
@@ -36,13 +39,18 @@ struct object {
 		} \
 	} while (0)
 
-/* Only blocks of the service come in these sizes: the C library's end in 8. */
+/*
+ * Only blocks of the service have these sizes. Those of the C library end in 8.
+ */
 static bool from_service(void *object)
 {
 	return malloc_usable_size(object) % 16 == 0;
 }
 
-/* Allocates @bytes of objects; returns how many of these were the service's. */
+/*
+ * Allocate @bytes of objects. Returns how many bytes of them are from the
+ * service.
+ */
 static size_t allocate(struct object **list, size_t bytes)
 {
 	size_t served = 0;
@@ -77,7 +85,10 @@ static void limit(int resource, size_t bytes)
 	REQUIRE(!setrlimit(resource, &limit));
 }
 
-/* Bytes of addresses that /proc/self/maps shows, and how many mappings; ours only. */
+/*
+ * How many bytes of addresses /proc/self/maps shows for the heap, and in how
+ * many mappings.
+ */
 static size_t mapped(unsigned int *parts)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -101,7 +112,7 @@ static size_t mapped(unsigned int *parts)
 
 #define USER_BYTES "/sys/module/pymalloc/parameters/user_bytes"
 
-/* Most bytes that a user may have in heaps; 0 is any number. */
+/* The most bytes that a user may have in heaps; 0 means any number. */
 static void set_user_bytes(const char *bytes)
 {
 	FILE *parameter = fopen(USER_BYTES, "we");
@@ -120,7 +131,7 @@ static void get_user_bytes(char *bytes, size_t size)
 	fclose(parameter);
 }
 
-/* Small objects fit, and leave most of the rest to a large one. */
+/* The small objects fit, and leave most of the rest to a large one. */
 static void fits(size_t small, size_t bytes)
 {
 	struct object *list = NULL;
@@ -149,7 +160,10 @@ static void case_limit_set_before(void)
 	fits(50 * MIB, 400 * MIB);
 }
 
-/* All is used up: the C library gets what is left, and then there is no more. */
+/*
+ * Everything is used up: the C library gets what is left, and then there is no
+ * more.
+ */
 static void case_limit_reached(void)
 {
 	struct object *list = NULL, *object;
@@ -170,7 +184,7 @@ static void case_limit_reached(void)
 	release(&list);
 }
 
-/* A limit that is lifted is no hindrance any more. */
+/* After a limit is lifted, it has no effect any more. */
 static void case_limit_lifted(void)
 {
 	struct rlimit low = { 64 * MIB, RLIM_INFINITY }, none = { RLIM_INFINITY, RLIM_INFINITY };
@@ -231,7 +245,10 @@ static void *grow_with_others(void *barrier)
 	return NULL;
 }
 
-/* A child finds the window as its parent has left it, whatever that was doing. */
+/*
+ * A child finds the window as its parent has left it, whatever the parent was
+ * doing.
+ */
 static void grow_in_a_child(void)
 {
 	struct object *list = NULL;
@@ -268,7 +285,7 @@ static void case_threads_and_children(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
-	size_t address_space;	/* limit before the start; 0 is none */
+	size_t address_space;	/* the limit before the start; 0 is none */
 } cases[] = {
 	{ "an address space of 1 GiB, limited by the program",
 	  case_limit_set_by_the_program, 0 },
@@ -282,7 +299,7 @@ static const struct {
 
 #define NR_CASES (sizeof(cases) / sizeof(*cases))
 
-/* The command lies where it was built: ../../userspace from here. */
+/* The command lies where it was built, in ../../userspace from here. */
 static void run_on_the_shim(const char *self, size_t i)
 {
 	char path[4096] = "", command[4200], number[16];

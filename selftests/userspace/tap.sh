@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# TAP for scripts. A test is a command that succeeds.
+# TAP for scripts. A test is a command that must succeed.
 
 here=$(dirname "$(realpath "$0")")
-# Used by the scripts: where userspace/ was built.
+# The scripts use this: where userspace/ was built.
 # shellcheck disable=SC2034
 userspace=$(realpath "$here/../../userspace")
 scratch=$(mktemp -d)
@@ -29,7 +29,7 @@ ok()
 	fi
 }
 
-# status STATUS CMD...: CMD ends with that.
+# status STATUS CMD...: CMD must end with this status.
 status()
 {
 	local expected=$1 got=0
