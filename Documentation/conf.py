@@ -70,9 +70,9 @@ def align_figures(_, doctree):
 
 
 def find_unpublished(app, env):
-    """Warn of each function of the module that has a kernel-doc comment and is on no page."""
+    """Warn of functions of the module that have a kernel-doc comment and are on no page."""
     published = {name for name, _, kind, *_ in env.get_domain("c").get_objects()
-                 if kind == "function"}
+                 if kind in ("function", "macro")}
     for path in glob.glob(os.path.join(root, "module/**/*.[ch]"), recursive=True):
         with open(path, encoding="utf-8") as file:
             names = re.findall(r"^ \* (\w+)\(\) - ", file.read(), re.MULTILINE)
