@@ -75,7 +75,7 @@ def find_unpublished(app, env):
                  if kind in ("function", "macro")}
     for path in glob.glob(os.path.join(root, "module/**/*.[ch]"), recursive=True):
         with open(path, encoding="utf-8") as file:
-            names = re.findall(r"^ \* (\w+)\(\) - ", file.read(), re.MULTILINE)
+            names = re.findall(r"/\*\*\n \* (\w+)\(\) - ", file.read())
         for name in set(names) - published:
             getLogger(__name__).warning("%s() is on no page", name, location=path)
 
