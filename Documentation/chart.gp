@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# gnuplot -c chart.gp SVG DATA BARS GROUPS TITLE FROM LOG: a group of bars for each
-# line of a table. Its first line names the bars, its first column the groups.
+# gnuplot -c chart.gp SVG DATA BARS GROUPS TITLE FROM LOG: draw a group of bars for
+# each line of a table. The first line of the table names the bars, and the first
+# column names the groups.
 
 set terminal svg size 800,340 font "sans,12" background "white"
 set output ARG1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A Sphinx directive that draws the table before it, so that a picture never
-shows other figures than the text:
+"""A Sphinx directive that draws the table before it. So a picture never shows
+other figures than the text:
 
     .. chart:: What the picture shows
        :columns: 2-9
@@ -24,7 +24,7 @@ from docutils.parsers.rst import Directive, directives
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chart.gp")
 
-# Characters for which there is room below the bars.
+# How many characters fit below the bars.
 LABELS = 85
 
 
@@ -35,7 +35,7 @@ def cells(part):
 
 
 def indices(text):
-    """What "1,3-5" means, from 0."""
+    """The numbers that "1,3-5" means, counted from 0."""
     for part in text.split(","):
         first, _, last = part.partition("-")
         yield from range(int(first) - 1, int(last or first))
@@ -65,7 +65,7 @@ class Chart(Directive):
         return heads[0], body
 
     def lines(self):
-        """What gnuplot reads: the names of the bars, then a line a group."""
+        """The data for gnuplot: the names of the bars, then a line for each group."""
         names, body = self.table()
         columns = list(indices(self.options.get("columns", f"2-{len(names)}")))
         yield ["group"] + [names[column] for column in columns]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A heap without a library: made, mapped, used and looked at. */
+/* Make a heap without the library, map it, use it and look at it. */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ static void allocate(int heap, __u64 *refs)
 		.count = COUNT,
 	};
 
-	/* What was done before an error is ours all the same. */
+	/* If there was an error, the refs that are done are valid all the same. */
 	if (ioctl(heap, PYMALLOC_IOC_ALLOC, &args) < 0)
 		err(1, "%u of %u allocated", args.done, args.count);
 }
@@ -99,7 +99,7 @@ int main(void)
 	       PYMALLOC_BLOCK_MIN * pool_map[refs[0] / PYMALLOC_POOL_SIZE]);
 	show(heap);
 
-	/* Block 3 twice, block 7 not at all. */
+	/* Free block 3 twice, and block 7 not at all. */
 	refs[7] = refs[3];
 	free_all(heap, refs);
 	show(heap);
