@@ -10,6 +10,7 @@ KVERSION ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVERSION)/build
 MODULES ?= $(CURDIR)/build/module
 
+tools := selftests/tools
 vm := selftests/vm
 results := build/results
 parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12
@@ -39,7 +40,7 @@ module: ## the module for the kernel of this machine, or KVERSION
 modules: module-6.1 module-6.12 ## the module for both test kernels
 
 module-%:
-	@$(vm)/kernel $* >/dev/null
+	@$(tools)/kernel $* >/dev/null
 	$(call build_module,build/kernel/$*/build,$$(cat build/kernel/$*/release))
 
 module-debug: export PYMALLOC_KUNIT = y
@@ -49,21 +50,21 @@ userspace: ## the library, the malloc shim and the command
 	$(MAKE) -C userspace
 
 docs: ## Documentation/ as HTML in build/docs/, its kernel-doc comments checked
-	@$(vm)/deps docs
+	@$(tools)/deps docs
 	$(MAKE) -C Documentation
 
 tests: modules userspace
-	$(vm)/source >/dev/null
+	$(tools)/source >/dev/null
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
-	@$(vm)/deps build vm test peers docs deb cross
+	@$(tools)/deps build vm test peers docs deb cross
 
 deps-vm:
-	@$(vm)/deps build vm
+	@$(tools)/deps build vm
 
 deps-build:
-	@$(vm)/deps build headers
+	@$(tools)/deps build headers
 
 module_file := $(MODULES)/$(KVERSION)/pymalloc.ko
 
@@ -84,12 +85,12 @@ uninstall: ## undo install
 	$(MAKE) -C userspace uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 deb: ## Debian packages, in build/deb/
-	@$(vm)/deps deb
+	@$(tools)/deps deb
 	@userspace/debian/build build/deb
 	@ls build/deb/*.deb
 
 run: ## a demonstration, in the VM
-	@$(vm)/announce $(KERNEL)
+	@$(tools)/announce $(KERNEL)
 	@$(MAKE) deps-vm
 	@$(MAKE) module-$(KERNEL) userspace
 	@$(vm)/run --small --kernel $(KERNEL) -- selftests/demo
@@ -98,17 +99,17 @@ shell: deps-vm module-$(KERNEL) userspace ## a shell in the VM, with the module 
 	@$(vm)/run --kernel $(KERNEL) --shell
 
 bench: deps module-$(KERNEL) userspace ## measure it against other allocators, in the VM
-	@$(vm)/deps bench
+	@$(tools)/deps bench
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run --kernel $(KERNEL)
 
 bench-python: deps module-$(KERNEL) userspace ## measure CPython on it and on other allocators, in the VM
-	@$(vm)/deps bench
+	@$(tools)/deps bench
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run-python --kernel $(KERNEL)
 
 bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other allocators, in the VM
-	@$(vm)/deps bench
+	@$(tools)/deps bench
 	@$(MAKE) -C selftests/bench
 	@selftests/bench/run-fork --kernel $(KERNEL)
 

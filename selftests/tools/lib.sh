@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
 #
-# What every script of the VM needs: where things are, and how to complain.
+# What every script needs: where things are, and how to complain.
 
 root=$(realpath "${BASH_SOURCE[0]%/*}/../..")
+tools=$root/selftests/tools
 vm=$root/selftests/vm
 build=$root/build
 cache=${PYMALLOC_CACHE:-${XDG_CACHE_HOME:-~/.cache}/pymalloc}
