@@ -3,11 +3,18 @@
 # Everything is built below build/. What is slow to make (kernels to test, the
 # VM's image) is kept in ~/.cache/pymalloc, or in PYMALLOC_CACHE.
 
+# What a user may set is explained in lines of "## NAME", which `make help` prints.
+## KVERSION    the release of the kernel to build the module for: this machine's
+## KDIR        that kernel's headers: /lib/modules/KVERSION/build
+## PREFIX      where install puts user space: /usr/local
+## DESTDIR     a folder to install below, for packagers: none
+## KERNEL      the VM's kernel in run, shell, bench*, check-deb, check-programs: 6.12
+## STRESS      how many seconds check-stress takes: 3600
+KVERSION ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVERSION)/build
 PREFIX ?= /usr/local
 DESTDIR ?=
 KERNEL ?= 6.12
-KVERSION ?= $(shell uname -r)
-KDIR ?= /lib/modules/$(KVERSION)/build
 MODULES ?= $(CURDIR)/build/module
 
 tools := selftests/tools
@@ -18,12 +25,18 @@ debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
 
-all: deps-build ## the module and user space; the module for both test kernels if this machine has no headers
-	$(MAKE) $(if $(wildcard $(KDIR)),module,modules) userspace
+have_headers := $(wildcard $(KDIR)/Makefile)
+# Headers that were asked for are not replaced by those of the test kernels.
+headers_given := $(filter-out file,$(origin KVERSION) $(origin KDIR))
+
+all: needs ## the module and user space; the module for both test kernels if this machine has no headers
+	$(MAKE) $(if $(have_headers)$(headers_given),module,modules) userspace
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
+	@echo 'Variables, set as in `make KERNEL=6.1 shell`, and what they are if not set:'
+	@sed -n 's/^## \([A-Z].*\)/  \1/p' $(firstword $(MAKEFILE_LIST))
 
 # kbuild puts its output beside the sources, so give it a tree of links to
 # them for each kernel. $(1) is the kernel's build tree, $(2) its release.
@@ -35,6 +48,8 @@ define build_module
 endef
 
 module: ## the module for the kernel of this machine, or KVERSION
+	$(if $(have_headers),,$(error no headers of the kernel $(KVERSION) in $(KDIR); \
+		KVERSION and KDIR choose others, make modules needs none))
 	$(call build_module,$(KDIR),$(KVERSION))
 
 modules: module-6.1 module-6.12 ## the module for both test kernels
@@ -58,20 +73,21 @@ tests: modules userspace
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
-	@$(tools)/deps build vm test peers docs deb cross
+	@$(tools)/deps build headers vm test peers docs deb cross
 
 deps-vm:
 	@$(tools)/deps build vm
 
-deps-build:
-	@$(tools)/deps build headers
+# What is missing is named, not installed.
+needs:
+	@$(tools)/deps --check $(if $(headers_given),,headers) build
 
 module_file := $(MODULES)/$(KVERSION)/pymalloc.ko
 
 install: ## what `make` built: the module, the library, the command, the header
 	$(if $(wildcard $(module_file)),$(MAKE) install-module,@echo \
 		"note: no module for the kernel $(KVERSION), so only user space is" \
-		"installed: $(if $(wildcard $(KDIR)),run make first,there are no headers in $(KDIR))")
+		"installed: $(if $(have_headers),run make first,there are no headers in $(KDIR))")
 	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 install-module:
@@ -198,7 +214,7 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 	rm -rf $${PYMALLOC_CACHE:-$${XDG_CACHE_HOME:-~/.cache}/pymalloc}
 
 FORCE:
-.PHONY: FORCE all help module modules userspace docs tests deps deps-build deps-vm \
+.PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork clean \
 	clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \
