@@ -69,7 +69,6 @@ docs: ## Documentation/ as HTML in build/docs/, its kernel-doc comments checked
 	$(MAKE) -C Documentation
 
 tests: modules userspace
-	$(tools)/source >/dev/null
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
@@ -116,17 +115,17 @@ shell: deps-vm module-$(KERNEL) userspace ## a shell in the VM, with the module 
 
 bench: deps module-$(KERNEL) userspace ## measure it against other allocators, in the VM
 	@$(tools)/deps bench
-	@$(MAKE) -C selftests/bench
+	@$(MAKE) -C selftests bench
 	@selftests/bench/run --kernel $(KERNEL)
 
 bench-python: deps module-$(KERNEL) userspace ## measure CPython on it and on other allocators, in the VM
 	@$(tools)/deps bench
-	@$(MAKE) -C selftests/bench
+	@$(MAKE) -C selftests bench
 	@selftests/bench/run-python --kernel $(KERNEL)
 
 bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other allocators, in the VM
 	@$(tools)/deps bench
-	@$(MAKE) -C selftests/bench
+	@$(MAKE) -C selftests bench
 	@selftests/bench/run-fork --kernel $(KERNEL)
 
 # A part that does not get as far as to write its results has failed.
