@@ -38,6 +38,13 @@ apt_get()
 		-o DPkg::Lock::Timeout=600 "$@" >&2
 }
 
+# code FILE...: files without comments, to name what is made from them: by other words
+# nothing else would be made. kconfig's "# CONFIG_X is not set" is no comment.
+code()
+{
+	sed -E '/^\s*#/{/^# CONFIG_\w+ is not set$/!d}' "$@"
+}
+
 # cache_make FILE FUNCTION: unless FILE is in the cache, have FUNCTION make
 # $tmp/new and call it FILE when it is complete. One at a time makes a file.
 cache_make()
