@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Everything is built below build/. What is slow to make (kernels to test, the
-# VM's image) is kept in ~/.cache/pymalloc, or in PYMALLOC_CACHE.
+# Everything is built below build/. What takes long to make (kernels, the VM's images) is
+# kept in ~/.cache/pymalloc, or in PYMALLOC_CACHE.
 
 # What a user may set is explained in lines of "## NAME", which `make help` prints.
 ## KVERSION    the release of the kernel to build the module for: this machine's
@@ -38,8 +38,8 @@ help: ## this list
 	@echo 'Variables, set as in `make KERNEL=6.1 shell`, and what they are if not set:'
 	@sed -n 's/^## \([A-Z].*\)/  \1/p' $(firstword $(MAKEFILE_LIST))
 
-# kbuild puts its output beside the sources, so give it a tree of links to
-# them for each kernel. $(1) is the kernel's build tree, $(2) its release.
+# kbuild writes its output beside the sources. So for each kernel it gets a tree of links
+# to the sources. $(1) is the kernel's build tree, $(2) its release.
 define build_module
 	@mkdir -p $(MODULES)/$(2)
 	@find $(MODULES)/$(2) -xtype l -delete
@@ -128,7 +128,7 @@ bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other
 	@$(MAKE) -C selftests bench
 	@selftests/bench/run-fork --kernel $(KERNEL)
 
-# A part that does not get as far as to write its results has failed.
+# If a part ends before it has written its results, this line makes it a failure.
 define run_parts
 	@mkdir -p $(results)
 	@for part in $(1); do \
@@ -176,7 +176,7 @@ $(results)/harness.tap: deps FORCE
 $(results)/vm.tap: deps FORCE
 	@selftests/record vm $(vm)/selftest
 
-# Not with each load of the module.
+# KUnit would run all suites each time that the module is loaded.
 no_kunit := --append kunit.filter_glob=none
 
 $(results)/debug.tap: deps FORCE
