@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Everything is built below build/. What is slow to make (kernels to test, the
-# VM's image) is kept in ~/.cache/pymalloc, or in PYMALLOC_CACHE.
+# Everything is built below build/. What takes long to make (kernels, the VM's images) is
+# kept in ~/.cache/pymalloc, or in PYMALLOC_CACHE.
 
+# What a user may set is explained in lines of "## NAME", which `make help` prints.
+## KVERSION    the release of the kernel to build the module for: this machine's
+## KDIR        that kernel's headers: /lib/modules/KVERSION/build
+## PREFIX      where install puts user space: /usr/local
+## DESTDIR     a folder to install below, for packagers: none
+## KERNEL      the VM's kernel in run, shell, bench*, check-deb, check-programs: 6.12
+## STRESS      how many seconds check-stress takes: 3600
+KVERSION ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVERSION)/build
 PREFIX ?= /usr/local
 DESTDIR ?=
 KERNEL ?= 6.12
-KVERSION ?= $(shell uname -r)
-KDIR ?= /lib/modules/$(KVERSION)/build
 MODULES ?= $(CURDIR)/build/module
 
+tools := selftests/tools
 vm := selftests/vm
 results := build/results
 parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12
@@ -17,15 +25,21 @@ debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
 
-all: deps-build ## the module and user space; the module for both test kernels if this machine has no headers
-	$(MAKE) $(if $(wildcard $(KDIR)),module,modules) userspace
+have_headers := $(wildcard $(KDIR)/Makefile)
+# Headers that were asked for are not replaced by those of the test kernels.
+headers_given := $(filter-out file,$(origin KVERSION) $(origin KDIR))
+
+all: needs ## the module and user space; the module for both test kernels if this machine has no headers
+	$(MAKE) $(if $(have_headers)$(headers_given),module,modules) userspace
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
+	@echo 'Variables, set as in `make KERNEL=6.1 shell`, and what they are if not set:'
+	@sed -n 's/^## \([A-Z].*\)/  \1/p' $(firstword $(MAKEFILE_LIST))
 
-# kbuild puts its output beside the sources, so give it a tree of links to
-# them for each kernel. $(1) is the kernel's build tree, $(2) its release.
+# kbuild writes its output beside the sources. So for each kernel it gets a tree of links
+# to the sources. $(1) is the kernel's build tree, $(2) its release.
 define build_module
 	@mkdir -p $(MODULES)/$(2)
 	@find $(MODULES)/$(2) -xtype l -delete
@@ -34,12 +48,14 @@ define build_module
 endef
 
 module: ## the module for the kernel of this machine, or KVERSION
+	$(if $(have_headers),,$(error no headers of the kernel $(KVERSION) in $(KDIR); \
+		KVERSION and KDIR choose others, make modules needs none))
 	$(call build_module,$(KDIR),$(KVERSION))
 
 modules: module-6.1 module-6.12 ## the module for both test kernels
 
 module-%:
-	@$(vm)/kernel $* >/dev/null
+	@$(tools)/kernel $* >/dev/null
 	$(call build_module,build/kernel/$*/build,$$(cat build/kernel/$*/release))
 
 module-debug: export PYMALLOC_KUNIT = y
@@ -49,28 +65,28 @@ userspace: ## the library, the malloc shim and the command
 	$(MAKE) -C userspace
 
 docs: ## Documentation/ as HTML in build/docs/, its kernel-doc comments checked
-	@$(vm)/deps docs
+	@$(tools)/deps docs
 	$(MAKE) -C Documentation
 
 tests: modules userspace
-	$(vm)/source >/dev/null
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need
-	@$(vm)/deps build vm test peers docs deb cross
+	@$(tools)/deps build headers vm test peers docs deb cross
 
 deps-vm:
-	@$(vm)/deps build vm
+	@$(tools)/deps build vm
 
-deps-build:
-	@$(vm)/deps build headers
+# What is missing is named, not installed.
+needs:
+	@$(tools)/deps --check $(if $(headers_given),,headers) build
 
 module_file := $(MODULES)/$(KVERSION)/pymalloc.ko
 
 install: ## what `make` built: the module, the library, the command, the header
 	$(if $(wildcard $(module_file)),$(MAKE) install-module,@echo \
 		"note: no module for the kernel $(KVERSION), so only user space is" \
-		"installed: $(if $(wildcard $(KDIR)),run make first,there are no headers in $(KDIR))")
+		"installed: $(if $(have_headers),run make first,there are no headers in $(KDIR))")
 	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 install-module:
@@ -84,12 +100,12 @@ uninstall: ## undo install
 	$(MAKE) -C userspace uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 deb: ## Debian packages, in build/deb/
-	@$(vm)/deps deb
+	@$(tools)/deps deb
 	@userspace/debian/build build/deb
 	@ls build/deb/*.deb
 
 run: ## a demonstration, in the VM
-	@$(vm)/announce $(KERNEL)
+	@$(tools)/announce $(KERNEL)
 	@$(MAKE) deps-vm
 	@$(MAKE) module-$(KERNEL) userspace
 	@$(vm)/run --small --kernel $(KERNEL) -- selftests/demo
@@ -98,21 +114,21 @@ shell: deps-vm module-$(KERNEL) userspace ## a shell in the VM, with the module 
 	@$(vm)/run --kernel $(KERNEL) --shell
 
 bench: deps module-$(KERNEL) userspace ## measure it against other allocators, in the VM
-	@$(vm)/deps bench
-	@$(MAKE) -C selftests/bench
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
 	@selftests/bench/run --kernel $(KERNEL)
 
 bench-python: deps module-$(KERNEL) userspace ## measure CPython on it and on other allocators, in the VM
-	@$(vm)/deps bench
-	@$(MAKE) -C selftests/bench
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
 	@selftests/bench/run-python --kernel $(KERNEL)
 
 bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other allocators, in the VM
-	@$(vm)/deps bench
-	@$(MAKE) -C selftests/bench
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
 	@selftests/bench/run-fork --kernel $(KERNEL)
 
-# A part that does not get as far as to write its results has failed.
+# If a part ends before it has written its results, this line makes it a failure.
 define run_parts
 	@mkdir -p $(results)
 	@for part in $(1); do \
@@ -160,7 +176,7 @@ $(results)/harness.tap: deps FORCE
 $(results)/vm.tap: deps FORCE
 	@selftests/record vm $(vm)/selftest
 
-# Not with each load of the module.
+# KUnit would run all suites each time that the module is loaded.
 no_kunit := --append kunit.filter_glob=none
 
 $(results)/debug.tap: deps FORCE
@@ -197,7 +213,7 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 	rm -rf $${PYMALLOC_CACHE:-$${XDG_CACHE_HOME:-~/.cache}/pymalloc}
 
 FORCE:
-.PHONY: FORCE all help module modules userspace docs tests deps deps-build deps-vm \
+.PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork clean \
 	clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the demonstration runs: CPython reads its own standard library into syntax
-trees and keeps them. SIGUSR1 has it drop all but the first, SIGTERM ends it."""
+"""The program of the demonstration: CPython parses a part of its standard library and
+keeps the syntax trees. SIGUSR1 makes it drop all but the first, SIGTERM ends it."""
 
 import ast
 import glob

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the workloads share. Each program is the same workloads with another
- * subject, an allocator, compiled in by -include subject/NAME.h, so that a
- * call to it is as it would be in any program. A subject is
+ * What the workloads share. A subject is an allocator that is measured. Each
+ * program is compiled from the same workloads and one subject (-include
+ * subject/NAME.h), so that calls of the allocator are compiled as in any program.
+ * A subject defines
  *
  *	struct subject { ... };			a heap
  *	SUBJECT_THREADS, SUBJECT_HEAPS		how many of them there can be
@@ -19,16 +20,16 @@
 #define BLOCK_MIN	8
 #define BLOCK_MAX	512
 
-/* Live blocks in an arena's worth of memory, at the sizes of random_size(). */
+/* So many blocks of random_size() fill about one arena: 256 KiB / 260 bytes. */
 #define ARENA_BLOCKS	1000
 
 /**
  * struct workload - something that programs do with an allocator
  * @name: what it is called in the figures
  * @run: does it, and reports
- * @live: what is live at a time: blocks of each thread, or children of fork()
+ * @live: how many are live at a time: blocks of each thread, or children of fork()
  * @threads: how many threads
- * @heaps: of how many heaps
+ * @heaps: how many heaps they use
  */
 struct workload {
 	const char *name;
@@ -38,10 +39,10 @@ struct workload {
 	unsigned int heaps;
 };
 
-/* All that a program can do; the last one has no name. */
+/* All workloads of a program; the last one has no name. */
 extern const struct workload workloads[];
 
-/* Those of workloads.c, a file each. */
+/* The workloads of workloads.c; each has a file of its own. */
 void calibrate(const struct workload *workload);
 void pair(const struct workload *workload);
 void lifo(const struct workload *workload);
@@ -50,30 +51,36 @@ void queue(const struct workload *workload);
 void touch(const struct workload *workload);
 void threads(const struct workload *workload);
 
-/* main.c: a count of operations, less of them if all is only being tried */
+/* main.c */
+/* The number of operations to do: @count, or less with --quick. */
 size_t scaled(size_t count);
-/* The figure of a workload: @value in the unit that the program was told. */
+/* Reports a workload's figure, in the unit from the program's arguments. */
 void report_time(const struct workload *workload, double value);
 void report(const struct workload *workload, const char *metric, double value);
-/* Memory that the subject knows nothing of, present from the start. */
+/* Zeroed memory that does not come from the subject, and has all of its pages. */
 void *table(size_t count, size_t size);
 __u64 nanoseconds(void);
 
-/* check.c: of the heaps that this process has come to have */
+/* check.c */
+/* Runs the checker on all heaps of this process, and returns how many there are. */
 unsigned int check_heaps(void);
+/* Metadata of all heaps of this process. */
 size_t metadata_bytes(void);
-/* Pages of all heaps of this user; one that several heaps share counts once. */
+/* The pages of all heaps of this user. A page that several heaps share counts once. */
 size_t heap_bytes(void);
-/* A heap whose process has ended is taken down behind the next one's back. */
+/*
+ * Waits until the heaps of processes that have ended are gone: the kernel releases
+ * them later, which would be measured together with this process.
+ */
 void wait_for_ends(void);
 
-/* Any program writes to what it allocates. */
+/* Writes to a block, as any program does to what it allocates. */
 static inline void use(void *block)
 {
 	*(volatile __u64 *)block = 1;
 }
 
-/* George Marsaglia's xorshift, never in a loop that is measured. */
+/* George Marsaglia's xorshift. It is not called in loops that are measured. */
 static inline __u32 random_below(__u64 *state, __u32 bound)
 {
 	*state ^= *state << 13;

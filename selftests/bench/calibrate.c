@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How many instructions does the clock count for a million? Under -icount
- * neither more nor fewer but for what the kernel does meanwhile.
+ * Does the clock count instructions? Under -icount each takes 1 ns, so that the
+ * loop must be measured as its length, plus what the kernel does meanwhile.
  */
 #include "bench.h"
 

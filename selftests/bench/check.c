@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the kernel knows of whatever heaps this process has come to have. */
+/* What the kernel reports about the heaps of this process. */
 #include <err.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -39,7 +39,7 @@ static int open_heap(int device, __u64 id)
 
 typedef void look_fn(int heap, void *data);
 
-/* Has @look look at each, and returns how many there are. */
+/* Calls @look for each heap of this process, and returns how many there are. */
 static unsigned int look_at_heaps(look_fn *look, void *data)
 {
 	struct pymalloc_heap_info heaps[HEAPS_MAX];
@@ -126,7 +126,7 @@ static int lives(const struct pymalloc_heap_info *heap)
 	return heap->uid == geteuid() && heap->pid > 0 && !kill(heap->pid, 0);
 }
 
-/* This user's heaps whose processes go on. */
+/* The number of this user's heaps whose processes are still alive. */
 static unsigned int count_living(int device)
 {
 	struct pymalloc_heap_info heap;
@@ -147,7 +147,7 @@ static unsigned int count_living(int device)
 	return count;
 }
 
-/* A heap counts against its user until it is all gone. */
+/* A heap counts against its user until the kernel has released all of it. */
 void wait_for_ends(void)
 {
 	int device = open_device();

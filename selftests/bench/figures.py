@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Figures, as all benchmarks print them: a line "workload,subject,metric,value"."""
+"""Figures: all benchmarks print each one as a line "workload,subject,metric,value"."""
 
 import csv
 import os
@@ -7,7 +7,7 @@ from collections import defaultdict
 
 
 def read(paths):
-    """Lists of repetitions by (workload, subject, metric)."""
+    """Read figures: (workload, subject, metric) -> a list with one for each repetition."""
     raw = defaultdict(list)
     for path in paths:
         with open(path, encoding="utf-8") as lines:
@@ -17,7 +17,7 @@ def read(paths):
 
 
 def write(path, found):
-    """A file of figures by (workload, subject, metric)."""
+    """Write figures to a CSV file: (workload, subject, metric) -> value."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -33,7 +33,7 @@ def cell(value):
 
 
 def print_table(title, found, metrics, subjects, workloads):
-    """A line a workload, if there is anything in it, a column a subject."""
+    """Print one line for each workload that has figures, one column for each subject."""
     print(f"\n{title}\n\n{'':<28}" + "".join(f"{name:>10}" for name in subjects))
     for workload, label in workloads.items():
         for metric in metrics:
@@ -43,7 +43,7 @@ def print_table(title, found, metrics, subjects, workloads):
 
 
 class Target:
-    """What is to be reached: @measured is a function of the figures."""
+    """A bound for a figure that the function @measured computes."""
 
     def __init__(self, case, what, measured, at_least=None, at_most=None):
         self.case = case

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Blocks allocated in a row, then freed, the last first. */
+/* Blocks allocated one after the other, then freed in reverse order. */
 #include "bench.h"
 
 #define ROUNDS	1000

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One workload on the subject that is compiled in. Prints its figures, a line
- * "workload,subject,metric,value" each; ./report knows what they mean.
+ * Runs one workload on the subject that is compiled in. Prints each figure as a
+ * line "workload,subject,metric,value"; ./report explains them.
  */
 #include <err.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "bench.h"
 
-/* How much less is done to try whether all works. */
+/* --quick divides the number of operations by this: a test needs no exact figures. */
 #define QUICK	100
 
 static const char *subject;
@@ -62,7 +62,7 @@ static const struct workload *find(const char *name)
 	errx(2, "no workload %s", name);
 }
 
-/* Two threads are not for CPython's, two heaps only for our own. */
+/* CPython's allocator supports one thread only; only ours has several heaps. */
 static int applies(const struct workload *workload)
 {
 	return workload->threads <= SUBJECT_THREADS &&

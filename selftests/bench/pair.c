@@ -23,7 +23,10 @@ void pair(const struct workload *workload)
 	size_t pairs = scaled(PAIRS);
 	__u64 start;
 
-	/* One that stays, lest each free empties a pool, or whatever holds it. */
+	/*
+	 * One block stays allocated. Otherwise each free would empty a pool (or what
+	 * other allocators have in its place), and that would be measured, too.
+	 */
 	use(subject_alloc(heap, SIZE));
 	run(heap, pairs / 10);
 	start = nanoseconds();

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What is measured side by side, and in which surroundings. Sets $here, where
-# the script lies, and $preload: what is preloaded for a subject. The shim is
-# the "service" to programs that have no other way to it.
+# The allocators that are compared, and the settings of the machine meanwhile. Sets
+# $here, the script's folder, and $preload, the library to preload for each subject.
+# The malloc shim is called "shim" among the workloads in C, and "service" in the
+# benchmarks of CPython and of fork().
 
 here=$(dirname "$(realpath "$0")")
 userspace=$(realpath "$here/../../userspace")
@@ -12,12 +13,12 @@ khugepaged_values=(khugepaged/pages_to_scan khugepaged/scan_sleep_millisecs)
 
 declare -A library=([jemalloc]=libjemalloc.so.2
 	[tcmalloc]=libtcmalloc_minimal.so.4 [mimalloc]=libmimalloc.so.2)
-# Used by the scripts.
+# Used by the scripts that source this file.
 # shellcheck disable=SC2034
 declare -A preload=([shim]=$userspace/libpymalloc-malloc.so
 	[service]=$userspace/libpymalloc-malloc.so)
 
-# The loader goes on without a library that it cannot find.
+# A library that is missing must be an error: the loader only warns and goes on.
 find_libraries()
 {
 	local subject path
@@ -34,7 +35,7 @@ find_libraries()
 	done
 }
 
-# set_thp FILE VALUE: who may not choose takes what there is.
+# set_thp FILE VALUE: only root may change it; others measure with what is set.
 set_thp()
 {
 	[ ! -w "$thp/$1" ] || echo "$2" >"$thp/$1"
@@ -45,11 +46,11 @@ choose_thp()
 	set_thp enabled "$1"
 }
 
-# khugepaged makes pages huge behind a program's back: when its clock says so,
-# and with the lock that a page fault needs. Who meets it has fewer faults of its
-# own, and waits, and how long that is nobody can tell. It cannot be ended, but it
-# can be told to look at one page only, and then to sleep. That page is one of a
-# program that is measured by nobody: its sleep begins when it has found some work.
+# khugepaged merges a process's pages into huge ones from time to time, and holds
+# mmap_lock meanwhile. That changes the number of page faults of whichever subject it
+# meets, and delays it. It cannot be stopped. But it can be made to look at one page
+# and then sleep "for ever". It sleeps only after it has found a process to look at:
+# so a process that is not measured gives it one.
 stop_khugepaged()
 {
 	set_thp khugepaged/pages_to_scan 1
@@ -61,7 +62,7 @@ memory[:] = bytes(len(memory))
 time.sleep(1)'
 }
 
-# The machine's own choice is the word in brackets.
+# Restores the machine's settings at exit. In "enabled" the current one is in brackets.
 keep_thp()
 {
 	local file commands
@@ -76,8 +77,8 @@ keep_thp()
 	stop_khugepaged
 }
 
-# observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: addresses and hashes that
-# are the same every time make the figures so, too.
+# observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: without random addresses and
+# hashes, so that the figures are the same in every run.
 observe_python()
 {
 	local workload=$1 subject=$2 unit=$3 python=malloc

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# gnuplot -c plot-python.gp UNIT python.dat python.svg: the report's ratios, a
-# group of bars a program.
+# gnuplot -c plot-python.gp UNIT python.dat python.svg: the report's ratios,
+# one group of bars for each program.
 
 set terminal svg size 1100,760 font "sans,12" background "white"
 set output ARG3
@@ -18,7 +18,7 @@ set xtics scale 0
 set yrange [0:*]
 set key outside right top
 
-# CPython's, the others', ours.
+# CPython, other allocators, ours.
 colours = "0xe09f3e 0x6c757d 0x9a9a9a 0xb8b8b8 0xd6d6d6 0x2a6f97"
 colour(n) = int(word(colours, n))
 

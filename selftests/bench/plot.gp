@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# gnuplot -c plot.gp UNIT alloc.dat alloc.svg: the report's figures, a bar a
-# subject.
+# gnuplot -c plot.gp UNIT alloc.dat alloc.svg: the report's figures, one
+# bar for each subject.
 
 set terminal svg size 1100,760 font "sans,12" background "white"
 set output ARG3
@@ -17,7 +17,7 @@ set xtics rotate by -35 scale 0
 set yrange [0:*]
 unset key
 
-# Ours, CPython's, the others'.
+# Ours, CPython, other allocators.
 colour(n) = n < 3 ? 0x2a6f97 : n < 4 ? 0xe09f3e : 0x9a9a9a
 
 set multiplot layout 2,3 title ARG1." an operation"

@@ -7,7 +7,7 @@
 #include "bench.h"
 
 #define BLOCKS		500000
-/* Blocks are handed over in parcels, so that it is not that what counts. */
+/* Blocks are handed over in parcels, so that the semaphores cost little. */
 #define PARCEL		256
 #define PARCELS		16
 #define NR_SIZES	4096

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Live blocks, replaced at random. */
+/* A set of live blocks: one after the other is replaced, chosen at random. */
 #include <sys/cdefs.h>
 
 #include "replace.h"
 
 #define STEPS	400000
 
-/* Inline, lest a subject that is inline, too, is measured by another loop. */
+/* Always inline: otherwise the compiler would choose by subject, and loops differ. */
 static __always_inline void take(struct live_set *set, const struct step *step)
 {
 	void **block = &set->blocks[step->victim];
@@ -42,7 +42,10 @@ static struct step random_step(struct live_set *set)
 	};
 }
 
-/* Wear, until most blocks lie where others were before them. */
+/*
+ * Replaces more blocks than there are, so that most of them lie where another one
+ * has been: this is the heap of a program that has run for some time.
+ */
 static void wear(struct live_set *set)
 {
 	size_t left = set->live + set->nr_steps;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A set of live blocks of many sizes, one of which, at random, is replaced with
- * one of another size. replace.c has one such set, threads.c one a thread.
+ * A set of live blocks of many sizes. Each step replaces a random one with a block
+ * of another size. replace.c has one such set, threads.c one for each thread.
  */
 #ifndef SELFTESTS_BENCH_REPLACE_H
 #define SELFTESTS_BENCH_REPLACE_H
 
 #include "bench.h"
 
-/* Which block is replaced, and how large the new one is. */
+/* One step: which block is replaced, and the size of the new one. */
 struct step {
 	__u32 victim;
 	__u32 size;
@@ -16,12 +16,12 @@ struct step {
 
 /**
  * struct live_set - a set of live blocks
- * @heap: where they are from
- * @live: how many
- * @nr_steps: replacements to measure
- * @seed: the random generator's state; each set's own
+ * @heap: the heap that they come from
+ * @live: how many blocks
+ * @nr_steps: how many steps are measured
+ * @seed: the state of this set's random generator
  * @blocks: the blocks
- * @steps: the replacements, thought up beforehand
+ * @steps: the steps, chosen before the measurement
  */
 struct live_set {
 	struct subject heap;
@@ -32,9 +32,12 @@ struct live_set {
 	struct step *steps;
 };
 
-/* All but @blocks and @steps is set. Leaves a heap that has been at work. */
+/*
+ * The caller has set all fields but @blocks and @steps. Afterwards the heap is like
+ * one that a program has used for some time.
+ */
 void live_set_prepare(struct live_set *set);
-/* What is measured. */
+/* Takes all steps. This is what is measured. */
 void live_set_replace(struct live_set *set);
 
 #endif /* SELFTESTS_BENCH_REPLACE_H */

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Does the benchmark work? Every workload on every subject, with few operations,
-# the checker on every heap of ours afterwards, and a report of all of it. The
-# figures themselves say nothing here.
+# Does the benchmark work? Runs every workload on every subject with few operations,
+# the checker on each of our heaps afterwards, and the reports. So few operations say
+# nothing about speed.
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../userspace/tap.sh
@@ -17,7 +17,7 @@ measure_all()
 	"$here/measure" ns 1 --quick "${workloads[@]}" >"$scratch/raw"
 }
 
-# did SUBJECT [WORKLOAD...]: all of them, but for those given.
+# did SUBJECT [WORKLOAD...]: there is a figure of each workload but those given.
 did()
 {
 	local subject=$1 workload
@@ -37,7 +37,7 @@ report_all()
 		[ "$(head -n 1 "$scratch/alloc.csv")" = workload,subject,metric,value ]
 }
 
-# Those that the targets name: each takes twelve starts of the interpreter.
+# Only the programs of the targets: each one starts the interpreter twelve times.
 python_programs=(dicts json)
 
 measure_python()
@@ -45,7 +45,7 @@ measure_python()
 	"$here/measure-python" ns 500 "${python_programs[@]}" >"$scratch/raw-python"
 }
 
-# Each program on each allocator, and no target without its figures.
+# There is a figure of each program on each allocator, and of each target.
 report_python()
 {
 	"$here/report-python" "$scratch" "$scratch/raw-python" >"$scratch/report" || return
@@ -56,8 +56,8 @@ report_python()
 			"${python_programs[*]} geometric mean" ]
 }
 
-# Each program, on whom the targets name; the others are only preloaded. Needs a
-# machine whose scheduler it may ask to run first, as the VM's is.
+# Each program on the subjects of the targets; the others only differ by a preloaded
+# library. Needs the right to use real-time priorities, which root has in the VM.
 measure_fork()
 {
 	local subject

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The same work by one thread and by two, on one heap or on one each. */
+/* The same work by one thread and by two, which share a heap or have one each. */
 #include <err.h>
 #include <pthread.h>
 
@@ -16,7 +16,7 @@ struct worker {
 
 static pthread_barrier_t barrier;
 
-/* No thread ends, which is work, too, before all have been measured. */
+/* The end of a thread is work, too: none ends before all have been measured. */
 static void *work(void *argument)
 {
 	struct worker *worker = argument;
@@ -43,7 +43,7 @@ static void start(struct worker *worker, struct subject heap, size_t live,
 		errx(1, "cannot create a thread");
 }
 
-/* From when the first one starts until the last one ends. */
+/* The time from the first thread's start to the last one's end. */
 static __u64 elapsed(const struct worker *workers, unsigned int count)
 {
 	__u64 started = workers->started;

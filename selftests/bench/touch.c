@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory used for the first time, in small blocks. */
+/* Small blocks in memory that has never been used: each page is a page fault. */
 #include <sys/resource.h>
 
 #include "bench.h"

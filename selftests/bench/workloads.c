@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What is measured of allocators at work: all but fork(), which is in fork/. */
+/* All workloads but those of fork(), which are in fork/. */
 #include "bench.h"
 
 const struct workload workloads[] = {

@@ -12,9 +12,9 @@ class Program(NamedTuple):
     kind: str
     name: str
     seconds: int = 0
-    classes: tuple = ()     # of a file of tests
-    users: tuple = ()       # the names of processes that must use the service
-    reason: str = ""    # why it is left out
+    classes: tuple = ()     # of a file of tests, the classes to run
+    users: tuple = ()       # names of processes that must use the service
+    reason: str = ""        # why it is left out
 
     @property
     def title(self):
@@ -39,7 +39,7 @@ def read_list():
 
 
 def choose(names):
-    """Those of the list, or all of it; nothing that is not there."""
+    """The programs of these names, or all if there is none; an unknown name ends this."""
     programs = read_list()
     unknown = set(names) - {program.name for program in programs}
     if unknown:

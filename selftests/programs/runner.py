@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One run of a program, and the results of its cases: each a name and a word,
-or what it printed."""
+"""One run of a program. The results are a dictionary: from each case's name to "passed",
+"failure" and so on, or, of a script, its output."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from programs import HERE
 
 GROUP = "/sys/fs/cgroup/program"
-# A shell joins the group, and becomes the program.
+# A shell joins the cgroup and then executes the program.
 JOIN = f'echo $$ >{GROUP}/cgroup.procs && exec "$@"'
 
 
@@ -24,7 +24,7 @@ def command(program, cases, report):
 
 
 def end_group():
-    """Nothing that the program started outlives it."""
+    """End all processes that the program has left behind."""
     with open(f"{GROUP}/cgroup.kill", "w", encoding="ascii") as file:
         file.write("1")
     while True:
@@ -46,7 +46,7 @@ def outcome(testcase):
     for kind in ("error", "failure", "skipped"):
         if testcase.find(kind) is not None:
             return kind
-    # Python 3.11 says so in an attribute.
+    # Python 3.11 has this as an attribute, not as an element.
     return "skipped" if testcase.get("result") == "skipped" else "passed"
 
 
@@ -56,14 +56,14 @@ def read_cases(report):
         return cases
     for testcase in ElementTree.parse(report).iter("testcase"):
         name = testcase.get("name")
-        # A case in several classes' reports counts as its worst.
+        # Several classes can have a case of this name: the worst result counts.
         if cases.get(name, "passed") in ("passed", "skipped"):
             cases[name] = outcome(testcase)
     return cases
 
 
 def run(program, service, log, cases=()):
-    """Run it, with its output in the file log; only these cases if named."""
+    """Run it, or only these cases of it, with its output in the file log."""
     directory = tempfile.mkdtemp()
     report = f"{directory}/report.xml"
     prefix = ["pymalloc", "run", "--"] if service else []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the service did for a program: from the trace of its heaps' ends, and
-the kernel's log, where a heap that was not sound is named."""
+"""What the service did for a program: the figures in the trace of its heaps' ends, and
+the kernel's log, which names each heap that was not sound."""
 
 import collections
 import os
@@ -15,7 +15,8 @@ DESTROY = re.compile(r" heap_destroy: heap=(\d+) comm=(.*) allocs=(\d+) "
                      r"frees=(\d+) peak=(\d+) calls=(\d+)$")
 LOST = re.compile(r"^(?:overrun|commit overrun|dropped events): (\d+)$", re.MULTILINE)
 COMPLAINT = re.compile(r"pymalloc: heap \d+: .*")
-# Heaps that children inherited end a little later than their processes.
+# So many seconds at most until all heaps have ended: the kernel releases those that
+# children have inherited a little later than their processes.
 PATIENCE = 300
 
 
@@ -30,7 +31,7 @@ def read(path):
 
 
 class Watch:
-    """A context, around a program's whole life."""
+    """A context that is entered before a program starts and left after it has ended."""
 
     def __enter__(self):
         os.mkdir(INSTANCE)
@@ -56,7 +57,7 @@ class Watch:
 
     @staticmethod
     def ends():
-        """The heaps that began, and the figures of those that have ended."""
+        """The heaps that were created, and the figures of those that have ended."""
         began, ended = set(), {}
         for line in read(f"{INSTANCE}/trace").splitlines():
             if match := CREATE.search(line):
@@ -67,7 +68,7 @@ class Watch:
 
     @staticmethod
     def blocks_of(ended):
-        """By the names that the processes had when their heaps began."""
+        """The blocks by name: a process's name when its heap was created."""
         blocks = collections.Counter()
         for comm, allocs, _, _ in ended.values():
             blocks[comm] += allocs
@@ -80,7 +81,7 @@ class Watch:
                    for n in LOST.findall(read(f"{INSTANCE}/per_cpu/{cpu}/stats")))
 
     def figures(self):
-        """To be called when the program's processes have gone."""
+        """All figures. Call this after the program's processes have ended."""
         deadline = time.monotonic() + PATIENCE
         while True:
             began, ended = self.ends()

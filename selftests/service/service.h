@@ -378,7 +378,8 @@ static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 }
 
 /*
- * Run @body in a child. The child ends with status 0 unless an assertion fails.
+ * Runs statements in a child, which ends with status 0 unless one of them fails. Tests
+ * of TEST_F() share the record of failures with their children, those of TEST() do not.
  */
 #define IN_CHILD(child, ...) \
 	do { \
@@ -386,7 +387,7 @@ static inline void join_child(struct __test_metadata *_metadata, pid_t child)
 		ASSERT_LE(0, _pid); \
 		if (!_pid) { \
 			__VA_ARGS__; \
-			_exit(0); \
+			_exit(!__test_passed(_metadata)); \
 		} \
 		child = _pid; \
 	} while (0)

@@ -9,6 +9,10 @@ here=$(dirname "$(realpath "$0")")
 userspace=$(realpath "$here/../../userspace")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+# Programs under test see nothing of kselftest's runner: neither the library by which it
+# makes stdout line-buffered nor the descriptors of its pipes.
+unset LD_PRELOAD _STDBUF_O
+exec 3>&- 4>&-
 echo "TAP version 13"
 tests=0
 failures=0

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Children of fork() that sleep until it is their turn. One at a time has the
- * machine for itself, so that the time that it takes is its own.
+ * Children of fork() that sleep until it is their turn. One works at a time, while
+ * all others sleep, so that no other process is in the time measured.
  */
 #include <err.h>
 #include <sys/wait.h>
@@ -41,7 +41,7 @@ static double hear(int fd)
 	return value;
 }
 
-/* Is there a byte? Else whoever could have written one has gone. */
+/* False if there is no byte because all writers have closed the pipe. */
 static bool wait_for_byte(int fd)
 {
 	char byte;

@@ -13,11 +13,11 @@
 
 /**
  * struct memory - what a process has when it forks
- * @heap: whose objects these are
- * @objects: all of them, by address; a child does not have this table
- * @count: how many
- * @pages: an object of each page, by address
- * @nr_pages: how many
+ * @heap: the heap that the objects come from
+ * @objects: all objects, sorted by address; children do not have this table
+ * @count: how many objects
+ * @pages: one object in each page, sorted by address
+ * @nr_pages: how many pages
  */
 struct memory {
 	struct subject heap;
@@ -30,15 +30,16 @@ struct memory {
 /* memory.c */
 void memory_fill(struct memory *memory, size_t bytes);
 void memory_shuffle(struct memory *memory);
-/* Writes to @count pages from page @first on; behind the last comes the first. */
+/* Writes to @count pages from page @first on; after the last page, from page 0 on. */
 void memory_write(const struct memory *memory, size_t first, size_t count);
 
 /**
  * struct family - children that live until all of them end
- * @count: how many
- * @go: a byte in it has one child do its work
- * @done: what they say, a double each time: 0 to begin with, then its result
- * @end: they end when it does
+ * @count: how many children
+ * @go: pipe to the children: for each byte, one of them does its work
+ * @done: pipe from the children: each writes a double 0 when it is ready, and one
+ *	with the result of its work
+ * @end: pipe to the children, which end when the parent closes it
  */
 struct family {
 	unsigned int count;
@@ -47,16 +48,16 @@ struct family {
 	int end[2];
 };
 
-/* A child's work: @number tells it from the others. */
+/* The work of a child. @number is 0 for the first child, then 1, and so on. */
 typedef double child_fn(const struct memory *memory, unsigned int number);
 
 /* family.c */
 pid_t checked_fork(void);
 void wait_for_child(void);
 void family_begin(struct family *family);
-/* Adds a child, and returns the nanoseconds that fork() took. */
+/* Makes one more child, and returns how many nanoseconds fork() took. */
 double family_add(struct family *family, const struct memory *memory, child_fn *work);
-/* Has one child work, while all else sleeps, and returns what it found. */
+/* Has one child do its work while the others sleep, and returns its result. */
 double family_work(struct family *family);
 void family_end(struct family *family);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Small objects, and the pages that they lie in. */
+/* The memory of a process that forks: small objects, and the pages they lie in. */
 #include <err.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,7 +9,7 @@
 #define SIZE_MIN	64
 #define SIZE_MAX	512
 
-/* Objects of any size, all of them used, until there are @bytes of them. */
+/* Allocates objects of random sizes, @bytes in all, and writes to each. */
 static void allocate(struct memory *memory, size_t bytes)
 {
 	__u64 state = 1;
@@ -33,7 +33,7 @@ static void swap(char **a, char **b)
 	*b = old;
 }
 
-/* By address. Not qsort(), which takes memory from the allocator measured. */
+/* Sorts by address. qsort() would allocate memory from the allocator measured. */
 static void sort(char **objects, size_t count)
 {
 	size_t gap, i, j;
@@ -63,8 +63,8 @@ static void find_pages(struct memory *memory)
 }
 
 /*
- * The table of objects is kept from children, or fork() would copy it with the
- * objects.
+ * MADV_DONTFORK: children do not get the table of objects, as copying its page
+ * tables would count as a part of fork().
  */
 void memory_fill(struct memory *memory, size_t bytes)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Whose time is counted. A clock counts whatever the machine does meanwhile, and
- * a child that was just made wants to run at once. So fork() is measured by a
- * parent who runs before all else until it returns. What the child does, and
- * others do after it (a worker ends its heap), is told by the time for which the
- * machine has run anything at all.
+ * Two ways to measure. A clock also counts what other processes do, and a new child
+ * would run at once: so a parent that measures fork() has real-time priority until
+ * fork() returns. Where the child's work counts, too, and what the kernel does
+ * afterwards (a kworker releases the heap), busy() tells for how long the CPUs
+ * were not idle.
  */
 #include <err.h>
 #include <sched.h>
@@ -13,7 +13,10 @@
 
 #include "fork.h"
 
-/* Microseconds after which all has been done that is to be done. */
+/*
+ * Microseconds to sleep so that the kernel does what it has put off, for example
+ * releases a heap. With -icount this costs nothing: the clock jumps when all sleep.
+ */
 #define SETTLE		50000
 
 void schedule_first(void)
@@ -29,7 +32,7 @@ void settle(void)
 	usleep(SETTLE);
 }
 
-/* Nanoseconds for which CPUs have run something, up to when they last slept. */
+/* Nanoseconds for which CPUs were busy, up to when each became idle last. */
 double busy(void)
 {
 	FILE *file;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What fork() costs a process with small objects: in itself, and afterwards. */
+/* What fork() costs a process with small objects: the call, and writes after it. */
 #include <unistd.h>
 
 #include "fork.h"
 
 #define MEMORY		(20UL << 20)
 #define MEMORY_SERVER	(50UL << 20)
-/* What a child writes to: one page of so many. */
+/* Each child writes to one page in 20; a worker of a server to one in 5. */
 #define PART		20
 #define PART_SERVER	5
-/* A run of the service, an object of more than a page. */
+/* The size of a large object (a run). */
 #define RUN_PAGES	64
 
 static size_t part_of(const struct memory *memory, size_t divisor)
@@ -25,7 +25,7 @@ static double write_timed(const struct memory *memory, size_t first, size_t coun
 	return (double)(nanoseconds() - start) / count;
 }
 
-/* Each child has another part, until all of the memory has been somebody's. */
+/* Each child writes to another part, so that 20 children write to all of it. */
 static double write_part(const struct memory *memory, unsigned int number)
 {
 	size_t count = part_of(memory, PART);
@@ -42,8 +42,8 @@ static void start_family(struct family *family, const struct memory *memory, siz
 }
 
 /*
- * The last of so many children. Not for long before all else: the scheduler would
- * give others a share of each second.
+ * fork() of the last of several children. Real-time priority begins just before it:
+ * for a longer time, the scheduler would still give others a share of each second.
  */
 static void fork_last(const struct workload *workload)
 {
@@ -57,7 +57,7 @@ static void fork_last(const struct workload *workload)
 	family_end(&family);
 }
 
-/* As above, but that the last one ends at once, and all of that. */
+/* As above, but the last child ends at once, and its end is measured, too. */
 static void fork_end(const struct workload *workload)
 {
 	struct memory memory;
@@ -130,7 +130,7 @@ static void parent_random(const struct workload *workload)
 	parent_writes(workload, &memory);
 }
 
-/* Workers that begin at once, each with pages of its choice. */
+/* A server's workers, which all run at the same time and write to random pages. */
 static void prefork(const struct workload *workload)
 {
 	struct memory memory;
@@ -190,7 +190,7 @@ static void free_runs(const struct workload *workload)
 	free_all(workload, &memory, count * RUN_PAGES);
 }
 
-/* Runs are what the service makes of large objects: they are for our own. */
+/* The workloads with runs are only for our own library: they need two heaps. */
 const struct workload workloads[] = {
 	{ "fork-1", fork_last, 1, 1, 1 },
 	{ "fork-2", fork_last, 2, 1, 1 },

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What memory a child takes that writes to one page in a hundred. */
+/* How much memory it takes when a child writes to one page in a hundred. */
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #define MEMORY		(20UL << 20)
 #define WRITTEN		100
 
-/* The KiB behind a word at the start of a line, in bytes. */
+/* Finds the line of a file in /proc that begins with @name; converts KiB to bytes. */
 static double find_bytes(pid_t pid, const char *file, const char *name)
 {
 	char path[64], line[256];
@@ -30,8 +30,8 @@ static double find_bytes(pid_t pid, const char *file, const char *name)
 }
 
 /*
- * Pages of parent and child, those that both have once. The service's pages are
- * what it says, whether they are mapped at the moment or not.
+ * The memory of parent and child; pages that they share count once. The pages of
+ * our heaps count whether they are mapped or not.
  */
 static double pages(void)
 {
@@ -44,7 +44,7 @@ static void write_some(const struct workload *workload, const struct memory *mem
 	size_t count = (memory->nr_pages + WRITTEN - 1) / WRITTEN;
 	double before;
 
-	/* Who looks takes memory for it: not the second time. */
+	/* The first measurement allocates memory for itself, the second one does not. */
 	pages();
 	before = pages();
 	memory_write(memory, 0, count);

@@ -2,11 +2,11 @@
 """prefork.py PROGRAM DIVISOR: a server that forks when all of its data is there.
 
 The parent makes the data of one of the programs and freezes it for the garbage
-collector. Then it forks workers, each of which goes through its part of the
-data, which counts references in it, makes a tenth of its own, and waits. Prints
-what this took, a line "METRIC VALUE" each, as ./work.py does: from the first
-fork() until the last worker has ended, all processes and the kernel. What it
-takes to fork and start another program, before, is "exec".
+collector. Then it forks workers. Each reads its part of the data, which writes to
+it (reference counts), makes a tenth as much of its own, and waits. Prints the time
+that this took as ./work.py does: of all processes and the kernel, from the first
+fork() until the last worker has ended. "exec" is the time that fork() and the start
+of another program take before.
 """
 
 import gc
@@ -19,19 +19,19 @@ from work import look, say
 
 WORKERS = 8
 OWN = 10
-# Seconds after which all has been done that is to be done.
+# See busy() and settle() in fork/time.c, which do the same.
 SETTLE = 0.05
 
 
 def busy():
-    """Nanoseconds for which CPUs have run something, up to when they last slept."""
+    """Nanoseconds for which CPUs were busy, up to when each became idle last."""
     time.sleep(SETTLE)
     with open("/proc/schedstat", encoding="ascii") as lines:
         return sum(int(line.split()[7]) for line in lines if line.startswith("cpu"))
 
 
 class Meter:
-    """Counts what the machine does while it is entered."""
+    """A context that measures for how long the CPUs were busy in it."""
 
     def __init__(self):
         self.time = 0
@@ -44,14 +44,14 @@ class Meter:
 
 
 def serve(items, build, count):
-    """Answers that mention all of @items, and data that is the worker's own."""
+    """A worker's work: it reads all of @items and makes data of its own."""
     for item in items:
         repr(item)
     return build(count)
 
 
 class Workers:
-    """They live until the pipe ends that they read from."""
+    """The workers. Each waits until the parent closes a pipe, then it ends."""
 
     def __init__(self, work):
         self.ready = os.pipe()
@@ -65,7 +65,7 @@ class Workers:
         pid = os.fork()
         if not pid:
             os.close(self.end[1])
-            # Held, so that it is there while somebody looks.
+            # Keep the data until its memory has been measured.
             self.held = work(number)
             os.write(self.ready[1], b"!")
             os.read(self.end[0], 1)

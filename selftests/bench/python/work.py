@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """work.py PROGRAM DIVISOR: do the work of one of the programs.
 
-Makes its data, drops all of it but each 200th item, chosen at random, and
-drops the rest. Prints what this took, a line "METRIC VALUE" each. A line "look
-NAME" is for ./observe, who looks at this process from outside, and writes a
-byte when he has done. Starting the interpreter is not counted.
+Makes its data, drops all of it but one item in 200, chosen at random, then drops
+these, too. Prints the time and the page faults that this took as lines "METRIC
+VALUE". After a line "look NAME" it waits for a byte: ./observe measures its memory
+and then writes one. The start of the interpreter is not counted.
 """
 
 import gc
@@ -23,7 +23,7 @@ def say(line):
 
 
 class Meter:
-    """Counts while it is entered."""
+    """A context that measures time and page faults in it."""
 
     def __init__(self):
         self.time = 0

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * No allocator at all: what remains is the workload itself, which is taken off
- * every other subject's figures.
+ * No allocator: this measures what a workload takes by itself, which is subtracted
+ * from the figures of all other subjects.
  */
 #include <stddef.h>
 #include <linux/types.h>
@@ -9,7 +9,7 @@
 #define SUBJECT_THREADS	2
 #define SUBJECT_HEAPS	2
 
-/* @block: the only one there is */
+/* @block: every allocation gets this one block */
 struct subject {
 	__u64 *block;
 };
@@ -21,7 +21,7 @@ static inline struct subject subject_create(void)
 	return (struct subject){ block };
 }
 
-/* The compiler must not see that blocks and sizes do not matter. */
+/* The asm statements keep the compiler from removing unused blocks and sizes. */
 static inline void *subject_alloc(struct subject subject, size_t size)
 {
 	void *block = subject.block;

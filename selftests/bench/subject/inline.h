@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* libpymalloc, without a call where none is needed. */
+/* libpymalloc by its inline functions. */
 #include <err.h>
 #include <pymalloc-inline.h>
 

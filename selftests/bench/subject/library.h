@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* libpymalloc, called. */
+/* libpymalloc by its functions in the shared library. */
 #include <err.h>
 #include <pymalloc.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* malloc(): glibc's, or of whatever is preloaded. */
+/* malloc() of glibc, or of the library that is preloaded. */
 #include <stdlib.h>
 
 #define SUBJECT_THREADS	2

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* CPython's pymalloc, which counts on its callers to hold the GIL. */
+/* CPython's pymalloc. Its callers must hold the GIL: so one thread only. */
 #include <stddef.h>
 
 #define SUBJECT_THREADS	1
 #define SUBJECT_HEAPS	1
 
-/* As Python.h has them, which building this does not need. */
+/* As in Python.h, which would need another package to build this. */
 void *PyObject_Malloc(size_t size);
 void PyObject_Free(void *block);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A module that does what only a debug kernel notices, when told to by a write
- * to its parameter "plant", so that ../selftest can see whether it is noticed.
+ * A module with defects that only a debug kernel finds. A write to its parameter
+ * "plant" triggers one of them, and ../selftest checks that the kernel reports it.
  */
 
 #include <linux/module.h>
@@ -23,7 +23,7 @@ static int plant_use_after_free(void)
 	return 0;
 }
 
-/* Nobody else is there to deadlock with: the order alone is what is wrong. */
+/* No deadlock can happen here, with a single thread: lockdep reports the order. */
 static int plant_lock_inversion(void)
 {
 	spin_lock(&first);
@@ -38,7 +38,7 @@ static int plant_lock_inversion(void)
 	return 0;
 }
 
-/* Several objects: a stale pointer somewhere may hide one. */
+/* Several objects, since kmemleak misses one that a stale pointer still points to. */
 static int plant_leak(void)
 {
 	int i;

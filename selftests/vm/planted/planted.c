@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A module that does what a module must not do, when told to by a write to its
- * parameter "plant", so that ../selftest can see whether ../run notices.
+ * A module with defects that any kernel reports. A write to its parameter "plant"
+ * triggers one of them, and ../selftest checks that ../run fails for it.
  */
 
 #include <linux/module.h>

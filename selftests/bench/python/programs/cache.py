@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A cache: entries of all sizes that replace each other at random, so that what is
-dropped together was made at many times."""
+"""A cache: entries of all sizes replace each other at random, so that entries that are
+dropped together have been made at different times."""
 
 import random
 

@@ -18,7 +18,7 @@ def build(count):
         records.append(record(i))
         for tag, value in records[-1]["tags"].items():
             counts[tag] = counts.get(tag, 0) + value
-        # A merged copy is what a program looks at, and forgets.
+        # A merged copy that is used once and dropped.
         merged = {**records[i // 2], "seen": len(counts)}
         assert merged["id"] == i // 2
     return records

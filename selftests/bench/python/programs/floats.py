@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Arithmetic: every intermediate result is an object that goes at once."""
+"""Arithmetic: every intermediate result is an object that is freed at once."""
 
 COUNT = 20000
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Generators: pipelines that run to their end, and some that are left half-way."""
+"""Generators: pipelines that run to their end, and some that are kept half-way."""
 
 import itertools
 

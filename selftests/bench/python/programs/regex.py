@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The lines of a log, taken apart by regular expressions."""
+"""The lines of a log, parsed by regular expressions."""
 
 import re
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tuples, sorted by one key and another, and put in order by a heap."""
+"""Tuples, sorted by different keys, and the smallest found by a heap."""
 
 import heapq
 

@@ -28,6 +28,6 @@ def build(count):
     trees = []
     for i in range(count):
         trees.append(grow(DEPTH, i))
-        # One that goes at once for each that stays.
+        # For each tree that stays, one that is dropped at once.
         assert size(grow(DEPTH - 1, i)) == 2 ** DEPTH - 1
     return trees

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
 #
-# What every script of the VM needs: where things are, and how to complain.
+# For scripts to source: where things are, messages, packages, the cache.
 
 root=$(realpath "${BASH_SOURCE[0]%/*}/../..")
+tools=$root/selftests/tools
 vm=$root/selftests/vm
 build=$root/build
 cache=${PYMALLOC_CACHE:-${XDG_CACHE_HOME:-~/.cache}/pymalloc}
@@ -20,7 +21,7 @@ die()
 	exit 125
 }
 
-# The words of package lists: one name or more a line, comments after '#'.
+# list FILE...: the names in lists of packages, which have comments after '#'.
 list()
 {
 	sed 's/#.*//' "$@" | xargs
@@ -37,8 +38,16 @@ apt_get()
 		-o DPkg::Lock::Timeout=600 "$@" >&2
 }
 
-# cache_make FILE FUNCTION: unless FILE is in the cache, have FUNCTION make
-# $tmp/new and call it FILE when it is complete. One at a time makes a file.
+# code FILE...: print files without comments. Cached files are named by a hash of what
+# they are made from, and a better comment does not change what is made. kconfig's
+# "# CONFIG_X is not set" is no comment.
+code()
+{
+	sed -E '/^\s*#/{/^# CONFIG_\w+ is not set$/!d}' "$@"
+}
+
+# cache_make FILE FUNCTION: unless FILE is in the cache, have FUNCTION make $tmp/new, and
+# rename that to FILE when it is complete. A lock keeps others from making it, too.
 cache_make()
 {
 	if [ -e "$1" ]; then
