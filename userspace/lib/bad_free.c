@@ -4,7 +4,7 @@
 
 #include "heap.h"
 
-const char *pymalloc_describe_bad(unsigned int status)
+const char *pyml_describe_bad(unsigned int status)
 {
 	switch (status) {
 	case PYMALLOC_REF_FREE:
@@ -24,15 +24,15 @@ static void abort_on_bad_free(struct pymalloc_heap *heap, void *object,
 			      unsigned int status)
 {
 	(void)heap;
-	pymalloc_say("free(): invalid pointer %p: %s\n", object,
-		     pymalloc_describe_bad(status));
+	pyml_say("free(): invalid pointer %p: %s\n", object,
+		 pyml_describe_bad(status));
 	abort();
 }
 
 static pymalloc_bad_free_fn bad_free = abort_on_bad_free;
 
-void pymalloc_bad_free(struct pymalloc_heap *heap, void *object,
-		       unsigned int status)
+void pyml_bad_free(struct pymalloc_heap *heap, void *object,
+		   unsigned int status)
 {
 	__atomic_load_n(&bad_free, __ATOMIC_ACQUIRE)(heap, object, status);
 }

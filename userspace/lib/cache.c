@@ -14,16 +14,16 @@ static void *const no_slots[1];
 
 #define NO_OBJECTS	{ [0 ... PYMALLOC_NR_CLASSES] = (void **)no_slots }
 
-const struct pymalloc_magazines pymalloc_no_magazines = {
+const struct pymalloc_magazines pyml_no_magazines = {
 	.top = NO_OBJECTS,
 	.full = NO_OBJECTS,
 };
 
-#define NO_MAGAZINES	((struct pymalloc_magazines *)&pymalloc_no_magazines)
+#define NO_MAGAZINES	((struct pymalloc_magazines *)&pyml_no_magazines)
 
 __thread struct pymalloc_magazines
-	*pymalloc_magazines[PYMALLOC_CACHED_HEAPS + 1] = {
-	[0 ... PYMALLOC_CACHED_HEAPS] = NO_MAGAZINES
+	*pyml_magazines[PYML_CACHED_HEAPS + 1] = {
+	[0 ... PYML_CACHED_HEAPS] = NO_MAGAZINES
 };
 
 /* How far the calling thread's end has come. */
@@ -31,7 +31,7 @@ static __thread enum { ALIVE, LEAVING, GONE } thread_state;
 
 /* Protects what follows, all heaps' lists of caches and their counts. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct pymalloc_heap *heaps[PYMALLOC_CACHED_HEAPS];
+static struct pymalloc_heap *heaps[PYML_CACHED_HEAPS];
 /* Those that have an index among these, and the others. */
 static struct pymalloc_heap *all_heaps;
 static pthread_key_t exit_key;
@@ -41,10 +41,10 @@ static bool has_exit_key;
 static void count_caches(struct pymalloc_heap *heap, __u64 count)
 {
 	heap->nr_caches = count;
-	pymalloc_service_tell_caches(heap, count, PYMALLOC_CACHE_BYTES);
+	pyml_service_tell_caches(heap, count, PYML_CACHE_BYTES);
 }
 
-static void link_cache(struct pymalloc_cache *cache)
+static void link_cache(struct pyml_cache *cache)
 {
 	struct pymalloc_heap *heap = cache->heap;
 
@@ -59,17 +59,17 @@ static void link_cache(struct pymalloc_cache *cache)
 	pthread_mutex_unlock(&lock);
 }
 
-static struct pymalloc_cache *create_cache(struct pymalloc_heap *heap)
+static struct pyml_cache *create_cache(struct pymalloc_heap *heap)
 {
-	struct pymalloc_cache *cache;
+	struct pyml_cache *cache;
 
 	cache = mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cache == MAP_FAILED)
 		return NULL;
 	cache->heap = heap;
-	cache->home = &pymalloc_magazines[heap->index];
-	pymalloc_magazines_init(cache);
+	cache->home = &pyml_magazines[heap->index];
+	pyml_magazines_init(cache);
 	link_cache(cache);
 	/* In this order: pthread_setspecific() may allocate. */
 	*cache->home = &cache->magazines;
@@ -77,20 +77,20 @@ static struct pymalloc_cache *create_cache(struct pymalloc_heap *heap)
 	return cache;
 }
 
-static struct pymalloc_cache *cache_at(struct pymalloc_magazines *magazines)
+static struct pyml_cache *cache_at(struct pymalloc_magazines *magazines)
 {
 	if (magazines == NO_MAGAZINES)
 		return NULL;
-	return (struct pymalloc_cache *)magazines;
+	return (struct pyml_cache *)magazines;
 }
 
 /* Returns NULL if the thread has no cache for this heap and can get none. */
-struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap)
+struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
 {
-	struct pymalloc_cache *cache;
+	struct pyml_cache *cache;
 
-	cache = cache_at(pymalloc_magazines[heap->index]);
-	if (cache || heap->index == PYMALLOC_CACHED_HEAPS ||
+	cache = cache_at(pyml_magazines[heap->index]);
+	if (cache || heap->index == PYML_CACHED_HEAPS ||
 	    thread_state == GONE)
 		return cache;
 	return create_cache(heap);
@@ -101,21 +101,21 @@ struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap)
  * magazine.  If the caller is right it left them all before it came to him,
  * and what they do meanwhile cannot bring it back.
  */
-bool pymalloc_cache_find(struct pymalloc_heap *heap, const void *object,
-			 size_t class)
+bool pyml_cache_find(struct pymalloc_heap *heap, const void *object,
+		     size_t class)
 {
-	const struct pymalloc_cache *cache;
+	const struct pyml_cache *cache;
 
 	pthread_mutex_lock(&lock);
 	for (cache = heap->caches; cache; cache = cache->next)
-		if (pymalloc_magazine_has(cache, class, object))
+		if (pyml_magazine_has(cache, class, object))
 			break;
 	pthread_mutex_unlock(&lock);
 	return cache;
 }
 
 /* The lock is held.  What the cache holds is lost unless it was drained. */
-static void destroy_cache(struct pymalloc_cache *cache)
+static void destroy_cache(struct pyml_cache *cache)
 {
 	struct pymalloc_heap *heap = cache->heap;
 
@@ -135,7 +135,7 @@ static void destroy_cache(struct pymalloc_cache *cache)
  */
 static void on_thread_exit(void *value)
 {
-	struct pymalloc_cache *cache;
+	struct pyml_cache *cache;
 	size_t i;
 
 	if (thread_state == ALIVE) {
@@ -145,11 +145,11 @@ static void on_thread_exit(void *value)
 	}
 	thread_state = GONE;
 	pthread_mutex_lock(&lock);
-	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++) {
-		cache = cache_at(pymalloc_magazines[i]);
+	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
+		cache = cache_at(pyml_magazines[i]);
 		if (!cache)
 			continue;
-		pymalloc_magazines_drain(cache);
+		pyml_magazines_drain(cache);
 		count_caches(cache->heap, cache->heap->nr_caches - 1);
 		destroy_cache(cache);
 	}
@@ -163,15 +163,15 @@ static void on_thread_exit(void *value)
  */
 static __attribute__((destructor)) void judge_last_frees(void)
 {
-	struct pymalloc_cache *cache;
+	struct pyml_cache *cache;
 	size_t i;
 
 	if (pthread_mutex_trylock(&lock))
 		return;
-	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++) {
-		cache = cache_at(pymalloc_magazines[i]);
+	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
+		cache = cache_at(pyml_magazines[i]);
 		if (cache && !cache->busy)
-			pymalloc_magazines_drain(cache);
+			pyml_magazines_drain(cache);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -179,14 +179,14 @@ static __attribute__((destructor)) void judge_last_frees(void)
 /* Gives back what the threads had that did not come along. */
 static void inherit_caches(struct pymalloc_heap *heap)
 {
-	struct pymalloc_cache *own = cache_at(pymalloc_magazines[heap->index]);
-	struct pymalloc_cache *cache = heap->caches, *next;
+	struct pyml_cache *own = cache_at(pyml_magazines[heap->index]);
+	struct pyml_cache *cache = heap->caches, *next;
 
 	for (; cache; cache = next) {
 		next = cache->next;
 		if (cache == own)
 			continue;
-		pymalloc_magazines_abandon(cache);
+		pyml_magazines_abandon(cache);
 		munmap(cache, sizeof(*cache));
 	}
 	heap->caches = own;
@@ -205,10 +205,10 @@ static void inherit(void)
 {
 	size_t i;
 
-	pymalloc_sandbox_start();
+	pyml_sandbox_start();
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	pymalloc_window_inherit();
-	for (i = 0; i < PYMALLOC_CACHED_HEAPS; i++)
+	pyml_window_inherit();
+	for (i = 0; i < PYML_CACHED_HEAPS; i++)
 		if (heaps[i])
 			inherit_caches(heaps[i]);
 }
@@ -217,25 +217,25 @@ static void inherit(void)
  * Gives a new heap its index, the first one from @first on that no other heap
  * has, and with it every thread's magazines for it.
  */
-void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first)
+void pyml_cache_attach(struct pymalloc_heap *heap, size_t first)
 {
 	size_t i = first;
 
 	pthread_mutex_lock(&lock);
 	if (!has_exit_key) {
 		has_exit_key = !pthread_key_create(&exit_key, on_thread_exit);
-		pthread_atfork(pymalloc_window_before_fork,
-			       pymalloc_window_after_fork, inherit);
-		pymalloc_sandbox_start();
+		pthread_atfork(pyml_window_before_fork,
+			       pyml_window_after_fork, inherit);
+		pyml_sandbox_start();
 	}
-	while (i < PYMALLOC_CACHED_HEAPS && (heaps[i] || !has_exit_key))
+	while (i < PYML_CACHED_HEAPS && (heaps[i] || !has_exit_key))
 		i++;
-	if (i < PYMALLOC_CACHED_HEAPS)
+	if (i < PYML_CACHED_HEAPS)
 		heaps[i] = heap;
 	heap->index = i;
 	heap->next = all_heaps;
 	all_heaps = heap;
-	heap->view.magazines = (char *)&pymalloc_magazines[i] -
+	heap->view.magazines = (char *)&pyml_magazines[i] -
 			       (char *)__builtin_thread_pointer();
 	pthread_mutex_unlock(&lock);
 }
@@ -245,7 +245,7 @@ static struct pymalloc_heap *nth_heap(size_t n)
 {
 	struct pymalloc_heap *heap;
 
-	if (!pymalloc_lock_patiently(&lock))
+	if (!pyml_lock_patiently(&lock))
 		return NULL;
 	for (heap = all_heaps; heap && n; n--)
 		heap = heap->next;
@@ -254,15 +254,15 @@ static struct pymalloc_heap *nth_heap(size_t n)
 }
 
 /* What a sandbox has no system calls for: see that each heap has all it needs. */
-void pymalloc_cache_prepare(void)
+void pyml_cache_prepare(void)
 {
 	struct pymalloc_heap *heap;
 	size_t i;
 
 	for (i = 0; (heap = nth_heap(i)); i++) {
-		pymalloc_service_need_fd(heap);
-		pymalloc_window_grow_ahead(heap);
-		pymalloc_cache_get(heap);
+		pyml_service_need_fd(heap);
+		pyml_window_grow_ahead(heap);
+		pyml_cache_get(heap);
 	}
 }
 
@@ -277,24 +277,24 @@ static void unlink_heap(struct pymalloc_heap *heap)
 }
 
 /* Destroys the caches of a heap that nobody uses any more. */
-void pymalloc_cache_detach(struct pymalloc_heap *heap)
+void pyml_cache_detach(struct pymalloc_heap *heap)
 {
 	pthread_mutex_lock(&lock);
 	while (heap->caches)
 		destroy_cache(heap->caches);
-	if (heap->index < PYMALLOC_CACHED_HEAPS)
+	if (heap->index < PYML_CACHED_HEAPS)
 		heaps[heap->index] = NULL;
 	unlink_heap(heap);
 	pthread_mutex_unlock(&lock);
 }
 
-static void count_cache(const struct pymalloc_cache *cache,
+static void count_cache(const struct pyml_cache *cache,
 			struct pymalloc_cache_stats *stats)
 {
 	size_t class;
 
-	for (class = 1; class < PYMALLOC_MAGAZINES; class++) {
-		size_t blocks = pymalloc_magazine_count(cache, class);
+	for (class = 1; class < PYML_MAGAZINES; class++) {
+		size_t blocks = pyml_magazine_count(cache, class);
 
 		stats->blocks += blocks;
 		stats->bytes += blocks * class * PYMALLOC_BLOCK_MIN;
@@ -307,10 +307,10 @@ static void count_cache(const struct pymalloc_cache *cache,
 void pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
 			       struct pymalloc_cache_stats *stats)
 {
-	const struct pymalloc_cache *cache;
+	const struct pyml_cache *cache;
 
 	*stats = (struct pymalloc_cache_stats){
-		.bytes_max = PYMALLOC_CACHE_BYTES,
+		.bytes_max = PYML_CACHE_BYTES,
 	};
 	pthread_mutex_lock(&lock);
 	stats->nr_refills = heap->nr_refills;

@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One thread's magazines for one heap: the part that is off the fast path. */
-#ifndef _PYMALLOC_CACHE_H
-#define _PYMALLOC_CACHE_H
+#ifndef _PYML_CACHE_H
+#define _PYML_CACHE_H
 
 #include <assert.h>
 
 #include "heap.h"
 
 /* Slots of a magazine: what each has, and what one that needs it may get. */
-#define PYMALLOC_SLOTS_MIN	64
-#define PYMALLOC_SLOTS_MAX	1024
+#define PYML_SLOTS_MIN	64
+#define PYML_SLOTS_MAX	1024
 /*
  * Bytes of blocks for which all magazines of a cache together may have slots.
- * A fifth of it is PYMALLOC_SLOTS_MIN of each class.  The rest goes to those
- * that need more: all can have 300, or eight PYMALLOC_SLOTS_MAX, whatever their
+ * A fifth of it is PYML_SLOTS_MIN of each class.  The rest goes to those
+ * that need more: all can have 300, or eight PYML_SLOTS_MAX, whatever their
  * class.
  */
-#define PYMALLOC_CACHE_BYTES	(5 * 1024 * 1024)
-static_assert(PYMALLOC_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
-	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYMALLOC_CACHE_BYTES);
+#define PYML_CACHE_BYTES	(5 * 1024 * 1024)
+static_assert(PYML_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
+	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYML_CACHE_BYTES);
 /* Blocks in one call: at first, and at most. */
-#define PYMALLOC_BATCH_FIRST	16
-#define PYMALLOC_BATCH_MOST	(PYMALLOC_SLOTS_MAX / 8 * 7)
+#define PYML_BATCH_FIRST	16
+#define PYML_BATCH_MOST	(PYML_SLOTS_MAX / 8 * 7)
 /* A batch would be so many times a magazine's slots: all go the same way. */
-#define PYMALLOC_ONE_WAY	8
+#define PYML_ONE_WAY	8
 /* Crossings of others after which a magazine need not be as large as it is. */
-#define PYMALLOC_IDLE		256
+#define PYML_IDLE		256
 
 /**
- * struct pymalloc_cache - one thread's magazines for one heap
- * @magazines: by size class; what pymalloc_magazines points at
+ * struct pyml_cache - one thread's magazines for one heap
+ * @magazines: by size class; what pyml_magazines points at
  * @heap: the heap
- * @home: the owner's entry in pymalloc_magazines
+ * @home: the owner's entry in pyml_magazines
  * @next: the heap's next cache
  * @link: what points at this one in that list
  * @nr_refills: batches allocated
@@ -46,55 +46,55 @@ static_assert(PYMALLOC_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
  * @nr_sent: refs in @refs that the kernel is freeing
  * @refs: a batch on its way to the kernel
  * @status: what the kernel says of each
- * @small: the slots of magazines that never had more than PYMALLOC_SLOTS_MIN
+ * @small: the slots of magazines that never had more than PYML_SLOTS_MIN
  * @large: the slots of the others
  *
  * Magazines fill their slots from the last one down.  The one after that is
  * the NULL below a magazine's first object.
  */
-struct pymalloc_cache {
+struct pyml_cache {
 	struct pymalloc_magazines magazines;
 	struct pymalloc_heap *heap;
 	struct pymalloc_magazines **home;
-	struct pymalloc_cache *next;
-	struct pymalloc_cache **link;
+	struct pyml_cache *next;
+	struct pyml_cache **link;
 	__u64 nr_refills;
 	__u64 nr_flushes;
 	size_t spare;
 	size_t hand;
-	__u64 crossed[PYMALLOC_MAGAZINES];
-	int batch[PYMALLOC_MAGAZINES];
+	__u64 crossed[PYML_MAGAZINES];
+	int batch[PYML_MAGAZINES];
 	bool busy;
 	bool abandoned;
 	unsigned int nr_refs;
 	unsigned int nr_sent;
-	__u64 refs[PYMALLOC_BATCH_MOST];
-	__u8 status[PYMALLOC_BATCH_MOST];
-	void *small[PYMALLOC_MAGAZINES][PYMALLOC_SLOTS_MIN + 1];
-	void *large[PYMALLOC_MAGAZINES][PYMALLOC_SLOTS_MAX + 1];
+	__u64 refs[PYML_BATCH_MOST];
+	__u8 status[PYML_BATCH_MOST];
+	void *small[PYML_MAGAZINES][PYML_SLOTS_MIN + 1];
+	void *large[PYML_MAGAZINES][PYML_SLOTS_MAX + 1];
 };
 
 #pragma GCC visibility push(hidden)
 
 /* magazine.c */
-void pymalloc_magazines_init(struct pymalloc_cache *cache);
-size_t pymalloc_magazine_count(const struct pymalloc_cache *cache,
-			       size_t class);
-bool pymalloc_magazine_has(const struct pymalloc_cache *cache, size_t class,
-			   const void *object);
-bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class);
-void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class);
-void pymalloc_magazines_drain(struct pymalloc_cache *cache);
-void pymalloc_magazines_abandon(struct pymalloc_cache *cache);
+void pyml_magazines_init(struct pyml_cache *cache);
+size_t pyml_magazine_count(const struct pyml_cache *cache,
+			   size_t class);
+bool pyml_magazine_has(const struct pyml_cache *cache, size_t class,
+		       const void *object);
+bool pyml_magazine_refill(struct pyml_cache *cache, size_t class);
+void pyml_magazine_make_room(struct pyml_cache *cache, size_t class);
+void pyml_magazines_drain(struct pyml_cache *cache);
+void pyml_magazines_abandon(struct pyml_cache *cache);
 
 /* cache.c */
-struct pymalloc_cache *pymalloc_cache_get(struct pymalloc_heap *heap);
-bool pymalloc_cache_find(struct pymalloc_heap *heap, const void *object,
-			 size_t class);
-void pymalloc_cache_attach(struct pymalloc_heap *heap, size_t first);
-void pymalloc_cache_prepare(void);
-void pymalloc_cache_detach(struct pymalloc_heap *heap);
+struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap);
+bool pyml_cache_find(struct pymalloc_heap *heap, const void *object,
+		     size_t class);
+void pyml_cache_attach(struct pymalloc_heap *heap, size_t first);
+void pyml_cache_prepare(void);
+void pyml_cache_detach(struct pymalloc_heap *heap);
 
 #pragma GCC visibility pop
 
-#endif /* _PYMALLOC_CACHE_H */
+#endif /* _PYML_CACHE_H */

@@ -20,7 +20,7 @@ static int complete(int device, struct pymalloc_create *args)
 		args->alignment = PYMALLOC_BLOCK_MIN;
 	if (!args->window)
 		args->window = info.window_default;
-	args->extent = pymalloc_window_first(args->window);
+	args->extent = pyml_window_first(args->window);
 	if (info.abi_version == PYMALLOC_ABI_VERSION)
 		return 0;
 	errno = EINVAL;
@@ -29,7 +29,7 @@ static int complete(int device, struct pymalloc_create *args)
 
 static int open_new(struct pymalloc_create *args)
 {
-	int device = pymalloc_open_device();
+	int device = pyml_open_device();
 	int fd = -1;
 
 	if (device < 0)
@@ -37,7 +37,7 @@ static int open_new(struct pymalloc_create *args)
 	if (!complete(device, args))
 		fd = ioctl(device, PYMALLOC_IOC_CREATE, args);
 	close(device);
-	return fd < 0 ? -1 : pymalloc_move_up(fd, PYMALLOC_LOWEST_FD);
+	return fd < 0 ? -1 : pyml_move_up(fd, PYML_LOWEST_FD);
 }
 
 static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
@@ -50,11 +50,11 @@ static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
 	heap->window = args->window;
 	heap->view.round = args->alignment - 1;
 	heap->view.keep = ~heap->view.round;
-	if (pymalloc_window_map(heap) < 0) {
+	if (pyml_window_map(heap) < 0) {
 		close(heap->fd);
 		return -1;
 	}
-	pymalloc_cache_attach(heap, first);
+	pyml_cache_attach(heap, first);
 	return 0;
 }
 
@@ -76,8 +76,8 @@ static int fill_in(struct pymalloc_create *args,
 }
 
 struct pymalloc_heap *
-pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
-			  size_t first)
+pyml_heap_create_from(const struct pymalloc_heap_options *options,
+		      size_t first)
 {
 	struct pymalloc_create args = { .argsz = sizeof(args) };
 	struct pymalloc_heap *heap;
@@ -85,7 +85,7 @@ pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
 
 	if (options && fill_in(&args, options) < 0)
 		return NULL;
-	if (pymalloc_in_sandbox()) {
+	if (pyml_in_sandbox()) {
 		errno = EPERM;
 		return NULL;
 	}
@@ -104,7 +104,7 @@ pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
 struct pymalloc_heap *
 pymalloc_heap_create(const struct pymalloc_heap_options *options)
 {
-	return pymalloc_heap_create_from(options, 0);
+	return pyml_heap_create_from(options, 0);
 }
 
 void pymalloc_heap_destroy(struct pymalloc_heap *heap)
@@ -113,10 +113,10 @@ void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 
 	if (!heap)
 		return;
-	pymalloc_cache_detach(heap);
+	pyml_cache_detach(heap);
 	/* Children may have the descriptor, too. */
-	pymalloc_call(heap, PYMALLOC_IOC_END, &end);
-	pymalloc_window_unmap(heap);
+	pyml_call(heap, PYMALLOC_IOC_END, &end);
+	pyml_window_unmap(heap);
 	close(heap->fd);
 	munmap(heap, sizeof(*heap));
 }
@@ -138,14 +138,14 @@ __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 	};
 
 	/* Stays as it is without an answer. */
-	pymalloc_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args);
+	pyml_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args);
 	return info.id;
 }
 
 void pymalloc_heap_flush(struct pymalloc_heap *heap)
 {
-	if (pymalloc_magazines[heap->index] != &pymalloc_no_magazines)
-		pymalloc_magazines_drain(pymalloc_cache_get(heap));
+	if (pyml_magazines[heap->index] != &pyml_no_magazines)
+		pyml_magazines_drain(pyml_cache_get(heap));
 }
 
 int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)
@@ -157,7 +157,7 @@ int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)
 	do {
 		struct pymalloc_trim args = { .argsz = sizeof(args) };
 
-		ret = pymalloc_call(heap, PYMALLOC_IOC_TRIM, &args);
+		ret = pyml_call(heap, PYMALLOC_IOC_TRIM, &args);
 		total += args.released;
 	} while (ret < 0 && errno == EINTR);
 	if (released)
@@ -178,7 +178,7 @@ int pymalloc_heap_stats(struct pymalloc_heap *heap,
 			.nr_classes = classes ? PYMALLOC_NR_CLASSES : 0,
 			.class_size = classes ? sizeof(*classes) : 0,
 		};
-		ret = pymalloc_call(heap, PYMALLOC_IOC_STATS, stats);
+		ret = pyml_call(heap, PYMALLOC_IOC_STATS, stats);
 	} while (ret < 0 && errno == EINTR);
 	return ret;
 }

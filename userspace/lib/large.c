@@ -4,8 +4,8 @@
 
 #include "heap.h"
 
-void *pymalloc_large_alloc(struct pymalloc_heap *heap, size_t size,
-			   unsigned int flags)
+void *pyml_large_alloc(struct pymalloc_heap *heap, size_t size,
+		       unsigned int flags)
 {
 	__u64 ref;
 
@@ -13,17 +13,17 @@ void *pymalloc_large_alloc(struct pymalloc_heap *heap, size_t size,
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (!pymalloc_service_alloc(heap, size, flags, &ref, 1))
+	if (!pyml_service_alloc(heap, size, flags, &ref, 1))
 		return NULL;
 	return heap->view.base + ref;
 }
 
-void *pymalloc_large_resize(struct pymalloc_heap *heap, void *object,
-			    size_t size)
+void *pyml_large_resize(struct pymalloc_heap *heap, void *object,
+			size_t size)
 {
 	struct pymalloc_resize args = {
 		.argsz = sizeof(args),
-		.ref = pymalloc_ref(heap, object),
+		.ref = pyml_ref(heap, object),
 		.size = size,
 	};
 	__u64 extent;
@@ -34,11 +34,11 @@ void *pymalloc_large_resize(struct pymalloc_heap *heap, void *object,
 		return NULL;
 	}
 	do {
-		extent = pymalloc_extent(heap);
-		ret = pymalloc_call(heap, PYMALLOC_IOC_RESIZE, &args);
+		extent = pyml_extent(heap);
+		ret = pyml_call(heap, PYMALLOC_IOC_RESIZE, &args);
 	} while (ret < 0 &&
 		 (errno == EINTR ||
-		  (errno == ENOSPC && pymalloc_window_grow(heap, extent))));
+		  (errno == ENOSPC && pyml_window_grow(heap, extent))));
 	if (!ret)
 		return heap->view.base + args.ref;
 	errno = ENOMEM;

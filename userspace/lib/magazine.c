@@ -29,26 +29,26 @@ static size_t min(size_t a, size_t b)
 }
 
 /* One past the last slot: where @top is if there is no object. */
-static void **end_of(const struct pymalloc_cache *cache, size_t class,
+static void **end_of(const struct pyml_cache *cache, size_t class,
 		     void **top)
 {
 	if (top >= (void **)cache->large)
-		return (void **)&cache->large[class][PYMALLOC_SLOTS_MAX];
-	return (void **)&cache->small[class][PYMALLOC_SLOTS_MIN];
+		return (void **)&cache->large[class][PYML_SLOTS_MAX];
+	return (void **)&cache->small[class][PYML_SLOTS_MIN];
 }
 
-static void **end(const struct pymalloc_cache *cache, size_t class)
+static void **end(const struct pyml_cache *cache, size_t class)
 {
 	return end_of(cache, class, cache->magazines.top[class]);
 }
 
-static size_t count_slots(const struct pymalloc_cache *cache, size_t class)
+static size_t count_slots(const struct pyml_cache *cache, size_t class)
 {
 	return end(cache, class) - cache->magazines.full[class];
 }
 
 /* Objects in a magazine; of another thread, too. */
-size_t pymalloc_magazine_count(const struct pymalloc_cache *cache, size_t class)
+size_t pyml_magazine_count(const struct pyml_cache *cache, size_t class)
 {
 	void **top = __atomic_load_n(&cache->magazines.top[class],
 				     __ATOMIC_RELAXED);
@@ -64,7 +64,7 @@ static bool has(void *const *objects, size_t count, const void *object)
 	return false;
 }
 
-static bool has_ref(const struct pymalloc_cache *cache, __u64 ref)
+static bool has_ref(const struct pyml_cache *cache, __u64 ref)
 {
 	size_t waiting = __atomic_load_n(&cache->nr_refs, __ATOMIC_ACQUIRE);
 	size_t sent = __atomic_load_n(&cache->nr_sent, __ATOMIC_ACQUIRE);
@@ -80,45 +80,45 @@ static bool has_ref(const struct pymalloc_cache *cache, __u64 ref)
  * Whether an object is in a magazine, or on the way from there to the kernel;
  * of another thread, too.  In the order that it goes: it is not missed.
  */
-bool pymalloc_magazine_has(const struct pymalloc_cache *cache, size_t class,
-			   const void *object)
+bool pyml_magazine_has(const struct pyml_cache *cache, size_t class,
+		       const void *object)
 {
 	void **top = __atomic_load_n(&cache->magazines.top[class],
 				     __ATOMIC_ACQUIRE);
 
 	return has(top, end_of(cache, class, top) - top, object) ||
-	       has_ref(cache, pymalloc_ref(cache->heap, object));
+	       has_ref(cache, pyml_ref(cache->heap, object));
 }
 
 /* The classes that the heap has not get no slots. */
-void pymalloc_magazines_init(struct pymalloc_cache *cache)
+void pyml_magazines_init(struct pyml_cache *cache)
 {
-	size_t step = pymalloc_step(cache->heap);
+	size_t step = pyml_step(cache->heap);
 	size_t class;
 
-	cache->spare = PYMALLOC_CACHE_BYTES;
-	for (class = 0; class < PYMALLOC_MAGAZINES; class++) {
+	cache->spare = PYML_CACHE_BYTES;
+	for (class = 0; class < PYML_MAGAZINES; class++) {
 		size_t size = class * PYMALLOC_BLOCK_MIN;
 		void **slots = cache->small[class];
 
-		cache->magazines.top[class] = slots + PYMALLOC_SLOTS_MIN;
-		cache->magazines.full[class] = slots + PYMALLOC_SLOTS_MIN;
+		cache->magazines.top[class] = slots + PYML_SLOTS_MIN;
+		cache->magazines.full[class] = slots + PYML_SLOTS_MIN;
 		if (!class || class % step)
 			continue;
 		cache->magazines.full[class] = slots;
 		cache->magazines.low_bits[class] = (size & -size) - 1;
-		cache->spare -= PYMALLOC_SLOTS_MIN * size;
+		cache->spare -= PYML_SLOTS_MIN * size;
 	}
 }
 
 /* No fewer than there are objects. */
-static void set_slots(struct pymalloc_cache *cache, size_t class, size_t slots)
+static void set_slots(struct pyml_cache *cache, size_t class, size_t slots)
 {
 	void **top = cache->magazines.top[class];
-	size_t count = pymalloc_magazine_count(cache, class);
+	size_t count = pyml_magazine_count(cache, class);
 
-	if (slots > PYMALLOC_SLOTS_MIN && top < (void **)cache->large) {
-		void **large_end = &cache->large[class][PYMALLOC_SLOTS_MAX];
+	if (slots > PYML_SLOTS_MIN && top < (void **)cache->large) {
+		void **large_end = &cache->large[class][PYML_SLOTS_MAX];
 
 		memcpy(large_end - count, top, count * sizeof(*top));
 		cache->magazines.top[class] = large_end - count;
@@ -127,7 +127,7 @@ static void set_slots(struct pymalloc_cache *cache, size_t class, size_t slots)
 }
 
 /* Gives the refs that are waiting to the kernel. */
-static void send(struct pymalloc_cache *cache)
+static void send(struct pyml_cache *cache)
 {
 	unsigned int count = cache->nr_refs;
 
@@ -136,25 +136,25 @@ static void send(struct pymalloc_cache *cache)
 	__atomic_store_n(&cache->nr_sent, count, __ATOMIC_RELEASE);
 	__atomic_store_n(&cache->nr_refs, 0, __ATOMIC_RELEASE);
 	cache->nr_flushes++;
-	pymalloc_service_free(cache->heap, cache->refs,
-			      cache->abandoned ? NULL : cache->status, count);
+	pyml_service_free(cache->heap, cache->refs,
+			  cache->abandoned ? NULL : cache->status, count);
 	__atomic_store_n(&cache->nr_sent, 0, __ATOMIC_RELEASE);
 }
 
-static void add_refs(struct pymalloc_cache *cache, void **objects, size_t count)
+static void add_refs(struct pyml_cache *cache, void **objects, size_t count)
 {
 	__u64 *refs = cache->refs + cache->nr_refs;
 	size_t i;
 
 #pragma GCC unroll 8
 	for (i = 0; i < count; i++)
-		refs[i] = pymalloc_ref(cache->heap, objects[i]);
+		refs[i] = pyml_ref(cache->heap, objects[i]);
 	__atomic_store_n(&cache->nr_refs, cache->nr_refs + count,
 			 __ATOMIC_RELEASE);
 }
 
 /* Takes the @count oldest objects out of a magazine; send() must follow. */
-static void take_out(struct pymalloc_cache *cache, size_t class, size_t count)
+static void take_out(struct pyml_cache *cache, size_t class, size_t count)
 {
 	void **top = cache->magazines.top[class];
 	void **oldest = end(cache, class) - count;
@@ -162,9 +162,9 @@ static void take_out(struct pymalloc_cache *cache, size_t class, size_t count)
 	size_t part;
 
 	while (done < count) {
-		if (cache->nr_refs == PYMALLOC_BATCH_MOST)
+		if (cache->nr_refs == PYML_BATCH_MOST)
 			send(cache);
-		part = min(count - done, PYMALLOC_BATCH_MOST - cache->nr_refs);
+		part = min(count - done, PYML_BATCH_MOST - cache->nr_refs);
 		add_refs(cache, oldest + done, part);
 		done += part;
 	}
@@ -172,24 +172,24 @@ static void take_out(struct pymalloc_cache *cache, size_t class, size_t count)
 	cache->magazines.top[class] = top + count;
 }
 
-static void take_all_out(struct pymalloc_cache *cache)
+static void take_all_out(struct pyml_cache *cache)
 {
 	size_t class;
 
-	for (class = 1; class < PYMALLOC_MAGAZINES; class++)
-		take_out(cache, class, pymalloc_magazine_count(cache, class));
+	for (class = 1; class < PYML_MAGAZINES; class++)
+		take_out(cache, class, pyml_magazine_count(cache, class));
 	send(cache);
 }
 
 /* For what a signal's handler may do: the compiler moves nothing across it. */
-static void set_busy(struct pymalloc_cache *cache, bool busy)
+static void set_busy(struct pyml_cache *cache, bool busy)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	cache->busy = busy;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-void pymalloc_magazines_drain(struct pymalloc_cache *cache)
+void pyml_magazines_drain(struct pyml_cache *cache)
 {
 	set_busy(cache, true);
 	take_all_out(cache);
@@ -200,10 +200,10 @@ void pymalloc_magazines_drain(struct pymalloc_cache *cache)
  * As above, for a thread that was anywhere when fork() left it behind: a block
  * may be in two places by then, or free already, and that is nobody's mistake.
  */
-void pymalloc_magazines_abandon(struct pymalloc_cache *cache)
+void pyml_magazines_abandon(struct pyml_cache *cache)
 {
 	cache->abandoned = true;
-	pymalloc_magazines_drain(cache);
+	pyml_magazines_drain(cache);
 }
 
 /*
@@ -211,44 +211,44 @@ void pymalloc_magazines_abandon(struct pymalloc_cache *cache)
  * for long: it is not in use, or never needs the kernel, and will get it again
  * if that was a mistake.  One magazine each time: this is no place to search.
  */
-static void reclaim(struct pymalloc_cache *cache)
+static void reclaim(struct pyml_cache *cache)
 {
 	size_t class = 1 + cache->hand % PYMALLOC_NR_CLASSES;
 	__u64 now = cache->nr_refills + cache->nr_flushes;
 	size_t slots = count_slots(cache, class);
-	size_t count = pymalloc_magazine_count(cache, class);
+	size_t count = pyml_magazine_count(cache, class);
 
 	cache->hand = class;
-	if (slots <= PYMALLOC_SLOTS_MIN ||
-	    now - cache->crossed[class] < PYMALLOC_IDLE)
+	if (slots <= PYML_SLOTS_MIN ||
+	    now - cache->crossed[class] < PYML_IDLE)
 		return;
-	if (count > PYMALLOC_SLOTS_MIN) {
-		take_out(cache, class, count - PYMALLOC_SLOTS_MIN);
+	if (count > PYML_SLOTS_MIN) {
+		take_out(cache, class, count - PYML_SLOTS_MIN);
 		send(cache);
 	}
-	set_slots(cache, class, PYMALLOC_SLOTS_MIN);
-	cache->spare += (slots - PYMALLOC_SLOTS_MIN) *
+	set_slots(cache, class, PYML_SLOTS_MIN);
+	cache->spare += (slots - PYML_SLOTS_MIN) *
 			class * PYMALLOC_BLOCK_MIN;
 }
 
 /* Returns false if that would give it hardly any more slots. */
-static bool grow(struct pymalloc_cache *cache, size_t class)
+static bool grow(struct pyml_cache *cache, size_t class)
 {
 	size_t slots = count_slots(cache, class);
-	size_t wanted = min(PYMALLOC_SLOTS_MIN, PYMALLOC_SLOTS_MAX - slots);
+	size_t wanted = min(PYML_SLOTS_MIN, PYML_SLOTS_MAX - slots);
 	size_t size = class * PYMALLOC_BLOCK_MIN;
 
 	if (wanted * size > cache->spare)
 		reclaim(cache);
 	wanted = min(wanted, cache->spare / size);
-	if (wanted < PYMALLOC_BATCH_FIRST)
+	if (wanted < PYML_BATCH_FIRST)
 		return false;
 	cache->spare -= wanted * size;
 	set_slots(cache, class, slots + wanted);
 	return true;
 }
 
-static void mark_crossed(struct pymalloc_cache *cache, size_t class)
+static void mark_crossed(struct pyml_cache *cache, size_t class)
 {
 	cache->crossed[class] = cache->nr_refills + cache->nr_flushes;
 }
@@ -260,22 +260,22 @@ static void mark_crossed(struct pymalloc_cache *cache, size_t class)
 static size_t next_batch(int last)
 {
 	if (last <= 0)
-		return PYMALLOC_BATCH_FIRST;
-	return min(2 * last, PYMALLOC_ONE_WAY * PYMALLOC_SLOTS_MAX);
+		return PYML_BATCH_FIRST;
+	return min(2 * last, PYML_ONE_WAY * PYML_SLOTS_MAX);
 }
 
 /* What it is. */
-static size_t batch_size(const struct pymalloc_cache *cache, size_t class,
+static size_t batch_size(const struct pyml_cache *cache, size_t class,
 			 size_t wanted)
 {
 	size_t slots = count_slots(cache, class);
 
-	if (wanted >= PYMALLOC_ONE_WAY * slots)
+	if (wanted >= PYML_ONE_WAY * slots)
 		return slots / 8 * 7;
 	return min(wanted, slots / 2);
 }
 
-static void make_room(struct pymalloc_cache *cache, size_t class)
+static void make_room(struct pyml_cache *cache, size_t class)
 {
 	size_t wanted;
 
@@ -289,7 +289,7 @@ static void make_room(struct pymalloc_cache *cache, size_t class)
 }
 
 /* Makes room in a full magazine: the objects used last stay. */
-void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
+void pyml_magazine_make_room(struct pyml_cache *cache, size_t class)
 {
 	set_busy(cache, true);
 	make_room(cache, class);
@@ -300,15 +300,15 @@ void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
  * Puts @count objects, or as many as there are, into an empty magazine, the
  * first on top: they are used in the kernel's order.
  */
-static size_t put_in(struct pymalloc_cache *cache, size_t class, size_t count)
+static size_t put_in(struct pyml_cache *cache, size_t class, size_t count)
 {
 	void **slots_end = end(cache, class);
 	void **top = slots_end - count;
 	char *base = cache->heap->view.base;
 	size_t done, i;
 
-	done = pymalloc_service_alloc(cache->heap, class * PYMALLOC_BLOCK_MIN,
-				      0, (__u64 *)top, count);
+	done = pyml_service_alloc(cache->heap, class * PYMALLOC_BLOCK_MIN,
+				  0, (__u64 *)top, count);
 	if (done < count)
 		top = memmove(slots_end - done, top, done * sizeof(*top));
 	/* All that a block costs here: less than one more turn of the loop. */
@@ -320,7 +320,7 @@ static size_t put_in(struct pymalloc_cache *cache, size_t class, size_t count)
 }
 
 /* When there is no memory, the other magazines may have what takes it. */
-static bool refill(struct pymalloc_cache *cache, size_t class)
+static bool refill(struct pyml_cache *cache, size_t class)
 {
 	size_t wanted = next_batch(cache->batch[class]);
 
@@ -339,7 +339,7 @@ static bool refill(struct pymalloc_cache *cache, size_t class)
  * Fills an empty magazine.  Returns false with errno ENOMEM if not a single
  * object is to be had.
  */
-bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class)
+bool pyml_magazine_refill(struct pyml_cache *cache, size_t class)
 {
 	bool filled;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Whose magazines are where.  How they work is said in pymalloc-inline.h. */
-#ifndef _PYMALLOC_MAGAZINE_H
-#define _PYMALLOC_MAGAZINE_H
+#ifndef _PYML_MAGAZINE_H
+#define _PYML_MAGAZINE_H
 
 #include <pymalloc-inline.h>
 
@@ -9,8 +9,8 @@
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 
 /* Heaps with magazines; the further ones use the entry of that number. */
-#define PYMALLOC_CACHED_HEAPS	16
-#define PYMALLOC_MAGAZINES	(PYMALLOC_NR_CLASSES + 1)
+#define PYML_CACHED_HEAPS	16
+#define PYML_MAGAZINES	(PYMALLOC_NR_CLASSES + 1)
 
 #pragma GCC visibility push(hidden)
 
@@ -20,15 +20,15 @@
  * that the fast paths need not ask.
  */
 extern __thread struct pymalloc_magazines
-	*pymalloc_magazines[PYMALLOC_CACHED_HEAPS + 1]
+	*pyml_magazines[PYML_CACHED_HEAPS + 1]
 	__attribute__((tls_model("initial-exec")));
-extern const struct pymalloc_magazines pymalloc_no_magazines;
+extern const struct pymalloc_magazines pyml_no_magazines;
 
 #pragma GCC visibility pop
 
 /* Of the pool that an address lies in; 0 if it lies in none. */
-static inline size_t pymalloc_pool_class(const struct pymalloc_view *view,
-					 const void *address)
+static inline size_t pyml_pool_class(const struct pymalloc_view *view,
+				     const void *address)
 {
 	size_t offset = pymalloc_offset(view, address);
 
@@ -38,11 +38,11 @@ static inline size_t pymalloc_pool_class(const struct pymalloc_view *view,
 }
 
 /* Of the block that begins there; 0 if none does. */
-static inline size_t pymalloc_class_at(const struct pymalloc_view *view,
-				       const void *object)
+static inline size_t pyml_class_at(const struct pymalloc_view *view,
+				   const void *object)
 {
 	size_t within = pymalloc_offset(view, object) % PYMALLOC_POOL_SIZE;
-	size_t class = pymalloc_pool_class(view, object);
+	size_t class = pyml_pool_class(view, object);
 	size_t size = class * PYMALLOC_BLOCK_MIN;
 
 	if (!class || within % size || within + size > PYMALLOC_POOL_SIZE)
@@ -51,9 +51,9 @@ static inline size_t pymalloc_class_at(const struct pymalloc_view *view,
 }
 
 /* CPython's rule: stay, unless more than a quarter would be saved. */
-static inline bool pymalloc_stays(size_t usable, size_t size)
+static inline bool pyml_stays(size_t usable, size_t size)
 {
 	return size <= usable && 4 * size > 3 * usable;
 }
 
-#endif /* _PYMALLOC_MAGAZINE_H */
+#endif /* _PYML_MAGAZINE_H */

@@ -21,7 +21,7 @@ static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
 	void *object;
 	__u64 ref;
 
-	if (!pymalloc_service_alloc(heap, size, 0, &ref, 1))
+	if (!pyml_service_alloc(heap, size, 0, &ref, 1))
 		return NULL;
 	object = heap->view.base + ref;
 	if (pymalloc_is_marked(&heap->view, object))
@@ -31,22 +31,22 @@ static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
 
 void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 {
-	struct pymalloc_cache *cache;
+	struct pyml_cache *cache;
 	size_t class_size;
 	size_t class;
 
 	if (size > PYMALLOC_BLOCK_MAX)
-		return pymalloc_large_alloc(heap, size, 0);
+		return pyml_large_alloc(heap, size, 0);
 	if (!size)
 		size = 1;
-	cache = pymalloc_cache_get(heap);
+	cache = pyml_cache_get(heap);
 	if (!cache)
 		return alloc_uncached(heap, size);
 	class_size = pymalloc_class_size(&heap->view, size);
 	class = class_size / PYMALLOC_BLOCK_MIN;
 	/* A size of 0 comes here with objects left. */
-	if (!pymalloc_magazine_count(cache, class) &&
-	    !pymalloc_magazine_refill(cache, class))
+	if (!pyml_magazine_count(cache, class) &&
+	    !pyml_magazine_refill(cache, class))
 		return NULL;
 	return pymalloc_pop(&cache->magazines, class_size);
 }
@@ -55,44 +55,44 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
  * Whether @object, of @class, is in a magazine or free, if it is marked.  The
  * mark alone proves nothing: a program may have copied it there.
  */
-bool pymalloc_is_free(struct pymalloc_heap *heap, const void *object,
-		      size_t class)
+bool pyml_is_free(struct pymalloc_heap *heap, const void *object,
+		  size_t class)
 {
 	if (!class || !pymalloc_is_marked(&heap->view, object))
 		return false;
-	return pymalloc_cache_find(heap, object, class) ||
-	       !pymalloc_service_usable(heap, pymalloc_ref(heap, object));
+	return pyml_cache_find(heap, object, class) ||
+	       !pyml_service_usable(heap, pyml_ref(heap, object));
 }
 
 static void free_uncached(struct pymalloc_heap *heap, void *object)
 {
-	__u64 ref = pymalloc_ref(heap, object);
+	__u64 ref = pyml_ref(heap, object);
 	__u8 status;
 
-	pymalloc_service_free(heap, &ref, &status, 1);
+	pyml_service_free(heap, &ref, &status, 1);
 }
 
 void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 {
-	struct pymalloc_cache *cache = NULL;
+	struct pyml_cache *cache = NULL;
 	size_t class;
 
 	if (!object)
 		return;
-	class = pymalloc_class_at(&heap->view, object);
-	if (pymalloc_is_free(heap, object, class)) {
-		pymalloc_bad_free(heap, object, PYMALLOC_REF_FREE);
+	class = pyml_class_at(&heap->view, object);
+	if (pyml_is_free(heap, object, class)) {
+		pyml_bad_free(heap, object, PYMALLOC_REF_FREE);
 		return;
 	}
 	if (class && !pymalloc_is_marked(&heap->view, object))
-		cache = pymalloc_cache_get(heap);
+		cache = pyml_cache_get(heap);
 	/* The kernel says what is wrong with that which begins nowhere. */
 	if (!cache) {
 		free_uncached(heap, object);
 		return;
 	}
 	if (cache->magazines.top[class] == cache->magazines.full[class])
-		pymalloc_magazine_make_room(cache, class);
+		pyml_magazine_make_room(cache, class);
 	pymalloc_push(&cache->magazines, &heap->view, object);
 }
 
@@ -106,7 +106,7 @@ void *pymalloc_calloc(struct pymalloc_heap *heap, size_t count, size_t size)
 		return NULL;
 	}
 	if (bytes > PYMALLOC_BLOCK_MAX)
-		return pymalloc_large_alloc(heap, bytes, PYMALLOC_ALLOC_ZERO);
+		return pyml_large_alloc(heap, bytes, PYMALLOC_ALLOC_ZERO);
 	object = pymalloc_malloc(heap, bytes);
 	return object ? memset(object, 0, bytes) : NULL;
 }
@@ -123,7 +123,7 @@ void *pymalloc_aligned_alloc(struct pymalloc_heap *heap, size_t alignment,
 		return NULL;
 	}
 	if (size > PYMALLOC_BLOCK_MAX)
-		return pymalloc_large_alloc(heap, size, 0);
+		return pyml_large_alloc(heap, size, 0);
 	return pymalloc_malloc(heap, size ? (size + mask) & ~mask : alignment);
 }
 
@@ -133,8 +133,8 @@ size_t pymalloc_usable_size(struct pymalloc_heap *heap, const void *object)
 
 	if (!object)
 		return 0;
-	class = pymalloc_class_at(&heap->view, object);
+	class = pyml_class_at(&heap->view, object);
 	if (class)
 		return class * PYMALLOC_BLOCK_MIN;
-	return pymalloc_service_usable(heap, pymalloc_ref(heap, object));
+	return pyml_service_usable(heap, pyml_ref(heap, object));
 }

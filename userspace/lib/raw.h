@@ -3,14 +3,14 @@
  * System calls as such: no errno, no cancellation, and nobody's wrapper around
  * them.
  */
-#ifndef _PYMALLOC_RAW_H
-#define _PYMALLOC_RAW_H
+#ifndef _PYML_RAW_H
+#define _PYML_RAW_H
 
 #include <stdbool.h>
 #include <sys/syscall.h>
 
 /* What the kernel returns: -4095 to -1 is an error. */
-static inline long pymalloc_raw(long number, const long *args)
+static inline long pyml_raw(long number, const long *args)
 {
 #if defined(__x86_64__)
 	register long fourth __asm__("r10");
@@ -53,9 +53,9 @@ static inline long pymalloc_raw(long number, const long *args)
 #endif
 }
 
-static inline bool pymalloc_raw_failed(long result)
+static inline bool pyml_raw_failed(long result)
 {
 	return (unsigned long)result >= -4095UL;
 }
 
-#endif /* _PYMALLOC_RAW_H */
+#endif /* _PYML_RAW_H */

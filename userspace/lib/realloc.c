@@ -28,18 +28,18 @@ void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
 		pymalloc_free(heap, object);
 		return NULL;
 	}
-	class = pymalloc_class_at(&heap->view, object);
-	if (pymalloc_is_free(heap, object, class)) {
-		pymalloc_bad_free(heap, object, PYMALLOC_REF_FREE);
+	class = pyml_class_at(&heap->view, object);
+	if (pyml_is_free(heap, object, class)) {
+		pyml_bad_free(heap, object, PYMALLOC_REF_FREE);
 		errno = EINVAL;
 		return NULL;
 	}
 	usable = pymalloc_usable_size(heap, object);
-	if (pymalloc_stays(usable, size))
+	if (pyml_stays(usable, size))
 		return object;
 	if (usable > PYMALLOC_BLOCK_MAX && size > PYMALLOC_BLOCK_MAX &&
-	    !pymalloc_in_sandbox())
-		return pymalloc_large_resize(heap, object, size);
+	    !pyml_in_sandbox())
+		return pyml_large_resize(heap, object, size);
 	if (usable)
 		return move(heap, object, usable, size);
 	/* Nothing is there: that says why. */

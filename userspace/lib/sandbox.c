@@ -24,26 +24,26 @@ static pid_t process;
 /* What the calling thread has added to them: a signal may have come in one. */
 static __thread unsigned int calling;
 
-bool pymalloc_in_sandbox(void)
+bool pyml_in_sandbox(void)
 {
 	return __atomic_load_n(&sandboxes, __ATOMIC_SEQ_CST);
 }
 
 /*
- * Returns whether other system calls may be made until pymalloc_end_calls().
+ * Returns whether other system calls may be made until pyml_end_calls().
  * Pairs with wait_for_callers(): either this sees the sandbox, or that the call.
  */
-bool pymalloc_begin_calls(void)
+bool pyml_begin_calls(void)
 {
 	calling++;
 	__atomic_add_fetch(&callers, 1, __ATOMIC_SEQ_CST);
-	if (likely(!pymalloc_in_sandbox()))
+	if (likely(!pyml_in_sandbox()))
 		return true;
-	pymalloc_end_calls();
+	pyml_end_calls();
 	return false;
 }
 
-void pymalloc_end_calls(void)
+void pyml_end_calls(void)
 {
 	calling--;
 	__atomic_sub_fetch(&callers, 1, __ATOMIC_RELEASE);
@@ -53,7 +53,7 @@ void pymalloc_end_calls(void)
  * A child by clone() may find a lock taken by a thread that it has not: it waits for
  * long, and not for ever.
  */
-bool pymalloc_lock_patiently(pthread_mutex_t *lock)
+bool pyml_lock_patiently(pthread_mutex_t *lock)
 {
 	int i;
 
@@ -66,7 +66,7 @@ bool pymalloc_lock_patiently(pthread_mutex_t *lock)
 }
 
 /* At the start, and in a child of fork(): other threads' calls are not its own. */
-void pymalloc_sandbox_start(void)
+void pyml_sandbox_start(void)
 {
 	__atomic_store_n(&callers, calling, __ATOMIC_SEQ_CST);
 	process = getpid();
@@ -83,25 +83,25 @@ static void wait_for_callers(void)
  * The caller is about to enter a sandbox.  What needs other system calls is done
  * before: heaps get back descriptors that are lost, and the caller its magazines.
  */
-void pymalloc_sandbox_begin(void)
+void pyml_sandbox_begin(void)
 {
-	if (!pymalloc_in_sandbox()) {
+	if (!pyml_in_sandbox()) {
 		/* Children of clone() come without a word. */
 		if (process != getpid())
-			pymalloc_sandbox_start();
-		pymalloc_cache_prepare();
+			pyml_sandbox_start();
+		pyml_cache_prepare();
 	}
 	__atomic_add_fetch(&sandboxes, 1, __ATOMIC_SEQ_CST);
 	wait_for_callers();
 }
 
 /* It has not come about. */
-void pymalloc_sandbox_cancel(void)
+void pyml_sandbox_cancel(void)
 {
 	__atomic_sub_fetch(&sandboxes, 1, __ATOMIC_SEQ_CST);
 }
 
 void pymalloc_enter_sandbox(void)
 {
-	pymalloc_sandbox_begin();
+	pyml_sandbox_begin();
 }

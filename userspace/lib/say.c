@@ -6,7 +6,7 @@
 
 #include "heap.h"
 
-void pymalloc_say(const char *format, ...)
+void pyml_say(const char *format, ...)
 {
 	char line[160];
 	va_list args;

@@ -23,9 +23,9 @@
 /* Protects all heaps' descriptors, and the limit while it is raised. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-int pymalloc_open_device(void)
+int pyml_open_device(void)
 {
-	return open(PYMALLOC_DEVICE, O_RDWR | O_CLOEXEC);
+	return open(PYML_DEVICE, O_RDWR | O_CLOEXEC);
 }
 
 /* As F_DUPFD_CLOEXEC, but from the soft limit on, too. */
@@ -57,7 +57,7 @@ static int keep_high(int fd, int high)
  * Moves a descriptor to @lowest or above, out of the way of those that a
  * program counts on, if the process may have as many.
  */
-int pymalloc_move_up(int fd, int lowest)
+int pyml_move_up(int fd, int lowest)
 {
 	return keep_high(fd, fcntl(fd, F_DUPFD_CLOEXEC, lowest));
 }
@@ -72,14 +72,14 @@ static void move_heap(struct pymalloc_heap *heap, int fd, int lowest)
  * Moves a heap's descriptor past the last one that the program may open, if
  * there is such a place: those who try all numbers find nothing, nor close it.
  */
-void pymalloc_service_hide(struct pymalloc_heap *heap)
+void pyml_service_hide(struct pymalloc_heap *heap)
 {
 	struct rlimit limit;
-	int lowest = PYMALLOC_LOWEST_FD;
+	int lowest = PYML_LOWEST_FD;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= HIGHEST_FD)
 		return;
-	if (limit.rlim_cur > PYMALLOC_LOWEST_FD)
+	if (limit.rlim_cur > PYML_LOWEST_FD)
 		lowest = limit.rlim_cur;
 	pthread_mutex_lock(&lock);
 	move_heap(heap, heap->fd, lowest);
@@ -97,7 +97,7 @@ static int open_heap(const struct pymalloc_heap *heap)
 		.flags = PYMALLOC_OPEN_MAPPED,
 		.id = (uintptr_t)heap->view.base,
 	};
-	int device = pymalloc_open_device();
+	int device = pyml_open_device();
 	int fd;
 
 	if (device < 0)
@@ -140,25 +140,25 @@ static int call(struct pymalloc_heap *heap, unsigned long command, void *args)
 }
 
 /* In a sandbox EPERM, without a system call. */
-int pymalloc_call(struct pymalloc_heap *heap, unsigned long command, void *args)
+int pyml_call(struct pymalloc_heap *heap, unsigned long command, void *args)
 {
 	int ret;
 
-	if (!pymalloc_begin_calls()) {
+	if (!pyml_begin_calls()) {
 		errno = EPERM;
 		return -1;
 	}
 	ret = call(heap, command, args);
-	pymalloc_end_calls();
+	pyml_end_calls();
 	return ret;
 }
 
 /* Any call finds out if the descriptor is lost, and gets another one. */
-void pymalloc_service_need_fd(struct pymalloc_heap *heap)
+void pyml_service_need_fd(struct pymalloc_heap *heap)
 {
 	struct pymalloc_alloc nothing = { .argsz = sizeof(nothing) };
 
-	pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &nothing);
+	pyml_call(heap, PYMALLOC_IOC_ALLOC, &nothing);
 }
 
 /*
@@ -167,19 +167,19 @@ void pymalloc_service_need_fd(struct pymalloc_heap *heap)
  * closed, and the device out of reach.  The kernel reads the set of signals before
  * it finds that it does not know what to do with it.
  */
-bool pymalloc_service_has_heap(const struct pymalloc_heap *heap)
+bool pyml_service_has_heap(const struct pymalloc_heap *heap)
 {
 	/* A sandbox has no way to ask: without a heap, an access is SIGBUS there. */
-	if (pymalloc_in_sandbox())
+	if (pyml_in_sandbox())
 		return true;
 	syscall(SYS_rt_sigprocmask, ~0, heap->view.pool_map, NULL, sizeof(__u64));
 	return errno != EFAULT;
 }
 
 /* Returns how many were allocated; if none, errno is ENOMEM. */
-unsigned int pymalloc_service_alloc(struct pymalloc_heap *heap, size_t size,
-				    unsigned int flags, __u64 *refs,
-				    unsigned int count)
+unsigned int pyml_service_alloc(struct pymalloc_heap *heap, size_t size,
+				unsigned int flags, __u64 *refs,
+				unsigned int count)
 {
 	struct pymalloc_alloc args = {
 		.argsz = sizeof(args),
@@ -193,13 +193,13 @@ unsigned int pymalloc_service_alloc(struct pymalloc_heap *heap, size_t size,
 	int ret;
 
 	do {
-		extent = pymalloc_extent(heap);
-		ret = pymalloc_call(heap, PYMALLOC_IOC_ALLOC, &args);
+		extent = pyml_extent(heap);
+		ret = pyml_call(heap, PYMALLOC_IOC_ALLOC, &args);
 	} while (ret < 0 && !args.done &&
 		 (errno == EINTR ||
-		  (errno == ENOSPC && pymalloc_window_grow(heap, extent))));
-	if (ret < 0 && !args.done && pymalloc_in_sandbox())
-		args.done = pymalloc_stream_alloc(heap, size, flags, refs, count);
+		  (errno == ENOSPC && pyml_window_grow(heap, extent))));
+	if (ret < 0 && !args.done && pyml_in_sandbox())
+		args.done = pyml_stream_alloc(heap, size, flags, refs, count);
 	errno = args.done ? saved : ENOMEM;
 	return args.done;
 }
@@ -211,16 +211,16 @@ static void report_bad(struct pymalloc_heap *heap, const __u64 *refs,
 
 	for (i = 0; i < count; i++)
 		if (status[i] != PYMALLOC_REF_OK)
-			pymalloc_bad_free(heap, heap->view.base + refs[i],
-					  status[i]);
+			pyml_bad_free(heap, heap->view.base + refs[i],
+				      status[i]);
 }
 
 /*
  * Keeps errno.  A heap that this process may not use (any more) keeps its
  * blocks: there is nobody to tell, and nothing is corrupted.
  */
-void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
-			   __u8 *status, unsigned int count)
+void pyml_service_free(struct pymalloc_heap *heap, const __u64 *refs,
+		       __u8 *status, unsigned int count)
 {
 	int saved = errno;
 
@@ -231,11 +231,11 @@ void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
 			.status = (uintptr_t)status,
 			.count = count,
 		};
-		int ret = pymalloc_call(heap, PYMALLOC_IOC_FREE, &args);
+		int ret = pyml_call(heap, PYMALLOC_IOC_FREE, &args);
 
-		if (ret < 0 && pymalloc_in_sandbox()) {
-			pymalloc_stream_free(heap, refs + args.done, status,
-					     count - args.done);
+		if (ret < 0 && pyml_in_sandbox()) {
+			pyml_stream_free(heap, refs + args.done, status,
+					 count - args.done);
 			break;
 		}
 		if (ret < 0 && errno != EBADSLT && errno != EINTR)
@@ -249,8 +249,8 @@ void pymalloc_service_free(struct pymalloc_heap *heap, const __u64 *refs,
 }
 
 /* For those who look at the heap.  Keeps errno. */
-void pymalloc_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
-				  __u64 bytes_max)
+void pyml_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
+			      __u64 bytes_max)
 {
 	struct pymalloc_caches args = {
 		.argsz = sizeof(args),
@@ -259,11 +259,11 @@ void pymalloc_service_tell_caches(struct pymalloc_heap *heap, __u64 threads,
 	};
 	int saved = errno;
 
-	pymalloc_call(heap, PYMALLOC_IOC_CACHES, &args);
+	pyml_call(heap, PYMALLOC_IOC_CACHES, &args);
 	errno = saved;
 }
 
-size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref)
+size_t pyml_service_usable(struct pymalloc_heap *heap, __u64 ref)
 {
 	__u64 size = 0;
 	struct pymalloc_usable args = {
@@ -275,9 +275,9 @@ size_t pymalloc_service_usable(struct pymalloc_heap *heap, __u64 ref)
 	int ret;
 
 	do {
-		ret = pymalloc_call(heap, PYMALLOC_IOC_USABLE, &args);
+		ret = pyml_call(heap, PYMALLOC_IOC_USABLE, &args);
 	} while (ret < 0 && errno == EINTR);
-	if (ret < 0 && pymalloc_in_sandbox())
-		return pymalloc_stream_usable(heap, ref);
+	if (ret < 0 && pyml_in_sandbox())
+		return pyml_stream_usable(heap, ref);
 	return size;
 }

@@ -34,7 +34,7 @@ static long call(struct pymalloc_heap *heap, long number, struct stream *stream,
 		(1 + count) * sizeof(__u64),
 	};
 
-	return pymalloc_raw(number, args);
+	return pyml_raw(number, args);
 }
 
 /* The number is not the heap's, or not any more: leave it alone from now on. */
@@ -48,7 +48,7 @@ static unsigned int words_done(long result, unsigned int count)
 {
 	long words = result / (long)sizeof(__u64) - 1;
 
-	if (pymalloc_raw_failed(result) || words < 1 || words > (long)count)
+	if (pyml_raw_failed(result) || words < 1 || words > (long)count)
 		return 0;
 	return words;
 }
@@ -78,10 +78,10 @@ static unsigned int read_words(struct pymalloc_heap *heap, struct stream *stream
 	return done;
 }
 
-/* As pymalloc_service_alloc(). */
-unsigned int pymalloc_stream_alloc(struct pymalloc_heap *heap, size_t size,
-				   unsigned int flags, __u64 *refs,
-				   unsigned int count)
+/* As pyml_service_alloc(). */
+unsigned int pyml_stream_alloc(struct pymalloc_heap *heap, size_t size,
+			       unsigned int flags, __u64 *refs,
+			       unsigned int count)
 {
 	struct stream stream;
 	unsigned int done = 0, part, got;
@@ -97,7 +97,7 @@ unsigned int pymalloc_stream_alloc(struct pymalloc_heap *heap, size_t size,
 	return done;
 }
 
-size_t pymalloc_stream_usable(struct pymalloc_heap *heap, __u64 ref)
+size_t pyml_stream_usable(struct pymalloc_heap *heap, __u64 ref)
 {
 	struct stream stream = {
 		.head.flags = PYMALLOC_BATCH_USABLE,
@@ -146,13 +146,13 @@ static unsigned int write_refs(struct pymalloc_heap *heap, const __u64 *refs,
 		return 0;
 	}
 	if (tell)
-		pymalloc_bad_free(heap, heap->view.base + refs[0], status);
+		pyml_bad_free(heap, heap->view.base + refs[0], status);
 	return 1;
 }
 
 /* Frees them; @tell: reports those that are bad. */
-void pymalloc_stream_free(struct pymalloc_heap *heap, const __u64 *refs, bool tell,
-			  unsigned int count)
+void pyml_stream_free(struct pymalloc_heap *heap, const __u64 *refs, bool tell,
+		      unsigned int count)
 {
 	unsigned int done;
 

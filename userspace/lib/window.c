@@ -116,12 +116,12 @@ static bool map_until(struct pymalloc_heap *heap, __u64 extent)
 }
 
 /* What a heap is to be made with as its extent. */
-__u64 pymalloc_window_first(__u64 window)
+__u64 pyml_window_first(__u64 window)
 {
 	return MIN(window, PART_FIRST);
 }
 
-void pymalloc_window_unmap(struct pymalloc_heap *heap)
+void pyml_window_unmap(struct pymalloc_heap *heap)
 {
 	if (heap->map_bytes)
 		munmap((void *)heap->view.pool_map, heap->map_bytes);
@@ -130,7 +130,7 @@ void pymalloc_window_unmap(struct pymalloc_heap *heap)
 }
 
 /* Finds a place for a new heap's window and maps its first part. */
-int pymalloc_window_map(struct pymalloc_heap *heap)
+int pyml_window_map(struct pymalloc_heap *heap)
 {
 	uintptr_t place = find_place(heap);
 
@@ -138,9 +138,9 @@ int pymalloc_window_map(struct pymalloc_heap *heap)
 		return -1;
 	heap->view.pool_map = (__u8 *)place;
 	heap->view.base = (char *)place + map_bytes(heap->window);
-	if (map_until(heap, pymalloc_window_first(heap->window)))
+	if (map_until(heap, pyml_window_first(heap->window)))
 		return 0;
-	pymalloc_window_unmap(heap);
+	pyml_window_unmap(heap);
 	errno = ENOMEM;
 	return -1;
 }
@@ -187,7 +187,7 @@ static bool grow(struct pymalloc_heap *heap)
 	if (heap->on_grow)
 		heap->on_grow(heap);
 	args.extent = heap->extent;
-	return !pymalloc_call(heap, PYMALLOC_IOC_GROW, &args);
+	return !pyml_call(heap, PYMALLOC_IOC_GROW, &args);
 }
 
 static bool grow_unless_held_off(struct pymalloc_heap *heap)
@@ -208,25 +208,25 @@ static bool grow_unless_held_off(struct pymalloc_heap *heap)
  * Returns whether there is more of the window than @extent bytes, which did not do.
  * In a sandbox it cannot grow.
  */
-bool pymalloc_window_grow(struct pymalloc_heap *heap, __u64 extent)
+bool pyml_window_grow(struct pymalloc_heap *heap, __u64 extent)
 {
 	bool grown;
 
-	if (!pymalloc_begin_calls())
+	if (!pyml_begin_calls())
 		return false;
 	pthread_mutex_lock(&lock);
 	grown = heap->extent > extent || grow_unless_held_off(heap);
 	pthread_mutex_unlock(&lock);
-	pymalloc_end_calls();
+	pyml_end_calls();
 	return grown;
 }
 
 /* Maps what a sandbox may need; what is more will be the C library's. */
-void pymalloc_window_grow_ahead(struct pymalloc_heap *heap)
+void pyml_window_grow_ahead(struct pymalloc_heap *heap)
 {
 	__u64 wanted = MIN(heap->window, SANDBOX_EXTENT);
 
-	if (!pymalloc_lock_patiently(&lock))
+	if (!pyml_lock_patiently(&lock))
 		return;
 	if (addresses_are_limited())
 		wanted = MIN(wanted, heap->extent + 1);
@@ -236,18 +236,18 @@ void pymalloc_window_grow_ahead(struct pymalloc_heap *heap)
 }
 
 /* A child of fork() must not find a window half grown by a thread that it has not. */
-void pymalloc_window_before_fork(void)
+void pyml_window_before_fork(void)
 {
 	pthread_mutex_lock(&lock);
 }
 
-void pymalloc_window_after_fork(void)
+void pyml_window_after_fork(void)
 {
 	pthread_mutex_unlock(&lock);
 }
 
 /* To unlock it is the parent's. */
-void pymalloc_window_inherit(void)
+void pyml_window_inherit(void)
 {
 	lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 }

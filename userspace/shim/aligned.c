@@ -26,7 +26,7 @@ PYMALLOC_API void *memalign(size_t alignment, size_t size)
 	if (alignment > SHIM_ALIGNMENT)
 		mask = alignment - 1;
 	/* No more than PYMALLOC_BLOCK_MAX, of which all these are divisors. */
-	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
+	object = pymalloc_pop(pyml_magazines[SHIM_INDEX],
 			      (size + mask) & ~mask);
 	return likely(object) ? object : shim_malloc_slow(size, mask + 1);
 }

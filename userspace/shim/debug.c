@@ -23,8 +23,8 @@ void shim_debug_choose(void)
 	else if (!strcmp(value, "strict"))
 		shim_debug = SHIM_STRICT;
 	else
-		pymalloc_say("pymalloc: PYMALLOC_DEBUG=%.40s: neither debug nor strict; ignored\n",
-			     value);
+		pyml_say("pymalloc: PYMALLOC_DEBUG=%.40s: neither debug nor strict; ignored\n",
+			 value);
 }
 
 /* What the kernel refused is the block, if the object in it is known. */

@@ -16,9 +16,9 @@ static void check_child(void)
 {
 	int saved = errno;
 
-	if (!pymalloc_service_has_heap(shim_heap)) {
-		pymalloc_say("pymalloc: no memory for the heap of a forked child: %d ends here\n",
-			     getpid());
+	if (!pyml_service_has_heap(shim_heap)) {
+		pyml_say("pymalloc: no memory for the heap of a forked child: %d ends here\n",
+			 getpid());
 		_exit(EXIT_NO_HEAP);
 	}
 	errno = saved;

@@ -29,6 +29,6 @@ void shim_say_lost(void)
 
 	if (!lost || __atomic_exchange_n(said, true, __ATOMIC_RELAXED))
 		return;
-	pymalloc_say("pymalloc: %s: %s; process %d has closed its descriptor of the heap\n",
-		     PYMALLOC_DEVICE, strerrordesc_np(lost), getpid());
+	pyml_say("pymalloc: %s: %s; process %d has closed its descriptor of the heap\n",
+		 PYML_DEVICE, strerrordesc_np(lost), getpid());
 }

@@ -59,7 +59,7 @@ PYMALLOC_API void *malloc(size_t size)
 
 	if (unlikely(size > PYMALLOC_BLOCK_MAX))
 		return shim_malloc_large(size);
-	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
+	object = pymalloc_pop(pyml_magazines[SHIM_INDEX],
 			      (size + mask) & ~mask);
 	return likely(object) ? object : shim_malloc_slow(size, SHIM_ALIGNMENT);
 }
@@ -80,7 +80,7 @@ static __attribute_noinline__ void free_slow(void *object)
 
 PYMALLOC_API void free(void *object)
 {
-	if (unlikely(!pymalloc_push(pymalloc_magazines[SHIM_INDEX], &shim_view,
+	if (unlikely(!pymalloc_push(pyml_magazines[SHIM_INDEX], &shim_view,
 				    object)))
 		free_slow(object);
 }
@@ -106,8 +106,8 @@ PYMALLOC_API void *calloc(size_t count, size_t size)
 /* For realloc(): the default is that this does not return if it is free. */
 static __attribute_noinline__ void check_marked(void *object, size_t usable)
 {
-	if (pymalloc_is_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN))
-		pymalloc_bad_free(shim_heap, object, PYMALLOC_REF_FREE);
+	if (pyml_is_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN))
+		pyml_bad_free(shim_heap, object, PYMALLOC_REF_FREE);
 }
 
 PYMALLOC_API void *realloc(void *object, size_t size)
@@ -128,7 +128,7 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 	usable = shim_usable(object);
 	if (usable && unlikely(pymalloc_is_marked(&shim_window, object)))
 		check_marked(object, usable);
-	if (pymalloc_stays(usable, size))
+	if (pyml_stays(usable, size))
 		return object;
 	moved = malloc(size);
 	if (moved) {

@@ -5,7 +5,7 @@
 /* Returns false for what lies in no block; then there may be no page. */
 bool place_find(const void *object, struct place *place)
 {
-	__u64 ref = pymalloc_ref(shim_heap, object);
+	__u64 ref = pyml_ref(shim_heap, object);
 	size_t within = ref % PYMALLOC_POOL_SIZE;
 	__u64 pool = ref - within;
 
@@ -13,7 +13,7 @@ bool place_find(const void *object, struct place *place)
 	place->bytes = place->class * PYMALLOC_BLOCK_MIN;
 	if (!place->class) {
 		place->bytes = PYMALLOC_POOL_SIZE;
-		if (!pymalloc_service_usable(shim_heap, pool))
+		if (!pyml_service_usable(shim_heap, pool))
 			return false;
 	}
 	within -= within % place->bytes;

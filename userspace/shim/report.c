@@ -25,9 +25,9 @@ static void say_object(const char *freed, const struct place *place)
 	const struct guarded *block = place->block;
 	char text[BLOCK_LEN];
 
-	pymalloc_say("pymalloc: %p is allocation %llu, of %u bytes, %sin %s\n",
-		     (void *)guard_object(block), (unsigned long long)block->serial,
-		     block->size, freed, format_block(text, place));
+	pyml_say("pymalloc: %p is allocation %llu, of %u bytes, %sin %s\n",
+		 (void *)guard_object(block), (unsigned long long)block->serial,
+		 block->size, freed, format_block(text, place));
 }
 
 /* What there is in the block, or was, if it can be told. */
@@ -40,8 +40,8 @@ static void say_place(const struct place *place)
 	else if (guard_is(place, DEBUG_FREED))
 		say_object("freed, ", place);
 	else
-		pymalloc_say("pymalloc: it lies in %s, of which no more is known\n",
-			     format_block(text, place));
+		pyml_say("pymalloc: it lies in %s, of which no more is known\n",
+			 format_block(text, place));
 }
 
 /* There is a header, and the byte @at is not as it should be. */
@@ -57,9 +57,9 @@ void report_overwritten(const char *function, const struct place *place,
 		where = at < object ? "before its beginning" : "behind its end";
 		expected = DEBUG_GUARD;
 	}
-	pymalloc_say("%s(): object %p was written to %s: byte %td is 0x%02x, not 0x%02x\n",
-		     function, (const void *)object, where, at - object, *at,
-		     expected);
+	pyml_say("%s(): object %p was written to %s: byte %td is 0x%02x, not 0x%02x\n",
+		 function, (const void *)object, where, at - object, *at,
+		 expected);
 	say_place(place);
 	abort();
 }
@@ -70,8 +70,8 @@ void report_no_header(const char *function, void *object,
 {
 	const __u8 *id = &place->block->id;
 
-	pymalloc_say("%s(): no object at %p, or a broken header: byte %td is 0x%02x, not 0x%02x\n",
-		     function, object, id - (const __u8 *)object, *id, DEBUG_ID);
+	pyml_say("%s(): no object at %p, or a broken header: byte %td is 0x%02x, not 0x%02x\n",
+		 function, object, id - (const __u8 *)object, *id, DEBUG_ID);
 	say_place(place);
 	abort();
 }
@@ -80,8 +80,8 @@ void report_bad(const char *function, void *object, unsigned int status)
 {
 	struct place place;
 
-	pymalloc_say("%s(): invalid pointer %p: %s\n", function, object,
-		     pymalloc_describe_bad(status));
+	pyml_say("%s(): invalid pointer %p: %s\n", function, object,
+		 pyml_describe_bad(status));
 	if (place_find(object, &place))
 		say_place(&place);
 	abort();

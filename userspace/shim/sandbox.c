@@ -15,7 +15,7 @@
 
 static long finish(long result)
 {
-	if (!pymalloc_raw_failed(result))
+	if (!pyml_raw_failed(result))
 		return result;
 	errno = -result;
 	return -1;
@@ -27,7 +27,7 @@ static void prepare(void)
 	int saved = errno;
 
 	shim_start();
-	pymalloc_sandbox_begin();
+	pyml_sandbox_begin();
 	errno = saved;
 }
 
@@ -40,9 +40,9 @@ static long enter(long number, const long *args)
 	long result;
 
 	prepare();
-	result = pymalloc_raw(number, args);
-	if (pymalloc_raw_failed(result))
-		pymalloc_sandbox_cancel();
+	result = pyml_raw(number, args);
+	if (pyml_raw_failed(result))
+		pyml_sandbox_cancel();
 	return result;
 }
 
@@ -66,7 +66,7 @@ PYMALLOC_API int prctl(int option, ...)
 	va_end(more);
 	if (unlikely(option == PR_SET_SECCOMP))
 		return finish(enter(SYS_prctl, args));
-	return finish(pymalloc_raw(SYS_prctl, args));
+	return finish(pyml_raw(SYS_prctl, args));
 }
 
 PYMALLOC_API long syscall(long number, ...)
@@ -81,5 +81,5 @@ PYMALLOC_API long syscall(long number, ...)
 	va_end(more);
 	if (unlikely(is_entry(number, args)))
 		return finish(enter(number, args));
-	return finish(pymalloc_raw(number, args));
+	return finish(pyml_raw(number, args));
 }

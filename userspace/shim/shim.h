@@ -94,7 +94,7 @@ static inline bool shim_has_heap(void)
 /* Bytes of the blocks where @object is; 0 if there are none. */
 static inline size_t shim_usable(const void *object)
 {
-	return pymalloc_pool_class(&shim_window, object) * PYMALLOC_BLOCK_MIN;
+	return pyml_pool_class(&shim_window, object) * PYMALLOC_BLOCK_MIN;
 }
 
 #endif /* _PYMALLOC_SHIM_H */

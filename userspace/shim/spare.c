@@ -89,7 +89,7 @@ static bool keep(void *object)
 	if (place >= NR)
 		return false;
 	if (spares[place] == object) {
-		pymalloc_bad_free(shim_heap, object, PYMALLOC_REF_FREE);
+		pyml_bad_free(shim_heap, object, PYMALLOC_REF_FREE);
 		return true;
 	}
 	if (spares[place])

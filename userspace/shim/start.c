@@ -24,7 +24,7 @@ static size_t first_index(void)
 		return SHIM_INDEX + 1;
 	switch (shim_debug) {
 	case SHIM_STRICT:
-		return PYMALLOC_CACHED_HEAPS;
+		return PYML_CACHED_HEAPS;
 	case SHIM_GUARDS:
 		return SHIM_INDEX + 1;
 	default:
@@ -40,7 +40,7 @@ static struct pymalloc_heap *create_heap(void)
 		.window = WINDOW,
 	};
 
-	return pymalloc_heap_create_from(&options, first_index());
+	return pyml_heap_create_from(&options, first_index());
 }
 
 /* Its extent comes last: from then on the window is not empty. */
@@ -89,12 +89,12 @@ static bool start(void)
 	shim_heap = create_heap();
 	if (!shim_heap) {
 		if (may_say())
-			pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
-				     PYMALLOC_DEVICE, strerrordesc_np(errno));
+			pyml_say("pymalloc: %s: %s; the C library serves this process\n",
+				 PYML_DEVICE, strerrordesc_np(errno));
 		errno = saved;
 		return false;
 	}
-	pymalloc_service_hide(shim_heap);
+	pyml_service_hide(shim_heap);
 	shim_watch_fork();
 	shim_lost_start();
 	if (shim_debug)
