@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cache.h"
+#include "thread.h"
 #include "sandbox.h"
 
 /* Fills in what the caller left to the service. */

@@ -32,7 +32,7 @@ struct pyml_cache;
  * @nr_refills: batches allocated by caches that are gone
  * @nr_flushes: batches given back by caches that are gone
  *
- * The last five are protected by the lock in cache.c.
+ * The last five are protected by the lock in thread.c.
  */
 struct pymalloc_heap {
 	struct pymalloc_view view;
@@ -65,7 +65,7 @@ pyml_heap_create_from(const struct pymalloc_heap_options *options,
 /* Descriptors below this number are left to the program, if it may have more. */
 #define PYML_LOWEST_FD	1000
 
-/* service.c */
+/* call.c */
 int pyml_open_device(void);
 int pyml_move_up(int fd, int lowest);
 void pyml_service_hide(struct pymalloc_heap *heap);
@@ -95,7 +95,7 @@ void pyml_window_inherit(void);
 /* say.c */
 void pyml_say(const char *format, ...);
 
-/* bad_free.c */
+/* report.c */
 const char *pyml_describe_bad(unsigned int status);
 void pyml_bad_free(struct pymalloc_heap *heap, void *object,
 		   unsigned int status);

@@ -21,7 +21,7 @@
  */
 #include <string.h>
 
-#include "cache.h"
+#include "thread.h"
 
 static size_t min(size_t a, size_t b)
 {

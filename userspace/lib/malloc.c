@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cache.h"
+#include "thread.h"
 
 void *pymalloc_malloc(struct pymalloc_heap *heap, size_t size)
 {

@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "cache.h"
+#include "thread.h"
 #include "sandbox.h"
 
 /* Times to ask for a lock. */

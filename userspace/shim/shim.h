@@ -65,7 +65,7 @@ void *shim_malloc_large(size_t size);
 void shim_free_large(void *object);
 void shim_free_spares(void);
 
-/* usable.c */
+/* libc.c */
 void *shim_libc(const char *name);
 typedef size_t (*shim_usable_fn)(void *object);
 shim_usable_fn shim_libc_usable(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One thread's magazines for one heap: the part that is off the fast path. */
-#ifndef _PYML_CACHE_H
-#define _PYML_CACHE_H
+#ifndef _PYML_THREAD_H
+#define _PYML_THREAD_H
 
 #include <assert.h>
 
@@ -87,7 +87,7 @@ void pyml_magazine_make_room(struct pyml_cache *cache, size_t class);
 void pyml_magazines_drain(struct pyml_cache *cache);
 void pyml_magazines_abandon(struct pyml_cache *cache);
 
-/* cache.c */
+/* thread.c */
 struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap);
 bool pyml_cache_find(struct pymalloc_heap *heap, const void *object,
 		     size_t class);
@@ -97,4 +97,4 @@ void pyml_cache_detach(struct pymalloc_heap *heap);
 
 #pragma GCC visibility pop
 
-#endif /* _PYML_CACHE_H */
+#endif /* _PYML_THREAD_H */

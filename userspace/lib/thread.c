@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "cache.h"
+#include "thread.h"
 #include "sandbox.h"
 
 static void *const no_slots[1];
