@@ -6,8 +6,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "thread.h"
+#include "call.h"
+#include "fd.h"
+#include "heap.h"
+#include "magazine.h"
 #include "sandbox.h"
+#include "thread.h"
+#include "window.h"
 
 /* Fills in what the caller left to the service. */
 static int complete(int device, struct pymalloc_create *args)
@@ -29,7 +34,7 @@ static int complete(int device, struct pymalloc_create *args)
 
 static int open_new(struct pymalloc_create *args)
 {
-	int device = pyml_open_device();
+	int device = pyml_fd_open_device();
 	int fd = -1;
 
 	if (device < 0)
@@ -37,7 +42,7 @@ static int open_new(struct pymalloc_create *args)
 	if (!complete(device, args))
 		fd = ioctl(device, PYMALLOC_IOC_CREATE, args);
 	close(device);
-	return fd < 0 ? -1 : pyml_move_up(fd, PYML_LOWEST_FD);
+	return fd < 0 ? -1 : pyml_fd_move_up(fd, PYML_LOWEST_FD);
 }
 
 static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
@@ -150,18 +155,13 @@ void pymalloc_heap_flush(struct pymalloc_heap *heap)
 
 int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)
 {
-	__u64 total = 0;
+	struct pymalloc_trim args = { .argsz = sizeof(args) };
 	int ret;
 
 	pymalloc_heap_flush(heap);
-	do {
-		struct pymalloc_trim args = { .argsz = sizeof(args) };
-
-		ret = pyml_call(heap, PYMALLOC_IOC_TRIM, &args);
-		total += args.released;
-	} while (ret < 0 && errno == EINTR);
+	ret = pyml_call(heap, PYMALLOC_IOC_TRIM, &args);
 	if (released)
-		*released = total;
+		*released = args.released;
 	return ret;
 }
 
@@ -169,16 +169,11 @@ int pymalloc_heap_stats(struct pymalloc_heap *heap,
 			struct pymalloc_stats *stats,
 			struct pymalloc_class_stats *classes)
 {
-	int ret;
-
-	do {
-		*stats = (struct pymalloc_stats){
-			.argsz = sizeof(*stats),
-			.classes = (uintptr_t)classes,
-			.nr_classes = classes ? PYMALLOC_NR_CLASSES : 0,
-			.class_size = classes ? sizeof(*classes) : 0,
-		};
-		ret = pyml_call(heap, PYMALLOC_IOC_STATS, stats);
-	} while (ret < 0 && errno == EINTR);
-	return ret;
+	*stats = (struct pymalloc_stats){
+		.argsz = sizeof(*stats),
+		.classes = (uintptr_t)classes,
+		.nr_classes = classes ? PYMALLOC_NR_CLASSES : 0,
+		.class_size = classes ? sizeof(*classes) : 0,
+	};
+	return pyml_call(heap, PYMALLOC_IOC_STATS, stats);
 }

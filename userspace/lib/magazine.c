@@ -21,7 +21,8 @@
  */
 #include <string.h>
 
-#include "thread.h"
+#include "call.h"
+#include "magazine.h"
 
 static size_t min(size_t a, size_t b)
 {
@@ -136,7 +137,7 @@ static void send(struct pyml_cache *cache)
 	__atomic_store_n(&cache->nr_sent, count, __ATOMIC_RELEASE);
 	__atomic_store_n(&cache->nr_refs, 0, __ATOMIC_RELEASE);
 	cache->nr_flushes++;
-	pyml_service_free(cache->heap, cache->refs,
+	pyml_call_free(cache->heap, cache->refs,
 			  cache->abandoned ? NULL : cache->status, count);
 	__atomic_store_n(&cache->nr_sent, 0, __ATOMIC_RELEASE);
 }
@@ -307,7 +308,7 @@ static size_t put_in(struct pyml_cache *cache, size_t class, size_t count)
 	char *base = cache->heap->view.base;
 	size_t done, i;
 
-	done = pyml_service_alloc(cache->heap, class * PYMALLOC_BLOCK_MIN,
+	done = pyml_call_alloc(cache->heap, class * PYMALLOC_BLOCK_MIN,
 				  0, (__u64 *)top, count);
 	if (done < count)
 		top = memmove(slots_end - done, top, done * sizeof(*top));

@@ -1,8 +1,26 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What happens when something is freed that is no object. */
+/* What the library says on stderr, and what becomes of bad frees. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "heap.h"
+#include "report.h"
+
+/* One line, without stdio's streams: they allocate. */
+void pyml_say(const char *format, ...)
+{
+	char line[160];
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	/* Nobody is left to hear that stderr is gone. */
+	if (length > 0 && write(STDERR_FILENO, line, length) < 0)
+		return;
+}
 
 const char *pyml_describe_bad(unsigned int status)
 {

@@ -9,8 +9,8 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "thread.h"
 #include "sandbox.h"
+#include "types.h"
 
 /* Times to ask for a lock. */
 #define PATIENCE	10000
@@ -79,18 +79,15 @@ static void wait_for_callers(void)
 		sched_yield();
 }
 
-/*
- * The caller is about to enter a sandbox.  What needs other system calls is done
- * before: heaps get back descriptors that are lost, and the caller its magazines.
- */
+/* Has another process, a child of clone(), come here without a word? */
+bool pyml_sandbox_is_inherited(void)
+{
+	return process != getpid();
+}
+
+/* From here on the process is in a sandbox, or about to be. */
 void pyml_sandbox_begin(void)
 {
-	if (!pyml_in_sandbox()) {
-		/* Children of clone() come without a word. */
-		if (process != getpid())
-			pyml_sandbox_start();
-		pyml_cache_prepare();
-	}
 	__atomic_add_fetch(&sandboxes, 1, __ATOMIC_SEQ_CST);
 	wait_for_callers();
 }
@@ -99,9 +96,4 @@ void pyml_sandbox_begin(void)
 void pyml_sandbox_cancel(void)
 {
 	__atomic_sub_fetch(&sandboxes, 1, __ATOMIC_SEQ_CST);
-}
-
-void pymalloc_enter_sandbox(void)
-{
-	pyml_sandbox_begin();
 }

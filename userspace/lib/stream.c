@@ -9,8 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "heap.h"
 #include "raw.h"
+#include "report.h"
+#include "stream.h"
 
 /* Words in one call: the kernel does its work in parts of so many. */
 #define WORDS	128
@@ -78,7 +79,7 @@ static unsigned int read_words(struct pymalloc_heap *heap, struct stream *stream
 	return done;
 }
 
-/* As pyml_service_alloc(). */
+/* As pyml_call_alloc(). */
 unsigned int pyml_stream_alloc(struct pymalloc_heap *heap, size_t size,
 			       unsigned int flags, __u64 *refs,
 			       unsigned int count)

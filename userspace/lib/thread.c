@@ -7,8 +7,12 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "thread.h"
+#include "call.h"
+#include "fd.h"
+#include "magazine.h"
 #include "sandbox.h"
+#include "thread.h"
+#include "window.h"
 
 static void *const no_slots[1];
 
@@ -41,7 +45,7 @@ static bool has_exit_key;
 static void count_caches(struct pymalloc_heap *heap, __u64 count)
 {
 	heap->nr_caches = count;
-	pyml_service_tell_caches(heap, count, PYML_CACHE_BYTES);
+	pyml_call_caches(heap, count, PYML_CACHE_BYTES);
 }
 
 static void link_cache(struct pyml_cache *cache)
@@ -260,7 +264,7 @@ void pyml_cache_prepare(void)
 	size_t i;
 
 	for (i = 0; (heap = nth_heap(i)); i++) {
-		pyml_service_need_fd(heap);
+		pyml_fd_renew(heap);
 		pyml_window_grow_ahead(heap);
 		pyml_cache_get(heap);
 	}

@@ -17,9 +17,12 @@
 #include <sys/mman.h>
 #include <sys/param.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "heap.h"
+#include "fd.h"
 #include "sandbox.h"
+#include "window.h"
 
 /* What is mapped at first, and the least by which it grows. */
 #define PART_FIRST	(1ULL << 20)
@@ -187,7 +190,7 @@ static bool grow(struct pymalloc_heap *heap)
 	if (heap->on_grow)
 		heap->on_grow(heap);
 	args.extent = heap->extent;
-	return !pyml_call(heap, PYMALLOC_IOC_GROW, &args);
+	return !pyml_ioctl(heap, PYMALLOC_IOC_GROW, &args);
 }
 
 static bool grow_unless_held_off(struct pymalloc_heap *heap)
@@ -233,6 +236,21 @@ void pyml_window_grow_ahead(struct pymalloc_heap *heap)
 	while (heap->extent < wanted && grow(heap))
 		;
 	pthread_mutex_unlock(&lock);
+}
+
+/*
+ * Has the process a heap?  A child of fork() for which there was no memory to make
+ * one has the mappings, but nothing in them.  That needs no descriptor: it may be
+ * closed, and the device out of reach.  The kernel reads the set of signals before
+ * it finds that it does not know what to do with it.
+ */
+bool pyml_window_is_there(const struct pymalloc_heap *heap)
+{
+	/* A sandbox has no way to ask: without a heap, an access is SIGBUS there. */
+	if (pyml_in_sandbox())
+		return true;
+	syscall(SYS_rt_sigprocmask, ~0, heap->view.pool_map, NULL, sizeof(__u64));
+	return errno != EFAULT;
 }
 
 /* A child of fork() must not find a window half grown by a thread that it has not. */

@@ -16,7 +16,7 @@ static void check_child(void)
 {
 	int saved = errno;
 
-	if (!pyml_service_has_heap(shim_heap)) {
+	if (!pyml_window_is_there(shim_heap)) {
 		pyml_say("pymalloc: no memory for the heap of a forked child: %d ends here\n",
 			 getpid());
 		_exit(EXIT_NO_HEAP);

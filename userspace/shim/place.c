@@ -13,7 +13,7 @@ bool place_find(const void *object, struct place *place)
 	place->bytes = place->class * PYMALLOC_BLOCK_MIN;
 	if (!place->class) {
 		place->bytes = PYMALLOC_POOL_SIZE;
-		if (!pyml_service_usable(shim_heap, pool))
+		if (!pyml_call_usable(shim_heap, pool))
 			return false;
 	}
 	within -= within % place->bytes;

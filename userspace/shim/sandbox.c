@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "enter.h"
 #include "raw.h"
 #include "sandbox.h"
 #include "shim.h"
@@ -27,7 +28,7 @@ static void prepare(void)
 	int saved = errno;
 
 	shim_start();
-	pyml_sandbox_begin();
+	pyml_enter();
 	errno = saved;
 }
 

@@ -10,7 +10,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "call.h"
+#include "fd.h"
 #include "heap.h"
+#include "object.h"
+#include "report.h"
+#include "thread.h"
+#include "window.h"
 
 /* As malloc() must align. */
 #define SHIM_ALIGNMENT	16

@@ -94,7 +94,7 @@ static bool start(void)
 		errno = saved;
 		return false;
 	}
-	pyml_service_hide(shim_heap);
+	pyml_fd_hide(shim_heap);
 	shim_watch_fork();
 	shim_lost_start();
 	if (shim_debug)

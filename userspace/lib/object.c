@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Blocks: the fast paths, and what happens when they fail. */
+/* Objects: the fast paths, what happens when they fail, and objects that change size. */
 #include <errno.h>
 #include <string.h>
 
+#include "call.h"
+#include "magazine.h"
+#include "object.h"
+#include "report.h"
+#include "sandbox.h"
 #include "thread.h"
 
 void *pymalloc_malloc(struct pymalloc_heap *heap, size_t size)
@@ -15,13 +20,26 @@ void pymalloc_free(struct pymalloc_heap *heap, void *object)
 	pymalloc_inline_free(heap, object);
 }
 
+static void *alloc_run(struct pymalloc_heap *heap, size_t size, unsigned int flags)
+{
+	__u64 ref;
+
+	if (size > PYMALLOC_SIZE_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (!pyml_call_alloc(heap, size, flags, &ref, 1))
+		return NULL;
+	return heap->view.base + ref;
+}
+
 /* The kernel does not know of the mark that a magazine's flush left. */
 static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
 {
 	void *object;
 	__u64 ref;
 
-	if (!pyml_service_alloc(heap, size, 0, &ref, 1))
+	if (!pyml_call_alloc(heap, size, 0, &ref, 1))
 		return NULL;
 	object = heap->view.base + ref;
 	if (pymalloc_is_marked(&heap->view, object))
@@ -36,7 +54,7 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 	size_t class;
 
 	if (size > PYMALLOC_BLOCK_MAX)
-		return pyml_large_alloc(heap, size, 0);
+		return alloc_run(heap, size, 0);
 	if (!size)
 		size = 1;
 	cache = pyml_cache_get(heap);
@@ -61,7 +79,7 @@ bool pyml_is_free(struct pymalloc_heap *heap, const void *object,
 	if (!class || !pymalloc_is_marked(&heap->view, object))
 		return false;
 	return pyml_cache_find(heap, object, class) ||
-	       !pyml_service_usable(heap, pyml_ref(heap, object));
+	       !pyml_call_usable(heap, pyml_ref(heap, object));
 }
 
 static void free_uncached(struct pymalloc_heap *heap, void *object)
@@ -69,7 +87,7 @@ static void free_uncached(struct pymalloc_heap *heap, void *object)
 	__u64 ref = pyml_ref(heap, object);
 	__u8 status;
 
-	pyml_service_free(heap, &ref, &status, 1);
+	pyml_call_free(heap, &ref, &status, 1);
 }
 
 void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
@@ -106,7 +124,7 @@ void *pymalloc_calloc(struct pymalloc_heap *heap, size_t count, size_t size)
 		return NULL;
 	}
 	if (bytes > PYMALLOC_BLOCK_MAX)
-		return pyml_large_alloc(heap, bytes, PYMALLOC_ALLOC_ZERO);
+		return alloc_run(heap, bytes, PYMALLOC_ALLOC_ZERO);
 	object = pymalloc_malloc(heap, bytes);
 	return object ? memset(object, 0, bytes) : NULL;
 }
@@ -123,7 +141,7 @@ void *pymalloc_aligned_alloc(struct pymalloc_heap *heap, size_t alignment,
 		return NULL;
 	}
 	if (size > PYMALLOC_BLOCK_MAX)
-		return pyml_large_alloc(heap, size, 0);
+		return alloc_run(heap, size, 0);
 	return pymalloc_malloc(heap, size ? (size + mask) & ~mask : alignment);
 }
 
@@ -136,5 +154,62 @@ size_t pymalloc_usable_size(struct pymalloc_heap *heap, const void *object)
 	class = pyml_class_at(&heap->view, object);
 	if (class)
 		return class * PYMALLOC_BLOCK_MIN;
-	return pyml_service_usable(heap, pyml_ref(heap, object));
+	return pyml_call_usable(heap, pyml_ref(heap, object));
+}
+
+static void *resize_run(struct pymalloc_heap *heap, void *object, size_t size)
+{
+	struct pymalloc_resize args = {
+		.argsz = sizeof(args),
+		.ref = pyml_ref(heap, object),
+		.size = size,
+	};
+
+	if (size > PYMALLOC_SIZE_MAX || pyml_call(heap, PYMALLOC_IOC_RESIZE, &args)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return heap->view.base + args.ref;
+}
+
+static void *move(struct pymalloc_heap *heap, void *object, size_t usable,
+		  size_t size)
+{
+	void *moved = pymalloc_malloc(heap, size);
+
+	if (!moved)
+		return NULL;
+	memcpy(moved, object, size < usable ? size : usable);
+	pymalloc_free(heap, object);
+	return moved;
+}
+
+void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
+{
+	size_t usable, class;
+
+	if (!object)
+		return pymalloc_malloc(heap, size);
+	if (!size) {
+		pymalloc_free(heap, object);
+		return NULL;
+	}
+	class = pyml_class_at(&heap->view, object);
+	if (pyml_is_free(heap, object, class)) {
+		pyml_bad_free(heap, object, PYMALLOC_REF_FREE);
+		errno = EINVAL;
+		return NULL;
+	}
+	usable = pymalloc_usable_size(heap, object);
+	if (pyml_stays(usable, size))
+		return object;
+	if (usable > PYMALLOC_BLOCK_MAX && size > PYMALLOC_BLOCK_MAX &&
+	    !pyml_in_sandbox())
+		return resize_run(heap, object, size);
+	if (usable)
+		return move(heap, object, usable, size);
+	/* Nothing is there: that says why. */
+	pymalloc_free_slow(heap, object);
+	errno = EINVAL;
+	return NULL;
 }
