@@ -3,7 +3,6 @@
 #ifndef _PYML_ENTER_H
 #define _PYML_ENTER_H
 
-
 #pragma GCC visibility push(hidden)
 
 void pyml_enter(void);

@@ -4,7 +4,10 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "libc.h"
 #include "shim.h"
+#include "slow.h"
+#include "thread.h"
 
 static bool is_power_of_two(size_t n)
 {

@@ -8,6 +8,12 @@
 #include <string.h>
 
 #include "debug.h"
+#include "fatal.h"
+#include "guard.h"
+#include "place.h"
+#include "quarantine.h"
+#include "report.h"
+#include "shim.h"
 
 enum shim_debug shim_debug;
 
@@ -37,7 +43,7 @@ static void on_bad_free(struct pymalloc_heap *heap, void *object,
 	if (place_find(object, &place) && place.block == object &&
 	    guard_is(&place, DEBUG_FREED))
 		object = guard_object(place.block);
-	report_bad("free", object, status);
+	fatal_bad("free", object, status);
 }
 
 /* There is a heap. */
@@ -59,7 +65,7 @@ static void check_reused(const struct place *place)
 		return;
 	bad = guard_broken_fill(place);
 	if (bad)
-		report_overwritten("malloc", place, bad);
+		fatal_overwritten("malloc", place, bad);
 }
 
 /* Returns NULL if the service has no memory. */
@@ -98,34 +104,34 @@ static void judge(const char *function, void *object, const struct place *place)
 	if (shim_debug == SHIM_STRICT)
 		pymalloc_free_slow(shim_heap, place->block);
 	if (freed)
-		report_bad(function, object, PYMALLOC_REF_FREE);
-	report_no_header(function, object, place);
+		fatal_bad(function, object, PYMALLOC_REF_FREE);
+	fatal_no_header(function, object, place);
 }
 
 /* Returns only if @object is one, and its guards are unbroken. */
-static struct place check(const char *function, void *object)
+struct guarded *shim_debug_check(const char *function, void *object)
 {
 	struct place place;
 	const __u8 *bad;
 
 	if (!place_find(object, &place))
-		report_bad(function, object, PYMALLOC_REF_FOREIGN);
+		fatal_bad(function, object, PYMALLOC_REF_FOREIGN);
 	if (!guard_is(&place, DEBUG_ID))
 		judge(function, object, &place);
 	if (object != guard_object(place.block))
-		report_bad(function, object, PYMALLOC_REF_MISALIGNED);
+		fatal_bad(function, object, PYMALLOC_REF_MISALIGNED);
 	bad = guard_broken(&place);
 	if (bad)
-		report_overwritten(function, &place, bad);
-	return place;
+		fatal_overwritten(function, &place, bad);
+	return place.block;
 }
 
 /* Of two threads that free the same object at the same time, one is wrong. */
-static void release(void *object, struct guarded *block)
+void shim_debug_release(void *object, struct guarded *block)
 {
 	if (__atomic_exchange_n(&block->id, DEBUG_FREED, __ATOMIC_ACQ_REL) !=
 	    DEBUG_ID)
-		report_bad("free", object, PYMALLOC_REF_FREE);
+		fatal_bad("free", object, PYMALLOC_REF_FREE);
 	memset(object, DEBUG_FREED, block->size);
 	if (shim_debug == SHIM_STRICT)
 		pymalloc_free_slow(shim_heap, block);
@@ -135,26 +141,10 @@ static void release(void *object, struct guarded *block)
 
 void shim_debug_free(void *object)
 {
-	struct place place = check("free", object);
-
-	release(object, place.block);
-}
-
-/* Always moves: who keeps the old address is to be found out. */
-void *shim_debug_realloc(void *object, size_t size)
-{
-	struct place place = check("realloc", object);
-	size_t old_size = place.block->size;
-	void *moved = malloc(size);
-
-	if (!moved)
-		return NULL;
-	memcpy(moved, object, size < old_size ? size : old_size);
-	release(object, place.block);
-	return moved;
+	shim_debug_release(object, shim_debug_check("free", object));
 }
 
 size_t shim_debug_usable(void *object)
 {
-	return check("malloc_usable_size", object).block->size;
+	return shim_debug_check("malloc_usable_size", object)->size;
 }

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libc.h"
 #include "shim.h"
+#include "spare.h"
 
 /* Bytes, and numbers of blocks.  What is neither used nor cached is free. */
 struct figures {

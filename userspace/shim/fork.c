@@ -7,7 +7,10 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "fork.h"
+#include "report.h"
 #include "shim.h"
+#include "window.h"
 
 /* As timeout(1) and env(1) end when it is they who failed. */
 #define EXIT_NO_HEAP	125

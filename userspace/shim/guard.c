@@ -2,7 +2,7 @@
 /* The bytes around objects, and those that fill them: written and looked at. */
 #include <string.h>
 
-#include "debug.h"
+#include "guard.h"
 
 void guard_new(const struct place *place, size_t size, size_t offset,
 	       __u64 serial)

@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fd.h"
+#include "lost.h"
+#include "report.h"
 #include "shim.h"
 
 /* In memory that children share: a server's would all say the same. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim.h"
+#include "perturb.h"
 
 /* 0 if nothing is filled. */
 __u8 shim_perturb;

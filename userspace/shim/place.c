@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Where the block begins that an address lies in. */
-#include "debug.h"
+#include "call.h"
+#include "place.h"
 
 /* Returns false for what lies in no block; then there may be no page. */
 bool place_find(const void *object, struct place *place)

@@ -4,7 +4,9 @@
  * for a second free to find out whose they were.  All are looked at when they
  * leave, at the latest when the process ends.
  */
-#include "debug.h"
+#include "fatal.h"
+#include "place.h"
+#include "quarantine.h"
 
 #define SLOTS	1024
 
@@ -17,12 +19,12 @@ static void check(const char *function, struct guarded *block)
 
 	/* To the kernel it is allocated: it is there, whatever the program did. */
 	if (!place_find(block, &place))
-		report_bad(function, block, PYMALLOC_REF_FOREIGN);
+		fatal_bad(function, block, PYMALLOC_REF_FOREIGN);
 	if (!guard_is(&place, DEBUG_FREED))
-		report_no_header(function, guard_object(block), &place);
+		fatal_no_header(function, guard_object(block), &place);
 	bad = guard_broken_fill(&place);
 	if (bad)
-		report_overwritten(function, &place, bad);
+		fatal_overwritten(function, &place, bad);
 }
 
 static struct guarded *exchange(size_t slot, struct guarded *block)

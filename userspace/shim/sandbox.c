@@ -13,6 +13,7 @@
 #include "raw.h"
 #include "sandbox.h"
 #include "shim.h"
+#include "start.h"
 
 static long finish(long result)
 {

@@ -11,7 +11,10 @@
 #include <malloc.h>
 #include <pthread.h>
 
+#include "libc.h"
+#include "report.h"
 #include "shim.h"
+#include "spare.h"
 
 /* Usable bytes of the smallest object that the C library does not cache. */
 #define LEAST	1048

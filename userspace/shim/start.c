@@ -5,14 +5,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "debug.h"
+#include "fd.h"
+#include "fork.h"
+#include "heap.h"
+#include "libc.h"
+#include "lost.h"
+#include "perturb.h"
+#include "report.h"
 #include "shim.h"
+#include "start.h"
+#include "thread.h"
 
 /* Addresses to have room for; they are mapped as far as they are used. */
 #define WINDOW	(64ULL << 30)
-
-struct pymalloc_view shim_view;
-struct pymalloc_view shim_window;
-struct pymalloc_heap *shim_heap;
 
 /*
  * From which index on the heap looks for its own.  Another one than that of
@@ -41,21 +47,6 @@ static struct pymalloc_heap *create_heap(void)
 	};
 
 	return pyml_heap_create_from(&options, first_index());
-}
-
-/* Its extent comes last: from then on the window is not empty. */
-static void show(const struct pymalloc_heap *heap, struct pymalloc_view *view)
-{
-	view->base = heap->view.base;
-	view->pool_map = heap->view.pool_map;
-	__atomic_store_n(&view->extent, heap->view.extent, __ATOMIC_RELEASE);
-}
-
-static void show_all(const struct pymalloc_heap *heap)
-{
-	show(heap, &shim_window);
-	if (!shim_debug && !shim_perturb)
-		show(heap, &shim_view);
 }
 
 /*
@@ -99,8 +90,10 @@ static bool start(void)
 	shim_lost_start();
 	if (shim_debug)
 		shim_debug_start();
-	show_all(shim_heap);
-	shim_heap->on_grow = show_all;
+	shim_heap->on_grow = shim_show_window;
+	if (!shim_debug && !shim_perturb)
+		shim_heap->on_grow = shim_show_all;
+	shim_heap->on_grow(shim_heap);
 	errno = saved;
 	return true;
 }

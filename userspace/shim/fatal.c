@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "debug.h"
+#include "fatal.h"
+#include "place.h"
+#include "report.h"
 
 #define BLOCK_LEN	64
 
@@ -45,8 +47,8 @@ static void say_place(const struct place *place)
 }
 
 /* There is a header, and the byte @at is not as it should be. */
-void report_overwritten(const char *function, const struct place *place,
-			const __u8 *at)
+void fatal_overwritten(const char *function, const struct place *place,
+		       const __u8 *at)
 {
 	const struct guarded *block = place->block;
 	const __u8 *object = guard_object(block);
@@ -65,8 +67,8 @@ void report_overwritten(const char *function, const struct place *place,
 }
 
 /* There is none: one that was overwritten, or there never was one. */
-void report_no_header(const char *function, void *object,
-		      const struct place *place)
+void fatal_no_header(const char *function, void *object,
+		     const struct place *place)
 {
 	const __u8 *id = &place->block->id;
 
@@ -76,7 +78,7 @@ void report_no_header(const char *function, void *object,
 	abort();
 }
 
-void report_bad(const char *function, void *object, unsigned int status)
+void fatal_bad(const char *function, void *object, unsigned int status)
 {
 	struct place place;
 
