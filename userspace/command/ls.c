@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
+#include "service.h"
 #include "table.h"
+#include "text.h"
 
 static const struct column columns[] = {
 	{ "HEAP", KIND_NUMBER },

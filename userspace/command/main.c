@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
 
 static int help_main(int argc, char **argv);
 

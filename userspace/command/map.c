@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc map: a heap's arenas, one letter a pool; or one arena's pools. */
 #include <err.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "picture.h"
+#include "service.h"
 #include "table.h"
+#include "target.h"
 
 static const struct column arena_columns[] = {
 	{ "OFFSET", KIND_OFFSET },
@@ -60,7 +63,7 @@ static size_t walk(int fd, __u32 what, __u64 start, __u64 end, void *entries,
 		.entry_size = entry_size,
 	};
 
-	call(fd, PYMALLOC_IOC_WALK, &args);
+	service_call(fd, PYMALLOC_IOC_WALK, &args);
 	*next = args.next;
 	return args.done;
 }

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "command.h"
 #include "picture.h"
 #include "terminal.h"
 

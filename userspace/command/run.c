@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,10 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
 #include "program.h"
+#include "service.h"
 
-#define DEVICE	"/dev/pymalloc"
 #define SHIM	"libpymalloc-malloc.so"
 
 /* As env(1) and nice(1) end: all other statuses are the program's. */

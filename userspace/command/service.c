@@ -3,11 +3,13 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "service.h"
 
 #define HEAPS_A_CALL	64
 
@@ -40,7 +42,7 @@ int open_heap(__u64 id, unsigned int flags)
 	return fd;
 }
 
-void call(int fd, unsigned long command, void *args)
+void service_call(int fd, unsigned long command, void *args)
 {
 	int ret;
 
@@ -67,7 +69,7 @@ size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
 		args.heaps = (uintptr_t)(list + count);
 		args.count = HEAPS_A_CALL;
 		args.entry_size = sizeof(*list);
-		call(fd, PYMALLOC_IOC_LIST, &args);
+		service_call(fd, PYMALLOC_IOC_LIST, &args);
 		count += args.done;
 		if (count)
 			args.after = list[count - 1].id;

@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "table.h"
+#include "text.h"
 
 struct table {
 	struct libscols_table *cells;

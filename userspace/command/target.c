@@ -5,12 +5,16 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
+#include "service.h"
+#include "target.h"
 
 struct input {
 	struct target target;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <wchar.h>
 
-#include "command.h"
+#include "text.h"
 
 /* @text has room for SIZE_LEN characters. */
 const char *format_bytes(char *text, __u64 bytes)
