@@ -48,7 +48,7 @@ static __u64 crossings(struct pymalloc_heap *heap)
 	struct pymalloc_cache_stats stats;
 
 	pymalloc_heap_cache_stats(heap, &stats);
-	return stats.nr_refills + stats.nr_flushes;
+	return stats.nr_fills + stats.nr_flushes;
 }
 
 /* The same, by the kernel's count of objects. */

@@ -104,7 +104,7 @@ TEST_F(malloc, too_large)
 	EXPECT_EQ(ENOMEM, errno);
 }
 
-/* More than one refill and one flush of every class. */
+/* More than one fill and one flush of every class. */
 TEST_F(malloc, many_of_each_class)
 {
 	static void *objects[3000];

@@ -299,7 +299,7 @@ static void test_free_keeps_errno(void)
 	}
 }
 
-/* Enough of them to need refills. */
+/* Enough of them to need several fills. */
 static void test_success_keeps_errno(void)
 {
 	static void *objects[5][1000];
@@ -973,7 +973,7 @@ static void test_fork_with_threads(void)
 		pthread_join(threads[i], NULL);
 }
 
-/* From here on every refill fails: in a sandbox, it is a read(). */
+/* From here on every fill fails: in a sandbox, it is a read(). */
 static void exhaust_the_service(void)
 {
 	struct sock_filter filter[] = {
@@ -1028,7 +1028,7 @@ static void test_falls_back_when_there_is_no_memory(void)
 	static void *objects[20000];
 	size_t i, from_libc = 0;
 
-	/* Every refill fails. */
+	/* Every fill fails. */
 	exhaust_the_service();
 	for (i = 0; i < 20000; i++) {
 		objects[i] = malloc(250);

@@ -126,7 +126,7 @@ PYMALLOC_API int pymalloc_heap_stats(struct pymalloc_heap *heap,
  * @blocks: blocks in them, near enough while other threads are running
  * @bytes: bytes of those
  * @bytes_max: the most bytes of blocks that one thread can hold
- * @nr_refills: batches allocated so far
+ * @nr_fills: batches allocated so far
  * @nr_flushes: batches given back so far
  */
 struct pymalloc_cache_stats {
@@ -134,7 +134,7 @@ struct pymalloc_cache_stats {
 	__u64 blocks;
 	__u64 bytes;
 	__u64 bytes_max;
-	__u64 nr_refills;
+	__u64 nr_fills;
 	__u64 nr_flushes;
 };
 

@@ -15,7 +15,7 @@ void pyml_enter(void)
 	if (!pyml_in_sandbox()) {
 		if (pyml_sandbox_is_inherited())
 			pyml_sandbox_start();
-		pyml_cache_prepare();
+		pyml_caches_prepare();
 	}
 	pyml_sandbox_begin();
 }

@@ -59,7 +59,7 @@ static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
 		close(heap->fd);
 		return -1;
 	}
-	pyml_cache_attach(heap, first);
+	pyml_caches_attach(heap, first);
 	return 0;
 }
 
@@ -118,7 +118,7 @@ void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 
 	if (!heap)
 		return;
-	pyml_cache_detach(heap);
+	pyml_caches_detach(heap);
 	/* Children may have the descriptor, too. */
 	pyml_call(heap, PYMALLOC_IOC_END, &end);
 	pyml_window_unmap(heap);
@@ -150,7 +150,7 @@ __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 void pymalloc_heap_flush(struct pymalloc_heap *heap)
 {
 	if (pyml_magazines[heap->index] != &pyml_no_magazines)
-		pyml_magazines_drain(pyml_cache_get(heap));
+		pyml_magazines_flush(pyml_cache_get(heap));
 }
 
 int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)

@@ -64,7 +64,7 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 	class = class_size / PYMALLOC_BLOCK_MIN;
 	/* A size of 0 comes here with objects left. */
 	if (!pyml_magazine_count(cache, class) &&
-	    !pyml_magazine_refill(cache, class))
+	    !pyml_magazine_fill(cache, class))
 		return NULL;
 	return pymalloc_pop(&cache->magazines, class_size);
 }
@@ -78,7 +78,7 @@ bool pyml_is_free(struct pymalloc_heap *heap, const void *object,
 {
 	if (!class || !pymalloc_is_marked(&heap->view, object))
 		return false;
-	return pyml_cache_find(heap, object, class) ||
+	return pyml_caches_have(heap, object, class) ||
 	       !pyml_call_usable(heap, pyml_ref(heap, object));
 }
 
@@ -110,7 +110,7 @@ void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 		return;
 	}
 	if (cache->magazines.top[class] == cache->magazines.full[class])
-		pyml_magazine_make_room(cache, class);
+		pyml_magazine_flush(cache, class);
 	pymalloc_push(&cache->magazines, &heap->view, object);
 }
 

@@ -105,8 +105,8 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
  * magazine.  If the caller is right it left them all before it came to him,
  * and what they do meanwhile cannot bring it back.
  */
-bool pyml_cache_find(struct pymalloc_heap *heap, const void *object,
-		     size_t class)
+bool pyml_caches_have(struct pymalloc_heap *heap, const void *object,
+		      size_t class)
 {
 	const struct pyml_cache *cache;
 
@@ -123,7 +123,7 @@ static void destroy_cache(struct pyml_cache *cache)
 {
 	struct pymalloc_heap *heap = cache->heap;
 
-	heap->nr_refills += cache->nr_refills;
+	heap->nr_fills += cache->nr_fills;
 	heap->nr_flushes += cache->nr_flushes;
 	*cache->link = cache->next;
 	if (cache->next)
@@ -153,7 +153,7 @@ static void on_thread_exit(void *value)
 		cache = cache_at(pyml_magazines[i]);
 		if (!cache)
 			continue;
-		pyml_magazines_drain(cache);
+		pyml_magazines_flush(cache);
 		count_caches(cache->heap, cache->heap->nr_caches - 1);
 		destroy_cache(cache);
 	}
@@ -175,7 +175,7 @@ static __attribute__((destructor)) void judge_last_frees(void)
 	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
 		cache = cache_at(pyml_magazines[i]);
 		if (cache && !cache->busy)
-			pyml_magazines_drain(cache);
+			pyml_magazines_flush(cache);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -190,7 +190,7 @@ static void inherit_caches(struct pymalloc_heap *heap)
 		next = cache->next;
 		if (cache == own)
 			continue;
-		pyml_magazines_abandon(cache);
+		pyml_magazines_flush_abandoned(cache);
 		munmap(cache, sizeof(*cache));
 	}
 	heap->caches = own;
@@ -221,7 +221,7 @@ static void inherit(void)
  * Gives a new heap its index, the first one from @first on that no other heap
  * has, and with it every thread's magazines for it.
  */
-void pyml_cache_attach(struct pymalloc_heap *heap, size_t first)
+void pyml_caches_attach(struct pymalloc_heap *heap, size_t first)
 {
 	size_t i = first;
 
@@ -258,7 +258,7 @@ static struct pymalloc_heap *nth_heap(size_t n)
 }
 
 /* What a sandbox has no system calls for: see that each heap has all it needs. */
-void pyml_cache_prepare(void)
+void pyml_caches_prepare(void)
 {
 	struct pymalloc_heap *heap;
 	size_t i;
@@ -281,7 +281,7 @@ static void unlink_heap(struct pymalloc_heap *heap)
 }
 
 /* Destroys the caches of a heap that nobody uses any more. */
-void pyml_cache_detach(struct pymalloc_heap *heap)
+void pyml_caches_detach(struct pymalloc_heap *heap)
 {
 	pthread_mutex_lock(&lock);
 	while (heap->caches)
@@ -304,7 +304,7 @@ static void count_cache(const struct pyml_cache *cache,
 		stats->bytes += blocks * class * PYMALLOC_BLOCK_MIN;
 	}
 	stats->threads++;
-	stats->nr_refills += cache->nr_refills;
+	stats->nr_fills += cache->nr_fills;
 	stats->nr_flushes += cache->nr_flushes;
 }
 
@@ -317,7 +317,7 @@ void pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
 		.bytes_max = PYML_CACHE_BYTES,
 	};
 	pthread_mutex_lock(&lock);
-	stats->nr_refills = heap->nr_refills;
+	stats->nr_fills = heap->nr_fills;
 	stats->nr_flushes = heap->nr_flushes;
 	for (cache = heap->caches; cache; cache = cache->next)
 		count_cache(cache, stats);

@@ -21,11 +21,11 @@ extern __thread struct pymalloc_magazines
 extern const struct pymalloc_magazines pyml_no_magazines;
 
 struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap);
-bool pyml_cache_find(struct pymalloc_heap *heap, const void *object,
-		     size_t class);
-void pyml_cache_attach(struct pymalloc_heap *heap, size_t first);
-void pyml_cache_prepare(void);
-void pyml_cache_detach(struct pymalloc_heap *heap);
+bool pyml_caches_have(struct pymalloc_heap *heap, const void *object,
+		      size_t class);
+void pyml_caches_attach(struct pymalloc_heap *heap, size_t first);
+void pyml_caches_prepare(void);
+void pyml_caches_detach(struct pymalloc_heap *heap);
 
 #pragma GCC visibility pop
 

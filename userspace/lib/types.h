@@ -28,7 +28,7 @@ struct pyml_cache;
  * @next: in the list of all heaps
  * @caches: all threads' caches for it
  * @nr_caches: how many those are
- * @nr_refills: batches allocated by caches that are gone
+ * @nr_fills: batches allocated by caches that are gone
  * @nr_flushes: batches given back by caches that are gone
  *
  * The last five are protected by the lock in thread.c.
@@ -47,7 +47,7 @@ struct pymalloc_heap {
 	struct pymalloc_heap *next;
 	struct pyml_cache *caches;
 	__u64 nr_caches;
-	__u64 nr_refills;
+	__u64 nr_fills;
 	__u64 nr_flushes;
 };
 
