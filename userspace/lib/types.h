@@ -20,7 +20,6 @@ struct pyml_cache;
  * @lost: why there is none any more: an errno, or 0
  * @id: its number
  * @window: bytes of its window
- * @extent: those of them that are mapped, from the start on
  * @map_bytes: bytes of the pool map that are mapped
  * @hold_off: calls for which the window does not try to grow
  * @on_grow: told of a change of @view before objects can lie where that ends now; or
@@ -40,7 +39,6 @@ struct pymalloc_heap {
 	int lost;
 	__u64 id;
 	__u64 window;
-	__u64 extent;
 	size_t map_bytes;
 	unsigned int hold_off;
 	void (*on_grow)(const struct pymalloc_heap *heap);

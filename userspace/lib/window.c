@@ -110,10 +110,9 @@ static bool map_pool_map(struct pymalloc_heap *heap, __u64 extent)
 static bool map_until(struct pymalloc_heap *heap, __u64 extent)
 {
 	if (!map_pool_map(heap, extent) ||
-	    !map(heap, heap->view.base + heap->extent, extent - heap->extent,
-		 PROT_READ | PROT_WRITE, heap->extent))
+	    !map(heap, heap->view.base + heap->view.extent, extent - heap->view.extent,
+		 PROT_READ | PROT_WRITE, heap->view.extent))
 		return false;
-	__atomic_store_n(&heap->extent, extent, __ATOMIC_RELAXED);
 	__atomic_store_n(&heap->view.extent, extent, __ATOMIC_RELEASE);
 	return true;
 }
@@ -128,8 +127,8 @@ void pyml_window_unmap(struct pymalloc_heap *heap)
 {
 	if (heap->map_bytes)
 		munmap((void *)heap->view.pool_map, heap->map_bytes);
-	if (heap->extent)
-		munmap(heap->view.base, heap->extent);
+	if (heap->view.extent)
+		munmap(heap->view.base, heap->view.extent);
 }
 
 /* Finds a place for a new heap's window and maps its first part. */
@@ -158,7 +157,7 @@ static bool addresses_are_limited(void)
 /* As much again; where addresses are limited, others need them, too. */
 static __u64 next_part(const struct pymalloc_heap *heap)
 {
-	__u64 bytes = heap->extent;
+	__u64 bytes = heap->view.extent;
 
 	if (addresses_are_limited())
 		bytes /= 4;
@@ -168,12 +167,12 @@ static __u64 next_part(const struct pymalloc_heap *heap)
 /* Maps another part, a smaller one if there is no room for it. */
 static bool map_more(struct pymalloc_heap *heap)
 {
-	__u64 left = heap->window - heap->extent;
-	__u64 least = MAX(heap->extent / PARTS_EQUAL, PART_FIRST);
+	__u64 left = heap->window - heap->view.extent;
+	__u64 least = MAX(heap->view.extent / PARTS_EQUAL, PART_FIRST);
 	__u64 bytes = next_part(heap);
 
 	while (left && bytes >= least) {
-		if (map_until(heap, heap->extent + MIN(bytes, left)))
+		if (map_until(heap, heap->view.extent + MIN(bytes, left)))
 			return true;
 		bytes = bytes / 2 & -PYMALLOC_ARENA_SIZE;
 	}
@@ -189,7 +188,7 @@ static bool grow(struct pymalloc_heap *heap)
 		return false;
 	if (heap->on_grow)
 		heap->on_grow(heap);
-	args.extent = heap->extent;
+	args.extent = heap->view.extent;
 	return !pyml_ioctl(heap, PYMALLOC_IOC_GROW, &args);
 }
 
@@ -218,7 +217,7 @@ bool pyml_window_grow(struct pymalloc_heap *heap, __u64 extent)
 	if (!pyml_begin_calls())
 		return false;
 	pthread_mutex_lock(&lock);
-	grown = heap->extent > extent || grow_unless_held_off(heap);
+	grown = heap->view.extent > extent || grow_unless_held_off(heap);
 	pthread_mutex_unlock(&lock);
 	pyml_end_calls();
 	return grown;
@@ -232,8 +231,8 @@ void pyml_window_grow_ahead(struct pymalloc_heap *heap)
 	if (!pyml_lock_patiently(&lock))
 		return;
 	if (addresses_are_limited())
-		wanted = MIN(wanted, heap->extent + 1);
-	while (heap->extent < wanted && grow(heap))
+		wanted = MIN(wanted, heap->view.extent + 1);
+	while (heap->view.extent < wanted && grow(heap))
 		;
 	pthread_mutex_unlock(&lock);
 }

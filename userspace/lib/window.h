@@ -22,7 +22,7 @@ void pyml_window_inherit(void);
 /* Read before a call that may find it used up. */
 static inline __u64 pyml_extent(const struct pymalloc_heap *heap)
 {
-	return __atomic_load_n(&heap->extent, __ATOMIC_RELAXED);
+	return __atomic_load_n(&heap->view.extent, __ATOMIC_RELAXED);
 }
 
 #endif /* _PYML_WINDOW_H */
