@@ -73,13 +73,20 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
  * Whether @object, of @class, is in a magazine or free, if it is marked.  The
  * mark alone proves nothing: a program may have copied it there.
  */
-bool pyml_is_free(struct pymalloc_heap *heap, const void *object,
-		  size_t class)
+static bool is_free(struct pymalloc_heap *heap, const void *object, size_t class)
 {
 	if (!class || !pymalloc_is_marked(&heap->view, object))
 		return false;
 	return pyml_caches_have(heap, object, class) ||
 	       !pyml_call_usable(heap, pyml_ref(heap, object));
+}
+
+bool pyml_report_free(struct pymalloc_heap *heap, void *object, size_t class)
+{
+	if (likely(!is_free(heap, object, class)))
+		return false;
+	pyml_bad_free(heap, object, PYMALLOC_REF_FREE);
+	return true;
 }
 
 static void free_uncached(struct pymalloc_heap *heap, void *object)
@@ -98,10 +105,8 @@ void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 	if (!object)
 		return;
 	class = pyml_class_at(&heap->view, object);
-	if (pyml_is_free(heap, object, class)) {
-		pyml_bad_free(heap, object, PYMALLOC_REF_FREE);
+	if (pyml_report_free(heap, object, class))
 		return;
-	}
 	if (class && !pymalloc_is_marked(&heap->view, object))
 		cache = pyml_cache_get(heap);
 	/* The kernel says what is wrong with that which begins nowhere. */
@@ -195,8 +200,7 @@ void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
 		return NULL;
 	}
 	class = pyml_class_at(&heap->view, object);
-	if (pyml_is_free(heap, object, class)) {
-		pyml_bad_free(heap, object, PYMALLOC_REF_FREE);
+	if (pyml_report_free(heap, object, class)) {
 		errno = EINVAL;
 		return NULL;
 	}

@@ -7,8 +7,7 @@
 
 #pragma GCC visibility push(hidden)
 
-bool pyml_is_free(struct pymalloc_heap *heap, const void *object,
-		  size_t class);
+bool pyml_report_free(struct pymalloc_heap *heap, void *object, size_t class);
 
 #pragma GCC visibility pop
 

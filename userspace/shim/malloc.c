@@ -8,7 +8,6 @@
 #include "debug.h"
 #include "libc.h"
 #include "object.h"
-#include "report.h"
 #include "shim.h"
 #include "slow.h"
 #include "spare.h"
@@ -51,13 +50,6 @@ PYMALLOC_API void *calloc(size_t count, size_t size)
 	return object ? memset(object, 0, bytes) : NULL;
 }
 
-/* For realloc(): the default is that this does not return if it is free. */
-static __attribute_noinline__ void check_marked(void *object, size_t usable)
-{
-	if (pyml_is_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN))
-		pyml_bad_free(shim_heap, object, PYMALLOC_REF_FREE);
-}
-
 /* Always moves: who keeps the old address is to be found out. */
 static __attribute_noinline__ void *resize_guarded(void *object, size_t size)
 {
@@ -89,7 +81,7 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 		return resize_guarded(object, size);
 	usable = shim_usable(object);
 	if (usable && unlikely(pymalloc_is_marked(&shim_window, object)))
-		check_marked(object, usable);
+		pyml_report_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN);
 	if (pyml_stays(usable, size))
 		return object;
 	moved = malloc(size);

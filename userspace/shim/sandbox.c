@@ -56,32 +56,40 @@ static bool is_entry(long number, const long *args)
 					 args[0] == SECCOMP_SET_MODE_FILTER);
 }
 
+static inline void take_arguments(long *args, int count, va_list more)
+{
+	int i;
+
+#pragma GCC unroll 6
+	for (i = 0; i < count; i++)
+		args[i] = va_arg(more, long);
+}
+
+static inline long make(long number, const long *args)
+{
+	if (unlikely(is_entry(number, args)))
+		return finish(enter(number, args));
+	return finish(pyml_raw(number, args));
+}
+
 PYMALLOC_API int prctl(int option, ...)
 {
 	long args[6] = { option };
 	va_list more;
-	int i;
 
 	va_start(more, option);
-	for (i = 1; i < 5; i++)
-		args[i] = va_arg(more, long);
+	take_arguments(args + 1, 4, more);
 	va_end(more);
-	if (unlikely(option == PR_SET_SECCOMP))
-		return finish(enter(SYS_prctl, args));
-	return finish(pyml_raw(SYS_prctl, args));
+	return make(SYS_prctl, args);
 }
 
 PYMALLOC_API long syscall(long number, ...)
 {
 	long args[6];
 	va_list more;
-	int i;
 
 	va_start(more, number);
-	for (i = 0; i < 6; i++)
-		args[i] = va_arg(more, long);
+	take_arguments(args, 6, more);
 	va_end(more);
-	if (unlikely(is_entry(number, args)))
-		return finish(enter(number, args));
-	return finish(pyml_raw(number, args));
+	return make(number, args);
 }
