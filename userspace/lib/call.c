@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Calls to the kernel's service, made until they have done something: by ioctl(),
- * and in a sandbox by read() and write().
+ * Calls to the kernel's service: by ioctl(), again if nothing has been done yet, and by
+ * read() and write() in a sandbox.
  */
 #include <errno.h>
 
@@ -13,8 +13,9 @@
 #include "window.h"
 
 /*
- * Makes a call again if a signal came, or if the window has grown, before it had done
- * anything: @done is how much that is.
+ * Makes a call, and makes it again as long as it has done nothing because of a signal, or
+ * because the window was used up and has grown now.  @done: where the call says how much
+ * it has done.
  */
 static inline int call_until_done(struct pymalloc_heap *heap, unsigned long command,
 				  void *args, const __u32 *done)
@@ -31,7 +32,16 @@ static inline int call_until_done(struct pymalloc_heap *heap, unsigned long comm
 	return ret;
 }
 
-/* For a command that does all or nothing. */
+/**
+ * pyml_call() - make a call that does all of its work or none
+ * @heap: the heap
+ * @command: PYMALLOC_IOC_*
+ * @args: its argument
+ *
+ * Makes it again if a signal interrupts it, and grows the window if that is used up.
+ *
+ * Return: as ioctl(); in a sandbox -1 with errno EPERM.
+ */
 int pyml_call(struct pymalloc_heap *heap, unsigned long command, void *args)
 {
 	static const __u32 nothing;
@@ -39,7 +49,16 @@ int pyml_call(struct pymalloc_heap *heap, unsigned long command, void *args)
 	return call_until_done(heap, command, args, &nothing);
 }
 
-/* Returns how many were allocated; if none, errno is ENOMEM. */
+/**
+ * pyml_call_alloc() - allocate a batch of objects
+ * @heap: the heap
+ * @size: bytes of each, 1 to PYMALLOC_SIZE_MAX
+ * @flags: PYMALLOC_ALLOC_*
+ * @refs: where to store the refs
+ * @count: how many objects
+ *
+ * Return: how many were allocated, with errno as it was; or 0 with errno ENOMEM.
+ */
 unsigned int pyml_call_alloc(struct pymalloc_heap *heap, size_t size,
 			     unsigned int flags, __u64 *refs,
 			     unsigned int count)
@@ -72,9 +91,16 @@ static void report_bad(struct pymalloc_heap *heap, const __u64 *refs,
 				      status[i]);
 }
 
-/*
- * Keeps errno.  A heap that this process may not use (any more) keeps its
- * blocks: there is nobody to tell, and nothing is corrupted.
+/**
+ * pyml_call_free() - free a batch of objects
+ * @heap: the heap
+ * @refs: the objects
+ * @status: room for the kernel's answer about each; NULL if bad refs are not to be
+ *	reported
+ * @count: how many objects
+ *
+ * Keeps errno.  If this process may not use the heap, or not any more, its blocks stay
+ * allocated: no error can be returned, and nothing is corrupted.
  */
 void pyml_call_free(struct pymalloc_heap *heap, const __u64 *refs,
 		    __u8 *status, unsigned int count)
@@ -105,9 +131,16 @@ void pyml_call_free(struct pymalloc_heap *heap, const __u64 *refs,
 	errno = saved;
 }
 
-/* For those who look at the heap.  Keeps errno. */
+/**
+ * pyml_call_caches() - tell the kernel about the magazines, for those who look at the heap
+ * @heap: the heap
+ * @threads: how many threads have magazines
+ * @bytes_max: most bytes of blocks in those of one thread
+ *
+ * Keeps errno.
+ */
 void pyml_call_caches(struct pymalloc_heap *heap, __u64 threads,
-			      __u64 bytes_max)
+		      __u64 bytes_max)
 {
 	struct pymalloc_caches args = {
 		.argsz = sizeof(args),
@@ -120,6 +153,13 @@ void pyml_call_caches(struct pymalloc_heap *heap, __u64 threads,
 	errno = saved;
 }
 
+/**
+ * pyml_call_usable() - ask for an object's usable size
+ * @heap: the heap
+ * @ref: the object
+ *
+ * Return: its usable bytes; 0 if it is not allocated.
+ */
 size_t pyml_call_usable(struct pymalloc_heap *heap, __u64 ref)
 {
 	__u64 size = 0;

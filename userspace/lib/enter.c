@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The way into a sandbox: what needs other system calls is done before. */
+/* Entering a sandbox: first comes all that needs system calls which it forbids. */
 #include <pymalloc.h>
 
 #include "enter.h"
 #include "sandbox.h"
 #include "thread.h"
 
-/*
- * The caller is about to enter a sandbox: heaps get back descriptors that are lost,
- * and the caller its magazines.
+/**
+ * pyml_enter() - prepare for a sandbox that the calling thread is about to enter
+ *
+ * pyml_sandbox_cancel() undoes it if that fails.
  */
 void pyml_enter(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The way into a sandbox. */
+/* Entering a sandbox. */
 #ifndef _PYML_ENTER_H
 #define _PYML_ENTER_H
 

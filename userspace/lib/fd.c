@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A heap's descriptor, and a call on it.
+ * A heap's descriptor, and ioctl() on it.
  *
- * A program may close descriptors that it did not open; daemons do so to all
- * of them.  A heap lives as long as it is mapped, so one that has lost its
- * descriptor gets another.
+ * A program may close descriptors that it did not open; daemons close all of them.  A
+ * heap lives as long as it is mapped, so the library opens another descriptor then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,18 +15,26 @@
 #include "fd.h"
 #include "sandbox.h"
 
-/* The table of descriptors is as long as the highest is: no number above. */
+/*
+ * A process's table of descriptors is as long as its highest number, at 8 bytes an entry:
+ * a number above this one would cost more than 32 KiB to hide one descriptor.
+ */
 #define HIGHEST_FD	4096
 
-/* Protects all heaps' descriptors, and the limit while it is raised. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Protects all heaps' descriptors, and RLIMIT_NOFILE while it is raised. */
+static pthread_mutex_t fd_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/**
+ * pyml_fd_open_device() - open the service's device
+ *
+ * Return: a descriptor; or -1 and errno.
+ */
 int pyml_fd_open_device(void)
 {
 	return open(PYML_DEVICE, O_RDWR | O_CLOEXEC);
 }
 
-/* As F_DUPFD_CLOEXEC, but from the soft limit on, too. */
+/* As F_DUPFD_CLOEXEC, but @lowest may be past the soft limit: that is raised meanwhile. */
 static int dup_from(int fd, int lowest)
 {
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
@@ -43,7 +50,7 @@ static int dup_from(int fd, int lowest)
 	return high;
 }
 
-/* Of a descriptor and the one that it was moved to, if that is one. */
+/* Returns @high if @fd could be copied there, and closes @fd; else @fd. */
 static int keep_high(int fd, int high)
 {
 	if (high < 0)
@@ -52,9 +59,12 @@ static int keep_high(int fd, int high)
 	return high;
 }
 
-/*
- * Moves a descriptor to @lowest or above, out of the way of those that a
- * program counts on, if the process may have as many.
+/**
+ * pyml_fd_move_up() - give a descriptor a high number, which no program expects
+ * @fd: the descriptor
+ * @lowest: the least number that it is to get, if the process may have as many
+ *
+ * Return: its number from now on.
  */
 int pyml_fd_move_up(int fd, int lowest)
 {
@@ -67,9 +77,12 @@ static void move_heap(struct pymalloc_heap *heap, int fd, int lowest)
 	__atomic_store_n(&heap->fd, fd, __ATOMIC_RELAXED);
 }
 
-/*
- * Moves a heap's descriptor past the last one that the program may open, if
- * there is such a place: those who try all numbers find nothing, nor close it.
+/**
+ * pyml_fd_hide() - give a heap's descriptor a number that the program cannot open
+ * @heap: the heap
+ *
+ * A program that closes all numbers below its limit then does not close it.  Does nothing
+ * if the limit is too high for that.
  */
 void pyml_fd_hide(struct pymalloc_heap *heap)
 {
@@ -80,14 +93,14 @@ void pyml_fd_hide(struct pymalloc_heap *heap)
 		return;
 	if (limit.rlim_cur > PYML_LOWEST_FD)
 		lowest = limit.rlim_cur;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fd_lock);
 	move_heap(heap, heap->fd, lowest);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&fd_lock);
 }
 
 /*
- * By its address: a child of fork() has a heap of its own where its parent's is, and
- * does not know the number.
+ * By its address, since a child of fork() has a heap of its own at the address of its
+ * parent's heap, and does not know its number.
  */
 static int open_heap(const struct pymalloc_heap *heap)
 {
@@ -107,14 +120,14 @@ static int open_heap(const struct pymalloc_heap *heap)
 }
 
 /*
- * Under its old number if that is free: then it stays right for the parent,
- * too, when a child of vfork() has closed everything.
+ * Gets the number @lost again if that is free.  If a child made by vfork() has closed its
+ * descriptors, the number in this memory is then still right for its parent.
  */
 static bool reopen_heap(struct pymalloc_heap *heap, int lost)
 {
 	int fd;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fd_lock);
 	fd = heap->fd;
 	if (fd == lost) {
 		fd = open_heap(heap);
@@ -123,10 +136,11 @@ static bool reopen_heap(struct pymalloc_heap *heap, int lost)
 		if (fd >= 0)
 			move_heap(heap, fd, lost);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&fd_lock);
 	return fd >= 0;
 }
 
+/* Another file under the number says ENOTTY, a closed one EBADF. */
 static int try_ioctl(struct pymalloc_heap *heap, unsigned long command, void *args)
 {
 	int fd = __atomic_load_n(&heap->fd, __ATOMIC_RELAXED);
@@ -138,7 +152,16 @@ static int try_ioctl(struct pymalloc_heap *heap, unsigned long command, void *ar
 	return ret;
 }
 
-/* In a sandbox EPERM, without a system call. */
+/**
+ * pyml_ioctl() - make an ioctl() on a heap's descriptor
+ * @heap: the heap
+ * @command: PYMALLOC_IOC_*
+ * @args: its argument
+ *
+ * Opens the descriptor again if the program has closed it.
+ *
+ * Return: as ioctl(); or -1 with errno EPERM, without a system call, in a sandbox.
+ */
 int pyml_ioctl(struct pymalloc_heap *heap, unsigned long command, void *args)
 {
 	int ret;
@@ -152,7 +175,12 @@ int pyml_ioctl(struct pymalloc_heap *heap, unsigned long command, void *args)
 	return ret;
 }
 
-/* Any call finds out if the descriptor is lost, and gets another one. */
+/**
+ * pyml_fd_renew() - see that a heap has a descriptor
+ * @heap: the heap
+ *
+ * Makes a call that does nothing: any call opens a lost descriptor again.
+ */
 void pyml_fd_renew(struct pymalloc_heap *heap)
 {
 	struct pymalloc_alloc nothing = { .argsz = sizeof(nothing) };

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A heap's descriptor, and a call on it. */
+/* A heap's descriptor, and ioctl() on it. */
 #ifndef _PYML_FD_H
 #define _PYML_FD_H
 
 #include "types.h"
 
 #define PYML_DEVICE	"/dev/pymalloc"
-/* Descriptors below this number are left to the program, if it may have more. */
+/*
+ * Descriptors below this number are left to the program, if the process may have more.  It
+ * is just below 1024, the usual limit, so that most processes may have it, and few programs
+ * open as many files.
+ */
 #define PYML_LOWEST_FD	1000
 
 #pragma GCC visibility push(hidden)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Heaps: made, mapped and given back. */
+/* Heaps: made, mapped, asked and given back. */
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -14,8 +14,8 @@
 #include "thread.h"
 #include "window.h"
 
-/* Fills in what the caller left to the service. */
-static int complete(int device, struct pymalloc_create *args)
+/* Fills in the defaults for what the caller left open. */
+static int complete_options(int device, struct pymalloc_create *args)
 {
 	struct pymalloc_info info = { .argsz = sizeof(info) };
 
@@ -39,7 +39,7 @@ static int open_new(struct pymalloc_create *args)
 
 	if (device < 0)
 		return -1;
-	if (!complete(device, args))
+	if (!complete_options(device, args))
 		fd = ioctl(device, PYMALLOC_IOC_CREATE, args);
 	close(device);
 	return fd < 0 ? -1 : pyml_fd_move_up(fd, PYML_LOWEST_FD);
@@ -63,8 +63,8 @@ static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
 	return 0;
 }
 
-static int fill_in(struct pymalloc_create *args,
-		   const struct pymalloc_heap_options *options)
+static int take_options(struct pymalloc_create *args,
+			const struct pymalloc_heap_options *options)
 {
 	const char *name = options->name ? options->name : "";
 	size_t length = strlen(name);
@@ -80,6 +80,14 @@ static int fill_in(struct pymalloc_create *args,
 	return -1;
 }
 
+/**
+ * pyml_heap_create_from() - pymalloc_heap_create(), with a choice of the index
+ * @options: as there
+ * @first: the least index in pyml_magazines that the heap may get; with
+ *	PYML_CACHED_HEAPS it has no magazines
+ *
+ * Return: as there.
+ */
 struct pymalloc_heap *
 pyml_heap_create_from(const struct pymalloc_heap_options *options,
 		      size_t first)
@@ -88,7 +96,7 @@ pyml_heap_create_from(const struct pymalloc_heap_options *options,
 	struct pymalloc_heap *heap;
 	int err;
 
-	if (options && fill_in(&args, options) < 0)
+	if (options && take_options(&args, options) < 0)
 		return NULL;
 	if (pyml_in_sandbox()) {
 		errno = EPERM;
@@ -119,7 +127,7 @@ void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 	if (!heap)
 		return;
 	pyml_caches_detach(heap);
-	/* Children may have the descriptor, too. */
+	/* Closing is not enough: a child of fork() may have the descriptor as well. */
 	pyml_call(heap, PYMALLOC_IOC_END, &end);
 	pyml_window_unmap(heap);
 	close(heap->fd);
@@ -131,7 +139,7 @@ int pymalloc_heap_fd(const struct pymalloc_heap *heap)
 	return heap->fd;
 }
 
-/* Of a child of fork() the heap has another number than its parent's. */
+/* In a child of fork() the heap has another number than in its parent: so it is asked for. */
 __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 {
 	struct pymalloc_heap_info info = { .id = heap->id };
@@ -142,7 +150,7 @@ __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 		.entry_size = sizeof(info),
 	};
 
-	/* Stays as it is without an answer. */
+	/* Without an answer, the number stays as it is. */
 	pyml_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args);
 	return info.id;
 }

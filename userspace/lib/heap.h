@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Heaps: made, mapped and given back. */
+/* Heaps: made, mapped, asked and given back. */
 #ifndef _PYML_HEAP_H
 #define _PYML_HEAP_H
 

@@ -166,7 +166,7 @@ static void flush_refs(struct pyml_cache *cache)
 	__atomic_store_n(&cache->nr_refs, 0, __ATOMIC_RELEASE);
 	cache->nr_flushes++;
 	pyml_call_free(cache->heap, cache->refs,
-			  cache->abandoned ? NULL : cache->status, count);
+		       cache->abandoned ? NULL : cache->status, count);
 	__atomic_store_n(&cache->nr_flushing, 0, __ATOMIC_RELEASE);
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Objects: the fast paths, what happens when they fail, and objects that change size. */
+/*
+ * Objects: allocated, freed and resized.  The fast paths are in pymalloc-inline.h; here is
+ * what they cannot do.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -20,6 +23,7 @@ void pymalloc_free(struct pymalloc_heap *heap, void *object)
 	pymalloc_inline_free(heap, object);
 }
 
+/* A large object: a run of whole pages. */
 static void *alloc_run(struct pymalloc_heap *heap, size_t size, unsigned int flags)
 {
 	__u64 ref;
@@ -33,7 +37,10 @@ static void *alloc_run(struct pymalloc_heap *heap, size_t size, unsigned int fla
 	return heap->view.base + ref;
 }
 
-/* The kernel does not know of the mark that a magazine's flush left. */
+/*
+ * For a thread without magazines.  A block that was flushed may still have the mark that
+ * its free left: only a pop from a magazine removes it, and the kernel does not know it.
+ */
 static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
 {
 	void *object;
@@ -47,6 +54,13 @@ static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
 	return object;
 }
 
+/**
+ * pymalloc_malloc_slow() - what pymalloc_malloc() does if there is no object to pop
+ * @heap: the heap
+ * @size: bytes
+ *
+ * Return: as pymalloc_malloc().
+ */
 void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 {
 	struct pyml_cache *cache;
@@ -62,7 +76,7 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 		return alloc_uncached(heap, size);
 	class_size = pymalloc_class_size(&heap->view, size);
 	class = class_size / PYMALLOC_BLOCK_MIN;
-	/* A size of 0 comes here with objects left. */
+	/* A size of 0 comes here although there may be objects left. */
 	if (!pyml_magazine_count(cache, class) &&
 	    !pyml_magazine_fill(cache, class))
 		return NULL;
@@ -70,8 +84,8 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 }
 
 /*
- * Whether @object, of @class, is in a magazine or free, if it is marked.  The
- * mark alone proves nothing: a program may have copied it there.
+ * Whether @object, of @class, is marked and indeed in a magazine or free.  The mark alone
+ * proves nothing: the program may have copied it there.
  */
 static bool is_free(struct pymalloc_heap *heap, const void *object, size_t class)
 {
@@ -81,6 +95,14 @@ static bool is_free(struct pymalloc_heap *heap, const void *object, size_t class
 	       !pyml_call_usable(heap, pyml_ref(heap, object));
 }
 
+/**
+ * pyml_report_free() - report an object that is free already
+ * @heap: the heap
+ * @object: what is to be freed or resized
+ * @class: the size class of the block that begins there; 0 if none does
+ *
+ * Return: whether it is free, and reported.
+ */
 bool pyml_report_free(struct pymalloc_heap *heap, void *object, size_t class)
 {
 	if (likely(!is_free(heap, object, class)))
@@ -97,6 +119,11 @@ static void free_uncached(struct pymalloc_heap *heap, void *object)
 	pyml_call_free(heap, &ref, &status, 1);
 }
 
+/**
+ * pymalloc_free_slow() - what pymalloc_free() does if it cannot push
+ * @heap: the heap
+ * @object: the object, or whatever else it is
+ */
 void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 {
 	struct pyml_cache *cache = NULL;
@@ -109,7 +136,7 @@ void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 		return;
 	if (class && !pymalloc_is_marked(&heap->view, object))
 		cache = pyml_cache_get(heap);
-	/* The kernel says what is wrong with that which begins nowhere. */
+	/* If no object begins there, the kernel says what is wrong. */
 	if (!cache) {
 		free_uncached(heap, object);
 		return;
@@ -134,7 +161,7 @@ void *pymalloc_calloc(struct pymalloc_heap *heap, size_t count, size_t size)
 	return object ? memset(object, 0, bytes) : NULL;
 }
 
-/* Any multiple of the alignment does: a pool's blocks start at its start. */
+/* Blocks lie in a pool from its start on: a size that is a multiple of the alignment does. */
 void *pymalloc_aligned_alloc(struct pymalloc_heap *heap, size_t alignment,
 			     size_t size)
 {
@@ -177,8 +204,8 @@ static void *resize_run(struct pymalloc_heap *heap, void *object, size_t size)
 	return heap->view.base + args.ref;
 }
 
-static void *move(struct pymalloc_heap *heap, void *object, size_t usable,
-		  size_t size)
+static void *move_object(struct pymalloc_heap *heap, void *object, size_t usable,
+			 size_t size)
 {
 	void *moved = pymalloc_malloc(heap, size);
 
@@ -211,8 +238,8 @@ void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
 	    !pyml_in_sandbox())
 		return resize_run(heap, object, size);
 	if (usable)
-		return move(heap, object, usable, size);
-	/* Nothing is there: that says why. */
+		return move_object(heap, object, usable, size);
+	/* Nothing is there: a free reports why. */
 	pymalloc_free_slow(heap, object);
 	errno = EINVAL;
 	return NULL;

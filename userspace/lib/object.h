@@ -11,7 +11,10 @@ bool pyml_report_free(struct pymalloc_heap *heap, void *object, size_t class);
 
 #pragma GCC visibility pop
 
-/* CPython's rule: stay, unless more than a quarter would be saved. */
+/*
+ * Whether an object of @usable bytes keeps its place when it gets another @size: CPython's
+ * rule.  It moves if it grows, or if that saves a quarter of it or more.
+ */
 static inline bool pyml_stays(size_t usable, size_t size)
 {
 	return size <= usable && 4 * size > 3 * usable;

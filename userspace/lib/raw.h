@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * System calls as such: no errno, no cancellation, and nobody's wrapper around
- * them.
+ * System calls without the C library's wrappers, which set errno, are points of cancellation,
+ * and which the malloc shim or the program may have replaced.
  */
 #ifndef _PYML_RAW_H
 #define _PYML_RAW_H
@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <sys/syscall.h>
 
-/* What the kernel returns: -4095 to -1 is an error. */
+/*
+ * Makes the system call @number.  @args: six arguments, of which the kernel ignores those
+ * that the call does not have.  Returns what the kernel returns: see pyml_raw_failed().
+ */
 static inline long pyml_raw(long number, const long *args)
 {
 #if defined(__x86_64__)
@@ -53,6 +56,7 @@ static inline long pyml_raw(long number, const long *args)
 #endif
 }
 
+/* Error numbers reach up to 4095, by the kernel's calling convention. */
 static inline bool pyml_raw_failed(long result)
 {
 	return (unsigned long)result >= -4095UL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the library says on stderr, and what becomes of bad frees. */
+/* What the library writes to stderr, and what happens on a bad free. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +7,15 @@
 
 #include "report.h"
 
-/* One line, without stdio's streams: they allocate. */
+/**
+ * pyml_say() - write a line to stderr
+ * @format: as printf()'s
+ *
+ * Without stdio's streams, which allocate.  Cut at 159 characters.
+ */
 void pyml_say(const char *format, ...)
 {
+	/* Two lines of a terminal: no message is longer, unless a path in it is. */
 	char line[160];
 	va_list args;
 	int length;
@@ -17,11 +23,17 @@ void pyml_say(const char *format, ...)
 	va_start(args, format);
 	length = vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	/* Nobody is left to hear that stderr is gone. */
+	/* If stderr is closed, there is no other place to say so. */
 	if (length > 0 && write(STDERR_FILENO, line, length) < 0)
 		return;
 }
 
+/**
+ * pyml_describe_bad() - what is wrong with a ref, in words
+ * @status: enum pymalloc_ref_status
+ *
+ * Return: the words.
+ */
 const char *pyml_describe_bad(unsigned int status)
 {
 	switch (status) {
@@ -49,6 +61,15 @@ static void abort_on_bad_free(struct pymalloc_heap *heap, void *object,
 
 static pymalloc_bad_free_fn bad_free = abort_on_bad_free;
 
+/**
+ * pyml_bad_free() - do what the program wants to be done about a bad free
+ * @heap: the heap
+ * @object: what was freed
+ * @status: enum pymalloc_ref_status
+ *
+ * The default does not return.  The acquire pairs with pymalloc_set_bad_free(): what the
+ * program prepared for its function is there.
+ */
 void pyml_bad_free(struct pymalloc_heap *heap, void *object,
 		   unsigned int status)
 {
@@ -59,6 +80,7 @@ pymalloc_bad_free_fn pymalloc_set_bad_free(pymalloc_bad_free_fn fn)
 {
 	pymalloc_bad_free_fn old;
 
+	/* Pairs with pyml_bad_free(). */
 	old = __atomic_exchange_n(&bad_free, fn ? fn : abort_on_bad_free,
 				  __ATOMIC_ACQ_REL);
 	return old == abort_on_bad_free ? NULL : old;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the library says on stderr, and what becomes of bad frees. */
+/* What the library writes to stderr, and what happens on a bad free. */
 #ifndef _PYML_REPORT_H
 #define _PYML_REPORT_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether the process is in a sandbox, and the calls that a sandbox forbids. */
+/* Whether the process is in a sandbox, and the system calls that a sandbox forbids. */
 #ifndef _PYML_SANDBOX_H
 #define _PYML_SANDBOX_H
 

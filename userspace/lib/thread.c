@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Caches come and go: a thread's is made when it first needs one, and goes
- * when the thread ends or the heap is destroyed.  Their memory comes from
- * mmap(), so that the malloc shim can use them.
+ * The threads' caches of magazines, one for each thread and heap: made when a thread
+ * first needs one, and destroyed when the thread ends or the heap is destroyed.  Their
+ * memory comes from mmap(), so that the malloc shim can use them.
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -14,6 +14,7 @@
 #include "thread.h"
 #include "window.h"
 
+/* The only entry of an empty magazine without slots: always NULL. */
 static void *const no_slots[1];
 
 #define NO_OBJECTS	{ [0 ... PYMALLOC_NR_CLASSES] = (void **)no_slots }
@@ -30,19 +31,21 @@ __thread struct pymalloc_magazines
 	[0 ... PYML_CACHED_HEAPS] = NO_MAGAZINES
 };
 
-/* How far the calling thread's end has come. */
+/* The calling thread: alive; in the first round of its destructors; later. */
 static __thread enum { ALIVE, LEAVING, GONE } thread_state;
 
-/* Protects what follows, all heaps' lists of caches and their counts. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Protects what follows, and of all heaps the list of caches and their counts. */
+static pthread_mutex_t caches_lock = PTHREAD_MUTEX_INITIALIZER;
+/* The heaps with magazines, by index. */
 static struct pymalloc_heap *heaps[PYML_CACHED_HEAPS];
-/* Those that have an index among these, and the others. */
+/* These, and those without magazines. */
 static struct pymalloc_heap *all_heaps;
+/* Its destructor is on_thread_exit(); the value only has to be other than NULL. */
 static pthread_key_t exit_key;
 static bool has_exit_key;
 
-/* The lock is held. */
-static void count_caches(struct pymalloc_heap *heap, __u64 count)
+/* The lock is held.  Tells the kernel as well, for those who look at the heap. */
+static void tell_caches(struct pymalloc_heap *heap, __u64 count)
 {
 	heap->nr_caches = count;
 	pyml_call_caches(heap, count, PYML_CACHE_BYTES);
@@ -52,15 +55,18 @@ static void link_cache(struct pyml_cache *cache)
 {
 	struct pymalloc_heap *heap = cache->heap;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&caches_lock);
 	cache->next = heap->caches;
 	cache->link = &heap->caches;
 	if (cache->next)
 		cache->next->link = &cache->next;
-	/* Last, so that the list can be followed whenever a fork() copies it. */
+	/*
+	 * Pairs with inherit_caches(), in a child of a fork() at any moment: the cache is
+	 * on the list only when it is complete.
+	 */
 	__atomic_store_n(&heap->caches, cache, __ATOMIC_RELEASE);
-	count_caches(heap, heap->nr_caches + 1);
-	pthread_mutex_unlock(&lock);
+	tell_caches(heap, heap->nr_caches + 1);
+	pthread_mutex_unlock(&caches_lock);
 }
 
 static struct pyml_cache *create_cache(struct pymalloc_heap *heap)
@@ -75,7 +81,7 @@ static struct pyml_cache *create_cache(struct pymalloc_heap *heap)
 	cache->home = &pyml_magazines[heap->index];
 	pyml_magazines_init(cache);
 	link_cache(cache);
-	/* In this order: pthread_setspecific() may allocate. */
+	/* In this order: pthread_setspecific() may allocate, from this cache then. */
 	*cache->home = &cache->magazines;
 	pthread_setspecific(exit_key, &exit_key);
 	return cache;
@@ -88,7 +94,15 @@ static struct pyml_cache *cache_at(struct pymalloc_magazines *magazines)
 	return (struct pyml_cache *)magazines;
 }
 
-/* Returns NULL if the thread has no cache for this heap and can get none. */
+/**
+ * pyml_cache_get() - the calling thread's cache for a heap
+ * @heap: the heap
+ *
+ * Makes the cache if there is none.
+ *
+ * Return: the cache; or NULL if the heap has no magazines, the thread is at its end, or
+ * there is no memory.
+ */
 struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
 {
 	struct pyml_cache *cache;
@@ -100,25 +114,31 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
 	return create_cache(heap);
 }
 
-/*
- * Whether @object, which the caller says is its own, lies in any thread's
- * magazine.  If the caller is right it left them all before it came to him,
- * and what they do meanwhile cannot bring it back.
+/**
+ * pyml_caches_have() - whether an object is in some thread's magazine
+ * @heap: the heap
+ * @object: the object, which the caller wants to free or resize
+ * @class: its size class
+ *
+ * If the caller owns the object, the answer is false for certain: the object had left
+ * all magazines before it was handed out, and only its free can bring it back.
+ *
+ * Return: true if it is in one, which means that it is free already.
  */
 bool pyml_caches_have(struct pymalloc_heap *heap, const void *object,
 		      size_t class)
 {
 	const struct pyml_cache *cache;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&caches_lock);
 	for (cache = heap->caches; cache; cache = cache->next)
 		if (pyml_magazine_has(cache, class, object))
 			break;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&caches_lock);
 	return cache;
 }
 
-/* The lock is held.  What the cache holds is lost unless it was drained. */
+/* The lock is held.  What the cache holds is lost unless it was flushed. */
 static void destroy_cache(struct pyml_cache *cache)
 {
 	struct pymalloc_heap *heap = cache->heap;
@@ -133,9 +153,9 @@ static void destroy_cache(struct pyml_cache *cache)
 }
 
 /*
- * Runs among the destructors of a thread's keys.  The others may still free
- * what they kept, so the caches go in the second round; what is freed even
- * later costs a call each.
+ * Runs among the destructors of a thread's keys.  The destructors of other keys may
+ * still free objects, so the caches are destroyed in the second round only.  What is
+ * freed even later costs one call for each object.
  */
 static void on_thread_exit(void *value)
 {
@@ -148,39 +168,43 @@ static void on_thread_exit(void *value)
 		return;
 	}
 	thread_state = GONE;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&caches_lock);
 	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
 		cache = cache_at(pyml_magazines[i]);
 		if (!cache)
 			continue;
 		pyml_magazines_flush(cache);
-		count_caches(cache->heap, cache->heap->nr_caches - 1);
+		tell_caches(cache->heap, cache->heap->nr_caches - 1);
 		destroy_cache(cache);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&caches_lock);
 }
 
 /*
- * The process ends: what is wrong with the last frees is said now or never.
- * Not if a signal came in the middle of a batch, or while the lock was held,
- * and its handler ends the process: then it is not known what is where.
+ * When the process ends, this is the last opportunity to report bad frees among the
+ * objects in magazines.  It is not taken if a signal's handler ends the process and the
+ * signal came while the lock was held or in the middle of a batch: the magazines are in
+ * an unknown state then.  @busy is written by this thread: see mark_busy() in magazine.c.
  */
-static __attribute__((destructor)) void judge_last_frees(void)
+static __attribute__((destructor)) void flush_last_frees(void)
 {
 	struct pyml_cache *cache;
 	size_t i;
 
-	if (pthread_mutex_trylock(&lock))
+	if (pthread_mutex_trylock(&caches_lock))
 		return;
 	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
 		cache = cache_at(pyml_magazines[i]);
 		if (cache && !cache->busy)
 			pyml_magazines_flush(cache);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&caches_lock);
 }
 
-/* Gives back what the threads had that did not come along. */
+/*
+ * In a child of fork(): frees what lies in the magazines of threads that exist only in
+ * the parent.
+ */
 static void inherit_caches(struct pymalloc_heap *heap)
 {
 	struct pyml_cache *own = cache_at(pyml_magazines[heap->index]);
@@ -198,38 +222,42 @@ static void inherit_caches(struct pymalloc_heap *heap)
 		own->next = NULL;
 		own->link = &heap->caches;
 	}
-	count_caches(heap, !!own);
+	tell_caches(heap, !!own);
 }
 
 /*
- * Only the thread that called fork() lives on in the child.  The others may
- * have been anywhere, with the lock held or in the middle of a batch.
+ * Only the thread that called fork() exists in the child.  Another one may have held the
+ * lock, or have been in the middle of a batch.
  */
-static void inherit(void)
+static void inherit_after_fork(void)
 {
 	size_t i;
 
 	pyml_sandbox_start();
-	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	caches_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	pyml_window_inherit();
 	for (i = 0; i < PYML_CACHED_HEAPS; i++)
 		if (heaps[i])
 			inherit_caches(heaps[i]);
 }
 
-/*
- * Gives a new heap its index, the first one from @first on that no other heap
- * has, and with it every thread's magazines for it.
+/**
+ * pyml_caches_attach() - give a new heap its index, by which threads find its magazines
+ * @heap: the heap
+ * @first: the index is the first free one from here on; if none is left, the heap has
+ *	no magazines
+ *
+ * Takes the lock.
  */
 void pyml_caches_attach(struct pymalloc_heap *heap, size_t first)
 {
 	size_t i = first;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&caches_lock);
 	if (!has_exit_key) {
 		has_exit_key = !pthread_key_create(&exit_key, on_thread_exit);
 		pthread_atfork(pyml_window_before_fork,
-			       pyml_window_after_fork, inherit);
+			       pyml_window_after_fork, inherit_after_fork);
 		pyml_sandbox_start();
 	}
 	while (i < PYML_CACHED_HEAPS && (heaps[i] || !has_exit_key))
@@ -241,23 +269,31 @@ void pyml_caches_attach(struct pymalloc_heap *heap, size_t first)
 	all_heaps = heap;
 	heap->view.magazines = (char *)&pyml_magazines[i] -
 			       (char *)__builtin_thread_pointer();
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&caches_lock);
 }
 
-/* The lock of windows cannot be taken under the one here: one heap at a time. */
+/*
+ * For a loop over all heaps that takes the lock of windows, which must not be taken
+ * inside the one here.  Returns NULL behind the last heap.
+ */
 static struct pymalloc_heap *nth_heap(size_t n)
 {
 	struct pymalloc_heap *heap;
 
-	if (!pyml_lock_patiently(&lock))
+	if (!pyml_lock_patiently(&caches_lock))
 		return NULL;
 	for (heap = all_heaps; heap && n; n--)
 		heap = heap->next;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&caches_lock);
 	return heap;
 }
 
-/* What a sandbox has no system calls for: see that each heap has all it needs. */
+/**
+ * pyml_caches_prepare() - see that each heap has what it may need in a sandbox
+ *
+ * A sandbox allows no system call to make up for it later: a descriptor, mapped pages
+ * of the window, and the calling thread's magazines.
+ */
 void pyml_caches_prepare(void)
 {
 	struct pymalloc_heap *heap;
@@ -280,16 +316,21 @@ static void unlink_heap(struct pymalloc_heap *heap)
 	*link = heap->next;
 }
 
-/* Destroys the caches of a heap that nobody uses any more. */
+/**
+ * pyml_caches_detach() - destroy all caches of a heap
+ * @heap: the heap, which no thread uses any more
+ *
+ * Takes the lock.
+ */
 void pyml_caches_detach(struct pymalloc_heap *heap)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&caches_lock);
 	while (heap->caches)
 		destroy_cache(heap->caches);
 	if (heap->index < PYML_CACHED_HEAPS)
 		heaps[heap->index] = NULL;
 	unlink_heap(heap);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&caches_lock);
 }
 
 static void count_cache(const struct pyml_cache *cache,
@@ -316,10 +357,10 @@ void pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
 	*stats = (struct pymalloc_cache_stats){
 		.bytes_max = PYML_CACHE_BYTES,
 	};
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&caches_lock);
 	stats->nr_fills = heap->nr_fills;
 	stats->nr_flushes = heap->nr_flushes;
 	for (cache = heap->caches; cache; cache = cache->next)
 		count_cache(cache, stats);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&caches_lock);
 }

@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whose magazines are where.  How they work is said in pymalloc-inline.h. */
+/*
+ * Which thread has which magazines.  How magazines work is explained in
+ * pymalloc-inline.h.
+ */
 #ifndef _PYML_THREAD_H
 #define _PYML_THREAD_H
 
 #include "types.h"
 
-/* Heaps with magazines; the further ones use the entry of that number. */
+/*
+ * So many heaps of a process can have magazines; all further ones use the last entry
+ * below.  Each costs every thread one pointer of static thread-local storage, of which a
+ * library that is loaded with dlopen() has only little: 17 pointers are 136 bytes.
+ */
 #define PYML_CACHED_HEAPS	16
 
 #pragma GCC visibility push(hidden)
 
 /*
- * The calling thread's magazines for each heap.  Threads that have none yet,
- * and the last entry for ever, share a set that is empty and full at once, so
- * that the fast paths need not ask.
+ * The calling thread's magazines, by heap.  As long as a thread has none, and always in the
+ * last entry, this is pyml_no_magazines, whose magazines are empty and full at the same
+ * time: so the fast paths need not ask whether there are any.
  */
 extern __thread struct pymalloc_magazines
 	*pyml_magazines[PYML_CACHED_HEAPS + 1]

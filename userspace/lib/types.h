@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A heap as the library knows it, and what can be said of one without a call. */
+/* What a heap is to the library, and what can be told of it without a call. */
 #ifndef _PYML_TYPES_H
 #define _PYML_TYPES_H
 
@@ -12,25 +12,26 @@ struct pyml_cache;
 
 /**
  * struct pymalloc_heap - a heap
- * @view: where it is mapped, and what else the fast paths need; the first
- *	member, as programs with pymalloc-inline.h take it to be
- * @index: of this heap in pyml_magazines
- * @fd: its descriptor; changes if the program closes it, and is -1 if it does so
- *	in a sandbox
- * @lost: why there is none any more: an errno, or 0
+ * @view: where it is mapped, and what else the fast paths need; the first member,
+ *	because programs with pymalloc-inline.h expect it there
+ * @index: its index in pyml_magazines
+ * @fd: its descriptor; changes if the program closes it; -1 once that has happened in
+ *	a sandbox
+ * @lost: the errno of the last attempt to reopen a closed descriptor; 0 if none failed
  * @id: its number
- * @window: bytes of its window
+ * @window: bytes of its window; @view has how many of them are mapped
  * @map_bytes: bytes of the pool map that are mapped
- * @hold_off: calls for which the window does not try to grow
- * @on_grow: told of a change of @view before objects can lie where that ends now; or
+ * @hold_off: how many more times the window is not to grow when asked to
+ * @on_grow: called when @view has changed, before there are objects in what is new; or
  *	NULL
  * @next: in the list of all heaps
  * @caches: all threads' caches for it
  * @nr_caches: how many those are
  * @nr_fills: batches allocated by caches that are gone
- * @nr_flushes: batches given back by caches that are gone
+ * @nr_flushes: batches freed by caches that are gone
  *
- * The last five are protected by the lock in thread.c.
+ * @fd and @lost are written under the lock in fd.c; @map_bytes, @hold_off and @view's
+ * extent under the lock in window.c; the last five under the lock in thread.c.
  */
 struct pymalloc_heap {
 	struct pymalloc_view view;
@@ -49,19 +50,20 @@ struct pymalloc_heap {
 	__u64 nr_flushes;
 };
 
+/* By which the kernel knows an object. */
 static inline __u64 pyml_ref(const struct pymalloc_heap *heap,
 			     const void *object)
 {
 	return (uintptr_t)object - (uintptr_t)heap->view.base;
 }
 
-/* The heap has every size class whose number is a multiple of this. */
+/* 1 or 2: a heap has the size classes whose number is a multiple of this. */
 static inline size_t pyml_step(const struct pymalloc_heap *heap)
 {
 	return (heap->view.round + 1) / PYMALLOC_BLOCK_MIN;
 }
 
-/* Of the pool that an address lies in; 0 if it lies in none. */
+/* The size class of the pool in which @address lies; 0 if it lies in none. */
 static inline size_t pyml_pool_class(const struct pymalloc_view *view,
 				     const void *address)
 {
@@ -72,7 +74,7 @@ static inline size_t pyml_pool_class(const struct pymalloc_view *view,
 	return view->pool_map[offset / PYMALLOC_POOL_SIZE];
 }
 
-/* Of the block that begins there; 0 if none does. */
+/* The size class of the block that begins at @object; 0 if none begins there. */
 static inline size_t pyml_class_at(const struct pymalloc_view *view,
 				   const void *object)
 {

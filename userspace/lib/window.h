@@ -19,7 +19,10 @@ void pyml_window_inherit(void);
 
 #pragma GCC visibility pop
 
-/* Read before a call that may find it used up. */
+/*
+ * How much of the window is mapped: read before a call that may find it used up, for
+ * pyml_window_grow().  Relaxed: it is only compared, and again under the lock.
+ */
 static inline __u64 pyml_extent(const struct pymalloc_heap *heap)
 {
 	return __atomic_load_n(&heap->view.extent, __ATOMIC_RELAXED);
