@@ -23,6 +23,8 @@ void pyml_say(const char *format, ...)
 	va_start(args, format);
 	length = vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	if (length >= (int)sizeof(line))
+		length = sizeof(line) - 1;
 	/* If stderr is closed, there is no other place to say so. */
 	if (length > 0 && write(STDERR_FILENO, line, length) < 0)
 		return;
