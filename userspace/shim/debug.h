@@ -7,6 +7,12 @@
 
 #pragma GCC visibility push(hidden)
 
+/**
+ * enum shim_debug - which debug mode there is
+ * @SHIM_NO_DEBUG: none
+ * @SHIM_GUARDS: guards around objects
+ * @SHIM_STRICT: the same, and the kernel judges each free at once
+ */
 extern enum shim_debug {
 	SHIM_NO_DEBUG,
 	SHIM_GUARDS,

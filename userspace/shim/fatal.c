@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What the debug modes say before they abort: first what is wrong, then what is
- * known of the block.  Nothing here allocates.
+ * What the debug modes say before they abort: first what is wrong, then what is known about
+ * the block.  Nothing here allocates.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "place.h"
 #include "report.h"
 
+/* Room for the longest text of format_block(). */
 #define BLOCK_LEN	64
 
 static const char *format_block(char *text, const struct place *place)
@@ -32,7 +33,7 @@ static void say_object(const char *freed, const struct place *place)
 		 block->size, freed, format_block(text, place));
 }
 
-/* What there is in the block, or was, if it can be told. */
+/* Which object is or was in the block, if that is known. */
 static void say_place(const struct place *place)
 {
 	char text[BLOCK_LEN];
@@ -46,7 +47,12 @@ static void say_place(const struct place *place)
 			 format_block(text, place));
 }
 
-/* There is a header, and the byte @at is not as it should be. */
+/**
+ * fatal_overwritten() - abort: the program has written to an object's guards or fill
+ * @function: who found it
+ * @place: the block, which has a header
+ * @at: the byte that is wrong
+ */
 void fatal_overwritten(const char *function, const struct place *place,
 		       const __u8 *at)
 {
@@ -66,7 +72,12 @@ void fatal_overwritten(const char *function, const struct place *place,
 	abort();
 }
 
-/* There is none: one that was overwritten, or there never was one. */
+/**
+ * fatal_no_header() - abort: there is no object, or its header has been overwritten
+ * @function: who found it
+ * @object: what should be an object
+ * @place: its block
+ */
 void fatal_no_header(const char *function, void *object,
 		     const struct place *place)
 {
@@ -78,6 +89,12 @@ void fatal_no_header(const char *function, void *object,
 	abort();
 }
 
+/**
+ * fatal_bad() - abort: the kernel, or the header, says that this is no object
+ * @function: who found it
+ * @object: what should be an object
+ * @status: enum pymalloc_ref_status
+ */
 void fatal_bad(const char *function, void *object, unsigned int status)
 {
 	struct place place;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A child of fork() has a heap of its own with all that its parent allocated.
- * Only if there was no memory to make it there is nothing to go on with.
+ * A child of fork() has a heap of its own, with all objects of its parent's.  If there was
+ * no memory to make it, the child cannot go on: all its objects are missing.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -12,7 +12,7 @@
 #include "shim.h"
 #include "window.h"
 
-/* As timeout(1) and env(1) end when it is they who failed. */
+/* The exit status of timeout(1) and env(1) for a failure of their own. */
 #define EXIT_NO_HEAP	125
 
 static void check_child(void)
@@ -27,6 +27,9 @@ static void check_child(void)
 	errno = saved;
 }
 
+/**
+ * shim_watch_fork() - check in each child of fork() that it has a heap
+ */
 void shim_watch_fork(void)
 {
 	pthread_atfork(NULL, NULL, check_child);

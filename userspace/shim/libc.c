@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The C library's functions that have no second name.
- * A program may be linked with another allocator, which would be next in line,
- * and knows nothing of objects that the C library has made for the shim.
+ * The C library's own functions, where they have no second name by which to call them.
+ *
+ * RTLD_NEXT is no way to malloc_usable_size() and its like: a program may be linked with
+ * another allocator, which would be next in line and knows nothing of objects that the
+ * C library has made for the shim.
  */
 #include <dlfcn.h>
 #include <gnu/lib-names.h>
@@ -10,7 +12,14 @@
 #include "libc.h"
 #include "shim.h"
 
-/* May allocate, which is no recursion: nothing allocates by these. */
+/**
+ * shim_libc() - find a function of the C library
+ * @name: its name
+ *
+ * May allocate.  That is no recursion, because malloc() and free() do not come here.
+ *
+ * Return: the function; NULL if this C library does not have it.
+ */
 void *shim_libc(const char *name)
 {
 	void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
@@ -20,7 +29,13 @@ void *shim_libc(const char *name)
 	return function;
 }
 
-/* The C library's malloc_usable_size(). */
+/**
+ * shim_libc_usable() - the C library's malloc_usable_size()
+ *
+ * Several threads may look it up at the same time, and find the same.
+ *
+ * Return: the function.
+ */
 shim_usable_fn shim_libc_usable(void)
 {
 	static shim_usable_fn found;
@@ -48,12 +63,13 @@ static dlopen_fn libc_dlopen(void)
 }
 
 /*
- * dlopen() without RTLD_DEEPBIND.  A library loaded with it finds the C
- * library's free() before the shim's, and would pass it what strdup() and its
- * like have from the shim's malloc().
+ * dlopen() without RTLD_DEEPBIND.  A library that is loaded with that flag finds the C
+ * library's free() before the shim's, and would give it objects that strdup() and its like
+ * have allocated with the shim's malloc().
  *
- * The C library looks at the address that it returns to: the caller's RUNPATH
- * decides where a library is searched.  The compiler makes a jump of this call.
+ * The C library finds out who calls by the address to which it returns: the caller's
+ * RUNPATH decides where a library is searched for.  That is still the program's, because
+ * the compiler makes a jump of the call here.
  */
 PYMALLOC_API void *dlopen(const char *file, int flags)
 {

@@ -14,7 +14,7 @@ shim_usable_fn shim_libc_usable(void);
 
 #pragma GCC visibility pop
 
-/* By names that nobody else defines. */
+/* The C library's second names for these, which no other allocator defines. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *object, size_t size);

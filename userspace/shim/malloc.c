@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* malloc() and free() and what is made of them. */
+/* malloc(), free(), and what is built on the two. */
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -50,8 +50,8 @@ PYMALLOC_API void *calloc(size_t count, size_t size)
 	return object ? memset(object, 0, bytes) : NULL;
 }
 
-/* Always moves: who keeps the old address is to be found out. */
-static __attribute_noinline__ void *resize_guarded(void *object, size_t size)
+/* In the debug modes it always moves, so that uses of the old address are found. */
+static __attribute_noinline__ void *realloc_guarded(void *object, size_t size)
 {
 	struct guarded *block = shim_debug_check("realloc", object);
 	size_t old_size = block->size;
@@ -78,7 +78,7 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 		return NULL;
 	}
 	if (shim_debug)
-		return resize_guarded(object, size);
+		return realloc_guarded(object, size);
 	usable = shim_usable(object);
 	if (usable && unlikely(pymalloc_is_marked(&shim_window, object)))
 		pyml_report_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN);
@@ -93,8 +93,8 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 }
 
 /*
- * The only one of the C library's that calls another by its name: a program with a
- * realloc() of its own gets that.  See libpymalloc-malloc.list.
+ * The C library's reallocarray() calls realloc() by its name, so that a program with a
+ * realloc() of its own gets that one, and so does this: see libpymalloc-malloc.list.
  */
 PYMALLOC_API void *reallocarray(void *object, size_t count, size_t size)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the block begins that an address lies in. */
+/* Which block an address lies in. */
 #ifndef _SHIM_PLACE_H
 #define _SHIM_PLACE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Freed blocks, kept for a while. */
+/* Freed blocks that are kept for a while. */
 #ifndef _SHIM_QUARANTINE_H
 #define _SHIM_QUARANTINE_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * prctl() and syscall(): the ways into a seccomp sandbox, where there may be no
- * ioctl() any more.  The library changes over when one is about to be entered.
+ * prctl() and syscall(): the ways into a seccomp sandbox, in which ioctl() may be forbidden.
+ * The library changes over to read() and write() when one is about to be entered.
  */
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -15,7 +15,8 @@
 #include "shim.h"
 #include "start.h"
 
-static long finish(long result)
+/* As the C library's wrapper returns it. */
+static long finish_call(long result)
 {
 	if (!pyml_raw_failed(result))
 		return result;
@@ -23,8 +24,8 @@ static long finish(long result)
 	return -1;
 }
 
-/* Before the call: when it returns, other threads may be in the sandbox as well. */
-static void prepare(void)
+/* Before the call, because other threads may be in the sandbox as well when it returns. */
+static void prepare_sandbox(void)
 {
 	int saved = errno;
 
@@ -34,14 +35,14 @@ static void prepare(void)
 }
 
 /*
- * A positive result may mean that other threads could not follow.  That cancels
- * nothing: read() and write() do outside, too.
+ * A positive result may mean that another thread could not enter the sandbox.  Nothing is
+ * cancelled then: read() and write() do as well outside of it.
  */
-static long enter(long number, const long *args)
+static long enter_sandbox(long number, const long *args)
 {
 	long result;
 
-	prepare();
+	prepare_sandbox();
 	result = pyml_raw(number, args);
 	if (pyml_raw_failed(result))
 		pyml_sandbox_cancel();
@@ -65,11 +66,11 @@ static inline void take_arguments(long *args, int count, va_list more)
 		args[i] = va_arg(more, long);
 }
 
-static inline long make(long number, const long *args)
+static inline long make_call(long number, const long *args)
 {
 	if (unlikely(is_entry(number, args)))
-		return finish(enter(number, args));
-	return finish(pyml_raw(number, args));
+		return finish_call(enter_sandbox(number, args));
+	return finish_call(pyml_raw(number, args));
 }
 
 PYMALLOC_API int prctl(int option, ...)
@@ -80,7 +81,7 @@ PYMALLOC_API int prctl(int option, ...)
 	va_start(more, option);
 	take_arguments(args + 1, 4, more);
 	va_end(more);
-	return make(SYS_prctl, args);
+	return make_call(SYS_prctl, args);
 }
 
 PYMALLOC_API long syscall(long number, ...)
@@ -91,5 +92,5 @@ PYMALLOC_API long syscall(long number, ...)
 	va_start(more, number);
 	take_arguments(args, 6, more);
 	va_end(more);
-	return make(number, args);
+	return make_call(number, args);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the fast paths have not got, and do not take. */
+/* The slow paths of malloc() and free(). */
 #include <errno.h>
 
 #include "debug.h"
@@ -11,9 +11,17 @@
 #include "spare.h"
 #include "start.h"
 
-/* Allocations for which a service that had no memory is left alone. */
+/*
+ * When the service has had no memory, it is not asked for so many slow allocations.  A
+ * heap that is at its limit then costs a program one system call in a thousand objects;
+ * with a larger number, the heap would be used again later after memory has become free.
+ */
 #define HOLD_OFF	1024
 
+/*
+ * A counter that several threads use without a lock: one of two simultaneous steps may get
+ * lost, which does no harm.
+ */
 static bool holding_off(unsigned int *left)
 {
 	unsigned int now = __atomic_load_n(left, __ATOMIC_RELAXED);
@@ -23,8 +31,8 @@ static bool holding_off(unsigned int *left)
 	return now;
 }
 
-/* A block whose size is a multiple of its alignment is aligned. */
-static void *serve(size_t size, size_t alignment)
+/* A block is aligned to what its size is a multiple of. */
+static void *alloc_from_service(size_t size, size_t alignment)
 {
 	size_t mask = alignment - 1;
 
@@ -38,7 +46,13 @@ static void *serve(size_t size, size_t alignment)
 	return pymalloc_malloc_slow(shim_heap, size);
 }
 
-/* What the fast path has not got; @alignment is at least SHIM_ALIGNMENT. */
+/**
+ * shim_malloc_slow() - allocate what the fast path has no object for
+ * @size: bytes
+ * @alignment: a power of two, of at least SHIM_ALIGNMENT
+ *
+ * Return: the object, from the service or the C library; or NULL and ENOMEM.
+ */
 __attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 {
 	static unsigned int hold_off;
@@ -47,7 +61,7 @@ __attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 
 	if (!shim_start() || holding_off(&hold_off))
 		return __libc_memalign(alignment, size);
-	object = serve(size, alignment);
+	object = alloc_from_service(size, alignment);
 	if (object)
 		return object;
 	shim_say_lost();
@@ -56,6 +70,10 @@ __attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 	return __libc_memalign(alignment, size);
 }
 
+/**
+ * shim_free_slow() - free what the fast path does not
+ * @object: the object, of whatever allocator; or NULL
+ */
 __attribute_noinline__ void shim_free_slow(void *object)
 {
 	if (!object)

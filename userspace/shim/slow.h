@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the fast paths have not got, and do not take. */
+/* The slow paths of malloc() and free(). */
 #ifndef _SHIM_SLOW_H
 #define _SHIM_SLOW_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The shim's heap: made by the first allocation, kept until the process ends. */
+/* Makes the shim's heap, at the first allocation; it stays until the process ends. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +17,15 @@
 #include "start.h"
 #include "thread.h"
 
-/* Addresses to have room for; they are mapped as far as they are used. */
+/*
+ * Bytes of the window: more than the small objects of any program on a usual machine.
+ * Addresses are mapped only as far as they are used.
+ */
 #define WINDOW	(64ULL << 30)
 
 /*
- * From which index on the heap looks for its own.  Another one than that of
- * the fast path leaves this with magazines that are empty and full for ever.
+ * The least index that the heap may get.  With another one than SHIM_INDEX, the fast paths
+ * keep magazines that are always empty and full.
  */
 static size_t first_index(void)
 {
@@ -50,8 +53,9 @@ static struct pymalloc_heap *create_heap(void)
 }
 
 /*
- * `pymalloc run` has looked at the service, and said so if there was none.  What
- * the processes that its program starts do not get later would be said by each.
+ * Whether to say that there is no service.  `pymalloc run` has tried it and has said so if it
+ * is not there, for the program and all that it starts: without this, each of those
+ * processes would say it again.
  */
 static bool may_say(void)
 {
@@ -61,16 +65,16 @@ static bool may_say(void)
 }
 
 /*
- * The C library prepares its heap in its first malloc(), without a lock: it
- * expects a thread that is the only one.  Here that call could come from several
- * threads at once, for their first large objects.
+ * The C library prepares its heap in its first malloc(), without a lock, because it expects
+ * that there is only one thread yet.  With the shim, that call could come from several
+ * threads at the same time, for their first large objects.
  */
 static void prepare_libc(void)
 {
 	__libc_free(__libc_malloc(1));
 }
 
-static bool start(void)
+static bool start_service(void)
 {
 	int saved = errno;
 
@@ -98,9 +102,13 @@ static bool start(void)
 	return true;
 }
 
-/*
- * Returns whether there is a heap.  What is allocated while it is being made,
- * by that itself or by another thread, comes from the C library.
+/**
+ * shim_start() - make the shim's heap, the first time
+ *
+ * While it is being made, what this thread or another one allocates comes from the C
+ * library.  The release of the state pairs with the acquire: with READY, the heap is there.
+ *
+ * Return: whether there is a heap.
  */
 bool shim_start(void)
 {
@@ -111,7 +119,7 @@ bool shim_start(void)
 		return now == READY;
 	if (__atomic_exchange_n(&state, STARTING, __ATOMIC_ACQ_REL) != NEW)
 		return false;
-	now = start() ? READY : ABSENT;
+	now = start_service() ? READY : ABSENT;
 	__atomic_store_n(&state, now, __ATOMIC_RELEASE);
 	return now == READY;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The shim's heap comes into being. */
+/* Makes the shim's heap. */
 #ifndef _SHIM_START_H
 #define _SHIM_START_H
 
