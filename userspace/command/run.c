@@ -38,6 +38,15 @@ static const struct argp_option options[] = {
 	{ 0 }
 };
 
+static void choose_debug(struct argp_state *state, const char *mode)
+{
+	struct wish *wish = state->input;
+
+	if (wish->debug && strcmp(wish->debug, mode))
+		argp_error(state, "--debug and --strict are two modes");
+	wish->debug = mode;
+}
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
 	struct wish *wish = state->input;
@@ -45,10 +54,10 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	(void)word;
 	switch (key) {
 	case 'd':
-		wish->debug = "debug";
+		choose_debug(state, "debug");
 		return 0;
 	case 's':
-		wish->debug = "strict";
+		choose_debug(state, "strict");
 		return 0;
 	case ARGP_KEY_ARG:
 		wish->command = &state->argv[state->next - 1];
