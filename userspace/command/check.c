@@ -45,7 +45,7 @@ int check_main(int argc, char **argv)
 	struct target target = parse_target(argc, argv, "HEAP",
 					    "Prove that a heap's figures add up.\n"
 					    "The exit status is 1 if they do not.\n"
-					    "The heap's process goes on meanwhile.",
+					    "The heap's process keeps running meanwhile.",
 					    0);
 	struct pymalloc_check check = { .argsz = sizeof(check) };
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);

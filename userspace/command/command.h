@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The subcommands, and how they end. */
+/* The subcommands and their exit statuses. */
 #ifndef _PYMALLOC_COMMAND_H
 #define _PYMALLOC_COMMAND_H
 
-/* Beside 0 for success. */
+/* Exit statuses beside 0; grep(1) and ls(1) have 2 for a wrong line, too. */
 #define EXIT_FAILED	1
 #define EXIT_USAGE	2
 
-/* Each parses its own arguments and returns the exit status. */
+/*
+ * The subcommands, each in the file of its name: they parse their own arguments and return
+ * the exit status.
+ */
 int run_main(int argc, char **argv);
 int ls_main(int argc, char **argv);
 int show_main(int argc, char **argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Questions to the service.  They end the program with a message if they fail. */
+/* Calls to the service.  If they fail, they end the program with a message. */
 #ifndef _PYMALLOC_SERVICE_H
 #define _PYMALLOC_SERVICE_H
 
@@ -13,7 +13,6 @@ int open_device(void);
 int open_heap(__u64 id, unsigned int flags);
 void service_call(int fd, unsigned long command, void *args);
 size_t list_heaps(int fd, struct pymalloc_heap_info **heaps);
-/* The one heap whose descriptor @fd is. */
 struct pymalloc_heap_info describe_heap(int fd);
 
 #endif /* _PYMALLOC_SERVICE_H */

@@ -23,7 +23,7 @@ struct target {
 	bool has_offset;
 };
 
-/* What a subcommand takes beside the heap and --json. */
+/* What a subcommand takes besides the heap and --json. */
 #define TAKES_OFFSET	(1U << 0)
 #define TAKES_BYTES	(1U << 1)
 
