@@ -132,7 +132,7 @@ void pyml_call_free(struct pymalloc_heap *heap, const __u64 *refs,
 }
 
 /**
- * pyml_call_caches() - tell the kernel about the magazines, for those who look at the heap
+ * pyml_call_caches() - tell the kernel about the magazines, for the heap's figures
  * @heap: the heap
  * @threads: how many threads have magazines
  * @bytes_max: most bytes of blocks in those of one thread

@@ -44,7 +44,7 @@ static struct pymalloc_heap *all_heaps;
 static pthread_key_t exit_key;
 static bool has_exit_key;
 
-/* The lock is held.  Tells the kernel as well, for those who look at the heap. */
+/* The lock is held.  Tells the kernel as well, for the heap's figures. */
 static void tell_caches(struct pymalloc_heap *heap, __u64 count)
 {
 	heap->nr_caches = count;

@@ -125,7 +125,7 @@ static void report_no_object(const char *function, void *object,
 
 /**
  * shim_debug_check() - check an object's header and guards; abort if they are not right
- * @function: who asks, for the report
+ * @function: the function that the program has called, for the report
  * @object: what should be an object
  *
  * Return: the block that it lies in.

@@ -49,7 +49,7 @@ static void say_place(const struct place *place)
 
 /**
  * fatal_overwritten() - abort: the program has written to an object's guards or fill
- * @function: who found it
+ * @function: the function that has found it
  * @place: the block, which has a header
  * @at: the byte that is wrong
  */
@@ -74,7 +74,7 @@ void fatal_overwritten(const char *function, const struct place *place,
 
 /**
  * fatal_no_header() - abort: there is no object, or its header has been overwritten
- * @function: who found it
+ * @function: the function that has found it
  * @object: what should be an object
  * @place: its block
  */
@@ -91,7 +91,7 @@ void fatal_no_header(const char *function, void *object,
 
 /**
  * fatal_bad() - abort: the kernel, or the header, says that this is no object
- * @function: who found it
+ * @function: the function that has found it
  * @object: what should be an object
  * @status: enum pymalloc_ref_status
  */

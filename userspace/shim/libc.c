@@ -67,7 +67,7 @@ static dlopen_fn libc_dlopen(void)
  * library's free() before the shim's, and would give it objects that strdup() and its like
  * have allocated with the shim's malloc().
  *
- * The C library finds out who calls by the address to which it returns: the caller's
+ * The C library finds its caller by the address to which it returns: the caller's
  * RUNPATH decides where a library is searched for.  That is still the program's, because
  * the compiler makes a jump of the call here.
  */
