@@ -287,6 +287,11 @@ ok "run leaves PYTHONMALLOC" prints '^PYTHONMALLOC=debug$' \
 ok "run --debug" prints '^PYMALLOC_DEBUG=debug$' "$pymalloc" run --debug -- env
 ok "run --strict" prints '^PYMALLOC_DEBUG=strict$' \
 	env PYMALLOC_DEBUG=debug "$pymalloc" run -s env
+ok "run --debug --debug" prints '^PYMALLOC_DEBUG=debug$' "$pymalloc" run -dd env
+for options in "--debug --strict" -sd; do
+	# shellcheck disable=SC2086
+	ok "run $options" status 2 "$pymalloc" run $options -- env
+done
 ok "run without either" status 1 prints '^PYMALLOC_DEBUG' "$pymalloc" run env
 ok "run preloads in front of others" \
 	prints '^LD_PRELOAD=.*/libpymalloc-malloc.so:libm.so.6$' \

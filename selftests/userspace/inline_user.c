@@ -33,23 +33,23 @@ static void release(struct pymalloc_heap *heap, void *object)
  * In C++, the name of a struct is a type's, unless a function has the same
  * name.
  */
-static __u64 refills(struct pymalloc_heap *heap)
+static __u64 fills(struct pymalloc_heap *heap)
 {
 	pymalloc_cache_stats stats;
 
 	pymalloc_heap_cache_stats(heap, &stats);
-	return stats.nr_refills;
+	return stats.nr_fills;
 }
 
-const struct inline_user user_in_cxx = { by_constant, release, refills };
+const struct inline_user user_in_cxx = { by_constant, release, fills };
 #else
-static __u64 refills(struct pymalloc_heap *heap)
+static __u64 fills(struct pymalloc_heap *heap)
 {
 	struct pymalloc_cache_stats stats;
 
 	pymalloc_heap_cache_stats(heap, &stats);
-	return stats.nr_refills;
+	return stats.nr_fills;
 }
 
-const struct inline_user user_in_c = { by_constant, release, refills };
+const struct inline_user user_in_c = { by_constant, release, fills };
 #endif

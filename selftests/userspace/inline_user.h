@@ -12,7 +12,7 @@ extern "C" {
 struct inline_user {
 	void *(*malloc)(struct pymalloc_heap *heap, size_t size);
 	void (*free)(struct pymalloc_heap *heap, void *object);
-	__u64 (*refills)(struct pymalloc_heap *heap);
+	__u64 (*fills)(struct pymalloc_heap *heap);
 };
 
 extern const struct inline_user user_in_c;

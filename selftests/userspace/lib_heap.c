@@ -253,7 +253,7 @@ TEST_F(heap, stats)
 	EXPECT_EQ(classes[4].blocks, stats.blocks);
 	EXPECT_EQ(1 + cache.blocks, stats.blocks);
 	EXPECT_EQ(40 * cache.blocks, cache.bytes);
-	EXPECT_EQ(1, cache.nr_refills);
+	EXPECT_EQ(1, cache.nr_fills);
 	EXPECT_EQ(1, stats.runs);
 	EXPECT_EQ(3, stats.run_pages);
 	pymalloc_free(self->heap, block);

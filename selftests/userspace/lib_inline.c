@@ -64,10 +64,10 @@ static bool usable_as(struct pymalloc_heap *heap, const void *object, size_t siz
 
 TEST_F(inline, stats)
 {
-	__u64 before = variant->user->refills(self->heap);
+	__u64 before = variant->user->fills(self->heap);
 	void *object = variant->user->malloc(self->heap, 64);
 
-	EXPECT_EQ(before + 1, variant->user->refills(self->heap));
+	EXPECT_EQ(before + 1, variant->user->fills(self->heap));
 	variant->user->free(self->heap, object);
 }
 
@@ -105,7 +105,7 @@ TEST_F(inline, with_the_library)
 	variant->user->free(self->heap, NULL);
 }
 
-TEST_F(inline, refills_and_flushes)
+TEST_F(inline, fills_and_flushes)
 {
 	static void *objects[5000];
 	size_t i;

@@ -54,7 +54,7 @@ static __u64 crossings(struct pymalloc_heap *heap)
 	struct pymalloc_cache_stats stats;
 
 	pymalloc_heap_cache_stats(heap, &stats);
-	return stats.nr_refills + stats.nr_flushes;
+	return stats.nr_fills + stats.nr_flushes;
 }
 
 /* The same, as the kernel counts objects. */

@@ -63,7 +63,7 @@ TEST_F(threads, end_with_empty_magazines)
 	EXPECT_EQ(0, blocks_of(self->heap));
 	pymalloc_heap_cache_stats(self->heap, &stats);
 	EXPECT_EQ(0, stats.threads);
-	EXPECT_LT(0, stats.nr_refills);
+	EXPECT_LT(0, stats.nr_fills);
 	EXPECT_LT(0, stats.nr_flushes);
 }
 

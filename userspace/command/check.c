@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "service.h"
 #include "table.h"
+#include "target.h"
 
 static const struct column columns[] = {
 	{ "HEAP", KIND_NUMBER },
@@ -43,12 +45,12 @@ int check_main(int argc, char **argv)
 	struct target target = parse_target(argc, argv, "HEAP",
 					    "Prove that a heap's figures add up.\n"
 					    "The exit status is 1 if they do not.\n"
-					    "The heap's process goes on meanwhile.",
+					    "The heap's process keeps running meanwhile.",
 					    0);
 	struct pymalloc_check check = { .argsz = sizeof(check) };
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
 
-	call(fd, PYMALLOC_IOC_CHECK, &check);
+	service_call(fd, PYMALLOC_IOC_CHECK, &check);
 	close(fd);
 	if (target.json)
 		print_json(target.id, &check);

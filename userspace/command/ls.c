@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* pymalloc ls: the heaps of this machine that the caller may see. */
+/* pymalloc ls: list the heaps of this machine that the caller may see. */
 #include <argp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
+#include "service.h"
 #include "table.h"
+#include "text.h"
 
 static const struct column columns[] = {
 	{ "HEAP", KIND_NUMBER },
@@ -28,16 +31,16 @@ static const struct column columns[] = {
 	{ NULL, 0 }
 };
 
-/* What is in them. */
+/* What --help says about each of them. */
 static const char * const help[] = {
 	"number of the heap",
-	"process that made it",
-	"name of the user whom it counts against",
-	"that user's number",
+	"number of the process that made it",
+	"name of the user whose limits it counts against",
+	"number of that user",
 	"what that process ran when it made the heap",
 	"name of the heap",
 	"bytes of the pages that it holds",
-	"of BYTES, what relatives by fork() hold as well",
+	"those of BYTES that relatives by fork() hold as well",
 	"BYTES, but a page of n heaps counts for one n-th",
 	"bytes of its objects",
 	"share of BYTES that is not USED",
@@ -156,7 +159,7 @@ static void add_user(struct table *table, __u32 uid)
 	table_text(table, user ? user->pw_name : number);
 }
 
-static void add(struct table *table, const struct pymalloc_heap_info *heap)
+static void add_heap(struct table *table, const struct pymalloc_heap_info *heap)
 {
 	table_line(table);
 	table_number(table, heap->id);
@@ -183,7 +186,7 @@ static void print_table(const struct pymalloc_heap_info *heaps, size_t count,
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		add(table, &heaps[i]);
+		add_heap(table, &heaps[i]);
 	if (wish->sort >= 0)
 		table_sort(table, wish->sort);
 	tables_print(&table, 1);
@@ -200,7 +203,7 @@ static void print_sum(const char *what, __u64 bytes, bool plain)
 	printf("%-18s%12s\n", what, text);
 }
 
-/* Of PSS the sum is what all heaps hold: a page that several have is one. */
+/* The sum of all PSS is what the heaps hold together: a shared page counts once. */
 static void print_summary(const struct pymalloc_heap_info *heaps, size_t count,
 			  bool plain)
 {
@@ -216,7 +219,7 @@ static void print_summary(const struct pymalloc_heap_info *heaps, size_t count,
 	print_sum("Bytes of objects:", used, plain);
 }
 
-/* --help ends with the columns.  argp frees what this returns. */
+/* Ends --help with a list of the columns.  argp frees what this returns. */
 static char *list_columns(int key, const char *text, void *unused)
 {
 	char *list = NULL;

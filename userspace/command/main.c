@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
 
 static int help_main(int argc, char **argv);
 
@@ -49,7 +50,7 @@ static const struct subcommand *find(const char *name)
 	return NULL;
 }
 
-/* The rest of the line, from the first word on, is the subcommand's. */
+/* The rest of the line, from the first argument on, belongs to the subcommand. */
 static error_t parse(int key, char *word, struct argp_state *state)
 {
 	int *first = state->input;
@@ -86,7 +87,7 @@ static int subcommand_main(int argc, char **argv)
 	return subcommand->main(argc, argv);
 }
 
-/* The one word that `pymalloc help` takes: a command's name. */
+/* Of `pymalloc help`: its only argument is the name of a command. */
 static error_t parse_topic(int key, char *word, struct argp_state *state)
 {
 	char **topic = state->input;
@@ -119,7 +120,7 @@ static int help_main(int argc, char **argv)
 	return 0;
 }
 
-/* What could not be written is a failure, wherever it was printed. */
+/* If anything that was printed could not be written, the program fails. */
 static void close_stdout(void)
 {
 	int failed = ferror(stdout);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc map: a heap's arenas, one letter a pool; or one arena's pools. */
 #include <err.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "picture.h"
+#include "service.h"
 #include "table.h"
+#include "target.h"
 
 static const struct column arena_columns[] = {
 	{ "OFFSET", KIND_OFFSET },
@@ -46,7 +49,7 @@ static const char *state_name(__u32 state)
 	return state < sizeof(names) / sizeof(*names) ? names[state] : "?";
 }
 
-/* Returns how many there are; @next is where to go on, 0 at the end. */
+/* Returns the number of entries; @next is where to go on, or 0 at the end. */
 static size_t walk(int fd, __u32 what, __u64 start, __u64 end, void *entries,
 		   size_t entry_size, size_t count, __u64 *next)
 {
@@ -60,12 +63,12 @@ static size_t walk(int fd, __u32 what, __u64 start, __u64 end, void *entries,
 		.entry_size = entry_size,
 	};
 
-	call(fd, PYMALLOC_IOC_WALK, &args);
+	service_call(fd, PYMALLOC_IOC_WALK, &args);
 	*next = args.next;
 	return args.done;
 }
 
-/* An arena may go while it is looked at: then it has no pools. */
+/* If the arena goes meanwhile, it has no pools. */
 static size_t walk_pools(int fd, __u64 start, struct pymalloc_pool_info *pools)
 {
 	__u64 next;
@@ -84,7 +87,7 @@ static void add_arena(struct table *table, const struct pymalloc_arena_info *are
 	table_text(table, letters);
 }
 
-/* In @json, or on stdout with an offset of @width characters. */
+/* Adds an arena to the table @json; or prints it, with its offset padded to @width. */
 static void draw_arena(int fd, const struct pymalloc_arena_info *arena,
 		       struct table *json, int width)
 {

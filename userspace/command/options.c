@@ -2,7 +2,7 @@
 /* What all command lines have in common. */
 #include <argp.h>
 
-#include "command.h"
+#include "options.h"
 
 /* argp knows --help and -? only; -h is what most people try. */
 static error_t parse_help(int key, char *word, struct argp_state *state)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+/* Pictures of arenas and pools. */
 #include <stdio.h>
 #include <string.h>
 
-#include "command.h"
 #include "picture.h"
 #include "terminal.h"
 
@@ -37,7 +37,7 @@ static const struct {
 #define LEGENDS	(sizeof(legend) / sizeof(*legend))
 #define COLOURS	(sizeof(colours) / sizeof(*colours))
 
-/* Narrower, and a line says nothing. */
+/* Lines are not made narrower than this: fewer pools would show no pattern. */
 #define POOLS_A_LINE_MIN	8
 
 static unsigned int blocks(const struct pymalloc_pool_info *pool)
@@ -53,6 +53,12 @@ static char used_letter(const struct pymalloc_pool_info *pool)
 	return '0' + (tenths ? tenths : 1);
 }
 
+/**
+ * pool_letter() - the letter of a pool, as in debugfs
+ * @pool: the pool
+ *
+ * Return: the letter.
+ */
 char pool_letter(const struct pymalloc_pool_info *pool)
 {
 	switch (pool->state) {
@@ -73,7 +79,13 @@ char pool_letter(const struct pymalloc_pool_info *pool)
 	}
 }
 
-/* Allocated, free and untouched blocks, in proportion. */
+/**
+ * pool_bar() - a bar of a pool's allocated, free and untouched blocks, in proportion
+ * @bar: room for BAR_LEN characters and a NUL
+ * @pool: the pool
+ *
+ * Return: @bar.
+ */
 const char *pool_bar(char *bar, const struct pymalloc_pool_info *pool)
 {
 	unsigned int all = blocks(pool);
@@ -118,7 +130,10 @@ static void print_letters(const char *letters, size_t count, bool in_colour)
 		fputs(RESET, stdout);
 }
 
-/* How many pools fit a line beside its beginning: 64, or a half, and so on. */
+/*
+ * How many pools fit on a line behind its offset: 64, 32, 16 or 8, so that lines begin at
+ * round offsets.
+ */
 static size_t pools_a_line(int width)
 {
 	int room = terminal_columns() - width - (int)strlen(" ||");
@@ -129,6 +144,12 @@ static size_t pools_a_line(int width)
 	return pools;
 }
 
+/**
+ * print_arena() - print an arena: one line, or more if the terminal is narrow
+ * @offset: its offset, with which the first line begins
+ * @width: characters to pad the offset to
+ * @letters: a letter for each of its pools
+ */
 void print_arena(__u64 offset, int width, const char *letters)
 {
 	bool in_colour = terminal_has_colours();
@@ -148,6 +169,9 @@ void print_arena(__u64 offset, int width, const char *letters)
 	}
 }
 
+/**
+ * print_legend() - print what the letters mean
+ */
 void print_legend(void)
 {
 	bool in_colour = terminal_has_colours();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What a program is: the file is looked at as the kernel does to run it. */
+/* What a program is: its file is read as the kernel reads it to run it. */
 #include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,12 +12,12 @@
 
 #include "program.h"
 
-/* Scripts whose interpreter is a script: the kernel goes no further either. */
+/* How often an interpreter may be a script itself: the kernel goes no further either. */
 #define SCRIPTS_MOST	5
-/* Bytes of a file that the kernel looks at for a script's interpreter. */
+/* Where the name of a script's interpreter must end: the kernel's BINPRM_BUF_SIZE. */
 #define FIRST_BYTES	256
 
-/* @header is only as far right as the file; @loader is "" if there is none. */
+/* Of an ELF file: its header, not checked, and its loader's path, or "". */
 struct image {
 	Elf64_Ehdr header;
 	char loader[PATH_MAX];
@@ -92,7 +92,7 @@ static bool read_loader(int fd, struct image *image)
 	return true;
 }
 
-/* Returns false for what is no ELF file; of another machine's, no more is read. */
+/* Returns false if it is no ELF file.  Of a 32-bit machine's, only the header is read. */
 static bool read_image(int fd, struct image *image)
 {
 	*image = (struct image){ 0 };
@@ -160,7 +160,12 @@ static enum program look_at_file(char *path, bool *is_script)
 	return what;
 }
 
-/* What execvp() would run by this name: of a script, its interpreter. */
+/**
+ * look_at_program() - find out what execvp() would run
+ * @name: the program's name or path
+ *
+ * Return: what it is; for a script, what its interpreter is.
+ */
 enum program look_at_program(const char *name)
 {
 	enum program what = PROGRAM_UNKNOWN;

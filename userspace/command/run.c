@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* pymalloc run: start a program with the malloc shim in front of its malloc. */
+/* pymalloc run: start a program with the malloc shim preloaded. */
 #include <argp.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,17 +13,18 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
 #include "program.h"
+#include "service.h"
 
-#define DEVICE	"/dev/pymalloc"
 #define SHIM	"libpymalloc-malloc.so"
 
-/* As env(1) and nice(1) end: all other statuses are the program's. */
+/* The exit statuses of env(1) and nice(1); all others are the program's. */
 #define EXIT_RUN_FAILED		125
 #define EXIT_CANNOT_INVOKE	126
 #define EXIT_NOT_FOUND		127
 
-/* What the line asks for; the debug mode as the shim's environment names it. */
+/* What the line asks for; @debug is the value for PYMALLOC_DEBUG, or NULL. */
 struct wish {
 	char **command;
 	const char *debug;
@@ -36,6 +38,15 @@ static const struct argp_option options[] = {
 	{ 0 }
 };
 
+static void choose_debug(struct argp_state *state, const char *mode)
+{
+	struct wish *wish = state->input;
+
+	if (wish->debug && strcmp(wish->debug, mode))
+		argp_error(state, "--debug and --strict are two modes");
+	wish->debug = mode;
+}
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
 	struct wish *wish = state->input;
@@ -43,10 +54,10 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	(void)word;
 	switch (key) {
 	case 'd':
-		wish->debug = "debug";
+		choose_debug(state, "debug");
 		return 0;
 	case 's':
-		wish->debug = "strict";
+		choose_debug(state, "strict");
 		return 0;
 	case ARGP_KEY_ARG:
 		wish->command = &state->argv[state->next - 1];
@@ -60,7 +71,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	}
 }
 
-/* The shim is beside this program, or where `make install` puts it from there. */
+/* The shim lies beside this program, or where `make install` puts it relative to that. */
 static char *find_shim(void)
 {
 	static const char * const places[] = { "", SHIM_DIR };
@@ -81,7 +92,7 @@ static char *find_shim(void)
 	     SHIM_DIR);
 }
 
-/* In front of what is preloaded already: the first malloc wins. */
+/* In front of what is preloaded already: the loader takes the first malloc(). */
 static void preload(const char *shim)
 {
 	const char *others = getenv("LD_PRELOAD");
@@ -110,7 +121,7 @@ static const char *judge_service(const struct pymalloc_info *info)
 	return text;
 }
 
-/* Asked once, here, and not by each process that the program starts. */
+/* Asked once, here, so that not each process that the program starts has to say it. */
 static const char *ask_service(void)
 {
 	struct pymalloc_info info = { .argsz = sizeof(info) };
@@ -141,8 +152,11 @@ static const char *describe(enum program program)
 	}
 }
 
-/* What starts without the shim could preload it into programs that it starts. */
-static bool choose(const char *name)
+/*
+ * Whether to preload the shim.  A static program ignores it, but may start others that do
+ * not.
+ */
+static bool may_preload(const char *name)
 {
 	enum program program = look_at_program(name);
 	const char *reason = ask_service();
@@ -157,7 +171,7 @@ static bool choose(const char *name)
 	return !reason || program == PROGRAM_STATIC;
 }
 
-static void set_up(const struct wish *wish)
+static void set_up_environment(const struct wish *wish)
 {
 	char number[16];
 	char *shim = find_shim();
@@ -187,8 +201,8 @@ int run_main(int argc, char **argv)
 	struct wish wish = { 0 };
 
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &wish);
-	if (choose(wish.command[0]))
-		set_up(&wish);
+	if (may_preload(wish.command[0]))
+		set_up_environment(&wish);
 	execvp(wish.command[0], wish.command);
 	err(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_INVOKE, "%s",
 	    wish.command[0]);

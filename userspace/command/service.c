@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Questions to the service. */
+/* Calls to the service. */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "service.h"
 
+/* Heaps that are asked for at once: 64 are more than most machines have, and 8 KiB. */
 #define HEAPS_A_CALL	64
 
+/**
+ * open_device() - open the service's device
+ *
+ * Return: its descriptor.
+ */
 int open_device(void)
 {
 	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
@@ -20,6 +28,13 @@ int open_device(void)
 	return fd;
 }
 
+/**
+ * open_heap() - open a heap
+ * @id: its number
+ * @flags: PYMALLOC_OPEN_*
+ *
+ * Return: its descriptor.
+ */
 int open_heap(__u64 id, unsigned int flags)
 {
 	struct pymalloc_open args = {
@@ -40,7 +55,13 @@ int open_heap(__u64 id, unsigned int flags)
 	return fd;
 }
 
-void call(int fd, unsigned long command, void *args)
+/**
+ * service_call() - make a call, again if a signal interrupts it
+ * @fd: descriptor of the device or a heap
+ * @command: PYMALLOC_IOC_*
+ * @args: its argument
+ */
+void service_call(int fd, unsigned long command, void *args)
 {
 	int ret;
 
@@ -53,7 +74,13 @@ void call(int fd, unsigned long command, void *args)
 		err(EXIT_FAILED, "the service");
 }
 
-/* All heaps, or the one whose descriptor @fd is.  The caller frees them. */
+/**
+ * list_heaps() - ask for the heaps that the caller may see
+ * @fd: descriptor of the device, or of a heap for that one alone
+ * @heaps: where to store the array, which the caller frees
+ *
+ * Return: how many there are.
+ */
 size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
 {
 	struct pymalloc_heap_info *list = NULL;
@@ -67,7 +94,7 @@ size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
 		args.heaps = (uintptr_t)(list + count);
 		args.count = HEAPS_A_CALL;
 		args.entry_size = sizeof(*list);
-		call(fd, PYMALLOC_IOC_LIST, &args);
+		service_call(fd, PYMALLOC_IOC_LIST, &args);
 		count += args.done;
 		if (count)
 			args.after = list[count - 1].id;
@@ -76,6 +103,12 @@ size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
 	return count;
 }
 
+/**
+ * describe_heap() - ask for one heap
+ * @fd: its descriptor
+ *
+ * Return: what list_heaps() says about it.
+ */
 struct pymalloc_heap_info describe_heap(int fd)
 {
 	struct pymalloc_heap_info *heaps, heap;

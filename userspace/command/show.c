@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc show: a heap's figures, as a whole and by size class. */
+#include <stdint.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "service.h"
 #include "table.h"
+#include "target.h"
+#include "text.h"
 
 static const struct column heap_columns[] = {
 	{ "HEAP", KIND_NUMBER },
@@ -143,7 +147,7 @@ int show_main(int argc, char **argv)
 	struct pymalloc_heap_info heap = describe_heap(fd);
 	struct table *tables[2];
 
-	call(fd, PYMALLOC_IOC_STATS, &stats);
+	service_call(fd, PYMALLOC_IOC_STATS, &stats);
 	close(fd);
 	tables[0] = heap_table(&heap, &stats, style);
 	tables[1] = class_table(classes, stats.nr_classes, style);

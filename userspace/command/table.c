@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+/* Tables, as text or as JSON, by libsmartcols. */
 #include <err.h>
 #include <libsmartcols/libsmartcols.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 
 #include "command.h"
 #include "table.h"
+#include "text.h"
 
 struct table {
 	struct libscols_table *cells;
@@ -20,7 +22,7 @@ struct table {
 	size_t next;			/* column to be filled */
 };
 
-/* libsmartcols returns NULL or a negative error, all for want of memory. */
+/* All of libsmartcols' errors here, NULL or a negative number, are lack of memory. */
 static void *need(void *pointer)
 {
 	if (!pointer)
@@ -47,7 +49,7 @@ static struct libscols_column *add_column(struct table *table, const char *name,
 	return column;
 }
 
-/* What is not shown is there all the same: it can be sorted by. */
+/* Hidden columns are there as well, so that the table can be sorted by them. */
 static void show_column(struct table *table, size_t index, int flags)
 {
 	const struct column *column = &table->columns[index];
@@ -73,6 +75,15 @@ static struct table *empty_table(const char *name, const struct column *columns,
 	return table;
 }
 
+/**
+ * table_new_of() - make a table of which only some columns are shown
+ * @name: its name, in JSON
+ * @columns: its columns, up to one without a name; must stay
+ * @selection: which are shown, in their order
+ * @style: what the line asks for
+ *
+ * Return: the table, which tables_print() frees.
+ */
 struct table *table_new_of(const char *name, const struct column *columns,
 			   const struct selection *selection, struct style style)
 {
@@ -91,6 +102,15 @@ static bool is_text_record(const struct table *table)
 	return table->shape == SHAPE_RECORD && !table->style.json;
 }
 
+/**
+ * table_new() - make a table
+ * @name: its name, in JSON
+ * @columns: its columns, up to one without a name; must stay
+ * @shape: how it is printed
+ * @style: what the line asks for
+ *
+ * Return: the table, which tables_print() frees.
+ */
 struct table *table_new(const char *name, const struct column *columns,
 			enum shape shape, struct style style)
 {
@@ -108,6 +128,12 @@ struct table *table_new(const char *name, const struct column *columns,
 	return table;
 }
 
+/**
+ * table_line() - begin a line, which is filled from the first column on
+ * @table: the table
+ *
+ * Columns that are not filled are null in JSON.
+ */
 void table_line(struct table *table)
 {
 	table->next = 0;
@@ -115,7 +141,7 @@ void table_line(struct table *table)
 		table->line = need(scols_table_new_line(table->cells, NULL));
 }
 
-/* The next cell, which is a line's second one in a record. */
+/* The next cell; in a record as text, that is the second cell of a new line. */
 static struct libscols_cell *next_cell(struct table *table)
 {
 	size_t index = table->next++;
@@ -129,6 +155,11 @@ static struct libscols_cell *next_cell(struct table *table)
 	return need(scols_line_get_cell(line, 1));
 }
 
+/**
+ * table_text() - fill the next column
+ * @table: the table
+ * @text: the text, of which a copy is made
+ */
 void table_text(struct table *table, const char *text)
 {
 	struct libscols_cell *cell = next_cell(table);
@@ -143,7 +174,7 @@ void table_text(struct table *table, const char *text)
 	free(valid);
 }
 
-/* Returns NULL for what JSON has as null. */
+/* Returns NULL for what is null in JSON. */
 static const char *format(const struct table *table, enum kind kind, char *text,
 			  __u64 number)
 {
@@ -168,6 +199,11 @@ static const char *format(const struct table *table, enum kind kind, char *text,
 	return text;
 }
 
+/**
+ * table_number() - fill the next column
+ * @table: the table
+ * @number: the number, shown as the column's kind says
+ */
 void table_number(struct table *table, __u64 number)
 {
 	enum kind kind = table->columns[table->next].kind;
@@ -188,6 +224,11 @@ static int compare_numbers(struct libscols_cell *a, struct libscols_cell *b,
 	return (x > y) - (x < y);
 }
 
+/**
+ * table_sort() - sort a table's lines
+ * @table: the table
+ * @column: by this one
+ */
 void table_sort(struct table *table, size_t column)
 {
 	struct libscols_column *by = table->shown[column];
@@ -200,9 +241,9 @@ void table_sort(struct table *table, size_t column)
 }
 
 /*
- * libsmartcols prints a table as an object with one member, an array.  Leave out
- * the object's braces, and of a record the array's brackets and a level of
- * blanks, too.
+ * libsmartcols prints a table as an object with one member, which is an array.  This
+ * leaves out the object's braces; for a record also the array's brackets and one level of
+ * indentation.
  */
 static void print_member(struct table *table)
 {
@@ -238,7 +279,7 @@ static void print_json(struct table **tables, size_t count)
 	puts("\n}");
 }
 
-/* libsmartcols prints nothing of a table without lines: give it one. */
+/* libsmartcols prints no headings of a table without lines: so add one, and print one. */
 static void print_headings(struct table *table)
 {
 	char *text;
@@ -265,6 +306,11 @@ static void print_text(struct table **tables, size_t count)
 	}
 }
 
+/**
+ * tables_print() - print tables and free them
+ * @tables: the tables, of one style; in JSON they are members of one object
+ * @count: how many
+ */
 void tables_print(struct table **tables, size_t count)
 {
 	size_t i;
@@ -279,6 +325,13 @@ void tables_print(struct table **tables, size_t count)
 	}
 }
 
+/**
+ * column_find() - find a column by its name
+ * @columns: the columns
+ * @name: its name, in upper or lower case
+ *
+ * Return: its index; -1 if there is none.
+ */
 int column_find(const struct column *columns, const char *name)
 {
 	size_t i;

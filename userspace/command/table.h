@@ -25,10 +25,11 @@ struct column {
 	enum kind kind;
 };
 
+/* The largest table, of show, has 32. */
 #define COLUMNS_MAX	40
 
 /**
- * struct selection - some columns, in an order of their own
+ * struct selection - which columns to show, in this order
  * @indices: which
  * @count: how many
  */
@@ -48,9 +49,9 @@ enum shape {
 };
 
 /**
- * struct style - what the line asks for
+ * struct style - how the user wants it to be printed
  * @json: JSON
- * @raw: columns are parted by one blank and not aligned
+ * @raw: columns are separated by one blank and not aligned
  * @no_headings: no line of headings
  * @bytes: plain numbers for amounts of memory
  */
@@ -61,13 +62,8 @@ struct style {
 	bool bytes;
 };
 
-/*
- * A table is filled line by line, each from its first column on; what is left
- * out is null in JSON.  @columns ends with one without a name, and must stay.
- */
 struct table *table_new(const char *name, const struct column *columns,
 			enum shape shape, struct style style);
-/* The same, but only the columns of @selection are shown. */
 struct table *table_new_of(const char *name, const struct column *columns,
 			   const struct selection *selection, struct style style);
 void table_line(struct table *table);
@@ -75,10 +71,8 @@ void table_text(struct table *table, const char *text);
 void table_number(struct table *table, __u64 number);
 void table_sort(struct table *table, size_t column);
 
-/* Prints and frees tables, as one JSON object if that is their style. */
 void tables_print(struct table **tables, size_t count);
 
-/* The column that has this name in upper or lower case; -1 if none has it. */
 int column_find(const struct column *columns, const char *name);
 
 #endif /* _PYMALLOC_TABLE_H */

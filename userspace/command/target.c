@@ -5,13 +5,18 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "options.h"
+#include "service.h"
+#include "target.h"
 
+/* What has been parsed so far. */
 struct input {
 	struct target target;
 	unsigned int takes;
@@ -88,8 +93,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
 }
 
 /*
- * Whether the kernel shows us the heaps of a process, if it has any: its folder
- * in /proc belongs to the user who may look at it.
+ * Whether the kernel would list the heaps of a process, if it has any: the process's folder
+ * in /proc belongs to the user who may see them.
  */
 static bool may_look(pid_t pid)
 {
@@ -147,10 +152,22 @@ static __u64 heap_of_process(pid_t pid)
 	return id;
 }
 
+/**
+ * parse_target() - parse the line of a subcommand that is about one heap
+ * @argc: as main()'s
+ * @argv: as main()'s, with the subcommand's name first
+ * @args_doc: its arguments, for --help
+ * @doc: what it does, for --help
+ * @takes: TAKES_*
+ *
+ * Ends the program with a message if the line is wrong or --pid has no single heap.
+ *
+ * Return: what the line asks for.
+ */
 struct target parse_target(int argc, char **argv, const char *args_doc,
 			   const char *doc, unsigned int takes)
 {
-	/* The first of them is not for all. */
+	/* Without TAKES_BYTES, the first one is left out. */
 	static const struct argp_option options[] = {
 		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
 		{ "json", 'j', NULL, 0, "print JSON", 0 },

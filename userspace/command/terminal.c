@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What stdout can show. */
+/* What the terminal at stdout can show. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -7,9 +7,16 @@
 
 #include "terminal.h"
 
+/* What is no terminal gets lines of the usual width. */
 #define COLUMNS_DEFAULT	80
+/* COLUMNS from here on are taken for nonsense. */
 #define COLUMNS_LARGEST	10000
 
+/**
+ * terminal_columns() - how wide stdout is
+ *
+ * Return: what COLUMNS says, else what the terminal says, else 80.
+ */
 int terminal_columns(void)
 {
 	const char *columns = getenv("COLUMNS");
@@ -23,6 +30,11 @@ int terminal_columns(void)
 	return COLUMNS_DEFAULT;
 }
 
+/**
+ * terminal_has_colours() - whether to print in colour
+ *
+ * Return: true on a terminal, unless NO_COLOR is set, or TERM is dumb or not set.
+ */
 bool terminal_has_colours(void)
 {
 	const char *no_color = getenv("NO_COLOR");

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Figures and names, as they are shown. */
+/* Figures and names as text. */
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
-#include "command.h"
+#include "text.h"
 
-/* @text has room for SIZE_LEN characters. */
+/**
+ * format_bytes() - an amount of memory for people, as 512B, 3.8M or 52M
+ * @text: room for SIZE_LEN characters
+ * @bytes: the amount
+ *
+ * Return: @text.
+ */
 const char *format_bytes(char *text, __u64 bytes)
 {
 	static const char units[] = "BKMGTPE";
@@ -27,7 +33,13 @@ const char *format_bytes(char *text, __u64 bytes)
 	return text;
 }
 
-/* The share of what is held that is not used, in percent. */
+/**
+ * fragmentation() - the share of a heap's pages that is not used
+ * @held: bytes of pages
+ * @used: bytes of objects
+ *
+ * Return: percent, rounded down.
+ */
 __u64 fragmentation(__u64 held, __u64 used)
 {
 	if (used >= held)
@@ -35,20 +47,23 @@ __u64 fragmentation(__u64 held, __u64 used)
 	return (held - used) * 100 / held;
 }
 
-/* Bytes of the character at @text, 0 if there is none in UTF-8. */
+/* Bytes of the UTF-8 character at @text; 0 if there is none. */
 static size_t utf8_length(const char *text)
 {
 	mbstate_t state = { 0 };
 	wchar_t character;
 	size_t length = mbrtowc(&character, text, strnlen(text, 4), &state);
 
-	/* The C library takes more than Unicode has. */
+	/* The C library accepts numbers of characters that Unicode does not have. */
 	return length <= 4 && character <= 0x10ffff ? length : 0;
 }
 
-/*
- * A process may have any bytes as its name, or the half of a character at its
- * end; JSON is UTF-8.  Returns a copy with U+FFFD for what is none, or NULL.
+/**
+ * valid_utf8() - make any bytes valid UTF-8, as JSON must be
+ * @text: the bytes: the name of a process may be any, or end with half of a character
+ *
+ * Return: a copy, with U+FFFD for each byte that belongs to no character; or NULL if there
+ * is no memory.  The caller frees it.
  */
 char *valid_utf8(const char *text)
 {

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "service.h"
 #include "table.h"
+#include "target.h"
 
 static const struct column columns[] = {
 	{ "HEAP", KIND_NUMBER },
@@ -31,7 +33,7 @@ int trim_main(int argc, char **argv)
 	struct pymalloc_trim trim = { .argsz = sizeof(trim) };
 	int fd = open_heap(target.id, 0);
 
-	call(fd, PYMALLOC_IOC_TRIM, &trim);
+	service_call(fd, PYMALLOC_IOC_TRIM, &trim);
 	close(fd);
 	if (target.json)
 		print_json(target.id, trim.released);

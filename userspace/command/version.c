@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "command.h"
+#include "service.h"
 
 static void print_version(FILE *stream, struct argp_state *state)
 {

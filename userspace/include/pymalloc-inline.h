@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * pymalloc_malloc() and pymalloc_free() without a call, for those whose
- * profile asks for it.  What they do is the same, and so is what they cost but
- * for the call: the library's own are made from this file.
+ * pymalloc_malloc() and pymalloc_free() as inline functions, for programs whose profile
+ * shows the calls.  They do the same, and cost the same but for the call: the
+ * library's own functions are made from this file.
  *
- * Magazines are the whole of it.  A thread has one for each size class of each
- * heap that it uses: a stack of objects that belongs to it alone.  malloc()
- * pops, free() pushes, and only an empty or a full one needs the library.
+ * They are about magazines.  A thread has a magazine for each size class of each heap that
+ * it uses: a stack of free objects that belongs to this thread alone.  malloc() pops an
+ * object, free() pushes one, and only an empty or a full magazine needs the library,
+ * which fills or flushes it.
  *
- * An object in a magazine is marked: its first word is the address of the pool
- * map, which a program has no reason to store.  The free of a marked object is
- * not believed but looked into by the library; malloc() takes the mark away.
+ * An object in a magazine is marked: its first word is the address of the pool map, which
+ * a program has no reason to store there.  If a marked object is freed, the library finds
+ * out whether it is free already.  malloc() removes the mark.
  *
- * Programs that include this file have the layout of the two structs in them.
- * A library with another layout would not have the symbol version
- * PYMALLOC_INLINE_2, which they ask for, so that they would not start.
+ * Programs that include this file are compiled with the layout of the two structs.  They
+ * ask for the symbol version PYMALLOC_INLINE_2, which a library with another layout does
+ * not have, so that they do not start with such a library.
  *
- * In C and C++, with a compiler that knows __builtin_thread_pointer(): GCC 11
- * or clang 12, or later.
+ * In C and C++, with a compiler that has __builtin_thread_pointer(): GCC 11 or clang 12,
+ * or later.
  */
 #ifndef _PYMALLOC_INLINE_H
 #define _PYMALLOC_INLINE_H
@@ -34,15 +35,15 @@ extern "C" {
 
 /**
  * struct pymalloc_magazines - a thread's magazines for one heap
- * @top: of each, its last object, which is popped next; further ones follow,
- *	and after the first one that was pushed there is a NULL
- * @full: of each, @top when it is full
- * @low_bits: of each, the bits of an address that are 0 where a block begins:
- *	those below the highest power of two that divides the class's size
+ * @top: by class, the slot of the object that is popped next; the slots above it have
+ *	the others, and after the one that was pushed first there is a NULL
+ * @full: by class, what @top is when the magazine is full
+ * @low_bits: by class, the bits of an address that are 0 where a block begins: those below
+ *	the highest power of two that divides the block's size
  *
- * There is one for each value that a byte of the pool map may have.  Those of
- * 0 (no blocks here) and of classes that the heap has not are empty and full
- * at once.
+ * There is a magazine for each value that a byte of the pool map may have.  Those of 0 (no
+ * blocks here) and of classes that the heap does not have are empty and full at the same
+ * time.
  */
 struct pymalloc_magazines {
 	void **top[PYMALLOC_NR_CLASSES + 1];
@@ -51,16 +52,16 @@ struct pymalloc_magazines {
 };
 
 /**
- * struct pymalloc_view - how a heap begins
+ * struct pymalloc_view - the first part of a heap: what the functions here need to know
  * @base: where its window is mapped
  * @pool_map: where its pool map is mapped
- * @extent: bytes of the window that are mapped, from @base on; grows, before there
- *	are objects in what is new
- * @magazines: where a thread has the address of its magazines for this heap:
- *	the distance from the thread pointer, the same in all threads.  There
- *	always are some, if only empty and full ones
+ * @extent: bytes of the window that are mapped, from @base on; it grows before there are
+ *	objects in the new part
+ * @magazines: where a thread has the address of its magazines for this heap, as a distance
+ *	from the thread pointer, which is the same in all threads; the address is never
+ *	NULL, since a thread without magazines has some that are empty and full
  * @round: what to add to a size ...
- * @keep: ... and which bits to keep to get that of its class
+ * @keep: ... and which bits to keep then, to get the size of the blocks of its class
  */
 struct pymalloc_view {
 	char *base;
@@ -71,26 +72,27 @@ struct pymalloc_view {
 	size_t keep;
 };
 
-/* Where the two below end when the magazine is empty or full, or is none. */
+/* What the two functions at the end of this file call if there is nothing to pop, or no room. */
 PYMALLOC_API void *pymalloc_malloc_slow(struct pymalloc_heap *heap,
 					size_t size);
 PYMALLOC_API void pymalloc_free_slow(struct pymalloc_heap *heap, void *object);
 
-/* An object's first word, whatever the program takes it to be. */
+/* An object's first word, which may alias whatever type the program stores there. */
 struct pymalloc_word {
 	const void *mark;
 } __attribute__((__may_alias__));
 
 /*
- * To the compiler, @word may have changed by now: it changes it in place, which
- * is one instruction less than with what it read before.  @object stays in its
- * register, from where it need not be copied.
+ * Makes the compiler believe that @word may have changed.  It then changes the word in
+ * memory, which is one instruction less than computing it from the value that it has read
+ * before.  @object stays in its register and need not be copied.
  */
 #define PYMALLOC_REREAD(word, object)	__asm__("" : "+m" (word), "+r" (object))
 
 /*
- * Returns NULL if there is no object.  @class_size: bytes of a class, or 0.  It
- * is how far into @magazines the class's top is, too: both go by eights.
+ * Pops an object; returns NULL if there is none.  @class_size: the bytes of a block, or 0.
+ * It is also the distance of the class's entry in @top: classes are 8 bytes apart, and so
+ * are pointers.
  */
 static inline void *pymalloc_pop(struct pymalloc_magazines *magazines,
 				 size_t class_size)
@@ -106,26 +108,31 @@ static inline void *pymalloc_pop(struct pymalloc_magazines *magazines,
 	return object;
 }
 
+/* How far @object lies in the window; a huge number if it lies before it. */
 static inline size_t pymalloc_offset(const struct pymalloc_view *view,
 				     const void *object)
 {
 	return (uintptr_t)object - (uintptr_t)view->base;
 }
 
-/* By 32 bits, which are enough and for which compilers find one instruction. */
+/* Compares 32 bits only: that is enough, and compilers have one instruction for it. */
 static inline bool pymalloc_is_misaligned(uintptr_t low_bits, const void *object)
 {
 	return (__u32)(uintptr_t)object & (__u32)low_bits;
 }
 
-/* Of what begins in a pool: it lies in a magazine, if the mark is right. */
+/* Whether what begins in a pool is marked, as objects in magazines are. */
 static inline bool pymalloc_is_marked(const struct pymalloc_view *view,
 				      const void *object)
 {
 	return ((const struct pymalloc_word *)object)->mark == view->pool_map;
 }
 
-/* Returns false, with nothing done, for the slow path to find out why. */
+/*
+ * Pushes an object; returns false if it has not, for the slow path to find out why.  Reads
+ * of @extent need no barrier: the program got @object from an allocation, which happened after
+ * the extent had grown.
+ */
 static inline bool pymalloc_push(struct pymalloc_magazines *magazines,
 				 const struct pymalloc_view *view, void *object)
 {
@@ -149,7 +156,7 @@ static inline bool pymalloc_push(struct pymalloc_magazines *magazines,
 	return true;
 }
 
-/* The calling thread's magazines. */
+/* The calling thread's magazines for this heap. */
 static inline struct pymalloc_magazines *
 pymalloc_mine(const struct pymalloc_view *view)
 {
@@ -158,7 +165,7 @@ pymalloc_mine(const struct pymalloc_view *view)
 	return *(struct pymalloc_magazines **)(thread + view->magazines);
 }
 
-/* What is a class's size in every heap needs no look at the heap. */
+/* Multiples of 16 are sizes of blocks in every heap: a constant one is known when compiled. */
 static inline size_t pymalloc_class_size(const struct pymalloc_view *view,
 					 size_t size)
 {

@@ -3,10 +3,10 @@
  * libpymalloc: heaps of small objects whose memory the kernel manages.
  *
  * A heap is private to the process that made it.  Objects of up to
- * PYMALLOC_BLOCK_MAX bytes are blocks; each thread keeps some of every size
- * class at hand in magazines, so that most calls touch no lock and make no
- * system call; no more than 5 MiB of them for each heap.  Larger objects are runs
- * of whole pages, one system call each.
+ * PYMALLOC_BLOCK_MAX bytes are blocks.  Each thread keeps free blocks of every size class in
+ * its magazines, at most 5 MiB of them for each heap, so that most calls take no lock and
+ * make no system call.  Larger objects are runs of whole pages, with one system call for
+ * each.
  *
  * All functions may be called from any thread, but not from a signal handler
  * that may have interrupted one of them.  A heap does not outlive its process;
@@ -31,13 +31,13 @@ struct pymalloc_heap;
 /**
  * struct pymalloc_heap_options - what a new heap is to be like
  * @name: a name for people, of less than PYMALLOC_NAME_LEN printable ASCII
- *	characters; NULL is no name
+ *	characters; or NULL
  * @alignment: 8 or 16, to which every object is aligned; 0 is 8
  * @limit: most bytes of pages and metadata that the heap may hold; 0 is the service's
  *	default
  * @window: bytes of addresses that the heap may come to use, a multiple of
- *	PYMALLOC_ARENA_SIZE, of at most PYMALLOC_WINDOW_MAX; 0 is the service's
- *	default.  They are mapped as far as they are used
+ *	PYMALLOC_ARENA_SIZE and at most PYMALLOC_WINDOW_MAX; 0 is the service's
+ *	default.  Addresses are mapped only as far as they are used
  */
 struct pymalloc_heap_options {
 	const char *name;
@@ -50,8 +50,8 @@ struct pymalloc_heap_options {
  * pymalloc_heap_create() - make a heap
  * @options: what it is to be like; NULL for the defaults
  *
- * The first 16 heaps of a process have magazines; with more, each object of
- * the further ones costs a system call.
+ * The first 16 heaps of a process have magazines; in each further one, every allocation and
+ * every free is a system call.
  *
  * Return: the heap; or NULL and ENOENT, EACCES (no service here), EINVAL
  * (@options, or a service of another version), EDQUOT (too many heaps),
@@ -61,7 +61,7 @@ PYMALLOC_API struct pymalloc_heap *
 pymalloc_heap_create(const struct pymalloc_heap_options *options);
 
 /**
- * pymalloc_heap_destroy() - give a heap back with all that is in it
+ * pymalloc_heap_destroy() - give a heap back, with all objects in it
  * @heap: the heap, or NULL; no thread may be using it or use it later
  */
 PYMALLOC_API void pymalloc_heap_destroy(struct pymalloc_heap *heap);
@@ -70,7 +70,7 @@ PYMALLOC_API void pymalloc_heap_destroy(struct pymalloc_heap *heap);
  * pymalloc_heap_fd() - the heap's descriptor, for commands not offered here
  * @heap: the heap
  *
- * It stays the library's: do not close it, and ask again rather than keep it.
+ * It belongs to the library: do not close it.  It may change, so ask for it each time.
  *
  * Return: a descriptor that takes the commands of <linux/pymalloc.h>, and on
  * which poll() reports the notice of PYMALLOC_IOC_NOTIFY.
@@ -89,7 +89,7 @@ PYMALLOC_API __u64 pymalloc_heap_id(const struct pymalloc_heap *heap);
  * pymalloc_heap_flush() - give back what the calling thread's magazines hold
  * @heap: the heap
  *
- * Done by itself when a thread ends.  Keeps errno.
+ * A thread's end does the same.  Keeps errno.
  */
 PYMALLOC_API void pymalloc_heap_flush(struct pymalloc_heap *heap);
 
@@ -123,18 +123,18 @@ PYMALLOC_API int pymalloc_heap_stats(struct pymalloc_heap *heap,
 /**
  * struct pymalloc_cache_stats - the magazines of all threads for one heap
  * @threads: threads that have magazines
- * @blocks: blocks in them, near enough while other threads are running
- * @bytes: bytes of those
+ * @blocks: blocks in them; approximate while other threads are running
+ * @bytes: bytes of these blocks
  * @bytes_max: the most bytes of blocks that one thread can hold
- * @nr_refills: batches allocated so far
- * @nr_flushes: batches given back so far
+ * @nr_fills: batches allocated to fill magazines so far
+ * @nr_flushes: batches freed to flush magazines so far
  */
 struct pymalloc_cache_stats {
 	__u64 threads;
 	__u64 blocks;
 	__u64 bytes;
 	__u64 bytes_max;
-	__u64 nr_refills;
+	__u64 nr_fills;
 	__u64 nr_flushes;
 };
 
@@ -150,22 +150,21 @@ pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
 /**
  * pymalloc_enter_sandbox() - do without all system calls but read() and write()
  *
- * For a thread that is about to give up system calls for good, as by a seccomp
- * filter: call it right before, in that thread.  From then on the whole process
- * moves batches by read() and write() on its heaps' descriptors, for which the
- * sandbox must leave room.  There is no way back; children of fork() begin that
- * way.  (The malloc shim sees prctl(PR_SET_SECCOMP) and seccomp() and needs no
- * such call.)
+ * A thread that is about to give up most system calls for ever, as with a filter of
+ * seccomp(), calls this right before.  From then on the whole process moves batches by
+ * read() and write() on its heaps' descriptors, which the sandbox must allow.  There is no
+ * way back, and children of fork() begin in the same state.  (With the malloc shim this
+ * is not needed: it sees prctl(PR_SET_SECCOMP) and seccomp().)
  *
- * The calling thread gets magazines now, if it has none, for each heap that has
- * any.  Another thread's first allocation takes an mmap(), and an munmap() at
- * its end.  What needs more fails with EPERM: pymalloc_heap_create(),
- * pymalloc_heap_trim(), pymalloc_heap_stats(); pymalloc_heap_id() may name the
- * parent's heap in a child, and pymalloc_heap_destroy() only unmaps.
+ * The calling thread gets its magazines now, for each heap that has magazines.  The first
+ * allocation of any other thread needs an mmap(), and the end of that thread an munmap().
+ * What needs other system calls fails with EPERM: pymalloc_heap_create(),
+ * pymalloc_heap_trim(), pymalloc_heap_stats().  In a child of fork(), pymalloc_heap_id() may
+ * return the number of the parent's heap, and pymalloc_heap_destroy() only unmaps.
  *
- * Who closes a heap's descriptor in the sandbox loses the heap: allocations fail
- * with ENOMEM, and nothing is freed any more.  If another file gets the number
- * before the library has met the lost one, refs may be written into it.
+ * A program that closes a heap's descriptor in the sandbox loses the heap: allocations fail
+ * with ENOMEM, and nothing is freed any more.  If it opens another file under the same
+ * number before the library has noticed, refs may be written into that file.
  */
 PYMALLOC_API void pymalloc_enter_sandbox(void);
 
@@ -174,12 +173,11 @@ PYMALLOC_API void pymalloc_enter_sandbox(void);
  * @heap: the heap
  * @size: its size in bytes; 0 is taken as 1
  *
- * The bytes are undefined.  Aligned to the heap's alignment; a size that is a
- * multiple of a larger power of two, up to PYMALLOC_BLOCK_MAX, is aligned to
- * that, and more than PYMALLOC_BLOCK_MAX bytes to a page.
+ * The bytes are undefined.  The object has the heap's alignment.  If its size is a multiple
+ * of a larger power of two, and at most PYMALLOC_BLOCK_MAX, it is aligned to that power; if it
+ * has more than PYMALLOC_BLOCK_MAX bytes, to a page.
  *
- * Return: the object; or NULL and ENOMEM, which a size of more than
- * PYMALLOC_SIZE_MAX always gives.
+ * Return: the object; or NULL and ENOMEM, as for every size above PYMALLOC_SIZE_MAX.
  */
 PYMALLOC_API void *pymalloc_malloc(struct pymalloc_heap *heap, size_t size)
 	__attribute_malloc__ __attribute__((alloc_size(2)));
@@ -205,8 +203,8 @@ PYMALLOC_API void *pymalloc_calloc(struct pymalloc_heap *heap, size_t count,
  * An object that shrinks stays where it is unless moving saves a quarter of
  * it or more.
  *
- * Return: the object, moved or not, with the bytes that both sizes have; or
- * NULL and ENOMEM, with @object as it was.
+ * Return: the object, which may have moved, with its first bytes up to the smaller size as
+ * they were; or NULL and ENOMEM, with @object as it was.
  */
 PYMALLOC_API void *pymalloc_realloc(struct pymalloc_heap *heap, void *object,
 				    size_t size)
@@ -229,15 +227,15 @@ PYMALLOC_API void *pymalloc_aligned_alloc(struct pymalloc_heap *heap,
  * @heap: the heap that it is from
  * @object: the object; NULL does nothing
  *
- * Keeps errno.  What is no object of the heap is reported as set with
- * pymalloc_set_bad_free(): at once if it lies in no pool, is less aligned than
- * the blocks there, or was freed before, else when the magazine is flushed.
- * The first word of what is freed is overwritten.
+ * Keeps errno.  If @object is no object of the heap, the function of
+ * pymalloc_set_bad_free() is called: at once if it lies in no pool, is less aligned than the
+ * blocks there, or has been freed before; else when the magazine is flushed.  The first
+ * word of a freed object is overwritten.
  */
 PYMALLOC_API void pymalloc_free(struct pymalloc_heap *heap, void *object);
 
 /**
- * pymalloc_usable_size() - bytes that may be used at an object
+ * pymalloc_usable_size() - how many bytes of an object may be used
  * @heap: the heap that it is from
  * @object: the object; NULL gives 0
  *
@@ -247,19 +245,19 @@ PYMALLOC_API size_t pymalloc_usable_size(struct pymalloc_heap *heap,
 					 const void *object);
 
 /**
- * typedef pymalloc_bad_free_fn - what to do about a bad free
+ * typedef pymalloc_bad_free_fn - what is to be done on a bad free
  * @heap: the heap
  * @object: what was freed
  * @status: what is there instead of an object: enum pymalloc_ref_status
  *
- * Called in the middle of the library's work: it must not call the library.  If
- * it returns, the free has done nothing.
+ * It is called in the middle of the library's work, so it must not call the library.  If it
+ * returns, nothing has been freed.
  */
 typedef void (*pymalloc_bad_free_fn)(struct pymalloc_heap *heap, void *object,
 				     unsigned int status);
 
 /**
- * pymalloc_set_bad_free() - say what is to be done about bad frees
+ * pymalloc_set_bad_free() - set what is to be done on a bad free
  * @fn: the function; NULL for the default, which writes a line to stderr and
  *	aborts
  *

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Heaps: made, mapped and given back. */
+/* Heaps: made, mapped, asked and given back. */
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cache.h"
+#include "call.h"
+#include "fd.h"
+#include "heap.h"
+#include "magazine.h"
 #include "sandbox.h"
+#include "thread.h"
+#include "window.h"
 
-/* Fills in what the caller left to the service. */
-static int complete(int device, struct pymalloc_create *args)
+/* Fills in the defaults for what the caller left open. */
+static int complete_options(int device, struct pymalloc_create *args)
 {
 	struct pymalloc_info info = { .argsz = sizeof(info) };
 
@@ -20,7 +25,7 @@ static int complete(int device, struct pymalloc_create *args)
 		args->alignment = PYMALLOC_BLOCK_MIN;
 	if (!args->window)
 		args->window = info.window_default;
-	args->extent = pymalloc_window_first(args->window);
+	args->extent = pyml_window_first(args->window);
 	if (info.abi_version == PYMALLOC_ABI_VERSION)
 		return 0;
 	errno = EINVAL;
@@ -29,15 +34,15 @@ static int complete(int device, struct pymalloc_create *args)
 
 static int open_new(struct pymalloc_create *args)
 {
-	int device = pymalloc_open_device();
+	int device = pyml_fd_open_device();
 	int fd = -1;
 
 	if (device < 0)
 		return -1;
-	if (!complete(device, args))
+	if (!complete_options(device, args))
 		fd = ioctl(device, PYMALLOC_IOC_CREATE, args);
 	close(device);
-	return fd < 0 ? -1 : pymalloc_move_up(fd, PYMALLOC_LOWEST_FD);
+	return fd < 0 ? -1 : pyml_fd_move_up(fd, PYML_LOWEST_FD);
 }
 
 static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
@@ -50,16 +55,16 @@ static int init_heap(struct pymalloc_heap *heap, struct pymalloc_create *args,
 	heap->window = args->window;
 	heap->view.round = args->alignment - 1;
 	heap->view.keep = ~heap->view.round;
-	if (pymalloc_window_map(heap) < 0) {
+	if (pyml_window_map(heap) < 0) {
 		close(heap->fd);
 		return -1;
 	}
-	pymalloc_cache_attach(heap, first);
+	pyml_caches_attach(heap, first);
 	return 0;
 }
 
-static int fill_in(struct pymalloc_create *args,
-		   const struct pymalloc_heap_options *options)
+static int take_options(struct pymalloc_create *args,
+			const struct pymalloc_heap_options *options)
 {
 	const char *name = options->name ? options->name : "";
 	size_t length = strlen(name);
@@ -75,17 +80,25 @@ static int fill_in(struct pymalloc_create *args,
 	return -1;
 }
 
+/**
+ * pyml_heap_create_from() - pymalloc_heap_create(), with a choice of the index
+ * @options: as there
+ * @first: the least index in pyml_magazines that the heap may get; with
+ *	PYML_CACHED_HEAPS it has no magazines
+ *
+ * Return: as there.
+ */
 struct pymalloc_heap *
-pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
-			  size_t first)
+pyml_heap_create_from(const struct pymalloc_heap_options *options,
+		      size_t first)
 {
 	struct pymalloc_create args = { .argsz = sizeof(args) };
 	struct pymalloc_heap *heap;
 	int err;
 
-	if (options && fill_in(&args, options) < 0)
+	if (options && take_options(&args, options) < 0)
 		return NULL;
-	if (pymalloc_in_sandbox()) {
+	if (pyml_in_sandbox()) {
 		errno = EPERM;
 		return NULL;
 	}
@@ -104,7 +117,7 @@ pymalloc_heap_create_from(const struct pymalloc_heap_options *options,
 struct pymalloc_heap *
 pymalloc_heap_create(const struct pymalloc_heap_options *options)
 {
-	return pymalloc_heap_create_from(options, 0);
+	return pyml_heap_create_from(options, 0);
 }
 
 void pymalloc_heap_destroy(struct pymalloc_heap *heap)
@@ -113,10 +126,10 @@ void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 
 	if (!heap)
 		return;
-	pymalloc_cache_detach(heap);
-	/* Children may have the descriptor, too. */
-	pymalloc_call(heap, PYMALLOC_IOC_END, &end);
-	pymalloc_window_unmap(heap);
+	pyml_caches_detach(heap);
+	/* Closing is not enough: a child of fork() may have the descriptor as well. */
+	pyml_call(heap, PYMALLOC_IOC_END, &end);
+	pyml_window_unmap(heap);
 	close(heap->fd);
 	munmap(heap, sizeof(*heap));
 }
@@ -126,7 +139,7 @@ int pymalloc_heap_fd(const struct pymalloc_heap *heap)
 	return heap->fd;
 }
 
-/* Of a child of fork() the heap has another number than its parent's. */
+/* In a child of fork() the heap has another number than in its parent: so it is asked for. */
 __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 {
 	struct pymalloc_heap_info info = { .id = heap->id };
@@ -137,31 +150,26 @@ __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 		.entry_size = sizeof(info),
 	};
 
-	/* Stays as it is without an answer. */
-	pymalloc_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args);
+	/* Without an answer, the number stays as it is. */
+	pyml_call((struct pymalloc_heap *)heap, PYMALLOC_IOC_LIST, &args);
 	return info.id;
 }
 
 void pymalloc_heap_flush(struct pymalloc_heap *heap)
 {
-	if (pymalloc_magazines[heap->index] != &pymalloc_no_magazines)
-		pymalloc_magazines_drain(pymalloc_cache_get(heap));
+	if (pyml_magazines[heap->index] != &pyml_no_magazines)
+		pyml_magazines_flush(pyml_cache_get(heap));
 }
 
 int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)
 {
-	__u64 total = 0;
+	struct pymalloc_trim args = { .argsz = sizeof(args) };
 	int ret;
 
 	pymalloc_heap_flush(heap);
-	do {
-		struct pymalloc_trim args = { .argsz = sizeof(args) };
-
-		ret = pymalloc_call(heap, PYMALLOC_IOC_TRIM, &args);
-		total += args.released;
-	} while (ret < 0 && errno == EINTR);
+	ret = pyml_call(heap, PYMALLOC_IOC_TRIM, &args);
 	if (released)
-		*released = total;
+		*released = args.released;
 	return ret;
 }
 
@@ -169,16 +177,11 @@ int pymalloc_heap_stats(struct pymalloc_heap *heap,
 			struct pymalloc_stats *stats,
 			struct pymalloc_class_stats *classes)
 {
-	int ret;
-
-	do {
-		*stats = (struct pymalloc_stats){
-			.argsz = sizeof(*stats),
-			.classes = (uintptr_t)classes,
-			.nr_classes = classes ? PYMALLOC_NR_CLASSES : 0,
-			.class_size = classes ? sizeof(*classes) : 0,
-		};
-		ret = pymalloc_call(heap, PYMALLOC_IOC_STATS, stats);
-	} while (ret < 0 && errno == EINTR);
-	return ret;
+	*stats = (struct pymalloc_stats){
+		.argsz = sizeof(*stats),
+		.classes = (uintptr_t)classes,
+		.nr_classes = classes ? PYMALLOC_NR_CLASSES : 0,
+		.class_size = classes ? sizeof(*classes) : 0,
+	};
+	return pyml_call(heap, PYMALLOC_IOC_STATS, stats);
 }

@@ -1,62 +1,71 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Where magazines and the kernel meet: in batches.
+ * Filling and flushing magazines: blocks go to the kernel and come from it in
+ * batches, one call each.
  *
- * How often they do is decided by how many slots a magazine has, and by how
- * many of them one batch fills or empties.
+ * How many calls a program makes depends on how many slots a magazine has, and on
+ * how many of them one batch fills or flushes.
  *
- * Slots: a magazine that turns out to be too small gets some more, as long as
- * the thread has bytes to spare.  When it has none, those come from magazines
- * that have not crossed for long.  All get as many at a time, so that those
- * which need them all alike end up with as many each: doubled, the first to ask
- * would leave the last without.
+ * Slots: a magazine that is too small gets PYML_SLOTS_MIN more of them, as long as
+ * the thread has bytes to spare.  When it has none left, they are taken from
+ * magazines that have not been filled or flushed for a long time.  Each step is the
+ * same size, so that magazines with the same need end up with the same number of
+ * slots: if they were doubled, the first ones to ask would leave nothing for the
+ * last.
  *
- * Batches: twice as large each time that the same way is taken again, up to
- * half of the slots, so that either way is open afterwards.  Small again after
- * a turn: a program that goes up and down by almost as much as there are slots
- * finds the point from which it fits and makes no more calls, which it would
- * miss by steps of half of them.  One that has gone the same way several times
- * more only allocates, or only frees: it makes fewer calls with seven eighths
- * of the slots, and has room for a few steps the other way still.
+ * Batches: the size doubles each time a magazine is filled again, or flushed again,
+ * without the other in between, up to half of the slots, so that there is room in
+ * both directions afterwards.  After a change of direction it starts small again.
+ * That helps a program whose number of objects goes up and down by almost as much
+ * as there are slots: with small steps it reaches a point from which it needs no
+ * more calls, which steps of half of the slots would jump over.  A magazine that
+ * goes on in one direction belongs to a program that only allocates, or only frees:
+ * it makes fewer calls with seven eighths of the slots, and the last eighth leaves
+ * room for a few steps in the other direction.
  */
 #include <string.h>
+#include <sys/param.h>
 
-#include "cache.h"
+#include "call.h"
+#include "magazine.h"
 
-static size_t min(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* One past the last slot: where @top is if there is no object. */
-static void **end_of(const struct pymalloc_cache *cache, size_t class,
-		     void **top)
+/* One past the last slot of the magazine with this @top; an empty one is there. */
+static void **slots_end_at(const struct pyml_cache *cache, size_t class,
+			   void **top)
 {
 	if (top >= (void **)cache->large)
-		return (void **)&cache->large[class][PYMALLOC_SLOTS_MAX];
-	return (void **)&cache->small[class][PYMALLOC_SLOTS_MIN];
+		return (void **)&cache->large[class][PYML_SLOTS_MAX];
+	return (void **)&cache->small[class][PYML_SLOTS_MIN];
 }
 
-static void **end(const struct pymalloc_cache *cache, size_t class)
+static void **slots_end(const struct pyml_cache *cache, size_t class)
 {
-	return end_of(cache, class, cache->magazines.top[class]);
+	return slots_end_at(cache, class, cache->magazines.top[class]);
 }
 
-static size_t count_slots(const struct pymalloc_cache *cache, size_t class)
+static size_t count_slots(const struct pyml_cache *cache, size_t class)
 {
-	return end(cache, class) - cache->magazines.full[class];
+	return slots_end(cache, class) - cache->magazines.full[class];
 }
 
-/* Objects in a magazine; of another thread, too. */
-size_t pymalloc_magazine_count(const struct pymalloc_cache *cache, size_t class)
+/**
+ * pyml_magazine_count() - how many objects are in a magazine
+ * @cache: the calling thread's or, under the lock in thread.c, another thread's
+ * @class: the magazine's size class
+ *
+ * Of another thread that goes on meanwhile, the answer is approximate.
+ *
+ * Return: the number of objects.
+ */
+size_t pyml_magazine_count(const struct pyml_cache *cache, size_t class)
 {
 	void **top = __atomic_load_n(&cache->magazines.top[class],
 				     __ATOMIC_RELAXED);
 
-	return end_of(cache, class, top) - top;
+	return slots_end_at(cache, class, top) - top;
 }
 
-static bool has(void *const *objects, size_t count, const void *object)
+static bool is_among(void *const *objects, size_t count, const void *object)
 {
 	while (count--)
 		if (__atomic_load_n(&objects[count], __ATOMIC_RELAXED) == object)
@@ -64,11 +73,12 @@ static bool has(void *const *objects, size_t count, const void *object)
 	return false;
 }
 
-static bool has_ref(const struct pymalloc_cache *cache, __u64 ref)
+static bool is_among_refs(const struct pyml_cache *cache, __u64 ref)
 {
-	size_t waiting = __atomic_load_n(&cache->nr_refs, __ATOMIC_ACQUIRE);
-	size_t sent = __atomic_load_n(&cache->nr_sent, __ATOMIC_ACQUIRE);
-	size_t count = waiting > sent ? waiting : sent;
+	/* In this order: pairs with flush_refs(), which does the reverse. */
+	size_t queued = __atomic_load_n(&cache->nr_refs, __ATOMIC_ACQUIRE);
+	size_t flushing = __atomic_load_n(&cache->nr_flushing, __ATOMIC_ACQUIRE);
+	size_t count = MAX(queued, flushing);
 
 	while (count--)
 		if (__atomic_load_n(&cache->refs[count], __ATOMIC_RELAXED) == ref)
@@ -76,242 +86,288 @@ static bool has_ref(const struct pymalloc_cache *cache, __u64 ref)
 	return false;
 }
 
-/*
- * Whether an object is in a magazine, or on the way from there to the kernel;
- * of another thread, too.  In the order that it goes: it is not missed.
+/**
+ * pyml_magazine_has() - whether an object is in a magazine
+ * @cache: the calling thread's or, under the lock in thread.c, another thread's
+ * @class: the object's size class
+ * @object: the object
+ *
+ * An object that is being flushed counts as well, until the kernel has freed it.
+ * Looks in the order in which a flush moves an object: the magazine, the queue of
+ * refs, the refs that are being freed.  What its owner moves within the magazine
+ * meanwhile may be missed.
+ *
+ * Return: true if it is there.
  */
-bool pymalloc_magazine_has(const struct pymalloc_cache *cache, size_t class,
-			   const void *object)
+bool pyml_magazine_has(const struct pyml_cache *cache, size_t class,
+		       const void *object)
 {
+	/* Pairs with flush_oldest(): what has left the magazine is in @refs. */
 	void **top = __atomic_load_n(&cache->magazines.top[class],
 				     __ATOMIC_ACQUIRE);
 
-	return has(top, end_of(cache, class, top) - top, object) ||
-	       has_ref(cache, pymalloc_ref(cache->heap, object));
+	return is_among(top, slots_end_at(cache, class, top) - top, object) ||
+	       is_among_refs(cache, pyml_ref(cache->heap, object));
 }
 
-/* The classes that the heap has not get no slots. */
-void pymalloc_magazines_init(struct pymalloc_cache *cache)
+/**
+ * pyml_magazines_init() - give a new cache its magazines, all of them empty
+ * @cache: the cache, all zero but for its heap
+ *
+ * Classes that the heap does not have get no slots.
+ */
+void pyml_magazines_init(struct pyml_cache *cache)
 {
-	size_t step = pymalloc_step(cache->heap);
+	size_t step = pyml_step(cache->heap);
 	size_t class;
 
-	cache->spare = PYMALLOC_CACHE_BYTES;
-	for (class = 0; class < PYMALLOC_MAGAZINES; class++) {
+	cache->spare = PYML_CACHE_BYTES;
+	for (class = 0; class < PYML_MAGAZINES; class++) {
 		size_t size = class * PYMALLOC_BLOCK_MIN;
 		void **slots = cache->small[class];
 
-		cache->magazines.top[class] = slots + PYMALLOC_SLOTS_MIN;
-		cache->magazines.full[class] = slots + PYMALLOC_SLOTS_MIN;
+		cache->magazines.top[class] = slots + PYML_SLOTS_MIN;
+		cache->magazines.full[class] = slots + PYML_SLOTS_MIN;
 		if (!class || class % step)
 			continue;
 		cache->magazines.full[class] = slots;
 		cache->magazines.low_bits[class] = (size & -size) - 1;
-		cache->spare -= PYMALLOC_SLOTS_MIN * size;
+		cache->spare -= PYML_SLOTS_MIN * size;
 	}
 }
 
-/* No fewer than there are objects. */
-static void set_slots(struct pymalloc_cache *cache, size_t class, size_t slots)
+/* Sets how many slots a magazine has: at least as many as it has objects. */
+static void set_slots(struct pyml_cache *cache, size_t class, size_t slots)
 {
 	void **top = cache->magazines.top[class];
-	size_t count = pymalloc_magazine_count(cache, class);
+	size_t count = pyml_magazine_count(cache, class);
 
-	if (slots > PYMALLOC_SLOTS_MIN && top < (void **)cache->large) {
-		void **large_end = &cache->large[class][PYMALLOC_SLOTS_MAX];
+	if (slots > PYML_SLOTS_MIN && top < (void **)cache->large) {
+		void **large_end = &cache->large[class][PYML_SLOTS_MAX];
 
 		memcpy(large_end - count, top, count * sizeof(*top));
 		cache->magazines.top[class] = large_end - count;
 	}
-	cache->magazines.full[class] = end(cache, class) - slots;
+	cache->magazines.full[class] = slots_end(cache, class) - slots;
 }
 
-/* Gives the refs that are waiting to the kernel. */
-static void send(struct pymalloc_cache *cache)
+/*
+ * Frees the queued refs.  pyml_magazine_has() of another thread finds them first as
+ * queued, then as being flushed, and never as neither: the stores are in the reverse
+ * order of the loads in is_among_refs().
+ */
+static void flush_refs(struct pyml_cache *cache)
 {
 	unsigned int count = cache->nr_refs;
 
 	if (!count)
 		return;
-	__atomic_store_n(&cache->nr_sent, count, __ATOMIC_RELEASE);
+	__atomic_store_n(&cache->nr_flushing, count, __ATOMIC_RELEASE);
 	__atomic_store_n(&cache->nr_refs, 0, __ATOMIC_RELEASE);
 	cache->nr_flushes++;
-	pymalloc_service_free(cache->heap, cache->refs,
-			      cache->abandoned ? NULL : cache->status, count);
-	__atomic_store_n(&cache->nr_sent, 0, __ATOMIC_RELEASE);
+	pyml_call_free(cache->heap, cache->refs,
+		       cache->abandoned ? NULL : cache->status, count);
+	__atomic_store_n(&cache->nr_flushing, 0, __ATOMIC_RELEASE);
 }
 
-static void add_refs(struct pymalloc_cache *cache, void **objects, size_t count)
+static void queue_refs(struct pyml_cache *cache, void **objects, size_t count)
 {
 	__u64 *refs = cache->refs + cache->nr_refs;
 	size_t i;
 
 #pragma GCC unroll 8
 	for (i = 0; i < count; i++)
-		refs[i] = pymalloc_ref(cache->heap, objects[i]);
+		refs[i] = pyml_ref(cache->heap, objects[i]);
+	/* Pairs with is_among_refs(): what is counted is there. */
 	__atomic_store_n(&cache->nr_refs, cache->nr_refs + count,
 			 __ATOMIC_RELEASE);
 }
 
-/* Takes the @count oldest objects out of a magazine; send() must follow. */
-static void take_out(struct pymalloc_cache *cache, size_t class, size_t count)
+/* Queues the @count oldest objects of a magazine for flush_refs(), which must follow. */
+static void flush_oldest(struct pyml_cache *cache, size_t class, size_t count)
 {
 	void **top = cache->magazines.top[class];
-	void **oldest = end(cache, class) - count;
+	void **oldest = slots_end(cache, class) - count;
 	size_t done = 0;
 	size_t part;
 
 	while (done < count) {
-		if (cache->nr_refs == PYMALLOC_BATCH_MOST)
-			send(cache);
-		part = min(count - done, PYMALLOC_BATCH_MOST - cache->nr_refs);
-		add_refs(cache, oldest + done, part);
+		if (cache->nr_refs == PYML_BATCH_MOST)
+			flush_refs(cache);
+		part = MIN(count - done, PYML_BATCH_MOST - cache->nr_refs);
+		queue_refs(cache, oldest + done, part);
 		done += part;
 	}
 	memmove(top + count, top, (oldest - top) * sizeof(*top));
-	cache->magazines.top[class] = top + count;
+	/* Pairs with pyml_magazine_has(): what is not above is among the refs. */
+	__atomic_store_n(&cache->magazines.top[class], top + count, __ATOMIC_RELEASE);
 }
 
-static void take_all_out(struct pymalloc_cache *cache)
+static void flush_all(struct pyml_cache *cache)
 {
 	size_t class;
 
-	for (class = 1; class < PYMALLOC_MAGAZINES; class++)
-		take_out(cache, class, pymalloc_magazine_count(cache, class));
-	send(cache);
+	for (class = 1; class < PYML_MAGAZINES; class++)
+		flush_oldest(cache, class, pyml_magazine_count(cache, class));
+	flush_refs(cache);
 }
 
-/* For what a signal's handler may do: the compiler moves nothing across it. */
-static void set_busy(struct pymalloc_cache *cache, bool busy)
+/*
+ * A signal's handler that ends the process looks at @busy, in the same thread: see
+ * flush_last_frees() in thread.c.  So only the compiler must keep the order.
+ */
+static void mark_busy(struct pyml_cache *cache, bool busy)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	cache->busy = busy;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-void pymalloc_magazines_drain(struct pymalloc_cache *cache)
+/**
+ * pyml_magazines_flush() - free what all magazines of a cache hold
+ * @cache: the cache, of the calling thread or of one that is no more
+ *
+ * Keeps errno.
+ */
+void pyml_magazines_flush(struct pyml_cache *cache)
 {
-	set_busy(cache, true);
-	take_all_out(cache);
-	set_busy(cache, false);
+	mark_busy(cache, true);
+	flush_all(cache);
+	mark_busy(cache, false);
 }
 
-/*
- * As above, for a thread that was anywhere when fork() left it behind: a block
- * may be in two places by then, or free already, and that is nobody's mistake.
+/**
+ * pyml_magazines_flush_abandoned() - the same, for a thread that fork() left behind
+ * @cache: its cache
+ *
+ * Such a thread may have been in the middle of anything.  A block may be in two places
+ * of its cache, or be free already: nobody made a mistake, so nothing is reported.
  */
-void pymalloc_magazines_abandon(struct pymalloc_cache *cache)
+void pyml_magazines_flush_abandoned(struct pyml_cache *cache)
 {
 	cache->abandoned = true;
-	pymalloc_magazines_drain(cache);
+	pyml_magazines_flush(cache);
 }
 
 /*
- * Takes back what a magazine had more than the least, if it has not crossed
- * for long: it is not in use, or never needs the kernel, and will get it again
- * if that was a mistake.  One magazine each time: this is no place to search.
+ * Looks at the next magazine, and takes its additional slots away if it has not been
+ * filled or flushed for a long time.  It is then not in use, or never needs the kernel;
+ * if it needs the slots after all, it will get them again.  Only one magazine is looked
+ * at, so that the cost of a fill or flush stays bounded.
  */
-static void reclaim(struct pymalloc_cache *cache)
+static void shrink_next(struct pyml_cache *cache)
 {
 	size_t class = 1 + cache->hand % PYMALLOC_NR_CLASSES;
-	__u64 now = cache->nr_refills + cache->nr_flushes;
+	__u64 now = cache->nr_fills + cache->nr_flushes;
 	size_t slots = count_slots(cache, class);
-	size_t count = pymalloc_magazine_count(cache, class);
+	size_t count = pyml_magazine_count(cache, class);
 
 	cache->hand = class;
-	if (slots <= PYMALLOC_SLOTS_MIN ||
-	    now - cache->crossed[class] < PYMALLOC_IDLE)
+	if (slots <= PYML_SLOTS_MIN ||
+	    now - cache->crossed[class] < PYML_IDLE)
 		return;
-	if (count > PYMALLOC_SLOTS_MIN) {
-		take_out(cache, class, count - PYMALLOC_SLOTS_MIN);
-		send(cache);
+	if (count > PYML_SLOTS_MIN) {
+		flush_oldest(cache, class, count - PYML_SLOTS_MIN);
+		flush_refs(cache);
 	}
-	set_slots(cache, class, PYMALLOC_SLOTS_MIN);
-	cache->spare += (slots - PYMALLOC_SLOTS_MIN) *
+	set_slots(cache, class, PYML_SLOTS_MIN);
+	cache->spare += (slots - PYML_SLOTS_MIN) *
 			class * PYMALLOC_BLOCK_MIN;
 }
 
-/* Returns false if that would give it hardly any more slots. */
-static bool grow(struct pymalloc_cache *cache, size_t class)
+/*
+ * Gives a magazine more slots.  Returns false if the thread's bytes allow fewer than
+ * one small batch of them.
+ */
+static bool add_slots(struct pyml_cache *cache, size_t class)
 {
 	size_t slots = count_slots(cache, class);
-	size_t wanted = min(PYMALLOC_SLOTS_MIN, PYMALLOC_SLOTS_MAX - slots);
+	size_t wanted = MIN(PYML_SLOTS_MIN, PYML_SLOTS_MAX - slots);
 	size_t size = class * PYMALLOC_BLOCK_MIN;
 
 	if (wanted * size > cache->spare)
-		reclaim(cache);
-	wanted = min(wanted, cache->spare / size);
-	if (wanted < PYMALLOC_BATCH_FIRST)
+		shrink_next(cache);
+	wanted = MIN(wanted, cache->spare / size);
+	if (wanted < PYML_BATCH_FIRST)
 		return false;
 	cache->spare -= wanted * size;
 	set_slots(cache, class, slots + wanted);
 	return true;
 }
 
-static void mark_crossed(struct pymalloc_cache *cache, size_t class)
+/* That the magazine is being filled or flushed. */
+static void note_crossing(struct pyml_cache *cache, size_t class)
 {
-	cache->crossed[class] = cache->nr_refills + cache->nr_flushes;
+	cache->crossed[class] = cache->nr_fills + cache->nr_flushes;
 }
 
 /*
- * What the next batch should be if there were slots for any: twice the last one
- * that went this way, if none has gone the other since.
+ * What the next batch should be, whatever the number of slots: twice the @last one in
+ * the same direction.  If the last one was in the other direction, @last is negative.
  */
 static size_t next_batch(int last)
 {
 	if (last <= 0)
-		return PYMALLOC_BATCH_FIRST;
-	return min(2 * last, PYMALLOC_ONE_WAY * PYMALLOC_SLOTS_MAX);
+		return PYML_BATCH_FIRST;
+	return MIN(2 * last, PYML_ONE_WAY * PYML_SLOTS_MAX);
 }
 
-/* What it is. */
-static size_t batch_size(const struct pymalloc_cache *cache, size_t class,
+/* What the next batch is: @wanted, as far as there are slots. */
+static size_t batch_size(const struct pyml_cache *cache, size_t class,
 			 size_t wanted)
 {
 	size_t slots = count_slots(cache, class);
 
-	if (wanted >= PYMALLOC_ONE_WAY * slots)
+	if (wanted >= PYML_ONE_WAY * slots)
 		return slots / 8 * 7;
-	return min(wanted, slots / 2);
+	return MIN(wanted, slots / 2);
 }
 
-static void make_room(struct pymalloc_cache *cache, size_t class)
+/* More slots are room as well, without a call. */
+static void grow_or_flush(struct pyml_cache *cache, size_t class)
 {
 	size_t wanted;
 
-	mark_crossed(cache, class);
-	if (grow(cache, class))
+	note_crossing(cache, class);
+	if (add_slots(cache, class))
 		return;
 	wanted = next_batch(-cache->batch[class]);
 	cache->batch[class] = -(int)wanted;
-	take_out(cache, class, batch_size(cache, class, wanted));
-	send(cache);
+	flush_oldest(cache, class, batch_size(cache, class, wanted));
+	flush_refs(cache);
 }
 
-/* Makes room in a full magazine: the objects used last stay. */
-void pymalloc_magazine_make_room(struct pymalloc_cache *cache, size_t class)
+/**
+ * pyml_magazine_flush() - make room in a full magazine
+ * @cache: the calling thread's cache
+ * @class: the magazine's size class
+ *
+ * Gives the magazine more slots, or frees its oldest objects: those used last are the
+ * likeliest to be in the CPU's caches.  Keeps errno.
+ */
+void pyml_magazine_flush(struct pyml_cache *cache, size_t class)
 {
-	set_busy(cache, true);
-	make_room(cache, class);
-	set_busy(cache, false);
+	mark_busy(cache, true);
+	grow_or_flush(cache, class);
+	mark_busy(cache, false);
 }
 
 /*
- * Puts @count objects, or as many as there are, into an empty magazine, the
- * first on top: they are used in the kernel's order.
+ * Fills an empty magazine with @count objects, or as many as there is memory for.  The
+ * first is on top, so that they are used in the kernel's order.
  */
-static size_t put_in(struct pymalloc_cache *cache, size_t class, size_t count)
+static size_t fill_with(struct pyml_cache *cache, size_t class, size_t count)
 {
-	void **slots_end = end(cache, class);
-	void **top = slots_end - count;
+	void **end = slots_end(cache, class);
+	void **top = end - count;
 	char *base = cache->heap->view.base;
 	size_t done, i;
 
-	done = pymalloc_service_alloc(cache->heap, class * PYMALLOC_BLOCK_MIN,
-				      0, (__u64 *)top, count);
+	done = pyml_call_alloc(cache->heap, class * PYMALLOC_BLOCK_MIN,
+			       0, (__u64 *)top, count);
 	if (done < count)
-		top = memmove(slots_end - done, top, done * sizeof(*top));
-	/* All that a block costs here: less than one more turn of the loop. */
+		top = memmove(end - done, top, done * sizeof(*top));
+	/* This is all that a block costs here, so that the loop itself would count. */
 #pragma GCC unroll 8
 	for (i = 0; i < done; i++)
 		top[i] = base + (uintptr_t)top[i];
@@ -319,32 +375,35 @@ static size_t put_in(struct pymalloc_cache *cache, size_t class, size_t count)
 	return done;
 }
 
-/* When there is no memory, the other magazines may have what takes it. */
-static bool refill(struct pymalloc_cache *cache, size_t class)
+/* When there is no memory, the other magazines may hold the pages that it needs. */
+static bool grow_and_fill(struct pyml_cache *cache, size_t class)
 {
 	size_t wanted = next_batch(cache->batch[class]);
 
-	mark_crossed(cache, class);
+	note_crossing(cache, class);
 	if (wanted > count_slots(cache, class) / 2)
-		grow(cache, class);
+		add_slots(cache, class);
 	cache->batch[class] = wanted;
-	cache->nr_refills++;
-	if (put_in(cache, class, batch_size(cache, class, wanted)))
+	cache->nr_fills++;
+	if (fill_with(cache, class, batch_size(cache, class, wanted)))
 		return true;
-	take_all_out(cache);
-	return put_in(cache, class, 1);
+	flush_all(cache);
+	return fill_with(cache, class, 1);
 }
 
-/*
- * Fills an empty magazine.  Returns false with errno ENOMEM if not a single
- * object is to be had.
+/**
+ * pyml_magazine_fill() - fill an empty magazine
+ * @cache: the calling thread's cache
+ * @class: the magazine's size class
+ *
+ * Return: true; or false with errno ENOMEM if there is no memory for a single object.
  */
-bool pymalloc_magazine_refill(struct pymalloc_cache *cache, size_t class)
+bool pyml_magazine_fill(struct pyml_cache *cache, size_t class)
 {
 	bool filled;
 
-	set_busy(cache, true);
-	filled = refill(cache, class);
-	set_busy(cache, false);
+	mark_busy(cache, true);
+	filled = grow_and_fill(cache, class);
+	mark_busy(cache, false);
 	return filled;
 }

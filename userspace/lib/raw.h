@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * System calls as such: no errno, no cancellation, and nobody's wrapper around
- * them.
+ * System calls without the C library's wrappers, which set errno, are points of cancellation,
+ * and which the malloc shim or the program may have replaced.
  */
-#ifndef _PYMALLOC_RAW_H
-#define _PYMALLOC_RAW_H
+#ifndef _PYML_RAW_H
+#define _PYML_RAW_H
 
 #include <stdbool.h>
 #include <sys/syscall.h>
 
-/* What the kernel returns: -4095 to -1 is an error. */
-static inline long pymalloc_raw(long number, const long *args)
+/*
+ * Makes the system call @number.  @args: six arguments, of which the kernel ignores those
+ * that the call does not have.  Returns what the kernel returns: see pyml_raw_failed().
+ */
+static inline long pyml_raw(long number, const long *args)
 {
 #if defined(__x86_64__)
 	register long fourth __asm__("r10");
@@ -53,9 +56,10 @@ static inline long pymalloc_raw(long number, const long *args)
 #endif
 }
 
-static inline bool pymalloc_raw_failed(long result)
+/* Error numbers reach up to 4095, by the kernel's calling convention. */
+static inline bool pyml_raw_failed(long result)
 {
 	return (unsigned long)result >= -4095UL;
 }
 
-#endif /* _PYMALLOC_RAW_H */
+#endif /* _PYML_RAW_H */

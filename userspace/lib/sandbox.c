@@ -1,59 +1,85 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Sandboxes: from a moment on the process, or one of its threads, has hardly any
- * system calls but read() and write(), and is killed for any other.
+ * Sandboxes: once the process, or one of its threads, is in one, hardly any system calls
+ * are allowed but read() and write(), and any other kills the process.
  *
- * All threads change over together: those that are not in the sandbox can do
- * without the others as well, and one that is may come to a heap at any time.
+ * All threads change over together.  A thread outside the sandbox can do without the
+ * other system calls as well, and a thread inside may use any heap at any time.
  */
 #include <sched.h>
 #include <unistd.h>
 
-#include "cache.h"
 #include "sandbox.h"
+#include "types.h"
 
-/* Times to ask for a lock. */
+/*
+ * How often a lock is tried, with sched_yield() in between.  Holders keep these locks for a
+ * few system calls, so that after so many turns the holder is a thread that does not
+ * exist in this process.
+ */
 #define PATIENCE	10000
 
-/* Sandboxes that have been entered, or are about to be: never back to 0 then. */
+/* Sandboxes that have been entered or are about to be; never 0 again once in one. */
 static unsigned int sandboxes;
-/* Threads that are in a call that a sandbox forbids. */
+/* Calls in progress that a sandbox forbids, of all threads. */
 static unsigned int callers;
-/* The process whose threads those are. */
+/* The process whose calls those are. */
 static pid_t process;
-/* What the calling thread has added to them: a signal may have come in one. */
+/* How many of them are the calling thread's: a signal's handler may run inside one. */
 static __thread unsigned int calling;
 
-bool pymalloc_in_sandbox(void)
+/**
+ * pyml_in_sandbox() - whether the process has to do without most system calls
+ *
+ * Pairs with pyml_sandbox_begin().
+ *
+ * Return: true if it is in a sandbox or about to enter one.
+ */
+bool pyml_in_sandbox(void)
 {
 	return __atomic_load_n(&sandboxes, __ATOMIC_SEQ_CST);
 }
 
-/*
- * Returns whether other system calls may be made until pymalloc_end_calls().
- * Pairs with wait_for_callers(): either this sees the sandbox, or that the call.
+/**
+ * pyml_begin_calls() - begin system calls that a sandbox forbids
+ *
+ * Pairs with pyml_sandbox_begin(), which counts the sandbox first and then looks at the
+ * callers: this counts the caller first and then looks at the sandboxes.  All four are
+ * sequentially consistent, so that at least one of the two sees the other.
+ *
+ * Return: true if the calls may be made, which end with pyml_end_calls(); else false.
  */
-bool pymalloc_begin_calls(void)
+bool pyml_begin_calls(void)
 {
 	calling++;
 	__atomic_add_fetch(&callers, 1, __ATOMIC_SEQ_CST);
-	if (likely(!pymalloc_in_sandbox()))
+	if (likely(!pyml_in_sandbox()))
 		return true;
-	pymalloc_end_calls();
+	pyml_end_calls();
 	return false;
 }
 
-void pymalloc_end_calls(void)
+/**
+ * pyml_end_calls() - end what pyml_begin_calls() began
+ *
+ * The release pairs with wait_for_callers(): the calls are over when it sees that.
+ */
+void pyml_end_calls(void)
 {
 	calling--;
 	__atomic_sub_fetch(&callers, 1, __ATOMIC_RELEASE);
 }
 
-/*
- * A child by clone() may find a lock taken by a thread that it has not: it waits for
- * long, and not for ever.
+/**
+ * pyml_lock_patiently() - take a lock that may never be released
+ * @lock: the lock
+ *
+ * A child made by clone() has a copy of the lock in which a thread may hold it that does
+ * not exist in the child, so this does not wait for ever.
+ *
+ * Return: whether the lock has been taken.
  */
-bool pymalloc_lock_patiently(pthread_mutex_t *lock)
+bool pyml_lock_patiently(pthread_mutex_t *lock)
 {
 	int i;
 
@@ -65,43 +91,55 @@ bool pymalloc_lock_patiently(pthread_mutex_t *lock)
 	return false;
 }
 
-/* At the start, and in a child of fork(): other threads' calls are not its own. */
-void pymalloc_sandbox_start(void)
+/**
+ * pyml_sandbox_start() - begin to count the calls of this process
+ *
+ * For a new process, which may be a child with a copy of its parent's count: the calls of
+ * the parent's other threads are not in progress here.
+ */
+void pyml_sandbox_start(void)
 {
 	__atomic_store_n(&callers, calling, __ATOMIC_SEQ_CST);
 	process = getpid();
 }
 
-/* A child of vfork() may have forgotten some: then there are fewer than none. */
+/*
+ * The count may be too low: a child made by vfork() shares it, and resets it.  Hence the
+ * comparison with sign.
+ */
 static void wait_for_callers(void)
 {
 	while ((int)(__atomic_load_n(&callers, __ATOMIC_SEQ_CST) - calling) > 0)
 		sched_yield();
 }
 
-/*
- * The caller is about to enter a sandbox.  What needs other system calls is done
- * before: heaps get back descriptors that are lost, and the caller its magazines.
+/**
+ * pyml_sandbox_is_inherited() - whether the count of calls is another process's
+ *
+ * Handlers of pthread_atfork() do not run in children made by clone().
+ *
+ * Return: true if pyml_sandbox_start() is needed.
  */
-void pymalloc_sandbox_begin(void)
+bool pyml_sandbox_is_inherited(void)
 {
-	if (!pymalloc_in_sandbox()) {
-		/* Children of clone() come without a word. */
-		if (process != getpid())
-			pymalloc_sandbox_start();
-		pymalloc_cache_prepare();
-	}
+	return process != getpid();
+}
+
+/**
+ * pyml_sandbox_begin() - keep all threads from system calls that a sandbox forbids
+ *
+ * Returns when no thread is in such a call any more.  Pairs with pyml_begin_calls().
+ */
+void pyml_sandbox_begin(void)
+{
 	__atomic_add_fetch(&sandboxes, 1, __ATOMIC_SEQ_CST);
 	wait_for_callers();
 }
 
-/* It has not come about. */
-void pymalloc_sandbox_cancel(void)
+/**
+ * pyml_sandbox_cancel() - undo pyml_sandbox_begin(): the sandbox could not be entered
+ */
+void pyml_sandbox_cancel(void)
 {
 	__atomic_sub_fetch(&sandboxes, 1, __ATOMIC_SEQ_CST);
-}
-
-void pymalloc_enter_sandbox(void)
-{
-	pymalloc_sandbox_begin();
 }

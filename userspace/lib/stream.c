@@ -2,17 +2,22 @@
 /*
  * Batches by read() and write(), for a process in a sandbox.
  *
- * Where another file has taken the number of a heap's descriptor, an ioctl()
- * would do no harm, but write() puts refs into the file.  So none of this is
- * done outside, and no more after the first answer that is not the service's.
+ * If the program has closed a heap's descriptor and opened another file under its
+ * number, an ioctl() does no harm, but a write() puts refs into that file.  So this is
+ * only done in a sandbox, and no more after the first answer that is not the service's.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/param.h>
 
-#include "heap.h"
 #include "raw.h"
+#include "report.h"
+#include "stream.h"
 
-/* Words in one call: the kernel does its work in parts of so many. */
+/*
+ * Words in one call: the kernel does a batch in parts of so many, after any of which a
+ * signal may end it, so that larger calls gain little.  1 KiB of them fits on any stack.
+ */
 #define WORDS	128
 
 struct stream {
@@ -20,13 +25,9 @@ struct stream {
 	__u64 words[WORDS];
 };
 
-static unsigned int min(unsigned int a, unsigned int b)
-{
-	return a < b ? a : b;
-}
-
-static long call(struct pymalloc_heap *heap, long number, struct stream *stream,
-		 unsigned int count)
+/* Makes the call whose number is SYS_read or SYS_write. */
+static long stream_call(struct pymalloc_heap *heap, long number,
+			struct stream *stream, unsigned int count)
 {
 	const long args[6] = {
 		__atomic_load_n(&heap->fd, __ATOMIC_RELAXED),
@@ -34,21 +35,21 @@ static long call(struct pymalloc_heap *heap, long number, struct stream *stream,
 		(1 + count) * sizeof(__u64),
 	};
 
-	return pymalloc_raw(number, args);
+	return pyml_raw(number, args);
 }
 
-/* The number is not the heap's, or not any more: leave it alone from now on. */
-static void lose(struct pymalloc_heap *heap)
+/* The descriptor is not the heap's, or not any more: do not use it again. */
+static void lose_fd(struct pymalloc_heap *heap)
 {
 	__atomic_store_n(&heap->fd, -1, __ATOMIC_RELAXED);
 }
 
-/* Returns how many words are done; 0 if @result is an error, or no answer. */
+/* Returns how many words are done; 0 if @result is an error or no possible answer. */
 static unsigned int words_done(long result, unsigned int count)
 {
 	long words = result / (long)sizeof(__u64) - 1;
 
-	if (pymalloc_raw_failed(result) || words < 1 || words > (long)count)
+	if (pyml_raw_failed(result) || words < 1 || words > (long)count)
 		return 0;
 	return words;
 }
@@ -67,27 +68,36 @@ static unsigned int read_words(struct pymalloc_heap *heap, struct stream *stream
 	long result;
 
 	do {
-		result = call(heap, SYS_read, stream, count);
+		result = stream_call(heap, SYS_read, stream, count);
 	} while (result == -EINTR);
 	done = words_done(result, count);
-	/* Another file's bytes would have taken the head's place. */
+	/* The service leaves the head as it is; another file's bytes would overwrite it. */
 	if (memcmp(&head, &stream->head, sizeof(head)))
 		done = 0;
 	if (!done && !is_shortage(result))
-		lose(heap);
+		lose_fd(heap);
 	return done;
 }
 
-/* As pymalloc_service_alloc(). */
-unsigned int pymalloc_stream_alloc(struct pymalloc_heap *heap, size_t size,
-				   unsigned int flags, __u64 *refs,
-				   unsigned int count)
+/**
+ * pyml_stream_alloc() - allocate a batch by read()
+ * @heap: the heap
+ * @size: bytes of each object
+ * @flags: PYMALLOC_ALLOC_*
+ * @refs: where to store the refs
+ * @count: how many objects
+ *
+ * Return: how many were allocated.
+ */
+unsigned int pyml_stream_alloc(struct pymalloc_heap *heap, size_t size,
+			       unsigned int flags, __u64 *refs,
+			       unsigned int count)
 {
 	struct stream stream;
 	unsigned int done = 0, part, got;
 
 	do {
-		part = min(count - done, WORDS);
+		part = MIN(count - done, WORDS);
 		stream.head.size = size;
 		stream.head.flags = flags;
 		got = read_words(heap, &stream, part);
@@ -97,7 +107,14 @@ unsigned int pymalloc_stream_alloc(struct pymalloc_heap *heap, size_t size,
 	return done;
 }
 
-size_t pymalloc_stream_usable(struct pymalloc_heap *heap, __u64 ref)
+/**
+ * pyml_stream_usable() - ask for an object's usable size by read()
+ * @heap: the heap
+ * @ref: the object
+ *
+ * Return: its usable bytes; 0 if it is not allocated.
+ */
+size_t pyml_stream_usable(struct pymalloc_heap *heap, __u64 ref)
 {
 	struct stream stream = {
 		.head.flags = PYMALLOC_BATCH_USABLE,
@@ -107,7 +124,7 @@ size_t pymalloc_stream_usable(struct pymalloc_heap *heap, __u64 ref)
 	return read_words(heap, &stream, 1) ? stream.words[0] : 0;
 }
 
-/* What the error that write() began with says of its first ref. */
+/* A write() whose first ref is bad returns an error that says why. */
 static unsigned int status_of(long result)
 {
 	switch (result) {
@@ -126,7 +143,10 @@ static unsigned int status_of(long result)
 	}
 }
 
-/* Returns how many refs there is no more to be done about; 0: about none ever. */
+/*
+ * Frees refs from the first on.  Returns how many are dealt with, be it that the first one
+ * was bad; 0 if the descriptor is lost.
+ */
 static unsigned int write_refs(struct pymalloc_heap *heap, const __u64 *refs,
 			       bool tell, unsigned int count)
 {
@@ -134,25 +154,31 @@ static unsigned int write_refs(struct pymalloc_heap *heap, const __u64 *refs,
 	unsigned int status, done;
 	long result;
 
-	count = min(count, WORDS);
+	count = MIN(count, WORDS);
 	memcpy(stream.words, refs, count * sizeof(*refs));
-	result = call(heap, SYS_write, &stream, count);
+	result = stream_call(heap, SYS_write, &stream, count);
 	done = words_done(result, count);
 	if (done)
 		return done;
 	status = status_of(result);
 	if (status == PYMALLOC_REF_OK) {
-		lose(heap);
+		lose_fd(heap);
 		return 0;
 	}
 	if (tell)
-		pymalloc_bad_free(heap, heap->view.base + refs[0], status);
+		pyml_bad_free(heap, heap->view.base + refs[0], status);
 	return 1;
 }
 
-/* Frees them; @tell: reports those that are bad. */
-void pymalloc_stream_free(struct pymalloc_heap *heap, const __u64 *refs, bool tell,
-			  unsigned int count)
+/**
+ * pyml_stream_free() - free a batch by write()
+ * @heap: the heap
+ * @refs: the objects
+ * @tell: whether to report those that are bad
+ * @count: how many
+ */
+void pyml_stream_free(struct pymalloc_heap *heap, const __u64 *refs, bool tell,
+		      unsigned int count)
 {
 	unsigned int done;
 

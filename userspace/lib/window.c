@@ -2,40 +2,61 @@
 /*
  * A heap's window: where it lies, and how much of it is mapped.
  *
- * A process may have little room for addresses (RLIMIT_AS), may have promised to
- * lock all that it maps (mlockall()), and has all that it maps in its cores.  So
- * only the first part of a window is mapped, and more behind it when the kernel has
- * used that up: twice as much each time, so that there are few parts.
+ * A process may have few addresses left (RLIMIT_AS), may lock all that it maps
+ * (mlockall()), and its core dumps contain all that it maps.  So only the first part of a
+ * window is mapped at first.  When the kernel has used up what is mapped, as much again is
+ * mapped behind it, so that there are few parts.
  *
- * The whole of it has a place where nothing else grows: the kernel maps from the
- * top of the address space down, or from a third of it up, and programs lie at two
- * thirds or at the bottom.  Where the kernel has put the heap's own struct is as
- * random as it wants addresses to be; the place follows from that.
+ * The whole window gets a place where nothing else grows.  The kernel maps from the top
+ * of the address space down, or from a third of it up, and programs lie at two thirds or
+ * at the bottom.  The kernel has put the heap's struct at an address that is as random
+ * as it wants addresses to be, and the window's place follows from that address.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/param.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "heap.h"
+#include "fd.h"
 #include "sandbox.h"
+#include "window.h"
 
-/* What is mapped at first, and the least by which it grows. */
+/*
+ * Bytes that are mapped at first, and the least by which the window grows: four arenas.
+ * A small heap costs no more addresses than that, and the next parts are larger anyway.
+ */
 #define PART_FIRST	(1ULL << 20)
-/* More parts than this many of equal size are not worth having. */
+/*
+ * If there is no room to grow by 1/64 of what is mapped, the window does not grow: each
+ * part is a mapping of its own, of which a process may have 65530 unless that is changed.
+ */
 #define PARTS_EQUAL	64
-/* Bytes of the pool map that are mapped at first: for 256 MiB of the window. */
+/*
+ * Bytes of the pool map that are mapped at first: enough for 256 MiB of the window, so that
+ * the heaps of most programs have it in one mapping.
+ */
 #define MAP_FIRST	(16 * 4096)
-/* Calls for which a process that can map no more is left alone. */
+/*
+ * After a failed attempt to grow, so many more are not made: each would be several system
+ * calls that probably fail again, and without them the caller hears ENOMEM at once.
+ */
 #define HOLD_OFF	64
-/* What a process has mapped when it enters a sandbox, where it cannot grow. */
+/*
+ * What a process has mapped when it enters a sandbox, where the window cannot grow: more
+ * than the small objects of most programs need, and without pages it costs addresses only.
+ */
 #define SANDBOX_EXTENT	(1ULL << 30)
 
-/* Held while a window grows, and in fork().  A fork() handler may allocate. */
-static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+/*
+ * Held while a window grows, and in fork(), so that a child finds no window half grown.
+ * Recursive, because other handlers of fork() may allocate.
+ */
+static pthread_mutex_t window_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
-/* Of the pool map for so much of the window, in whole pages. */
+/* Bytes of the pool map for @extent bytes of the window, in whole pages. */
 static size_t map_bytes(__u64 extent)
 {
 	const size_t page = 4096;
@@ -43,15 +64,16 @@ static size_t map_bytes(__u64 extent)
 	return (extent / PYMALLOC_POOL_SIZE + page - 1) & -page;
 }
 
-/* Of the window and the pool map, which lies before it. */
+/* Bytes of the window and of the pool map, which lies before it. */
 static size_t whole_bytes(const struct pymalloc_heap *heap)
 {
 	return map_bytes(heap->window) + heap->window;
 }
 
 /*
- * Does anything lie there?  No heap can be mapped MAP_PRIVATE, so that this maps
- * nothing.  What is there is found before any limit is looked at.
+ * Whether anything is mapped there.  The kernel refuses to map a heap MAP_PRIVATE, so this
+ * maps nothing; but before it refuses, and before it looks at any limit, it finds out
+ * whether the place is taken.
  */
 static bool is_taken(const struct pymalloc_heap *heap, uintptr_t place)
 {
@@ -64,7 +86,7 @@ static bool is_taken(const struct pymalloc_heap *heap, uintptr_t place)
 	return found == MAP_FAILED && errno == EEXIST;
 }
 
-/* Returns 0 if there is no room for it. */
+/* Returns 0 if there is no place. */
 static uintptr_t find_place(const struct pymalloc_heap *heap)
 {
 	uintptr_t top = (uintptr_t)heap;
@@ -81,14 +103,14 @@ static uintptr_t find_place(const struct pymalloc_heap *heap)
 	return 0;
 }
 
-static bool map(const struct pymalloc_heap *heap, const void *address, size_t bytes,
-		int protection, __u64 offset)
+static bool map_at(const struct pymalloc_heap *heap, const void *address, size_t bytes,
+		   int protection, __u64 offset)
 {
 	return mmap((void *)address, bytes, protection, MAP_SHARED | MAP_FIXED_NOREPLACE,
 		    heap->fd, offset) != MAP_FAILED;
 }
 
-/* Maps what the pool map lacks for so much of the window. */
+/* Maps what is missing of the pool map for @extent bytes of the window. */
 static bool map_pool_map(struct pymalloc_heap *heap, __u64 extent)
 {
 	size_t most = map_bytes(heap->window);
@@ -96,41 +118,59 @@ static bool map_pool_map(struct pymalloc_heap *heap, __u64 extent)
 
 	if (bytes <= heap->map_bytes)
 		return true;
-	if (!map(heap, heap->view.pool_map + heap->map_bytes, bytes - heap->map_bytes,
-		 PROT_READ, PYMALLOC_POOL_MAP_OFFSET + heap->map_bytes))
+	if (!map_at(heap, heap->view.pool_map + heap->map_bytes, bytes - heap->map_bytes,
+		    PROT_READ, PYMALLOC_POOL_MAP_OFFSET + heap->map_bytes))
 		return false;
 	heap->map_bytes = bytes;
 	return true;
 }
 
-/* The pool map first: whoever believes an address to be in the window looks there. */
+/*
+ * The pool map comes first, because a thread that finds an address within the extent reads
+ * the pool map.  The release pairs with the acquire in shim_has_heap(), and with the address
+ * dependency of pymalloc_push(): an object in the new part can only be allocated, and so
+ * freed, after the extent has been stored.
+ */
 static bool map_until(struct pymalloc_heap *heap, __u64 extent)
 {
 	if (!map_pool_map(heap, extent) ||
-	    !map(heap, heap->view.base + heap->extent, extent - heap->extent,
-		 PROT_READ | PROT_WRITE, heap->extent))
+	    !map_at(heap, heap->view.base + heap->view.extent, extent - heap->view.extent,
+		    PROT_READ | PROT_WRITE, heap->view.extent))
 		return false;
-	__atomic_store_n(&heap->extent, extent, __ATOMIC_RELAXED);
 	__atomic_store_n(&heap->view.extent, extent, __ATOMIC_RELEASE);
 	return true;
 }
 
-/* What a heap is to be made with as its extent. */
-__u64 pymalloc_window_first(__u64 window)
+/**
+ * pyml_window_first() - the extent with which a heap is to be made
+ * @window: bytes of its window
+ *
+ * Return: the bytes that pyml_window_map() maps.
+ */
+__u64 pyml_window_first(__u64 window)
 {
 	return MIN(window, PART_FIRST);
 }
 
-void pymalloc_window_unmap(struct pymalloc_heap *heap)
+/**
+ * pyml_window_unmap() - unmap a heap's window and pool map
+ * @heap: the heap, which no thread uses any more
+ */
+void pyml_window_unmap(struct pymalloc_heap *heap)
 {
 	if (heap->map_bytes)
 		munmap((void *)heap->view.pool_map, heap->map_bytes);
-	if (heap->extent)
-		munmap(heap->view.base, heap->extent);
+	if (heap->view.extent)
+		munmap(heap->view.base, heap->view.extent);
 }
 
-/* Finds a place for a new heap's window and maps its first part. */
-int pymalloc_window_map(struct pymalloc_heap *heap)
+/**
+ * pyml_window_map() - find a place for a new heap's window and map its first part
+ * @heap: the heap, which no other thread knows yet
+ *
+ * Return: 0; or -1 and ENOMEM.
+ */
+int pyml_window_map(struct pymalloc_heap *heap)
 {
 	uintptr_t place = find_place(heap);
 
@@ -138,9 +178,9 @@ int pymalloc_window_map(struct pymalloc_heap *heap)
 		return -1;
 	heap->view.pool_map = (__u8 *)place;
 	heap->view.base = (char *)place + map_bytes(heap->window);
-	if (map_until(heap, pymalloc_window_first(heap->window)))
+	if (map_until(heap, pyml_window_first(heap->window)))
 		return 0;
-	pymalloc_window_unmap(heap);
+	pyml_window_unmap(heap);
 	errno = ENOMEM;
 	return -1;
 }
@@ -152,33 +192,36 @@ static bool addresses_are_limited(void)
 	return !getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY;
 }
 
-/* As much again; where addresses are limited, others need them, too. */
+/* As much again; if addresses are limited, a quarter, to leave some for other uses. */
 static __u64 next_part(const struct pymalloc_heap *heap)
 {
-	__u64 bytes = heap->extent;
+	__u64 bytes = heap->view.extent;
 
 	if (addresses_are_limited())
 		bytes /= 4;
 	return MAX(bytes & -PYMALLOC_ARENA_SIZE, PART_FIRST);
 }
 
-/* Maps another part, a smaller one if there is no room for it. */
+/* Maps another part; a smaller one if there are not enough addresses for it. */
 static bool map_more(struct pymalloc_heap *heap)
 {
-	__u64 left = heap->window - heap->extent;
-	__u64 least = MAX(heap->extent / PARTS_EQUAL, PART_FIRST);
+	__u64 left = heap->window - heap->view.extent;
+	__u64 least = MAX(heap->view.extent / PARTS_EQUAL, PART_FIRST);
 	__u64 bytes = next_part(heap);
 
 	while (left && bytes >= least) {
-		if (map_until(heap, heap->extent + MIN(bytes, left)))
+		if (map_until(heap, heap->view.extent + MIN(bytes, left)))
 			return true;
 		bytes = bytes / 2 & -PYMALLOC_ARENA_SIZE;
 	}
 	return false;
 }
 
-/* Objects may lie in what is mapped only after everybody takes it for the window. */
-static bool grow(struct pymalloc_heap *heap)
+/*
+ * The kernel is told last: it may put objects into the new part only when all threads
+ * take that for a part of the window.
+ */
+static bool grow_window(struct pymalloc_heap *heap)
 {
 	struct pymalloc_grow args = { .argsz = sizeof(args) };
 
@@ -186,8 +229,8 @@ static bool grow(struct pymalloc_heap *heap)
 		return false;
 	if (heap->on_grow)
 		heap->on_grow(heap);
-	args.extent = heap->extent;
-	return !pymalloc_call(heap, PYMALLOC_IOC_GROW, &args);
+	args.extent = heap->view.extent;
+	return !pyml_ioctl(heap, PYMALLOC_IOC_GROW, &args);
 }
 
 static bool grow_unless_held_off(struct pymalloc_heap *heap)
@@ -198,56 +241,95 @@ static bool grow_unless_held_off(struct pymalloc_heap *heap)
 		heap->hold_off--;
 		return false;
 	}
-	grown = grow(heap);
+	grown = grow_window(heap);
 	if (!grown)
 		heap->hold_off = HOLD_OFF;
 	return grown;
 }
 
-/*
- * Returns whether there is more of the window than @extent bytes, which did not do.
- * In a sandbox it cannot grow.
+/**
+ * pyml_window_grow() - map more of a heap's window
+ * @heap: the heap
+ * @extent: pyml_extent() before the call for which it was not enough
+ *
+ * Does nothing if another thread has been faster.
+ *
+ * Return: whether more than @extent is mapped; false in a sandbox, where it cannot grow.
  */
-bool pymalloc_window_grow(struct pymalloc_heap *heap, __u64 extent)
+bool pyml_window_grow(struct pymalloc_heap *heap, __u64 extent)
 {
 	bool grown;
 
-	if (!pymalloc_begin_calls())
+	if (!pyml_begin_calls())
 		return false;
-	pthread_mutex_lock(&lock);
-	grown = heap->extent > extent || grow_unless_held_off(heap);
-	pthread_mutex_unlock(&lock);
-	pymalloc_end_calls();
+	pthread_mutex_lock(&window_lock);
+	grown = heap->view.extent > extent || grow_unless_held_off(heap);
+	pthread_mutex_unlock(&window_lock);
+	pyml_end_calls();
 	return grown;
 }
 
-/* Maps what a sandbox may need; what is more will be the C library's. */
-void pymalloc_window_grow_ahead(struct pymalloc_heap *heap)
+/**
+ * pyml_window_grow_ahead() - map as much of a heap's window as a sandbox may need
+ * @heap: the heap
+ *
+ * What does not fit there will fail; the malloc shim turns to the C library then.
+ */
+void pyml_window_grow_ahead(struct pymalloc_heap *heap)
 {
 	__u64 wanted = MIN(heap->window, SANDBOX_EXTENT);
 
-	if (!pymalloc_lock_patiently(&lock))
+	if (!pyml_lock_patiently(&window_lock))
 		return;
 	if (addresses_are_limited())
-		wanted = MIN(wanted, heap->extent + 1);
-	while (heap->extent < wanted && grow(heap))
+		wanted = MIN(wanted, heap->view.extent + 1);
+	while (heap->view.extent < wanted && grow_window(heap))
 		;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&window_lock);
 }
 
-/* A child of fork() must not find a window half grown by a thread that it has not. */
-void pymalloc_window_before_fork(void)
+/**
+ * pyml_window_is_there() - whether there is a heap behind a window
+ * @heap: the heap
+ *
+ * If there was no memory to copy a heap for a child of fork(), the child has its mappings
+ * with nothing in them, and any access is SIGBUS.  This asks without a descriptor, which may
+ * be closed, while the device may be out of reach: rt_sigprocmask() reads a set of
+ * signals from the pool map, which fails with EFAULT if nothing is there, and only then
+ * refuses to do anything with it, because there is no command ~0.
+ *
+ * Return: whether there is one; in a sandbox, where one cannot ask, true.
+ */
+bool pyml_window_is_there(const struct pymalloc_heap *heap)
 {
-	pthread_mutex_lock(&lock);
+	if (pyml_in_sandbox())
+		return true;
+	syscall(SYS_rt_sigprocmask, ~0, heap->view.pool_map, NULL, sizeof(__u64));
+	return errno != EFAULT;
 }
 
-void pymalloc_window_after_fork(void)
+/**
+ * pyml_window_before_fork() - see that no window is half grown in the child
+ */
+void pyml_window_before_fork(void)
 {
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_lock(&window_lock);
 }
 
-/* To unlock it is the parent's. */
-void pymalloc_window_inherit(void)
+/**
+ * pyml_window_after_fork() - in the parent: go on
+ */
+void pyml_window_after_fork(void)
 {
-	lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	pthread_mutex_unlock(&window_lock);
+}
+
+/**
+ * pyml_window_inherit() - in the child: go on
+ *
+ * The lock is made anew: its owner is a thread of the parent, which alone can unlock it.
+ */
+void pyml_window_inherit(void)
+{
+	window_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 }

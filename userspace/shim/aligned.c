@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Allocations that ask for an alignment. */
+/* Allocations with an alignment. */
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "libc.h"
 #include "shim.h"
+#include "slow.h"
+#include "thread.h"
 
 static bool is_power_of_two(size_t n)
 {
@@ -12,8 +15,8 @@ static bool is_power_of_two(size_t n)
 }
 
 /*
- * A block whose size is a multiple of the alignment is aligned: a pool's
- * blocks start at its start.  glibc takes any alignment, and has the rest.
+ * Blocks lie in a pool from its start on, so a block is aligned to what its size is a
+ * multiple of.  glibc serves whatever is too large for that, with any alignment.
  */
 PYMALLOC_API void *memalign(size_t alignment, size_t size)
 {
@@ -25,8 +28,8 @@ PYMALLOC_API void *memalign(size_t alignment, size_t size)
 		return __libc_memalign(alignment, size);
 	if (alignment > SHIM_ALIGNMENT)
 		mask = alignment - 1;
-	/* No more than PYMALLOC_BLOCK_MAX, of which all these are divisors. */
-	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
+	/* Rounded up, @size is still at most PYMALLOC_BLOCK_MAX: a multiple of all alignments. */
+	object = pymalloc_pop(pyml_magazines[SHIM_INDEX],
 			      (size + mask) & ~mask);
 	return likely(object) ? object : shim_malloc_slow(size, mask + 1);
 }

@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The debug modes: objects between guards, looked at whenever they are freed,
- * resized or asked for their size.  With SHIM_STRICT no magazine keeps a block
- * from the kernel, so that it judges each free at once.
+ * The debug modes: objects lie between guards, which are checked whenever an object is
+ * freed, resized or asked for its size.  With SHIM_STRICT there are no magazines between
+ * the program and the kernel, so that the kernel judges each free at once.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "debug.h"
+#include "fatal.h"
+#include "guard.h"
+#include "place.h"
+#include "quarantine.h"
+#include "report.h"
+#include "shim.h"
 
+/* Set once, before the heap is there. */
 enum shim_debug shim_debug;
 
-/* As the environment says. */
+/**
+ * shim_debug_choose() - read from the environment which mode is wanted
+ */
 void shim_debug_choose(void)
 {
 	const char *value = getenv("PYMALLOC_DEBUG");
@@ -23,12 +32,12 @@ void shim_debug_choose(void)
 	else if (!strcmp(value, "strict"))
 		shim_debug = SHIM_STRICT;
 	else
-		pymalloc_say("pymalloc: PYMALLOC_DEBUG=%.40s: neither debug nor strict; ignored\n",
-			     value);
+		pyml_say("pymalloc: PYMALLOC_DEBUG=%.40s: neither debug nor strict; ignored\n",
+			 value);
 }
 
-/* What the kernel refused is the block, if the object in it is known. */
-static void on_bad_free(struct pymalloc_heap *heap, void *object,
+/* The kernel refuses a block; if it has a header, the report names the object in it. */
+static void report_bad_block(struct pymalloc_heap *heap, void *object,
 			unsigned int status)
 {
 	struct place place;
@@ -37,19 +46,21 @@ static void on_bad_free(struct pymalloc_heap *heap, void *object,
 	if (place_find(object, &place) && place.block == object &&
 	    guard_is(&place, DEBUG_FREED))
 		object = guard_object(place.block);
-	report_bad("free", object, status);
+	fatal_bad("free", object, status);
 }
 
-/* There is a heap. */
+/**
+ * shim_debug_start() - begin, when there is a heap
+ */
 void shim_debug_start(void)
 {
-	pymalloc_set_bad_free(on_bad_free);
+	pymalloc_set_bad_free(report_bad_block);
 }
 
 /*
- * With no magazine in between, a block that the kernel hands out again is as
- * the last free left it, or its pool has been another class's meanwhile and no
- * header is left.
+ * Without magazines, nothing has been written to a block between its free and the moment
+ * when the kernel hands it out again; unless its pool has had another class meanwhile, and
+ * then there is no header any more.
  */
 static void check_reused(const struct place *place)
 {
@@ -59,10 +70,16 @@ static void check_reused(const struct place *place)
 		return;
 	bad = guard_broken_fill(place);
 	if (bad)
-		report_overwritten("malloc", place, bad);
+		fatal_overwritten("malloc", place, bad);
 }
 
-/* Returns NULL if the service has no memory. */
+/**
+ * shim_debug_malloc() - allocate an object between guards
+ * @size: bytes
+ * @alignment: a power of two, of at least SHIM_ALIGNMENT
+ *
+ * Return: the object; or NULL if the service has no memory.
+ */
 void *shim_debug_malloc(size_t size, size_t alignment)
 {
 	static __u64 serial;
@@ -90,42 +107,59 @@ void *shim_debug_malloc(size_t size, size_t alignment)
 	return guard_object(place.block);
 }
 
-/* What is no object any more, or never was: the kernel may know more. */
-static void judge(const char *function, void *object, const struct place *place)
+/*
+ * Aborts for what is no object any more, or never was one.  With SHIM_STRICT the kernel may
+ * know more about the block, and then does not return from the free.
+ */
+static void report_no_object(const char *function, void *object,
+			     const struct place *place)
 {
 	bool freed = guard_is(place, DEBUG_FREED);
 
 	if (shim_debug == SHIM_STRICT)
 		pymalloc_free_slow(shim_heap, place->block);
 	if (freed)
-		report_bad(function, object, PYMALLOC_REF_FREE);
-	report_no_header(function, object, place);
+		fatal_bad(function, object, PYMALLOC_REF_FREE);
+	fatal_no_header(function, object, place);
 }
 
-/* Returns only if @object is one, and its guards are unbroken. */
-static struct place check(const char *function, void *object)
+/**
+ * shim_debug_check() - check an object's header and guards; abort if they are not right
+ * @function: the function that the program has called, for the report
+ * @object: what should be an object
+ *
+ * Return: the block that it lies in.
+ */
+struct guarded *shim_debug_check(const char *function, void *object)
 {
 	struct place place;
 	const __u8 *bad;
 
 	if (!place_find(object, &place))
-		report_bad(function, object, PYMALLOC_REF_FOREIGN);
+		fatal_bad(function, object, PYMALLOC_REF_FOREIGN);
 	if (!guard_is(&place, DEBUG_ID))
-		judge(function, object, &place);
+		report_no_object(function, object, &place);
 	if (object != guard_object(place.block))
-		report_bad(function, object, PYMALLOC_REF_MISALIGNED);
+		fatal_bad(function, object, PYMALLOC_REF_MISALIGNED);
 	bad = guard_broken(&place);
 	if (bad)
-		report_overwritten(function, &place, bad);
-	return place;
+		fatal_overwritten(function, &place, bad);
+	return place.block;
 }
 
-/* Of two threads that free the same object at the same time, one is wrong. */
-static void release(void *object, struct guarded *block)
+/**
+ * shim_debug_release() - free an object that has been checked
+ * @object: the object
+ * @block: its block
+ *
+ * Aborts if another thread frees it at the same time.
+ */
+void shim_debug_release(void *object, struct guarded *block)
 {
+	/* Of two threads, only one finds that it is allocated: pairs with itself. */
 	if (__atomic_exchange_n(&block->id, DEBUG_FREED, __ATOMIC_ACQ_REL) !=
 	    DEBUG_ID)
-		report_bad("free", object, PYMALLOC_REF_FREE);
+		fatal_bad("free", object, PYMALLOC_REF_FREE);
 	memset(object, DEBUG_FREED, block->size);
 	if (shim_debug == SHIM_STRICT)
 		pymalloc_free_slow(shim_heap, block);
@@ -133,28 +167,22 @@ static void release(void *object, struct guarded *block)
 		quarantine_add(block);
 }
 
+/**
+ * shim_debug_free() - check an object and free it
+ * @object: the object
+ */
 void shim_debug_free(void *object)
 {
-	struct place place = check("free", object);
-
-	release(object, place.block);
+	shim_debug_release(object, shim_debug_check("free", object));
 }
 
-/* Always moves: who keeps the old address is to be found out. */
-void *shim_debug_realloc(void *object, size_t size)
-{
-	struct place place = check("realloc", object);
-	size_t old_size = place.block->size;
-	void *moved = malloc(size);
-
-	if (!moved)
-		return NULL;
-	memcpy(moved, object, size < old_size ? size : old_size);
-	release(object, place.block);
-	return moved;
-}
-
+/**
+ * shim_debug_usable() - check an object, and how large it is
+ * @object: the object
+ *
+ * Return: the bytes that were asked for.
+ */
 size_t shim_debug_usable(void *object)
 {
-	return check("malloc_usable_size", object).block->size;
+	return shim_debug_check("malloc_usable_size", object)->size;
 }

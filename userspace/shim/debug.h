@@ -1,89 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Objects in the debug modes.  A block, or a page of the raw allocator's when
- * no block is large enough, holds
- *
- *	header | guard | the object | guard, up to the end
- */
-#ifndef _PYMALLOC_SHIM_DEBUG_H
-#define _PYMALLOC_SHIM_DEBUG_H
+/* The debug modes: objects between guards. */
+#ifndef _SHIM_DEBUG_H
+#define _SHIM_DEBUG_H
 
-#include <assert.h>
-
-#include "shim.h"
-
-/* As CPython's own debug hooks have them. */
-#define DEBUG_GUARD	0xfd
-#define DEBUG_NEW	0xcd
-#define DEBUG_FREED	0xdd
-/* What struct guarded has as its id while the object is allocated. */
-#define DEBUG_ID	'm'
-/* Guard bytes behind each object, at least. */
-#define DEBUG_GUARD_MIN	8
-
-/**
- * struct guarded - what a block begins with
- * @mark: the library's, while the block is in a magazine
- * @serial: its number among the process's allocations
- * @size: bytes that were asked for
- * @offset: where in the block the object begins
- * @class: the block's size class; 0 for a page
- * @id: DEBUG_ID, or DEBUG_FREED
- * @guard: the first of the guard bytes, which go on up to @offset
- *
- * Stays when the object is freed, so that a second free can be told whose it is.
- */
-struct guarded {
-	const void *mark;
-	__u64 serial;
-	__u16 size;
-	__u16 offset;
-	__u8 class;
-	__u8 id;
-	__u8 guard[10];
-};
-
-static_assert(sizeof(struct guarded) == 2 * SHIM_ALIGNMENT);
-
-/**
- * struct place - a block of the heap
- * @block: where it begins
- * @bytes: how long it is
- * @class: its size class; 0 for a page of the raw allocator's
- */
-struct place {
-	struct guarded *block;
-	size_t bytes;
-	size_t class;
-};
+#include "guard.h"
 
 #pragma GCC visibility push(hidden)
 
-/* guard.c */
-void guard_new(const struct place *place, size_t size, size_t offset,
-	       __u64 serial);
-bool guard_is(const struct place *place, __u8 id);
-const __u8 *guard_broken(const struct place *place);
-const __u8 *guard_broken_fill(const struct place *place);
+/**
+ * enum shim_debug - which debug mode there is
+ * @SHIM_NO_DEBUG: none
+ * @SHIM_GUARDS: guards around objects
+ * @SHIM_STRICT: the same, and the kernel judges each free at once
+ */
+extern enum shim_debug {
+	SHIM_NO_DEBUG,
+	SHIM_GUARDS,
+	SHIM_STRICT,
+} shim_debug;
 
-/* place.c */
-bool place_find(const void *object, struct place *place);
-
-/* quarantine.c */
-void quarantine_add(struct guarded *block);
-
-/* report.c: these do not return */
-void report_overwritten(const char *function, const struct place *place,
-			const __u8 *at);
-void report_no_header(const char *function, void *object,
-		      const struct place *place);
-void report_bad(const char *function, void *object, unsigned int status);
+void shim_debug_choose(void);
+void shim_debug_start(void);
+void *shim_debug_malloc(size_t size, size_t alignment);
+struct guarded *shim_debug_check(const char *function, void *object);
+void shim_debug_release(void *object, struct guarded *block);
+void shim_debug_free(void *object);
+size_t shim_debug_usable(void *object);
 
 #pragma GCC visibility pop
 
-static inline __u8 *guard_object(const struct guarded *block)
-{
-	return (__u8 *)block + block->offset;
-}
-
-#endif /* _PYMALLOC_SHIM_DEBUG_H */
+#endif /* _SHIM_DEBUG_H */

@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What the C library tells of its own heap, and gives back of it, with that of the
- * shim's.  To the program, what lies in magazines is free: it is counted where
- * the C library counts its fast bins.
+ * What the C library tells about its heap, and gives back of it, together with the shim's
+ * heap.  To the program, objects in magazines are free: they are counted where the C
+ * library counts its fast bins.
  */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "libc.h"
 #include "shim.h"
+#include "spare.h"
 
-/* Bytes, and numbers of blocks.  What is neither used nor cached is free. */
+/**
+ * struct figures - the shim's heap, as the program may see it
+ * @held: bytes of pages
+ * @used: bytes of objects
+ * @cached: bytes of objects in magazines
+ * @free: bytes of pages that are neither
+ * @blocks_cached: how many objects are in magazines
+ * @blocks_free: free blocks in pools
+ * @empty: bytes of empty pools
+ * @most: the most that @held has been
+ */
 struct figures {
 	size_t held;
 	size_t used;
@@ -23,6 +35,7 @@ struct figures {
 	size_t most;
 };
 
+/* 0 if there would be less. */
 static size_t less(size_t a, size_t b)
 {
 	return a > b ? a - b : 0;
@@ -38,8 +51,8 @@ static size_t count_free(const struct pymalloc_class_stats *classes, size_t coun
 	return sum;
 }
 
-/* All zero where there is no heap. */
-static struct figures look(void)
+/* All zero if there is no heap. */
+static struct figures look_at_heap(void)
 {
 	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
 	struct pymalloc_cache_stats caches;
@@ -52,7 +65,7 @@ static struct figures look(void)
 	objects = stats.block_bytes + stats.run_pages * PYMALLOC_POOL_SIZE;
 	return (struct figures){
 		.held = stats.page_bytes,
-		/* Other threads go on meanwhile. */
+		/* Other threads go on meanwhile: there may be less now. */
 		.used = less(objects, caches.bytes),
 		.cached = caches.bytes,
 		.free = less(stats.page_bytes, objects),
@@ -68,7 +81,7 @@ typedef struct mallinfo2 (*mallinfo2_fn)(void);
 static struct mallinfo2 add_up(void)
 {
 	struct mallinfo2 info = ((mallinfo2_fn)shim_libc("mallinfo2"))();
-	struct figures ours = look();
+	struct figures ours = look_at_heap();
 
 	info.arena += ours.held;
 	info.ordblks += ours.blocks_free;
@@ -85,7 +98,7 @@ PYMALLOC_API struct mallinfo2 mallinfo2(void)
 	return add_up();
 }
 
-/* Its members are too short for what they count, as ever. */
+/* Its members are ints, which are too short for large heaps: it is deprecated for that. */
 PYMALLOC_API struct mallinfo mallinfo(void)
 {
 	struct mallinfo2 info = add_up();
@@ -108,7 +121,7 @@ typedef void (*malloc_stats_fn)(void);
 
 PYMALLOC_API void malloc_stats(void)
 {
-	struct figures ours = look();
+	struct figures ours = look_at_heap();
 
 	((malloc_stats_fn)shim_libc("malloc_stats"))();
 	fprintf(stderr, "pymalloc:\n"
@@ -118,7 +131,7 @@ PYMALLOC_API void malloc_stats(void)
 
 static void print_heap(FILE *file)
 {
-	struct figures ours = look();
+	struct figures ours = look_at_heap();
 
 	fprintf(file, "<heap nr=\"pymalloc\">\n"
 		"<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n"
@@ -132,7 +145,7 @@ static void print_heap(FILE *file)
 
 typedef int (*malloc_info_fn)(int options, FILE *file);
 
-/* The C library's, with one more heap behind the line that begins it. */
+/* What the C library prints, with one more heap after its first line. */
 static int print_both(int options, FILE *file)
 {
 	char *text = NULL, *rest;
@@ -164,7 +177,7 @@ PYMALLOC_API int malloc_info(int options, FILE *file)
 
 typedef int (*malloc_trim_fn)(size_t pad);
 
-/* What other threads have in their magazines stays theirs. */
+/* Objects in magazines of other threads stay there. */
 PYMALLOC_API int malloc_trim(size_t pad)
 {
 	__u64 released = 0;

@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The bytes around objects, and those that fill them: written and looked at. */
+/* The bytes around objects and in freed ones: written and checked. */
 #include <string.h>
 
-#include "debug.h"
+#include "guard.h"
 
+/**
+ * guard_new() - make an object in a new block: header, guards and fill
+ * @place: the block
+ * @size: bytes of the object
+ * @offset: where in the block it begins
+ * @serial: its number
+ *
+ * The release of the id pairs with guard_is(): with the id, the rest is there.
+ */
 void guard_new(const struct place *place, size_t size, size_t offset,
 	       __u64 serial)
 {
 	struct guarded *block = place->block;
 	__u8 *object = (__u8 *)block + offset;
 
-	/* Nothing must be left of what was here before. */
+	/* All bytes are written, so that nothing is left of what was here before. */
 	block->mark = NULL;
 	block->serial = serial;
 	block->size = size;
@@ -33,7 +42,15 @@ static const __u8 *find_other(const __u8 *bytes, int byte, size_t count)
 	return NULL;
 }
 
-/* Whether there is a header with this id, and one that can be right. */
+/**
+ * guard_is() - whether a block has a sensible header with a certain id
+ * @place: the block
+ * @id: DEBUG_ID or DEBUG_FREED
+ *
+ * The acquire pairs with guard_new().
+ *
+ * Return: true if it has.
+ */
 bool guard_is(const struct place *place, __u8 id)
 {
 	const struct guarded *block = place->block;
@@ -46,7 +63,12 @@ bool guard_is(const struct place *place, __u8 id)
 	       (size_t)block->offset + block->size + DEBUG_GUARD_MIN <= place->bytes;
 }
 
-/* Returns the first guard byte that is broken, or NULL.  There is a header. */
+/**
+ * guard_broken() - find the first guard byte that has been overwritten
+ * @place: the block, which has a header
+ *
+ * Return: the byte; NULL if there is none.
+ */
 const __u8 *guard_broken(const struct place *place)
 {
 	const struct guarded *block = place->block;
@@ -61,7 +83,12 @@ const __u8 *guard_broken(const struct place *place)
 	return find_other(object, DEBUG_GUARD, end - object);
 }
 
-/* As above, or the first byte of a freed object that was written to. */
+/**
+ * guard_broken_fill() - find the first byte of a freed object that has been overwritten
+ * @place: the block, which has a header
+ *
+ * Return: the byte, of the object or else of its guards; NULL if there is none.
+ */
 const __u8 *guard_broken_fill(const struct place *place)
 {
 	const struct guarded *block = place->block;

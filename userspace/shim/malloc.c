@@ -1,56 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* malloc() and free() and what is made of them. */
+/* malloc(), free(), and what is built on the two. */
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "debug.h"
+#include "libc.h"
+#include "object.h"
 #include "shim.h"
-
-/* Allocations for which a service that had no memory is left alone. */
-#define HOLD_OFF	1024
-
-static bool holding_off(unsigned int *left)
-{
-	unsigned int now = __atomic_load_n(left, __ATOMIC_RELAXED);
-
-	if (now)
-		__atomic_store_n(left, now - 1, __ATOMIC_RELAXED);
-	return now;
-}
-
-/* A block whose size is a multiple of its alignment is aligned. */
-static void *serve(size_t size, size_t alignment)
-{
-	size_t mask = alignment - 1;
-
-	if (shim_debug)
-		return shim_debug_malloc(size, alignment);
-	if (!size)
-		size = 1;
-	size = (size + mask) & ~mask;
-	if (shim_perturb)
-		return shim_perturb_malloc(size);
-	return pymalloc_malloc_slow(shim_heap, size);
-}
-
-/* What the fast path has not got; @alignment is at least SHIM_ALIGNMENT. */
-__attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
-{
-	static unsigned int hold_off;
-	int saved = errno;
-	void *object;
-
-	if (!shim_start() || holding_off(&hold_off))
-		return __libc_memalign(alignment, size);
-	object = serve(size, alignment);
-	if (object)
-		return object;
-	shim_say_lost();
-	__atomic_store_n(&hold_off, HOLD_OFF, __ATOMIC_RELAXED);
-	errno = saved;
-	return __libc_memalign(alignment, size);
-}
+#include "slow.h"
+#include "spare.h"
+#include "thread.h"
 
 PYMALLOC_API void *malloc(size_t size)
 {
@@ -59,30 +20,16 @@ PYMALLOC_API void *malloc(size_t size)
 
 	if (unlikely(size > PYMALLOC_BLOCK_MAX))
 		return shim_malloc_large(size);
-	object = pymalloc_pop(pymalloc_magazines[SHIM_INDEX],
+	object = pymalloc_pop(pyml_magazines[SHIM_INDEX],
 			      (size + mask) & ~mask);
 	return likely(object) ? object : shim_malloc_slow(size, SHIM_ALIGNMENT);
 }
 
-static __attribute_noinline__ void free_slow(void *object)
-{
-	if (!object)
-		return;
-	if (!shim_owns(object))
-		shim_free_large(object);
-	else if (shim_debug)
-		shim_debug_free(object);
-	else if (shim_perturb)
-		shim_perturb_free(object);
-	else
-		pymalloc_free_slow(shim_heap, object);
-}
-
 PYMALLOC_API void free(void *object)
 {
-	if (unlikely(!pymalloc_push(pymalloc_magazines[SHIM_INDEX], &shim_view,
+	if (unlikely(!pymalloc_push(pyml_magazines[SHIM_INDEX], &shim_view,
 				    object)))
-		free_slow(object);
+		shim_free_slow(object);
 }
 
 /* Programs linked before glibc 2.26 may call it. */
@@ -103,11 +50,18 @@ PYMALLOC_API void *calloc(size_t count, size_t size)
 	return object ? memset(object, 0, bytes) : NULL;
 }
 
-/* For realloc(): the default is that this does not return if it is free. */
-static __attribute_noinline__ void check_marked(void *object, size_t usable)
+/* In the debug modes it always moves, so that uses of the old address are found. */
+static __attribute_noinline__ void *realloc_guarded(void *object, size_t size)
 {
-	if (pymalloc_is_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN))
-		pymalloc_bad_free(shim_heap, object, PYMALLOC_REF_FREE);
+	struct guarded *block = shim_debug_check("realloc", object);
+	size_t old_size = block->size;
+	void *moved = malloc(size);
+
+	if (!moved)
+		return NULL;
+	memcpy(moved, object, size < old_size ? size : old_size);
+	shim_debug_release(object, block);
+	return moved;
 }
 
 PYMALLOC_API void *realloc(void *object, size_t size)
@@ -124,11 +78,11 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 		return NULL;
 	}
 	if (shim_debug)
-		return shim_debug_realloc(object, size);
+		return realloc_guarded(object, size);
 	usable = shim_usable(object);
 	if (usable && unlikely(pymalloc_is_marked(&shim_window, object)))
-		check_marked(object, usable);
-	if (pymalloc_stays(usable, size))
+		pyml_report_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN);
+	if (pyml_stays(usable, size))
 		return object;
 	moved = malloc(size);
 	if (moved) {
@@ -139,8 +93,8 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 }
 
 /*
- * The only one of the C library's that calls another by its name: a program with a
- * realloc() of its own gets that.  See libpymalloc-malloc.list.
+ * The C library's reallocarray() calls realloc() by its name, so that a program with a
+ * realloc() of its own gets that one, and so does this: see libpymalloc-malloc.list.
  */
 PYMALLOC_API void *reallocarray(void *object, size_t count, size_t size)
 {
@@ -150,4 +104,11 @@ PYMALLOC_API void *reallocarray(void *object, size_t count, size_t size)
 		return realloc(object, bytes);
 	errno = ENOMEM;
 	return NULL;
+}
+
+PYMALLOC_API size_t malloc_usable_size(void *object)
+{
+	if (!shim_owns(object))
+		return shim_libc_usable()(object);
+	return shim_debug ? shim_debug_usable(object) : shim_usable(object);
 }

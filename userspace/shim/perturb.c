@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * MALLOC_PERTURB_ in the environment, as the C library has it: what is allocated
- * is filled with the complement of a byte, and what is freed with the byte.  The
- * fast path sees nothing of it: its view and its magazines stay empty.
+ * MALLOC_PERTURB_ in the environment, as in the C library: what is freed is filled with
+ * that byte, and what is allocated with its complement.  The fast paths do no work for it:
+ * their view and their magazines stay empty, so that all objects take the slow path.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim.h"
+#include "perturb.h"
 
-/* 0 if nothing is filled. */
+/* The byte; 0 if nothing is filled.  Set once, before the heap is there. */
 __u8 shim_perturb;
 
-/* As the environment says. */
+/**
+ * shim_perturb_choose() - read the byte from the environment
+ */
 void shim_perturb_choose(void)
 {
 	const char *value = getenv("MALLOC_PERTURB_");
@@ -21,6 +23,12 @@ void shim_perturb_choose(void)
 		shim_perturb = strtoul(value, NULL, 0);
 }
 
+/**
+ * shim_perturb_malloc() - allocate an object and fill it
+ * @size: bytes
+ *
+ * Return: the object; or NULL if the service has no memory.
+ */
 void *shim_perturb_malloc(size_t size)
 {
 	void *object = pymalloc_malloc(shim_heap, size);
@@ -28,6 +36,10 @@ void *shim_perturb_malloc(size_t size)
 	return object ? memset(object, ~shim_perturb, size) : NULL;
 }
 
+/**
+ * shim_perturb_free() - fill an object and free it
+ * @object: the object
+ */
 void shim_perturb_free(void *object)
 {
 	memset(object, shim_perturb, shim_usable(object));

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Where the block begins that an address lies in. */
-#include "debug.h"
+/* Which block an address lies in. */
+#include "call.h"
+#include "place.h"
 
-/* Returns false for what lies in no block; then there may be no page. */
+/**
+ * place_find() - find the block in which an address lies
+ * @object: the address, in the heap's window
+ * @place: where to store the block
+ *
+ * Return: true; false if it lies in none.  Then there may be no page that could be read.
+ */
 bool place_find(const void *object, struct place *place)
 {
-	__u64 ref = pymalloc_ref(shim_heap, object);
+	__u64 ref = pyml_ref(shim_heap, object);
 	size_t within = ref % PYMALLOC_POOL_SIZE;
 	__u64 pool = ref - within;
 
@@ -13,11 +20,11 @@ bool place_find(const void *object, struct place *place)
 	place->bytes = place->class * PYMALLOC_BLOCK_MIN;
 	if (!place->class) {
 		place->bytes = PYMALLOC_POOL_SIZE;
-		if (!pymalloc_service_usable(shim_heap, pool))
+		if (!pyml_call_usable(shim_heap, pool))
 			return false;
 	}
 	within -= within % place->bytes;
 	place->block = (struct guarded *)(shim_window.base + pool + within);
-	/* What is left at the end of a pool is no block. */
+	/* A pool's last bytes are in no block if 4096 is no multiple of the size. */
 	return within + place->bytes <= PYMALLOC_POOL_SIZE;
 }

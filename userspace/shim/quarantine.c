@@ -1,36 +1,46 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Freed blocks, kept for a while: long enough for a late write to hit them, and
- * for a second free to find out whose they were.  All are looked at when they
+ * Freed blocks are kept for a while, so that a late write hits them and not a new object, and
+ * so that the report of a second free can name the object.  They are checked when they
  * leave, at the latest when the process ends.
  */
-#include "debug.h"
+#include "fatal.h"
+#include "place.h"
+#include "quarantine.h"
 
+/*
+ * How many freed blocks are kept: at most 512 KiB of them.  With more, a write is found that
+ * comes later after the free; a program holds so much more.
+ */
 #define SLOTS	1024
 
 static struct guarded *slots[SLOTS];
 
-static void check(const char *function, struct guarded *block)
+static void check_freed(const char *function, struct guarded *block)
 {
 	struct place place;
 	const __u8 *bad;
 
-	/* To the kernel it is allocated: it is there, whatever the program did. */
+	/* The kernel has it as allocated, so it is there, whatever the program did. */
 	if (!place_find(block, &place))
-		report_bad(function, block, PYMALLOC_REF_FOREIGN);
+		fatal_bad(function, block, PYMALLOC_REF_FOREIGN);
 	if (!guard_is(&place, DEBUG_FREED))
-		report_no_header(function, guard_object(block), &place);
+		fatal_no_header(function, guard_object(block), &place);
 	bad = guard_broken_fill(&place);
 	if (bad)
-		report_overwritten(function, &place, bad);
+		fatal_overwritten(function, &place, bad);
 }
 
+/* The release publishes the block to the thread whose acquire takes it out. */
 static struct guarded *exchange(size_t slot, struct guarded *block)
 {
 	return __atomic_exchange_n(&slots[slot], block, __ATOMIC_ACQ_REL);
 }
 
-/* Takes the block in, and gives another one that was here for long back. */
+/**
+ * quarantine_add() - keep a block, and free the one that has been kept longest
+ * @block: the block, whose object has just been freed
+ */
 void quarantine_add(struct guarded *block)
 {
 	static size_t next;
@@ -39,11 +49,11 @@ void quarantine_add(struct guarded *block)
 	block = exchange(slot, block);
 	if (!block)
 		return;
-	check("free", block);
+	check_freed("free", block);
 	pymalloc_free(shim_heap, block);
 }
 
-static __attribute__((destructor)) void check_all(void)
+static __attribute__((destructor)) void check_quarantine(void)
 {
 	size_t slot;
 
@@ -51,6 +61,6 @@ static __attribute__((destructor)) void check_all(void)
 		struct guarded *block = exchange(slot, NULL);
 
 		if (block)
-			check("exit", block);
+			check_freed("exit", block);
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * prctl() and syscall(): the ways into a seccomp sandbox, where there may be no
- * ioctl() any more.  The library changes over when one is about to be entered.
+ * prctl() and syscall(): the ways into a seccomp sandbox, in which ioctl() may be forbidden.
+ * The library changes over to read() and write() when one is about to be entered.
  */
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -9,40 +9,43 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "enter.h"
 #include "raw.h"
 #include "sandbox.h"
 #include "shim.h"
+#include "start.h"
 
-static long finish(long result)
+/* As the C library's wrapper returns it. */
+static long finish_call(long result)
 {
-	if (!pymalloc_raw_failed(result))
+	if (!pyml_raw_failed(result))
 		return result;
 	errno = -result;
 	return -1;
 }
 
-/* Before the call: when it returns, other threads may be in the sandbox as well. */
-static void prepare(void)
+/* Before the call, because other threads may be in the sandbox as well when it returns. */
+static void prepare_sandbox(void)
 {
 	int saved = errno;
 
 	shim_start();
-	pymalloc_sandbox_begin();
+	pyml_enter();
 	errno = saved;
 }
 
 /*
- * A positive result may mean that other threads could not follow.  That cancels
- * nothing: read() and write() do outside, too.
+ * A positive result may mean that another thread could not enter the sandbox.  Nothing is
+ * cancelled then: read() and write() do as well outside of it.
  */
-static long enter(long number, const long *args)
+static long enter_sandbox(long number, const long *args)
 {
 	long result;
 
-	prepare();
-	result = pymalloc_raw(number, args);
-	if (pymalloc_raw_failed(result))
-		pymalloc_sandbox_cancel();
+	prepare_sandbox();
+	result = pyml_raw(number, args);
+	if (pyml_raw_failed(result))
+		pyml_sandbox_cancel();
 	return result;
 }
 
@@ -54,32 +57,40 @@ static bool is_entry(long number, const long *args)
 					 args[0] == SECCOMP_SET_MODE_FILTER);
 }
 
+static inline void take_arguments(long *args, int count, va_list more)
+{
+	int i;
+
+#pragma GCC unroll 6
+	for (i = 0; i < count; i++)
+		args[i] = va_arg(more, long);
+}
+
+static inline long make_call(long number, const long *args)
+{
+	if (unlikely(is_entry(number, args)))
+		return finish_call(enter_sandbox(number, args));
+	return finish_call(pyml_raw(number, args));
+}
+
 PYMALLOC_API int prctl(int option, ...)
 {
 	long args[6] = { option };
 	va_list more;
-	int i;
 
 	va_start(more, option);
-	for (i = 1; i < 5; i++)
-		args[i] = va_arg(more, long);
+	take_arguments(args + 1, 4, more);
 	va_end(more);
-	if (unlikely(option == PR_SET_SECCOMP))
-		return finish(enter(SYS_prctl, args));
-	return finish(pymalloc_raw(SYS_prctl, args));
+	return make_call(SYS_prctl, args);
 }
 
 PYMALLOC_API long syscall(long number, ...)
 {
 	long args[6];
 	va_list more;
-	int i;
 
 	va_start(more, number);
-	for (i = 0; i < 6; i++)
-		args[i] = va_arg(more, long);
+	take_arguments(args, 6, more);
 	va_end(more);
-	if (unlikely(is_entry(number, args)))
-		return finish(enter(number, args));
-	return finish(pymalloc_raw(number, args));
+	return make_call(number, args);
 }

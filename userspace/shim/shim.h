@@ -1,100 +1,51 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The malloc shim: objects of up to PYMALLOC_BLOCK_MAX bytes from the service,
- * all others, and these too when the service has none, from the C library.
- * An object is the service's if its address lies in the heap's window.
+ * The malloc shim: objects of up to PYMALLOC_BLOCK_MAX bytes come from the service.  All
+ * others come from the C library, and these as well if the service has no memory.  An
+ * object is the service's if its address lies in the heap's window.
  */
-#ifndef _PYMALLOC_SHIM_H
-#define _PYMALLOC_SHIM_H
+#ifndef _SHIM_SHIM_H
+#define _SHIM_SHIM_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "types.h"
 
-#include "heap.h"
-
-/* As malloc() must align. */
+/* To what malloc() has to align objects on 64-bit machines: alignof(max_align_t). */
 #define SHIM_ALIGNMENT	16
-/* The shim's own copy of the library has this one heap. */
+/* The heap's index in pyml_magazines: the shim's own copy of the library has no other. */
 #define SHIM_INDEX	0
 
 #pragma GCC visibility push(hidden)
 
 /*
- * start.c: both views are all zero, so that nothing is in the window, until
- * there is a heap.  That of the fast path stays so in the debug modes and with
- * MALLOC_PERTURB_: all that is allocated or freed comes to the slow path, and from
- * there to debug.c or perturb.c.
+ * The heap's window, as the fast paths see it and as all others see it.  Until there is a
+ * heap both are all zero, so that no object is in the window.  That of the fast paths
+ * stays so in the debug modes and with MALLOC_PERTURB_: whatever is allocated or freed
+ * then takes the slow path, and from there goes to debug.c or perturb.c.
  */
 extern struct pymalloc_view shim_view;
 extern struct pymalloc_view shim_window;
 extern struct pymalloc_heap *shim_heap;
-bool shim_start(void);
 
-/* debug.c */
-extern enum shim_debug {
-	SHIM_NO_DEBUG,
-	SHIM_GUARDS,
-	SHIM_STRICT,
-} shim_debug;
-
-void shim_debug_choose(void);
-void shim_debug_start(void);
-void *shim_debug_malloc(size_t size, size_t alignment);
-void shim_debug_free(void *object);
-void *shim_debug_realloc(void *object, size_t size);
-size_t shim_debug_usable(void *object);
-
-/* fork.c */
-void shim_watch_fork(void);
-
-/* lost.c */
-void shim_lost_start(void);
-void shim_say_lost(void);
-
-/* malloc.c */
-void *shim_malloc_slow(size_t size, size_t alignment);
-
-/* perturb.c */
-extern __u8 shim_perturb;
-void shim_perturb_choose(void);
-void *shim_perturb_malloc(size_t size);
-void shim_perturb_free(void *object);
-
-/* spare.c */
-void *shim_malloc_large(size_t size);
-void shim_free_large(void *object);
-void shim_free_spares(void);
-
-/* usable.c */
-void *shim_libc(const char *name);
-typedef size_t (*shim_usable_fn)(void *object);
-shim_usable_fn shim_libc_usable(void);
+void shim_show_window(const struct pymalloc_heap *heap);
+void shim_show_all(const struct pymalloc_heap *heap);
 
 #pragma GCC visibility pop
-
-/* The C library's own, by names that nobody else defines. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *object, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
-void *__libc_valloc(size_t size);
-void *__libc_pvalloc(size_t size);
-void __libc_free(void *object);
 
 static inline bool shim_owns(const void *object)
 {
 	return pymalloc_offset(&shim_window, object) < shim_window.extent;
 }
 
+/* The acquire pairs with the release in show_in(): the rest of the view is complete. */
 static inline bool shim_has_heap(void)
 {
 	return __atomic_load_n(&shim_window.extent, __ATOMIC_ACQUIRE);
 }
 
-/* Bytes of the blocks where @object is; 0 if there are none. */
+/* Usable bytes of an object of the heap: the size of the blocks in its pool, or 0. */
 static inline size_t shim_usable(const void *object)
 {
-	return pymalloc_pool_class(&shim_window, object) * PYMALLOC_BLOCK_MIN;
+	return pyml_pool_class(&shim_window, object) * PYMALLOC_BLOCK_MIN;
 }
 
-#endif /* _PYMALLOC_SHIM_H */
+#endif /* _SHIM_SHIM_H */

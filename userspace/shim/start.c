@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The shim's heap: made by the first allocation, kept until the process ends. */
+/* Makes the shim's heap, at the first allocation; it stays until the process ends. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "debug.h"
+#include "fd.h"
+#include "fork.h"
+#include "heap.h"
+#include "libc.h"
+#include "lost.h"
+#include "perturb.h"
+#include "report.h"
 #include "shim.h"
-
-/* Addresses to have room for; they are mapped as far as they are used. */
-#define WINDOW	(64ULL << 30)
-
-struct pymalloc_view shim_view;
-struct pymalloc_view shim_window;
-struct pymalloc_heap *shim_heap;
+#include "start.h"
+#include "thread.h"
 
 /*
- * From which index on the heap looks for its own.  Another one than that of
- * the fast path leaves this with magazines that are empty and full for ever.
+ * Bytes of the window: more than the small objects of any program on a usual machine.
+ * Addresses are mapped only as far as they are used.
+ */
+#define WINDOW	(64ULL << 30)
+
+/*
+ * The least index that the heap may get.  With another one than SHIM_INDEX, the fast paths
+ * keep magazines that are always empty and full.
  */
 static size_t first_index(void)
 {
@@ -24,7 +33,7 @@ static size_t first_index(void)
 		return SHIM_INDEX + 1;
 	switch (shim_debug) {
 	case SHIM_STRICT:
-		return PYMALLOC_CACHED_HEAPS;
+		return PYML_CACHED_HEAPS;
 	case SHIM_GUARDS:
 		return SHIM_INDEX + 1;
 	default:
@@ -40,27 +49,13 @@ static struct pymalloc_heap *create_heap(void)
 		.window = WINDOW,
 	};
 
-	return pymalloc_heap_create_from(&options, first_index());
-}
-
-/* Its extent comes last: from then on the window is not empty. */
-static void show(const struct pymalloc_heap *heap, struct pymalloc_view *view)
-{
-	view->base = heap->view.base;
-	view->pool_map = heap->view.pool_map;
-	__atomic_store_n(&view->extent, heap->view.extent, __ATOMIC_RELEASE);
-}
-
-static void show_all(const struct pymalloc_heap *heap)
-{
-	show(heap, &shim_window);
-	if (!shim_debug && !shim_perturb)
-		show(heap, &shim_view);
+	return pyml_heap_create_from(&options, first_index());
 }
 
 /*
- * `pymalloc run` has looked at the service, and said so if there was none.  What
- * the processes that its program starts do not get later would be said by each.
+ * Whether to say that there is no service.  `pymalloc run` has tried it and has said so if it
+ * is not there, for the program and all that it starts: without this, each of those
+ * processes would say it again.
  */
 static bool may_say(void)
 {
@@ -70,16 +65,16 @@ static bool may_say(void)
 }
 
 /*
- * The C library prepares its heap in its first malloc(), without a lock: it
- * expects a thread that is the only one.  Here that call could come from several
- * threads at once, for their first large objects.
+ * The C library prepares its heap in its first malloc(), without a lock, because it expects
+ * that there is only one thread yet.  With the shim, that call could come from several
+ * threads at the same time, for their first large objects.
  */
 static void prepare_libc(void)
 {
 	__libc_free(__libc_malloc(1));
 }
 
-static bool start(void)
+static bool start_service(void)
 {
 	int saved = errno;
 
@@ -89,25 +84,31 @@ static bool start(void)
 	shim_heap = create_heap();
 	if (!shim_heap) {
 		if (may_say())
-			pymalloc_say("pymalloc: %s: %s; the C library serves this process\n",
-				     PYMALLOC_DEVICE, strerrordesc_np(errno));
+			pyml_say("pymalloc: %s: %s; the C library serves this process\n",
+				 PYML_DEVICE, strerrordesc_np(errno));
 		errno = saved;
 		return false;
 	}
-	pymalloc_service_hide(shim_heap);
+	pyml_fd_hide(shim_heap);
 	shim_watch_fork();
 	shim_lost_start();
 	if (shim_debug)
 		shim_debug_start();
-	show_all(shim_heap);
-	shim_heap->on_grow = show_all;
+	shim_heap->on_grow = shim_show_window;
+	if (!shim_debug && !shim_perturb)
+		shim_heap->on_grow = shim_show_all;
+	shim_heap->on_grow(shim_heap);
 	errno = saved;
 	return true;
 }
 
-/*
- * Returns whether there is a heap.  What is allocated while it is being made,
- * by that itself or by another thread, comes from the C library.
+/**
+ * shim_start() - make the shim's heap, the first time
+ *
+ * While it is being made, what this thread or another one allocates comes from the C
+ * library.  The release of the state pairs with the acquire: with READY, the heap is there.
+ *
+ * Return: whether there is a heap.
  */
 bool shim_start(void)
 {
@@ -118,7 +119,7 @@ bool shim_start(void)
 		return now == READY;
 	if (__atomic_exchange_n(&state, STARTING, __ATOMIC_ACQ_REL) != NEW)
 		return false;
-	now = start() ? READY : ABSENT;
+	now = start_service() ? READY : ABSENT;
 	__atomic_store_n(&state, now, __ATOMIC_RELEASE);
 	return now == READY;
 }

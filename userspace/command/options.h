@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What all command lines have in common. */
+#ifndef _PYMALLOC_OPTIONS_H
+#define _PYMALLOC_OPTIONS_H
+
+#include <argp.h>
+
+/* -h and --help, for the argp of each subcommand. */
+extern const struct argp_child help_child[];
+
+#endif /* _PYMALLOC_OPTIONS_H */

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The arguments of the subcommands that are about one heap. */
+#ifndef _PYMALLOC_TARGET_H
+#define _PYMALLOC_TARGET_H
+
+#include <stdbool.h>
+
+#include <linux/types.h>
+
+/**
+ * struct target - what a subcommand's line asks for
+ * @id: the heap's number
+ * @json: print JSON
+ * @bytes: print plain numbers for amounts of memory
+ * @offset: where in the heap, where the subcommand takes that
+ * @has_offset: whether it was given
+ */
+struct target {
+	__u64 id;
+	bool json;
+	bool bytes;
+	__u64 offset;
+	bool has_offset;
+};
+
+/* What a subcommand takes besides the heap and --json. */
+#define TAKES_OFFSET	(1U << 0)
+#define TAKES_BYTES	(1U << 1)
+
+struct target parse_target(int argc, char **argv, const char *args_doc,
+			   const char *doc, unsigned int takes);
+
+#endif /* _PYMALLOC_TARGET_H */

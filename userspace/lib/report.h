@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the library writes to stderr, and what happens on a bad free. */
+#ifndef _PYML_REPORT_H
+#define _PYML_REPORT_H
+
+#include "types.h"
+
+#pragma GCC visibility push(hidden)
+
+void pyml_say(const char *format, ...);
+const char *pyml_describe_bad(unsigned int status);
+void pyml_bad_free(struct pymalloc_heap *heap, void *object,
+		   unsigned int status);
+
+#pragma GCC visibility pop
+
+#endif /* _PYML_REPORT_H */

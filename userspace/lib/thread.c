@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The threads' caches of magazines, one for each thread and heap: made when a thread
+ * first needs one, and destroyed when the thread ends or the heap is destroyed.  Their
+ * memory comes from mmap(), so that the malloc shim can use them.
+ */
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "call.h"
+#include "fd.h"
+#include "magazine.h"
+#include "sandbox.h"
+#include "thread.h"
+#include "window.h"
+
+/* The only entry of an empty magazine without slots: always NULL. */
+static void *const no_slots[1];
+
+#define NO_OBJECTS	{ [0 ... PYMALLOC_NR_CLASSES] = (void **)no_slots }
+
+const struct pymalloc_magazines pyml_no_magazines = {
+	.top = NO_OBJECTS,
+	.full = NO_OBJECTS,
+};
+
+#define NO_MAGAZINES	((struct pymalloc_magazines *)&pyml_no_magazines)
+
+__thread struct pymalloc_magazines
+	*pyml_magazines[PYML_CACHED_HEAPS + 1] = {
+	[0 ... PYML_CACHED_HEAPS] = NO_MAGAZINES
+};
+
+/* The calling thread: alive; in the first round of its destructors; later. */
+static __thread enum { ALIVE, LEAVING, GONE } thread_state;
+
+/* Protects what follows, and of all heaps the list of caches and their counts. */
+static pthread_mutex_t caches_lock = PTHREAD_MUTEX_INITIALIZER;
+/* The heaps with magazines, by index. */
+static struct pymalloc_heap *heaps[PYML_CACHED_HEAPS];
+/* These, and those without magazines. */
+static struct pymalloc_heap *all_heaps;
+/* Its destructor is on_thread_exit(); the value only has to be other than NULL. */
+static pthread_key_t exit_key;
+static bool has_exit_key;
+
+/* The lock is held.  Tells the kernel as well, for the heap's figures. */
+static void tell_caches(struct pymalloc_heap *heap, __u64 count)
+{
+	heap->nr_caches = count;
+	pyml_call_caches(heap, count, PYML_CACHE_BYTES);
+}
+
+static void link_cache(struct pyml_cache *cache)
+{
+	struct pymalloc_heap *heap = cache->heap;
+
+	pthread_mutex_lock(&caches_lock);
+	cache->next = heap->caches;
+	cache->link = &heap->caches;
+	if (cache->next)
+		cache->next->link = &cache->next;
+	/*
+	 * Pairs with inherit_caches(), in a child of a fork() at any moment: the cache is
+	 * on the list only when it is complete.
+	 */
+	__atomic_store_n(&heap->caches, cache, __ATOMIC_RELEASE);
+	tell_caches(heap, heap->nr_caches + 1);
+	pthread_mutex_unlock(&caches_lock);
+}
+
+static struct pyml_cache *create_cache(struct pymalloc_heap *heap)
+{
+	struct pyml_cache *cache;
+
+	cache = mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cache == MAP_FAILED)
+		return NULL;
+	cache->heap = heap;
+	cache->home = &pyml_magazines[heap->index];
+	pyml_magazines_init(cache);
+	link_cache(cache);
+	/* In this order: pthread_setspecific() may allocate, from this cache then. */
+	*cache->home = &cache->magazines;
+	pthread_setspecific(exit_key, &exit_key);
+	return cache;
+}
+
+static struct pyml_cache *cache_at(struct pymalloc_magazines *magazines)
+{
+	if (magazines == NO_MAGAZINES)
+		return NULL;
+	return (struct pyml_cache *)magazines;
+}
+
+/**
+ * pyml_cache_get() - the calling thread's cache for a heap
+ * @heap: the heap
+ *
+ * Makes the cache if there is none.
+ *
+ * Return: the cache; or NULL if the heap has no magazines, the thread is at its end, or
+ * there is no memory.
+ */
+struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
+{
+	struct pyml_cache *cache;
+
+	cache = cache_at(pyml_magazines[heap->index]);
+	if (cache || heap->index == PYML_CACHED_HEAPS ||
+	    thread_state == GONE)
+		return cache;
+	return create_cache(heap);
+}
+
+/**
+ * pyml_caches_have() - whether an object is in some thread's magazine
+ * @heap: the heap
+ * @object: the object, which the caller wants to free or resize
+ * @class: its size class
+ *
+ * If the caller owns the object, the answer is false for certain: the object had left
+ * all magazines before it was handed out, and only its free can bring it back.
+ *
+ * Return: true if it is in one, which means that it is free already.
+ */
+bool pyml_caches_have(struct pymalloc_heap *heap, const void *object,
+		      size_t class)
+{
+	const struct pyml_cache *cache;
+
+	pthread_mutex_lock(&caches_lock);
+	for (cache = heap->caches; cache; cache = cache->next)
+		if (pyml_magazine_has(cache, class, object))
+			break;
+	pthread_mutex_unlock(&caches_lock);
+	return cache;
+}
+
+/* The lock is held.  What the cache holds is lost unless it was flushed. */
+static void destroy_cache(struct pyml_cache *cache)
+{
+	struct pymalloc_heap *heap = cache->heap;
+
+	heap->nr_fills += cache->nr_fills;
+	heap->nr_flushes += cache->nr_flushes;
+	*cache->link = cache->next;
+	if (cache->next)
+		cache->next->link = cache->link;
+	*cache->home = NO_MAGAZINES;
+	munmap(cache, sizeof(*cache));
+}
+
+/*
+ * Runs among the destructors of a thread's keys.  The destructors of other keys may
+ * still free objects, so the caches are destroyed in the second round only.  What is
+ * freed even later costs one call for each object.
+ */
+static void on_thread_exit(void *value)
+{
+	struct pyml_cache *cache;
+	size_t i;
+
+	if (thread_state == ALIVE) {
+		thread_state = LEAVING;
+		pthread_setspecific(exit_key, value);
+		return;
+	}
+	thread_state = GONE;
+	pthread_mutex_lock(&caches_lock);
+	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
+		cache = cache_at(pyml_magazines[i]);
+		if (!cache)
+			continue;
+		pyml_magazines_flush(cache);
+		tell_caches(cache->heap, cache->heap->nr_caches - 1);
+		destroy_cache(cache);
+	}
+	pthread_mutex_unlock(&caches_lock);
+}
+
+/*
+ * When the process ends, this is the last opportunity to report bad frees among the
+ * objects in magazines.  It is not taken if a signal's handler ends the process and the
+ * signal came while the lock was held or in the middle of a batch: the magazines are in
+ * an unknown state then.  @busy is written by this thread: see mark_busy() in magazine.c.
+ */
+static __attribute__((destructor)) void flush_last_frees(void)
+{
+	struct pyml_cache *cache;
+	size_t i;
+
+	if (pthread_mutex_trylock(&caches_lock))
+		return;
+	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
+		cache = cache_at(pyml_magazines[i]);
+		if (cache && !cache->busy)
+			pyml_magazines_flush(cache);
+	}
+	pthread_mutex_unlock(&caches_lock);
+}
+
+/*
+ * In a child of fork(): frees what lies in the magazines of threads that exist only in
+ * the parent.
+ */
+static void inherit_caches(struct pymalloc_heap *heap)
+{
+	struct pyml_cache *own = cache_at(pyml_magazines[heap->index]);
+	struct pyml_cache *cache = heap->caches, *next;
+
+	for (; cache; cache = next) {
+		next = cache->next;
+		if (cache == own)
+			continue;
+		pyml_magazines_flush_abandoned(cache);
+		munmap(cache, sizeof(*cache));
+	}
+	heap->caches = own;
+	if (own) {
+		own->next = NULL;
+		own->link = &heap->caches;
+	}
+	tell_caches(heap, !!own);
+}
+
+/*
+ * Only the thread that called fork() exists in the child.  Another one may have held the
+ * lock, or have been in the middle of a batch.
+ */
+static void inherit_after_fork(void)
+{
+	size_t i;
+
+	pyml_sandbox_start();
+	caches_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	pyml_window_inherit();
+	for (i = 0; i < PYML_CACHED_HEAPS; i++)
+		if (heaps[i])
+			inherit_caches(heaps[i]);
+}
+
+/**
+ * pyml_caches_attach() - give a new heap its index, by which threads find its magazines
+ * @heap: the heap
+ * @first: the index is the first free one from here on; if none is left, the heap has
+ *	no magazines
+ *
+ * Takes the lock.
+ */
+void pyml_caches_attach(struct pymalloc_heap *heap, size_t first)
+{
+	size_t i = first;
+
+	pthread_mutex_lock(&caches_lock);
+	if (!has_exit_key) {
+		has_exit_key = !pthread_key_create(&exit_key, on_thread_exit);
+		pthread_atfork(pyml_window_before_fork,
+			       pyml_window_after_fork, inherit_after_fork);
+		pyml_sandbox_start();
+	}
+	while (i < PYML_CACHED_HEAPS && (heaps[i] || !has_exit_key))
+		i++;
+	if (i < PYML_CACHED_HEAPS)
+		heaps[i] = heap;
+	heap->index = i;
+	heap->next = all_heaps;
+	all_heaps = heap;
+	heap->view.magazines = (char *)&pyml_magazines[i] -
+			       (char *)__builtin_thread_pointer();
+	pthread_mutex_unlock(&caches_lock);
+}
+
+/*
+ * For a loop over all heaps that takes the lock of windows, which must not be taken
+ * inside the one here.  Returns NULL behind the last heap.
+ */
+static struct pymalloc_heap *nth_heap(size_t n)
+{
+	struct pymalloc_heap *heap;
+
+	if (!pyml_lock_patiently(&caches_lock))
+		return NULL;
+	for (heap = all_heaps; heap && n; n--)
+		heap = heap->next;
+	pthread_mutex_unlock(&caches_lock);
+	return heap;
+}
+
+/**
+ * pyml_caches_prepare() - see that each heap has what it may need in a sandbox
+ *
+ * A sandbox allows no system call to make up for it later: a descriptor, mapped pages
+ * of the window, and the calling thread's magazines.
+ */
+void pyml_caches_prepare(void)
+{
+	struct pymalloc_heap *heap;
+	size_t i;
+
+	for (i = 0; (heap = nth_heap(i)); i++) {
+		pyml_fd_renew(heap);
+		pyml_window_grow_ahead(heap);
+		pyml_cache_get(heap);
+	}
+}
+
+/* The lock is held. */
+static void unlink_heap(struct pymalloc_heap *heap)
+{
+	struct pymalloc_heap **link = &all_heaps;
+
+	while (*link != heap)
+		link = &(*link)->next;
+	*link = heap->next;
+}
+
+/**
+ * pyml_caches_detach() - destroy all caches of a heap
+ * @heap: the heap, which no thread uses any more
+ *
+ * Takes the lock.
+ */
+void pyml_caches_detach(struct pymalloc_heap *heap)
+{
+	pthread_mutex_lock(&caches_lock);
+	while (heap->caches)
+		destroy_cache(heap->caches);
+	if (heap->index < PYML_CACHED_HEAPS)
+		heaps[heap->index] = NULL;
+	unlink_heap(heap);
+	pthread_mutex_unlock(&caches_lock);
+}
+
+static void count_cache(const struct pyml_cache *cache,
+			struct pymalloc_cache_stats *stats)
+{
+	size_t class;
+
+	for (class = 1; class < PYML_MAGAZINES; class++) {
+		size_t blocks = pyml_magazine_count(cache, class);
+
+		stats->blocks += blocks;
+		stats->bytes += blocks * class * PYMALLOC_BLOCK_MIN;
+	}
+	stats->threads++;
+	stats->nr_fills += cache->nr_fills;
+	stats->nr_flushes += cache->nr_flushes;
+}
+
+void pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
+			       struct pymalloc_cache_stats *stats)
+{
+	const struct pyml_cache *cache;
+
+	*stats = (struct pymalloc_cache_stats){
+		.bytes_max = PYML_CACHE_BYTES,
+	};
+	pthread_mutex_lock(&caches_lock);
+	stats->nr_fills = heap->nr_fills;
+	stats->nr_flushes = heap->nr_flushes;
+	for (cache = heap->caches; cache; cache = cache->next)
+		count_cache(cache, stats);
+	pthread_mutex_unlock(&caches_lock);
+}
