@@ -49,7 +49,12 @@
 #define PYMALLOC_WINDOW_MIN		(2 * PYMALLOC_ARENA_SIZE)
 #define PYMALLOC_WINDOW_MAX		(1ULL << 40)
 
-#define PYMALLOC_IOC_MAGIC	0xB7
+/*
+ * The first number of all commands.  Nobody else has it, as of Linux 6.12
+ * (Documentation/userspace-api/ioctl/ioctl-number.rst there): what decodes ioctls by
+ * number alone, as strace does, takes none of these for another driver's.
+ */
+#define PYMALLOC_IOC_MAGIC	0xBF
 
 /**
  * struct pymalloc_info - PYMALLOC_IOC_INFO: version, geometry and limits
