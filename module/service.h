@@ -205,7 +205,7 @@ struct inode *pym_heapfs_inode(void);
 void pym_heapfs_put_inode(struct inode *inode);
 struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only);
 
-/* service.c */
+/* owner.c */
 int pym_service_init(void);
 void pym_service_exit(void);
 bool pym_window_is_valid(u64 window);
@@ -275,7 +275,7 @@ struct pym_command {
 	.run = _run,						\
 }
 
-/* args.c */
+/* ioctl.c */
 long pym_command_run(struct file *file, struct pym_service_heap *sheap,
 		     const struct pym_command *commands, unsigned int nr,
 		     unsigned int cmd, void __user *arg);
@@ -285,7 +285,7 @@ int pym_put_entry(u64 array, u32 index, u32 entry_size, const void *entry, size_
 int pym_list_entry(struct pymalloc_list *list, struct pym_service_heap *sheap);
 int pym_list_check(const struct pymalloc_list *list);
 
-/* batch.c */
+/* ioctl_object.c */
 int pym_alloc_ioctl(struct pym_call *call);
 int pym_free_ioctl(struct pym_call *call);
 int pym_free_until_bad_ref(struct pym_call *call);
@@ -297,7 +297,7 @@ ssize_t pym_stream_read(struct file *file, char __user *buffer, size_t bytes, lo
 ssize_t pym_stream_write(struct file *file, const char __user *buffer, size_t bytes,
 			 loff_t *pos);
 
-/* look.c */
+/* ioctl_inspect.c */
 int pym_stats_ioctl(struct pym_call *call);
 int pym_walk_ioctl(struct pym_call *call);
 int pym_check_ioctl(struct pym_call *call);
