@@ -63,18 +63,6 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
-/**
- * pym_window_is_valid() - can a heap have such a window?
- * @window: its bytes
- *
- * Return: true if so.
- */
-bool pym_window_is_valid(u64 window)
-{
-	return window >= PYMALLOC_WINDOW_MIN && window <= PYMALLOC_WINDOW_MAX &&
-	       !(window % PYMALLOC_ARENA_SIZE);
-}
-
 /* Fill in the defaults, and see that all makes sense. */
 static bool create_is_valid(struct pymalloc_create *create)
 {

@@ -18,6 +18,7 @@
 #include <linux/xarray.h>
 
 #include "core/core.h"
+#include "params.h"
 
 /**
  * struct pym_user - what one user holds in all his heaps
@@ -161,13 +162,6 @@ struct pym_service_heap {
 #define PYM_SERVICE_BYTES	(roundup_pow_of_two(sizeof(struct pym_service_heap)) + \
 				 SZ_8K + SZ_2K)
 
-/* main.c: module parameters */
-extern unsigned long pym_default_limit;
-extern unsigned long pym_default_window;
-extern unsigned long pym_user_bytes;
-extern unsigned int pym_user_heaps;
-extern bool pym_check_at_end;
-
 /* user.c */
 struct pym_user *pym_user_get(kuid_t uid);
 struct pym_user *pym_user_ref(struct pym_user *user);
@@ -208,7 +202,6 @@ struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only);
 /* owner.c */
 int pym_service_init(void);
 void pym_service_exit(void);
-bool pym_window_is_valid(u64 window);
 struct pym_service_heap *pym_service_create(struct pymalloc_create *create);
 struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 					   struct mm_struct *mm);
