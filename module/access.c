@@ -15,19 +15,25 @@
 
 #include "service.h"
 
+/*
+ * Under RCU: the process of an address space, or NULL.  A child that has not used its
+ * heap yet is known by that alone.
+ */
+static struct task_struct *mm_task(const struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMCG
+	return rcu_dereference(mm->owner);
+#else
+	return NULL;
+#endif
+}
+
 /* Under RCU: the process that a heap belongs to, or NULL. */
 static struct task_struct *client_task(const struct pym_service_heap *sheap)
 {
 	struct pid *pid = READ_ONCE(sheap->pid);
 
-	if (pid)
-		return pid_task(pid, PIDTYPE_TGID);
-#ifdef CONFIG_MEMCG
-	/* A child that has not used its heap yet is known by its address space alone. */
-	return rcu_dereference(sheap->mm->owner);
-#else
-	return NULL;
-#endif
+	return pid ? pid_task(pid, PIDTYPE_TGID) : mm_task(sheap->mm);
 }
 
 static bool is_same_user(const struct cred *cred, const struct cred *theirs)
@@ -113,4 +119,48 @@ void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm)
 				      ESCAPE_ANY | ESCAPE_NAP | ESCAPE_APPEND, "\\\"");
 
 	shown[min(bytes, PYM_SHOWN_COMM - 1)] = 0;
+}
+
+/* The number of a heap's process as the caller sees it, also after its death. */
+static pid_t client_number(const struct pym_service_heap *sheap)
+{
+	struct pid *pid = READ_ONCE(sheap->pid);
+	struct task_struct *task;
+	pid_t number;
+
+	if (pid)
+		return pid_vnr(pid);
+	rcu_read_lock();
+	task = mm_task(sheap->mm);
+	number = task ? task_tgid_vnr(task) : 0;
+	rcu_read_unlock();
+	return number;
+}
+
+/**
+ * pym_show_heap() - describe a heap as the caller sees it
+ * @sheap: the heap
+ * @info: out: the description
+ *
+ * Context: Sleeps.
+ * Return: 0, -EINTR (the caller is being killed) or -ESTALE (the heap is ending).
+ */
+int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
+{
+	struct pymalloc_stats stats;
+
+	pym_heap_stats(&sheap->heap, &stats);
+	*info = (struct pymalloc_heap_info) {
+		.id = sheap->heap.id,
+		.window = sheap->heap.window,
+		.limit = sheap->heap.limit,
+		.page_bytes = stats.page_bytes,
+		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
+		.alignment = sheap->heap.alignment,
+		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
+		.pid = client_number(sheap),
+	};
+	memcpy(info->comm, sheap->comm, sizeof(info->comm));
+	memcpy(info->name, sheap->name, sizeof(info->name));
+	return pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
 }

@@ -298,8 +298,8 @@ static int take_summary(struct snapshot *snap, struct pym_service_heap *unused)
 		if (!sheap)
 			break;
 		id = sheap->heap.id;
-		err = pym_service_info(sheap, &snap->heaps[snap->nr]);
-		pym_service_leave(sheap);
+		err = pym_show_heap(sheap, &snap->heaps[snap->nr]);
+		pym_client_leave(sheap);
 		if (err == -EINTR)
 			return err;
 		snap->nr += !err;
@@ -382,7 +382,7 @@ static struct snapshot *snapshot_take(const struct view *view, struct pym_servic
 	if (!snap)
 		return ERR_PTR(-ENOMEM);
 	snap->view = view;
-	err = sheap ? pym_service_info(sheap, &snap->info) : 0;
+	err = sheap ? pym_show_heap(sheap, &snap->info) : 0;
 	if (err)
 		goto free;
 	if (view->entry) {
@@ -450,7 +450,7 @@ static int heap_view_open(struct inode *inode, struct file *file)
 	if (!view || !kref_get_unless_zero(&sheap->ref))
 		return -ENOENT;
 	err = view_open(file, view, sheap);
-	pym_service_leave(sheap);
+	pym_client_leave(sheap);
 	return err == -ESTALE ? -ENOENT : err;
 }
 

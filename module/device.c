@@ -52,7 +52,7 @@ static int info_ioctl(struct pym_call *call)
 static int return_descriptor(struct pym_call *call, struct pym_service_heap *sheap,
 			     bool read_only)
 {
-	struct file *file = pym_heapfs_open(sheap, read_only);
+	struct file *file = pym_heapfd_open(sheap, read_only);
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);
@@ -97,7 +97,7 @@ static int open_ioctl(struct pym_call *call)
 		return -ENOENT;
 	if (pym_may_look(sheap))
 		err = return_descriptor(call, sheap, open->flags & PYMALLOC_OPEN_RDONLY);
-	pym_service_leave(sheap);
+	pym_client_leave(sheap);
 	return err;
 }
 
@@ -122,7 +122,7 @@ static int list_ioctl(struct pym_call *call)
 		/* One that is just ending is none to be listed. */
 		if (err == -ESTALE)
 			err = 0;
-		pym_service_leave(sheap);
+		pym_client_leave(sheap);
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		cond_resched();

@@ -92,7 +92,7 @@ int pym_alloc_ioctl(struct pym_call *call)
 	int err;
 
 	alloc->done = 0;
-	err = pym_may_change(call, true) ?:
+	err = pym_client_may_change(call->file, call->sheap, true) ?:
 	      check_count(alloc->flags, PYMALLOC_ALLOC_ZERO, alloc->count);
 	if (err)
 		return err;
@@ -143,7 +143,7 @@ int pym_free_ioctl(struct pym_call *call)
 	free->done = 0;
 	free->nr_bad = 0;
 	free->first_bad = free->count;
-	err = pym_may_change(call, true) ?: check_count(free->flags, 0, free->count);
+	err = pym_client_may_change(call->file, call->sheap, true) ?: check_count(free->flags, 0, free->count);
 	while (!err) {
 		err = free_part(call->sheap, free);
 		if (err)
@@ -196,7 +196,7 @@ int pym_free_until_bad_ref(struct pym_call *call)
 	int err;
 
 	free->done = 0;
-	err = pym_may_change(call, true) ?: check_count(free->flags, 0, free->count);
+	err = pym_client_may_change(call->file, call->sheap, true) ?: check_count(free->flags, 0, free->count);
 	while (!err) {
 		err = free_part_until_bad(call->sheap, free);
 		if (err || free->done == free->count)
@@ -255,7 +255,7 @@ int pym_resize_ioctl(struct pym_call *call)
 	struct mem_cgroup *old;
 	int err;
 
-	err = pym_may_change(call, true);
+	err = pym_client_may_change(call->file, call->sheap, true);
 	if (err)
 		return err;
 	if (resize->flags || !resize->size || resize->size > PYMALLOC_SIZE_MAX)

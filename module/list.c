@@ -33,7 +33,7 @@ int pym_list_entry(struct pymalloc_list *list, struct pym_service_heap *sheap)
 	struct pymalloc_heap_info info;
 	int err;
 
-	err = pym_service_info(sheap, &info);
+	err = pym_show_heap(sheap, &info);
 	if (err)
 		return err;
 	err = pym_put_entry(list->heaps, list->done, list->entry_size, &info, sizeof(info));

@@ -19,19 +19,19 @@ static int __init pymalloc_init(void)
 	err = pym_arena_cache_init();
 	if (err)
 		return err;
-	err = pym_service_init();
-	if (err)
-		goto arena_cache;
 	pym_debugfs_init();
-	err = pym_device_init();
+	err = pym_owner_init();
 	if (err)
 		goto debugfs;
+	err = pym_device_init();
+	if (err)
+		goto owner;
 	return 0;
 
+owner:
+	pym_owner_exit();
 debugfs:
 	pym_debugfs_exit();
-	pym_service_exit();
-arena_cache:
 	pym_arena_cache_exit();
 	return err;
 }
@@ -39,7 +39,8 @@ arena_cache:
 static void __exit pymalloc_exit(void)
 {
 	pym_device_exit();
-	pym_service_exit();
+	pym_owner_exit();
+	/* What heaps have left behind: nodes without entries, users without heaps. */
 	pym_registry_exit();
 	pym_user_exit();
 	pym_debugfs_exit();

@@ -18,8 +18,6 @@
 #include "service.h"
 #include "trace.h"
 
-static struct workqueue_struct *service_queue;
-
 /* Makes and removes folders one after the other: each heap's comes before it goes. */
 static struct workqueue_struct *folder_queue;
 
@@ -224,7 +222,8 @@ static void note_inherited(struct pym_service_heap *sheap)
 	sheap->inherited_frees = stats.nr_frees;
 }
 
-static void service_release(struct pym_service_heap *sheap)
+/* The last reference has gone: nobody uses the heap, and nobody can find it. */
+static void end_heap(struct pym_service_heap *sheap)
 {
 	pym_registry_remove(sheap);
 	if (READ_ONCE(pym_check_at_end))
@@ -237,21 +236,15 @@ static void service_release(struct pym_service_heap *sheap)
 	queue_work(folder_queue, &sheap->vanish);
 }
 
-static void release_work(struct work_struct *work)
-{
-	service_release(container_of(work, struct pym_service_heap, release));
-}
-
 static struct pym_service_heap *service_alloc(const char *name)
 {
 	struct pym_service_heap *sheap = kvzalloc(sizeof(*sheap), PYM_GFP);
 
 	if (!sheap)
 		return NULL;
-	kref_init(&sheap->ref);
+	pym_service_ref_init(sheap);
 	mutex_init(&sheap->user_lock);
 	INIT_WORK(&sheap->appear, appear_work);
-	INIT_WORK(&sheap->release, release_work);
 	INIT_WORK(&sheap->vanish, vanish_work);
 	strscpy(sheap->name, name, sizeof(sheap->name));
 	sheap->heap.base_bytes = PYM_SERVICE_BYTES;
@@ -362,131 +355,6 @@ free:
 }
 
 /**
- * pym_service_meet() - learn which process a heap has been inherited by
- * @sheap: the heap
- */
-void pym_service_meet(struct pym_service_heap *sheap)
-{
-	struct pid *pid;
-
-	if (READ_ONCE(sheap->pid) || current->mm != sheap->mm)
-		return;
-	pid = get_pid(task_tgid(current));
-	if (cmpxchg(&sheap->pid, NULL, pid))
-		put_pid(pid);
-}
-
-static void move_to_user_locked(struct pym_service_heap *sheap, struct pym_user *user)
-{
-	struct pym_user *old = sheap->user;
-
-	lockdep_assert_held(&sheap->user_lock);
-	pym_heap_move(&sheap->heap, &user->quota);
-	pym_user_force_heap(user);
-	pym_user_uncharge_heap(old);
-	WRITE_ONCE(sheap->user, user);
-	if (sheap->heap.purse == &user->quota) {
-		pym_user_put(sheap->purse_user);
-		sheap->purse_user = pym_user_ref(user);
-	}
-	WRITE_ONCE(sheap->uid, user->uid);
-	WRITE_ONCE(sheap->ruid, current_uid());
-	pym_user_put(old);
-}
-
-/**
- * pym_service_follow() - have a heap count against the user that its process is
- * @sheap: the heap
- *
- * To be called before the caller gets pages for it.  Nothing changes if he is not
- * the heap's process, or without memory: then the next call does it.
- *
- * Context: Sleeps.  Not under the gate.
- */
-void pym_service_follow(struct pym_service_heap *sheap)
-{
-	struct pym_user *user;
-
-	if (current->mm != sheap->mm || uid_eq(current_uid(), READ_ONCE(sheap->ruid)))
-		return;
-	mutex_lock(&sheap->user_lock);
-	user = pym_user_get(current_euid());
-	if (user && !uid_eq(current_uid(), sheap->ruid))
-		move_to_user_locked(sheap, user);
-	else if (user)
-		pym_user_put(user);
-	mutex_unlock(&sheap->user_lock);
-}
-
-static void end_now(struct kref *ref)
-{
-	service_release(container_of(ref, struct pym_service_heap, ref));
-}
-
-static void end_later(struct kref *ref)
-{
-	struct pym_service_heap *sheap = container_of(ref, struct pym_service_heap, ref);
-
-	queue_work(service_queue, &sheap->release);
-}
-
-/**
- * pym_service_put() - drop a reference; the last one ends the heap
- * @sheap: the heap
- *
- * Context: Sleeps.  Not with an mmap_lock held.
- */
-void pym_service_put(struct pym_service_heap *sheap)
-{
-	kref_put(&sheap->ref, end_now);
-}
-
-/**
- * pym_service_put_later() - as pym_service_put(), with an mmap_lock held
- * @sheap: the heap
- *
- * A heap's end waits for those who are looking at its folder in debugfs.
- */
-void pym_service_put_later(struct pym_service_heap *sheap)
-{
-	kref_put(&sheap->ref, end_later);
-}
-
-/**
- * pym_service_leave() - drop the reference of who has used a heap in passing
- * @sheap: the heap
- *
- * If it was the last one, and he is not the heap's process, the heap ends without
- * him: that takes long, and who only looks may be kept from running.
- *
- * Context: Sleeps.  Not with an mmap_lock held.
- */
-void pym_service_leave(struct pym_service_heap *sheap)
-{
-	if (current->mm == sheap->mm)
-		pym_service_put(sheap);
-	else
-		pym_service_put_later(sheap);
-}
-
-/**
- * pym_service_put_dead() - drop a reference for the sake of what it keeps
- * @sheap: the heap, whose process may have died
- *
- * If it was the last one, the heap ends before this returns for its own user, who
- * may want what it gives back, and for a process that is ending itself.
- *
- * Context: Sleeps.  Not with an mmap_lock held.
- */
-void pym_service_put_dead(struct pym_service_heap *sheap)
-{
-	if (!current->mm || uid_eq(READ_ONCE(sheap->uid), current_euid()))
-		pym_service_put(sheap);
-	else
-		pym_service_leave(sheap);
-}
-
-/**
  * pym_service_end() - end a heap as soon as nobody has mapped it
  * @sheap: the heap; the caller has a reference
  *
@@ -501,83 +369,32 @@ void pym_service_end(struct pym_service_heap *sheap)
 }
 
 /**
- * pym_service_is_dead() - has a heap's process died?
- * @sheap: the heap
+ * pym_owner_init() - prepare for heaps
  *
- * Return: true if so: the heap is ending, or will with the last descriptor.
- */
-bool pym_service_is_dead(const struct pym_service_heap *sheap)
-{
-	return !atomic_read(&sheap->mm->mm_users);
-}
-
-/**
- * pym_service_init() - prepare for what is done later than asked for
- *
+ * Context: Process context, while the module is being loaded.
  * Return: 0 or -ENOMEM.
  */
-int pym_service_init(void)
+int pym_owner_init(void)
 {
-	service_queue = alloc_workqueue("pymalloc", WQ_UNBOUND, 0);
-	if (!service_queue)
-		return -ENOMEM;
+	int err;
+
 	folder_queue = alloc_ordered_workqueue("pymalloc_folders", 0);
 	if (!folder_queue)
-		destroy_workqueue(service_queue);
-	return folder_queue ? 0 : -ENOMEM;
+		return -ENOMEM;
+	err = pym_service_init(end_heap);
+	if (err)
+		destroy_workqueue(folder_queue);
+	return err;
 }
 
 /**
- * pym_service_exit() - wait until the last heaps have gone
- */
-void pym_service_exit(void)
-{
-	destroy_workqueue(service_queue);
-	destroy_workqueue(folder_queue);
-}
-
-/* A child that has not used its heap yet is known by its address space alone. */
-static pid_t process_of(struct pym_service_heap *sheap)
-{
-	struct pid *pid = READ_ONCE(sheap->pid);
-	struct task_struct *owner = NULL;
-	pid_t number = pid_vnr(pid);
-
-	if (pid)
-		return number;
-#ifdef CONFIG_MEMCG
-	rcu_read_lock();
-	owner = rcu_dereference(sheap->mm->owner);
-	number = owner ? task_tgid_vnr(owner) : 0;
-	rcu_read_unlock();
-#endif
-	return number;
-}
-
-/**
- * pym_service_info() - who a heap is, as the caller sees it
- * @sheap: the heap
- * @info: out: the description
+ * pym_owner_exit() - wait until the last heaps have gone
  *
- * Context: Sleeps.
- * Return: 0, -EINTR (the caller is being killed) or -ESTALE (the heap is ending).
+ * Context: Sleeps.  Nobody can make a heap any more.
  */
-int pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
+void pym_owner_exit(void)
 {
-	struct pymalloc_stats stats;
-
-	pym_heap_stats(&sheap->heap, &stats);
-	*info = (struct pymalloc_heap_info) {
-		.id = sheap->heap.id,
-		.window = sheap->heap.window,
-		.limit = sheap->heap.limit,
-		.page_bytes = stats.page_bytes,
-		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
-		.alignment = sheap->heap.alignment,
-		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
-		.pid = process_of(sheap),
-	};
-	memcpy(info->comm, sheap->comm, sizeof(info->comm));
-	memcpy(info->name, sheap->name, sizeof(info->name));
-	return pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
+	/* First, because a heap that ends has its folder removed. */
+	pym_service_exit();
+	destroy_workqueue(folder_queue);
 }

@@ -197,23 +197,33 @@ struct pym_service_heap *pym_family_enter(struct pym_family *family, struct mm_s
 /* heapfs.c */
 struct inode *pym_heapfs_inode(void);
 void pym_heapfs_put_inode(struct inode *inode);
-struct file *pym_heapfs_open(struct pym_service_heap *sheap, bool read_only);
+struct file *pym_heapfs_open(struct inode *inode, const char *name,
+			     const struct file_operations *fops, bool read_only);
+
+/* service_heap.c */
+int pym_service_init(void (*end)(struct pym_service_heap *sheap));
+void pym_service_exit(void);
+void pym_service_ref_init(struct pym_service_heap *sheap);
+void pym_service_put(struct pym_service_heap *sheap);
+void pym_service_put_later(struct pym_service_heap *sheap);
+void pym_service_put_dead(struct pym_service_heap *sheap);
+bool pym_service_is_dead(const struct pym_service_heap *sheap);
 
 /* owner.c */
-int pym_service_init(void);
-void pym_service_exit(void);
+int pym_owner_init(void);
+void pym_owner_exit(void);
 struct pym_service_heap *pym_service_create(struct pymalloc_create *create);
 struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 					   struct mm_struct *mm);
-void pym_service_meet(struct pym_service_heap *sheap);
-void pym_service_follow(struct pym_service_heap *sheap);
-void pym_service_put(struct pym_service_heap *sheap);
-void pym_service_put_later(struct pym_service_heap *sheap);
-void pym_service_leave(struct pym_service_heap *sheap);
-void pym_service_put_dead(struct pym_service_heap *sheap);
 void pym_service_end(struct pym_service_heap *sheap);
-bool pym_service_is_dead(const struct pym_service_heap *sheap);
-int pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
+
+/* client.c */
+struct pym_service_heap *pym_client_enter(struct file *file);
+void pym_client_leave(struct pym_service_heap *sheap);
+int pym_client_may_change(const struct file *file, const struct pym_service_heap *sheap,
+			  bool client_only);
+void pym_client_meet(struct pym_service_heap *sheap);
+void pym_client_follow(struct pym_service_heap *sheap);
 
 /**
  * struct pym_call - one ioctl on its way
@@ -296,9 +306,7 @@ int pym_walk_ioctl(struct pym_call *call);
 int pym_check_ioctl(struct pym_call *call);
 
 /* heapfd.c */
-extern const struct file_operations pym_heap_fops;
-int pym_may_change(const struct pym_call *call, bool client_only);
-struct pym_service_heap *pym_heap_enter(struct file *file);
+struct file *pym_heapfd_open(struct pym_service_heap *sheap, bool read_only);
 
 /* window.c */
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
@@ -311,6 +319,7 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offs
 /* access.c */
 bool pym_may_look(const struct pym_service_heap *sheap);
 bool pym_may_list(const struct pym_service_heap *sheap);
+int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
 void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm);
 
 /* device.c */

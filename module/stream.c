@@ -98,7 +98,7 @@ static ssize_t run(struct file *file, const char __user *buffer, size_t bytes,
 {
 	/* Its args are filled as far as what is called looks at them. */
 	struct stream stream __uninitialized;
-	struct pym_service_heap *sheap = pym_heap_enter(file);
+	struct pym_service_heap *sheap = pym_client_enter(file);
 	ssize_t ret;
 
 	if (IS_ERR(sheap))

@@ -456,7 +456,7 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 	if (!READ_ONCE(sheap->heap.joint))
 		return 0;
 	hold_in_fault(vmf, &view);
-	pym_service_follow(sheap);
+	pym_client_follow(sheap);
 	memcg = set_active_memcg(sheap->memcg);
 	err = pym_page_own(&sheap->heap, offset, &view, &fresh);
 	set_active_memcg(memcg);
@@ -480,7 +480,7 @@ static vm_fault_t window_fault(struct vm_fault *vmf)
 	/* There was no memory for this child's heap. */
 	if (!sheap)
 		return VM_FAULT_SIGBUS;
-	pym_service_meet(sheap);
+	pym_client_meet(sheap);
 	if (vmf->flags & FAULT_FLAG_WRITE)
 		result = own_page(vmf);
 	return result ?: map_pages(vmf, around(vmf));
@@ -493,7 +493,7 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
 	vm_fault_t result;
 
-	pym_service_meet(sheap);
+	pym_client_meet(sheap);
 	result = own_page(vmf);
 	if (result)
 		return result;
@@ -764,7 +764,7 @@ static int map_heap(struct pym_service_heap *sheap, struct vm_area_struct *vma)
  */
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct pym_service_heap *sheap = pym_heap_enter(file);
+	struct pym_service_heap *sheap = pym_client_enter(file);
 	int err;
 
 	if (IS_ERR(sheap))

@@ -269,7 +269,8 @@ static void a_heap_is_changed_by_its_process(struct kunit *test)
 	/* This thread has no address space, and that makes it the heap's client. */
 	call->sheap->mm = change->client ? current->mm : (struct mm_struct *)call;
 	call->file->f_mode = change->mode;
-	KUNIT_EXPECT_EQ(test, pym_may_change(call, change->client_only), change->err);
+	KUNIT_EXPECT_EQ(test, pym_client_may_change(call->file, call->sheap,
+						    change->client_only), change->err);
 }
 
 static struct kunit_case cases[] = {
