@@ -98,7 +98,7 @@ int pym_alloc_ioctl(struct pym_call *call)
 		return err;
 	if (!alloc->size || alloc->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
-	pym_window_settle(call->sheap);
+	pym_fork_settle(call->sheap);
 	for (;;) {
 		err = alloc_part(call->sheap, alloc);
 		if (err || alloc->done == alloc->count)

@@ -20,6 +20,7 @@ static int __init pymalloc_init(void)
 	if (err)
 		return err;
 	pym_debugfs_init();
+	pym_window_init(pym_fork_inherit);
 	err = pym_owner_init();
 	if (err)
 		goto debugfs;

@@ -308,13 +308,28 @@ int pym_check_ioctl(struct pym_call *call);
 /* heapfd.c */
 struct file *pym_heapfd_open(struct pym_service_heap *sheap, bool read_only);
 
+/* fault.c */
+vm_fault_t pym_fault(struct vm_fault *vmf);
+vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf);
+vm_fault_t pym_fault_pool_map(struct vm_fault *vmf);
+int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
+		     int bytes, int write);
+
 /* window.c */
+void pym_window_init(void (*inherit)(struct vm_area_struct *vma));
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
-void pym_window_settle(struct pym_service_heap *sheap);
 struct pym_service_heap *pym_window_find(u64 address);
+struct vm_area_struct *pym_window_next(struct pym_service_heap *sheap, unsigned long address);
+bool pym_is_window(const struct vm_area_struct *vma);
+void pym_window_protect(struct vm_area_struct *vma, bool watched, bool many);
+void pym_window_count(struct pym_service_heap *sheap, const struct vm_area_struct *vma);
 int pym_window_hold(struct pym_heap *heap, struct pym_view *view);
 void pym_window_release(struct pym_heap *heap, struct pym_view *view);
 void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes);
+
+/* fork.c */
+void pym_fork_inherit(struct vm_area_struct *vma);
+void pym_fork_settle(struct pym_service_heap *sheap);
 
 /* access.c */
 bool pym_may_look(const struct pym_service_heap *sheap);
