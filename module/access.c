@@ -9,11 +9,14 @@
  * capabilities' own hook among them, but none of another security module.
  */
 #include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/coredump.h>
 #include <linux/string_helpers.h>
 #include <linux/user_namespace.h>
 
-#include "service.h"
+#include "access.h"
+#include "service_heap.h"
 
 /*
  * Under RCU: the process of an address space, or NULL.  A child that has not used its

@@ -7,7 +7,12 @@
 #include <linux/fs.h>
 #include <linux/sched/mm.h>
 
-#include "service.h"
+#include "access.h"
+#include "client.h"
+#include "family.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
 
 /**
  * pym_client_meet() - note the process of an inherited heap when it first uses it

@@ -8,12 +8,19 @@
  */
 #include <linux/cred.h>
 #include <linux/debugfs.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
-#include "service.h"
+#include "access.h"
+#include "client.h"
+#include "debugfs.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
 
 #define FORMAT_VERSION	1
 

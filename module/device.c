@@ -8,11 +8,24 @@
  */
 #include <linux/cred.h>
 #include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 
-#include "service.h"
+#include "access.h"
+#include "client.h"
+#include "device.h"
+#include "family.h"
+#include "heapfd.h"
+#include "ioctl.h"
+#include "list.h"
+#include "owner.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
+#include "window.h"
 
 static int info_ioctl(struct pym_call *call)
 {

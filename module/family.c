@@ -10,7 +10,9 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "service.h"
+#include "family.h"
+#include "heapfs.h"
+#include "service_heap.h"
 
 /**
  * pym_family_new() - a family

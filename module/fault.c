@@ -13,9 +13,11 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 
+#include "client.h"
 #include "compat.h"
 #include "core/frame.h"
-#include "service.h"
+#include "fault.h"
+#include "service_heap.h"
 
 /*
  * Pages that one fault maps, the touched one included, at most: those behind it

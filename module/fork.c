@@ -8,7 +8,11 @@
 #include <linux/sched/mm.h>
 
 #include "compat.h"
-#include "service.h"
+#include "family.h"
+#include "fork.h"
+#include "owner.h"
+#include "service_heap.h"
+#include "window.h"
 
 /* Nobody maps any page, nor can as long as the locks are held; see pym_window_protect(). */
 static void unmap_windows(struct pym_service_heap *sheap)

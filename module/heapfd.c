@@ -10,7 +10,18 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
-#include "service.h"
+#include "client.h"
+#include "family.h"
+#include "heapfd.h"
+#include "heapfs.h"
+#include "ioctl.h"
+#include "ioctl_inspect.h"
+#include "ioctl_object.h"
+#include "list.h"
+#include "owner.h"
+#include "service_heap.h"
+#include "stream.h"
+#include "window.h"
 
 static struct pym_handle *handle_new(struct pym_service_heap *sheap, bool keeper)
 {

@@ -9,7 +9,7 @@
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
 
-#include "service.h"
+#include "heapfs.h"
 
 #define PYM_HEAPFS_MAGIC	0x70796d61	/* "pyma" */
 

@@ -3,10 +3,12 @@
  * How ioctl arguments come in and go out.
  */
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/minmax.h>
 #include <linux/uaccess.h>
 
-#include "service.h"
+#include "ioctl.h"
+#include "service_heap.h"
 
 static int copy_args_in(const struct pym_command *command, struct pym_call *call,
 			void __user *arg, u32 *argsz)

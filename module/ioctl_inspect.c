@@ -2,11 +2,14 @@
 /*
  * The ioctls that look at a heap.
  */
+#include <linux/fs.h>
 #include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-#include "service.h"
+#include "ioctl.h"
+#include "ioctl_inspect.h"
+#include "service_heap.h"
 
 static int put_class_stats(struct pym_heap *heap, struct pymalloc_stats *stats,
 			   const struct pymalloc_stats *asked)

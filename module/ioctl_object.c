@@ -9,7 +9,12 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "service.h"
+#include "client.h"
+#include "fork.h"
+#include "ioctl.h"
+#include "ioctl_object.h"
+#include "registry.h"
+#include "service_heap.h"
 
 #define PART	128
 

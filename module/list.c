@@ -2,7 +2,10 @@
 /*
  * Lists of heaps.
  */
-#include "service.h"
+#include "access.h"
+#include "ioctl.h"
+#include "list.h"
+#include "service_heap.h"
 
 /**
  * pym_list_check() - is a list's description in order?

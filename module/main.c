@@ -5,8 +5,14 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 
+#include "debugfs.h"
+#include "device.h"
+#include "fork.h"
+#include "owner.h"
 #include "params.h"
-#include "service.h"
+#include "registry.h"
+#include "user.h"
+#include "window.h"
 
 static int __init pymalloc_init(void)
 {

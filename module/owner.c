@@ -15,8 +15,16 @@
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
-#include "service.h"
+#include "access.h"
+#include "debugfs.h"
+#include "family.h"
+#include "owner.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
 #include "trace.h"
+#include "user.h"
+#include "window.h"
 
 /* Makes and removes folders one after the other: each heap's comes before it goes. */
 static struct workqueue_struct *folder_queue;

@@ -8,7 +8,9 @@
 #include <linux/rcupdate.h>
 #include <linux/xarray.h>
 
-#include "service.h"
+#include "family.h"
+#include "registry.h"
+#include "service_heap.h"
 
 static DEFINE_XARRAY(registry);
 static atomic_long_t last_id;

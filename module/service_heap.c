@@ -8,7 +8,7 @@
 #include <linux/uidgid.h>
 #include <linux/workqueue.h>
 
-#include "service.h"
+#include "service_heap.h"
 
 static struct workqueue_struct *service_queue;
 static void (*service_end)(struct pym_service_heap *sheap);

@@ -6,7 +6,11 @@
 #include <linux/err.h>
 #include <linux/uaccess.h>
 
-#include "service.h"
+#include "client.h"
+#include "ioctl.h"
+#include "ioctl_object.h"
+#include "service_heap.h"
+#include "stream.h"
 
 #define WORD	sizeof(u64)
 

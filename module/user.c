@@ -6,7 +6,8 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
-#include "service.h"
+#include "params.h"
+#include "user.h"
 
 static DEFINE_HASHTABLE(users, 6);
 static DEFINE_SPINLOCK(users_lock);

@@ -17,8 +17,12 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
+#include "client.h"
 #include "compat.h"
-#include "service.h"
+#include "family.h"
+#include "fault.h"
+#include "service_heap.h"
+#include "window.h"
 
 static void window_open(struct vm_area_struct *vma);
 static void window_close(struct vm_area_struct *vma);

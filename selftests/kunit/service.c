@@ -6,8 +6,15 @@
 #include <linux/fs.h>
 #include <linux/slab.h>
 
+#include "client.h"
+#include "family.h"
+#include "ioctl.h"
 #include "kunit.h"
-#include "service.h"
+#include "list.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
 
 /* Nobody has them, so that nothing else counts. */
 #define TEST_UID	KUIDT_INIT(0xfffffff0)
