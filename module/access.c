@@ -34,9 +34,9 @@ static struct task_struct *mm_task(const struct mm_struct *mm)
 /* Under RCU: the process that a heap belongs to, or NULL. */
 static struct task_struct *client_task(const struct pym_service_heap *sheap)
 {
-	struct pid *pid = READ_ONCE(sheap->pid);
+	struct pid *pid = READ_ONCE(sheap->client.pid);
 
-	return pid ? pid_task(pid, PIDTYPE_TGID) : mm_task(sheap->mm);
+	return pid ? pid_task(pid, PIDTYPE_TGID) : mm_task(sheap->client.mm);
 }
 
 static bool is_same_user(const struct cred *cred, const struct cred *theirs)
@@ -85,14 +85,14 @@ bool pym_may_look(const struct pym_service_heap *sheap)
 	struct task_struct *task;
 	bool may;
 
-	if (current->mm == sheap->mm)
+	if (current->mm == sheap->client.mm)
 		return true;
 	rcu_read_lock();
 	task = client_task(sheap);
 	if (task)
-		may = may_look_at(task, sheap->mm);
+		may = may_look_at(task, sheap->client.mm);
 	else
-		may = ns_capable(sheap->mm->user_ns, CAP_SYS_PTRACE);
+		may = ns_capable(sheap->client.mm->user_ns, CAP_SYS_PTRACE);
 	rcu_read_unlock();
 	return may;
 }
@@ -127,14 +127,14 @@ void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm)
 /* The number of a heap's process as the caller sees it, also after its death. */
 static pid_t client_number(const struct pym_service_heap *sheap)
 {
-	struct pid *pid = READ_ONCE(sheap->pid);
+	struct pid *pid = READ_ONCE(sheap->client.pid);
 	struct task_struct *task;
 	pid_t number;
 
 	if (pid)
 		return pid_vnr(pid);
 	rcu_read_lock();
-	task = mm_task(sheap->mm);
+	task = mm_task(sheap->client.mm);
 	number = task ? task_tgid_vnr(task) : 0;
 	rcu_read_unlock();
 	return number;
@@ -163,7 +163,7 @@ int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *inf
 		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
 		.pid = client_number(sheap),
 	};
-	memcpy(info->comm, sheap->comm, sizeof(info->comm));
+	memcpy(info->comm, sheap->client.comm, sizeof(info->comm));
 	memcpy(info->name, sheap->name, sizeof(info->name));
 	return pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
 }

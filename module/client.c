@@ -15,25 +15,25 @@
 #include "user.h"
 
 /**
- * pym_client_meet() - note the process of an inherited heap when it first uses it
- * @sheap: the heap
+ * pym_client_note_process() - the caller may be the process of an inherited heap
+ * @client: the client
  *
- * fork() makes the heap before the child has a process number.
+ * fork() makes the heap before the child's address space belongs to a process.
  *
- * Context: Any process; others than the heap's are ignored.
+ * Context: Any process; others than the client's are ignored.
  */
-void pym_client_meet(struct pym_service_heap *sheap)
+void pym_client_note_process(struct pym_client *client)
 {
 	struct pid *pid;
 
-	if (READ_ONCE(sheap->pid) || current->mm != sheap->mm)
+	if (current->mm != client->mm)
 		return;
 	pid = get_pid(task_tgid(current));
-	if (cmpxchg(&sheap->pid, NULL, pid))
+	if (cmpxchg(&client->pid, NULL, pid))
 		put_pid(pid);
 }
 
-static void move_to_user_locked(struct pym_service_heap *sheap, struct pym_user *user)
+static void client_move_to_user_locked(struct pym_service_heap *sheap, struct pym_user *user)
 {
 	struct pym_user *old = sheap->user;
 
@@ -52,25 +52,21 @@ static void move_to_user_locked(struct pym_service_heap *sheap, struct pym_user 
 }
 
 /**
- * pym_client_follow() - charge a heap to the user that its process has become
- * @sheap: the heap
+ * pym_client_change_user() - charge a heap to the user that its client has become
+ * @sheap: the heap, of the caller
  *
- * To be called before the caller gets pages for the heap.  Nothing changes if the
- * caller is not the heap's process, or if there is no memory: then the next call
- * does it.
+ * Without memory nothing changes: then the next call does it.
  *
- * Context: Sleeps.  Not under the gate.
+ * Context: Sleeps.  Not under the heap's gate.
  */
-void pym_client_follow(struct pym_service_heap *sheap)
+void pym_client_change_user(struct pym_service_heap *sheap)
 {
 	struct pym_user *user;
 
-	if (current->mm != sheap->mm || uid_eq(current_uid(), READ_ONCE(sheap->ruid)))
-		return;
 	mutex_lock(&sheap->user_lock);
 	user = pym_user_get(current_euid());
 	if (user && !uid_eq(current_uid(), sheap->ruid))
-		move_to_user_locked(sheap, user);
+		client_move_to_user_locked(sheap, user);
 	else if (user)
 		pym_user_put(user);
 	mutex_unlock(&sheap->user_lock);
@@ -88,14 +84,14 @@ void pym_client_follow(struct pym_service_heap *sheap)
  */
 void pym_client_leave(struct pym_service_heap *sheap)
 {
-	if (current->mm == sheap->mm)
+	if (current->mm == sheap->client.mm)
 		pym_service_put(sheap);
 	else
 		pym_service_put_later(sheap);
 }
 
 /* The heap of another process, if the caller may use it. */
-static struct pym_service_heap *find_other(const struct pym_handle *handle)
+static struct pym_service_heap *client_find_other(const struct pym_handle *handle)
 {
 	struct pym_service_heap *sheap = pym_registry_find(handle->id);
 
@@ -130,12 +126,12 @@ struct pym_service_heap *pym_client_enter(struct file *file)
 	if (handle->keeper)
 		own = pym_family_enter(handle->family, current->mm);
 	if (!own)
-		return find_other(handle);
+		return client_find_other(handle);
 	if (READ_ONCE(own->ended)) {
 		pym_service_put(own);
 		return ERR_PTR(-ESTALE);
 	}
-	pym_client_meet(own);
+	pym_client_meet(&own->client);
 	pym_client_follow(own);
 	return own;
 }
@@ -154,5 +150,5 @@ int pym_client_may_change(const struct file *file, const struct pym_service_heap
 {
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	return client_only && current->mm != sheap->mm ? -EPERM : 0;
+	return client_only && current->mm != sheap->client.mm ? -EPERM : 0;
 }

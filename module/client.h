@@ -5,11 +5,15 @@
 #ifndef PYM_CLIENT_H
 #define PYM_CLIENT_H
 
+#include <linux/cred.h>
+#include <linux/sched.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
+
+#include "service_heap.h"
 
 struct file;
 struct pym_family;
-struct pym_service_heap;
 
 /**
  * struct pym_handle - what a descriptor knows of a heap, without keeping it
@@ -28,7 +32,35 @@ struct pym_service_heap *pym_client_enter(struct file *file);
 void pym_client_leave(struct pym_service_heap *sheap);
 int pym_client_may_change(const struct file *file, const struct pym_service_heap *sheap,
 			  bool client_only);
-void pym_client_meet(struct pym_service_heap *sheap);
-void pym_client_follow(struct pym_service_heap *sheap);
+void pym_client_note_process(struct pym_client *client);
+void pym_client_change_user(struct pym_service_heap *sheap);
+
+/**
+ * pym_client_meet() - note a client's process when it first uses an inherited heap
+ * @client: the client
+ *
+ * Context: Any process.
+ */
+static inline void pym_client_meet(struct pym_client *client)
+{
+	if (unlikely(!READ_ONCE(client->pid)))
+		pym_client_note_process(client);
+}
+
+/**
+ * pym_client_follow() - charge a heap to the user that its client is now
+ * @sheap: the heap
+ *
+ * To be called before the caller gets pages for the heap.  Calls of other processes
+ * change nothing.
+ *
+ * Context: Sleeps.  Not under the heap's gate.
+ */
+static inline void pym_client_follow(struct pym_service_heap *sheap)
+{
+	if (current->mm == sheap->client.mm &&
+	    unlikely(!uid_eq(current_uid(), READ_ONCE(sheap->ruid))))
+		pym_client_change_user(sheap);
+}
 
 #endif /* PYM_CLIENT_H */

@@ -40,7 +40,7 @@ struct pym_family *pym_family_new(struct pym_service_heap *founder)
 	atomic_set(&family->nr_heaps, 1);
 	init_waitqueue_head(&family->wait);
 	xa_init(&family->clones);
-	family->mm = founder->mm;
+	family->mm = founder->client.mm;
 	mmgrab(family->mm);
 	kref_get(&founder->ref);
 	RCU_INIT_POINTER(family->founder, founder);
@@ -109,7 +109,7 @@ bool pym_family_is_alone(struct pym_family *family)
  */
 int pym_family_add(struct pym_family *family, struct pym_service_heap *clone)
 {
-	int err = xa_insert(&family->clones, (unsigned long)clone->mm, clone, PYM_GFP);
+	int err = xa_insert(&family->clones, (unsigned long)clone->client.mm, clone, PYM_GFP);
 
 	if (!err)
 		atomic_inc(&family->nr_heaps);
@@ -145,7 +145,7 @@ void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap
 {
 	WRITE_ONCE(sheap->forgotten, true);
 	if (sheap->inherited)
-		xa_cmpxchg(&family->clones, (unsigned long)sheap->mm, sheap, NULL, 0);
+		xa_cmpxchg(&family->clones, (unsigned long)sheap->client.mm, sheap, NULL, 0);
 	else if (take_founder(family))
 		pym_service_put_later(sheap);
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults: how a page of a heap comes into the page tables of its process.
+ * Faults: how a page of a heap comes into the page tables of its client.
  *
- * Lock order: mmap_lock, page lock, heap->lock.  A fault looks pages up, locks them,
- * and checks again that they are still there.  Whoever takes pages back makes their
- * pools busy first, so that no such second look succeeds any more, waits for the faults
- * whose second look has succeeded, and only then unmaps; what it frees has been
- * unmapped before.
+ * Lock order: mmap_lock, page lock, heap->lock.
+ *
+ * A fault looks pages up, takes references, locks them, and rechecks that they are
+ * still where it found them.  Whoever takes pages back does it in this order:
+ *
+ * 1. make their pools busy, so that no recheck succeeds any more;
+ * 2. wait for the page locks, that is for the faults whose recheck has succeeded;
+ * 3. unmap the pages;
+ * 4. free them.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -20,16 +24,24 @@
 #include "service_heap.h"
 
 /*
- * Pages that one fault maps, the touched one included, at most: those behind it
- * in its arena are mostly new as well, and about to be touched.
+ * Pages that one fault maps at most, the touched one included.  The pages behind it in
+ * its arena are mostly new as well, and about to be touched.  No more than an arena,
+ * because pages are looked up in one arena at a time; with fewer, a program that fills
+ * an arena would take more faults.
  */
 #define FAULT_AROUND	PYMALLOC_ARENA_POOLS
 
+/* Where in the window a fault is. */
+static u64 fault_offset(const struct vm_fault *vmf)
+{
+	return (u64)vmf->pgoff << PAGE_SHIFT;
+}
+
 /*
- * How many pages may be mapped at once.  Without a page table the first one
- * goes the usual way, which brings one along.
+ * How many pages may be mapped at once.  Without a page table it is only the touched
+ * one, in the usual way: the memory management then makes the page table.
  */
-static unsigned int around(const struct vm_fault *vmf)
+static unsigned int fault_room(const struct vm_fault *vmf)
 {
 	unsigned long address = vmf->address & PAGE_MASK;
 	unsigned long end = min(vmf->vma->vm_end, (address & PMD_MASK) + PMD_SIZE);
@@ -39,25 +51,25 @@ static unsigned int around(const struct vm_fault *vmf)
 	return min_t(unsigned long, FAULT_AROUND, (end - address) >> PAGE_SHIFT);
 }
 
-static void put_pages(struct page **pages, unsigned int nr)
+static void fault_put_pages(struct page **pages, unsigned int nr)
 {
 	while (nr--)
 		put_page(*pages++);
 }
 
-static void unlock_pages(struct page **pages, unsigned int nr)
+static void fault_unlock_pages(struct page **pages, unsigned int nr)
 {
 	while (nr--)
 		unlock_page(*pages++);
 }
 
 /*
- * Lock the first page, and those behind it that nobody else has locked.  Who
- * takes a page back waits for its lock after he has made it impossible to
- * find, so that what is still there now stays until it is unlocked.
+ * Lock the first page, and those behind it that nobody else has locked, and recheck
+ * them.  What is still there now stays until it is unlocked: see the top of this file.
+ * Only the first lock is waited for, as page locks have no order among each other.
  */
-static unsigned int lock_pages(struct pym_heap *heap, u64 offset, struct page **pages,
-			       unsigned int nr)
+static unsigned int fault_lock_pages(struct pym_heap *heap, u64 offset, struct page **pages,
+				     unsigned int nr)
 {
 	unsigned int locked = 1, same;
 
@@ -65,17 +77,17 @@ static unsigned int lock_pages(struct pym_heap *heap, u64 offset, struct page **
 	while (locked < nr && trylock_page(pages[locked]))
 		locked++;
 	same = pym_pages_same(heap, offset, pages, locked);
-	unlock_pages(pages + same, locked - same);
+	fault_unlock_pages(pages + same, locked - same);
 	return same;
 }
 
 /*
- * Map pages.  One that is there already has been mapped by somebody else, and ends
- * it.  For want of a page table it is SIGBUS as for want of a page: VM_FAULT_OOM
- * would have the access tried again, maybe for ever.
+ * Map pages.  At the first one that another thread has mapped meanwhile this ends,
+ * and the access tries again.  Without memory for a page table it is SIGBUS, as
+ * without memory for a page: VM_FAULT_OOM would repeat the access, maybe for ever.
  */
-static vm_fault_t insert_pages(struct vm_area_struct *vma, unsigned long address,
-			       struct page **pages, unsigned long nr)
+static vm_fault_t fault_insert_pages(struct vm_area_struct *vma, unsigned long address,
+				     struct page **pages, unsigned long nr)
 {
 	unsigned long left = nr;
 	int err = vm_insert_pages(vma, address, pages, &left);
@@ -86,23 +98,24 @@ static vm_fault_t insert_pages(struct vm_area_struct *vma, unsigned long address
 }
 
 /*
- * Map pages that are the heap's alone, as the mapping allows.  Where writes are
- * asked for, the memory management sees to it that vm_page_prot allows reading
- * only.  vm_insert_pages() knows no other protection, and what takes one as an
- * argument is for pages without references.  So it gets a copy of the mapping, as
- * TTM gave to vmf_insert_mixed(); it uses no more of it than where it is.
+ * Map pages that are the heap's alone, with write permission if the mapping has it.
+ *
+ * Where writes are protected, vm_page_prot allows only reading, and vm_insert_pages()
+ * knows no other protection; the functions that take one as an argument are for pages
+ * without references.  So it gets a copy of the mapping, as TTM once did for
+ * vmf_insert_mixed().  It reads from the copy only where the mapping is, and how.
  */
-static vm_fault_t insert_alone(struct vm_area_struct *vma, unsigned long address,
-			       struct page **pages, unsigned long nr)
+static vm_fault_t fault_insert_alone(struct vm_area_struct *vma, unsigned long address,
+				     struct page **pages, unsigned long nr)
 {
 	struct vm_area_struct writable = *vma;
 
 	writable.vm_page_prot = vm_get_page_prot(vma->vm_flags);
-	return insert_pages(&writable, address, pages, nr);
+	return fault_insert_pages(&writable, address, pages, nr);
 }
 
-/* How many of the pages from the first one on are as joint as that one. */
-static unsigned int same_kind(struct page **pages, unsigned int nr)
+/* How many pages, from the first one on, are all joint or all the heap's alone. */
+static unsigned int fault_same_kind(struct page **pages, unsigned int nr)
 {
 	bool joint = pym_frame_is_joint(pages[0]);
 	unsigned int i;
@@ -112,18 +125,19 @@ static unsigned int same_kind(struct page **pages, unsigned int nr)
 	return i;
 }
 
-static vm_fault_t insert(struct vm_area_struct *vma, unsigned long address,
-			 struct page **pages, unsigned int locked)
+static vm_fault_t fault_insert(struct vm_area_struct *vma, unsigned long address,
+			       struct page **pages, unsigned int locked)
 {
-	unsigned int nr = same_kind(pages, locked);
+	unsigned int nr = fault_same_kind(pages, locked);
 
+	/* Writes are not protected, or have to be for these pages. */
 	if (!vma->vm_ops->page_mkwrite || pym_frame_is_joint(pages[0]))
-		return insert_pages(vma, address, pages, nr);
-	return insert_alone(vma, address, pages, nr);
+		return fault_insert_pages(vma, address, pages, nr);
+	return fault_insert_alone(vma, address, pages, nr);
 }
 
 /* How many of the pages from the first one on have no memory error. */
-static unsigned int whole_pages(struct page **pages, unsigned int nr)
+static unsigned int fault_whole_pages(struct page **pages, unsigned int nr)
 {
 	unsigned int i;
 
@@ -133,60 +147,68 @@ static unsigned int whole_pages(struct page **pages, unsigned int nr)
 }
 
 /*
- * The touched page has a memory error.  The memory management would look for the
- * mappings of such a page in its file, and it has none.
+ * The touched page has a memory error.  The memory management finds the mappings of
+ * such a page through its file, but these pages belong to none: so the fault says it.
  */
-static vm_fault_t refuse_page(struct pym_service_heap *sheap, u64 offset)
+static vm_fault_t fault_refuse_page(struct pym_service_heap *sheap, u64 offset)
 {
 	pym_pool_withhold(&sheap->heap, offset);
 	return VM_FAULT_HWPOISON;
 }
 
-static vm_fault_t map_pages(struct vm_fault *vmf, unsigned int room)
+static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 {
-	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
-	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
+	struct pym_service_heap *sheap = pym_client_heap(vmf->vma->vm_private_data);
+	u64 offset = fault_offset(vmf);
 	struct page *pages[FAULT_AROUND];
 	vm_fault_t result = VM_FAULT_NOPAGE;
 	unsigned int nr, locked, whole;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
-	/* Nothing is allocated there (any more). */
+	/* Nothing is allocated there (any more): the program's bug. */
 	if (!nr)
 		return VM_FAULT_SIGBUS;
 
-	locked = lock_pages(&sheap->heap, offset, pages, nr);
-	whole = whole_pages(pages, locked);
+	locked = fault_lock_pages(&sheap->heap, offset, pages, nr);
+	whole = fault_whole_pages(pages, locked);
 	if (room == 1 && whole) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
 	}
 	if (whole)
-		result = insert(vmf->vma, vmf->address & PAGE_MASK, pages, whole);
-	unlock_pages(pages, locked);
-	put_pages(pages, nr);
-	return locked && !whole ? refuse_page(sheap, offset) : result;
+		result = fault_insert(vmf->vma, vmf->address & PAGE_MASK, pages, whole);
+	fault_unlock_pages(pages, locked);
+	fault_put_pages(pages, nr);
+	return locked && !whole ? fault_refuse_page(sheap, offset) : result;
 }
 
 /*
- * The mappings that a page has to be taken out of before it changes.  Where windows
- * show each page once a fault may hold its mapping's own lock, and not the mmap_lock;
- * before that ends, note_window() has waited for all those locks, and later faults
- * come with the mmap_lock.
+ * The mappings that a page has to be taken out of before it changes.
+ *
+ * - Windows that show each page once: only this one can show the page.  The fault may
+ *   hold just this mapping's own lock, and not the mmap_lock.
+ * - Scattered windows: all of them.  The fault holds the mmap_lock, because windows
+ *   of this kind have no map_pages, without which the memory management takes it.
+ *
+ * @scattered cannot become true during the fault: before it does, note_window() in
+ * window.c has waited for all the mappings' own locks.
  */
-static void hold_in_fault(const struct vm_fault *vmf, struct pym_view *view)
+static void fault_hold(const struct vm_fault *vmf, struct pym_view *view)
 {
-	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
+	struct pym_client *client = vmf->vma->vm_private_data;
 
-	view->only = READ_ONCE(sheap->scattered) ? NULL : vmf->vma;
-	view->space = sheap->mm;
+	view->only = READ_ONCE(client->scattered) ? NULL : vmf->vma;
+	view->space = client->mm;
 }
 
-/* Make the touched page the heap's alone.  What that changes is mapped already. */
-static vm_fault_t own_page(struct vm_fault *vmf)
+/*
+ * Make the touched page the heap's alone before it is written to.  If that replaced
+ * the page, the new one is mapped here.  Returns 0 if the fault is not yet served.
+ */
+static vm_fault_t fault_own_page(struct vm_fault *vmf)
 {
-	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
-	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
+	struct pym_service_heap *sheap = pym_client_heap(vmf->vma->vm_private_data);
+	u64 offset = fault_offset(vmf);
 	struct mem_cgroup *memcg;
 	struct pym_view view;
 	struct page *fresh;
@@ -195,18 +217,18 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 
 	if (!READ_ONCE(sheap->heap.joint))
 		return 0;
-	hold_in_fault(vmf, &view);
+	fault_hold(vmf, &view);
 	pym_client_follow(sheap);
 	memcg = set_active_memcg(sheap->memcg);
 	err = pym_page_own(&sheap->heap, offset, &view, &fresh);
 	set_active_memcg(memcg);
 	if (err == -EHWPOISON)
-		return refuse_page(sheap, offset);
+		return fault_refuse_page(sheap, offset);
 	if (err)
 		return VM_FAULT_SIGBUS;
 	if (!fresh)
 		return 0;
-	result = insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
+	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
 	unlock_page(fresh);
 	put_page(fresh);
 	return result;
@@ -221,20 +243,20 @@ static vm_fault_t own_page(struct vm_fault *vmf)
  */
 vm_fault_t pym_fault(struct vm_fault *vmf)
 {
-	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
+	struct pym_client *client = vmf->vma->vm_private_data;
 	vm_fault_t result = 0;
 
-	/* There was no memory for this child's heap. */
-	if (!sheap)
+	/* A child whose heap could not be made in fork() for want of memory. */
+	if (!client)
 		return VM_FAULT_SIGBUS;
-	pym_client_meet(sheap);
+	pym_client_meet(client);
 	if (vmf->flags & FAULT_FLAG_WRITE)
-		result = own_page(vmf);
-	return result ?: map_pages(vmf, around(vmf));
+		result = fault_own_page(vmf);
+	return result ?: fault_map_pages(vmf, fault_room(vmf));
 }
 
 /**
- * pym_fault_mkwrite() - a page mapped for reading is about to be written to:
+ * pym_fault_mkwrite() - a page that is mapped for reading is about to be written to:
  *	.page_mkwrite
  * @vmf: the fault
  *
@@ -243,21 +265,22 @@ vm_fault_t pym_fault(struct vm_fault *vmf)
  */
 vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
 {
-	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
-	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
+	struct pym_client *client = vmf->vma->vm_private_data;
+	struct pym_service_heap *sheap = pym_client_heap(client);
+	u64 offset = fault_offset(vmf);
 	vm_fault_t result;
 
-	pym_client_meet(sheap);
-	result = own_page(vmf);
+	pym_client_meet(client);
+	result = fault_own_page(vmf);
 	if (result)
 		return result;
 	lock_page(vmf->page);
 	if (!pym_pages_same(&sheap->heap, offset, &vmf->page, 1) ||
 	    pym_frame_is_joint(vmf->page))
-		/* It has been replaced: touch it again. */
+		/* It has been replaced, or is joint again: the access tries again. */
 		result = VM_FAULT_NOPAGE;
 	else if (PageHWPoison(vmf->page))
-		result = refuse_page(sheap, offset);
+		result = fault_refuse_page(sheap, offset);
 	else
 		return VM_FAULT_LOCKED;
 	unlock_page(vmf->page);
@@ -265,30 +288,30 @@ vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
 }
 
 /**
- * pym_fault_access() - a debugger has found no page: .access
+ * pym_fault_access() - a debugger reads where it has found no page: .access
  * @vma: the window
  * @address: where it looks
  * @buffer: out: what it reads
  * @bytes: how much of it
  * @write: it wants to write
  *
- * Where there is no page it reads zero, as in a core: gdb's gcore leaves out the rest
- * of a mapping of which it cannot read a byte.
+ * Where there is no page it reads zero, as in a core dump: gdb's gcore leaves out the
+ * rest of a mapping of which it cannot read a byte.
  *
- * Context: Holds the mmap_lock of the heap's process for reading.
+ * Context: Holds the mmap_lock of the heap's client for reading.
  * Return: bytes read, or -EFAULT.
  */
 int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
 		     int bytes, int write)
 {
-	struct pym_service_heap *sheap = vma->vm_private_data;
+	struct pym_client *client = vma->vm_private_data;
 	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
 	struct page *page = NULL;
 
 	if (write)
 		return -EFAULT;
-	if (sheap)
-		page = pym_page_get(&sheap->heap, offset);
+	if (client)
+		page = pym_page_get(&pym_client_heap(client)->heap, offset);
 	if (page) {
 		put_page(page);
 		return -EFAULT;
@@ -307,16 +330,18 @@ int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *bu
  */
 vm_fault_t pym_fault_pool_map(struct vm_fault *vmf)
 {
-	struct pym_service_heap *sheap = vmf->vma->vm_private_data;
+	struct pym_client *client = vmf->vma->vm_private_data;
 	unsigned long number = vmf->pgoff - (PYMALLOC_POOL_MAP_OFFSET >> PAGE_SHIFT);
+	struct pym_heap *heap;
 	vm_fault_t result = 0;
 
-	if (!sheap)
+	if (!client)
 		return VM_FAULT_SIGBUS;
-	down_read(&sheap->heap.map_gate);
-	vmf->page = pym_pool_map_page(&sheap->heap, number);
+	heap = &pym_client_heap(client)->heap;
+	down_read(&heap->map_gate);
+	vmf->page = pym_pool_map_page(heap, number);
 	if (!vmf->page)
 		result = pym_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
-	up_read(&sheap->heap.map_gate);
+	up_read(&heap->map_gate);
 	return result;
 }

@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fork(): the child gets a heap of its own, whose pages it has together with its
- * parent until one of the two writes to them.
+ * fork(): a child gets a heap of its own.  The pages are joint, its parent's and its
+ * own, until one of the two writes to them.
+ *
+ * fork() copies an address space mapping by mapping, and calls .open of each copy.
+ * With the first one of a heap:
+ *
+ * 1. all windows of the parent are unmapped, and their writes protected;
+ * 2. the heap is cloned: pools and counts are copied, pages become joint;
+ * 3. the copy of the mapping, and each later copy, becomes one of the child's heap.
+ *
+ * From then on the first write to a page is a fault, in which the heap gets the page
+ * for itself, or a copy of it (pym_page_own()).  When no page is joint any more,
+ * pym_fork_settle() ends the protection of writes.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
+#include "client.h"
 #include "compat.h"
 #include "family.h"
 #include "fork.h"
@@ -14,138 +26,151 @@
 #include "service_heap.h"
 #include "window.h"
 
-/* Nobody maps any page, nor can as long as the locks are held; see pym_window_protect(). */
-static void unmap_windows(struct pym_service_heap *sheap)
+/*
+ * Take all pages out of a client's windows, and protect writes from now on.  No page
+ * can come back as long as the locks are held: see pym_window_protect().
+ */
+static void fork_unmap_windows(struct pym_client *client)
 {
 	struct vm_area_struct *vma;
 
-	for (vma = pym_window_next(sheap, 0); vma; vma = pym_window_next(sheap, vma->vm_end))
+	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
 		if (pym_is_window(vma)) {
-			pym_window_protect(vma, true, sheap->scattered);
+			pym_window_protect(vma, true, client->scattered);
 			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 		}
-	sheap->watched = true;
+	client->protected = true;
 }
 
-/* No page is joint: windows need not ask any more. */
-static void unwatch(struct pym_service_heap *sheap)
+/* No page is joint: writes need no protection any more. */
+static void fork_unprotect(struct pym_client *client)
 {
 	struct vm_area_struct *vma;
 
-	for (vma = pym_window_next(sheap, 0); vma; vma = pym_window_next(sheap, vma->vm_end))
+	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
 		if (pym_is_window(vma))
 			pym_window_protect(vma, false, false);
-	sheap->watched = false;
+	client->protected = false;
 }
 
 /*
- * Looking at all pages costs as much as a fork().  So it is done when the heap is
- * used on for long without one, which pays for it.
+ * To look at all pages costs as much as a fork().  So it is put off until the heap has
+ * been used for as many allocating calls as it has arenas: the cost of a look then is
+ * small beside theirs.
  */
-static void be_patient(struct pym_service_heap *sheap)
+static void fork_be_patient(struct pym_service_heap *sheap)
 {
-	atomic64_set(&sheap->patience, sheap->heap.nr_arenas + sheap->heap.nr_raw_arenas);
+	atomic64_set(&sheap->client.patience,
+		     sheap->heap.nr_arenas + sheap->heap.nr_raw_arenas);
 }
 
-static bool may_unwatch(struct pym_service_heap *sheap)
+/* No page is joint, or it is time to find out which ones still are. */
+static bool fork_may_settle(struct pym_service_heap *sheap)
 {
 	return !READ_ONCE(sheap->heap.joint) ||
 	       (pym_family_is_alone(sheap->family) &&
-		atomic64_dec_return(&sheap->patience) < 0);
+		atomic64_dec_return(&sheap->client.patience) < 0);
 }
 
 /**
- * pym_fork_settle() - let the windows be as before fork(), if they can
+ * pym_fork_settle_slow() - end the protection of writes, if that can be
  * @sheap: the caller's heap, which is about to allocate
  *
- * That is when no page is joint any more, or could be found not to be.
+ * It can when no page is joint any more.  If all relatives have gone, all pages are
+ * looked at, which may find that.
  *
  * Context: Sleeps.  Takes the mmap_lock for writing.
  */
-void pym_fork_settle(struct pym_service_heap *sheap)
+void pym_fork_settle_slow(struct pym_service_heap *sheap)
 {
-	if (!READ_ONCE(sheap->watched) || !may_unwatch(sheap) ||
-	    mmap_write_lock_killable(sheap->mm))
+	struct pym_client *client = &sheap->client;
+
+	if (!fork_may_settle(sheap) || mmap_write_lock_killable(client->mm))
 		return;
 	if (READ_ONCE(sheap->heap.joint)) {
-		unmap_windows(sheap);
+		fork_unmap_windows(client);
 		pym_pages_settle(&sheap->heap);
-		be_patient(sheap);
+		fork_be_patient(sheap);
 	}
-	/* Only who holds that lock can fork. */
+	/* No fork() can make pages joint meanwhile: it needs this lock. */
 	if (!READ_ONCE(sheap->heap.joint))
-		unwatch(sheap);
-	mmap_write_unlock(sheap->mm);
+		fork_unprotect(client);
+	mmap_write_unlock(client->mm);
 }
 
 /* Does fork() leave a window to the child? */
-static bool window_is_inherited(struct pym_service_heap *sheap)
+static bool fork_copies_window(struct pym_client *client)
 {
 	struct vm_area_struct *vma;
 
-	for (vma = pym_window_next(sheap, 0); vma; vma = pym_window_next(sheap, vma->vm_end))
+	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
 		if (pym_is_window(vma) && !(vma->vm_flags & VM_DONTCOPY))
 			return true;
 	return false;
 }
 
-/* A child has all of its mappings with a heap, or all without. */
-static void set_heapless(struct pym_service_heap *sheap, struct mm_struct *mm)
+/* A child has a heap behind all of its copied mappings, or behind none. */
+static void fork_set_heapless(struct pym_client *client, struct mm_struct *mm)
 {
-	if (sheap->heapless)
-		mmdrop(sheap->heapless);
+	if (client->heapless)
+		mmdrop(client->heapless);
 	mmgrab(mm);
-	sheap->heapless = mm;
+	client->heapless = mm;
 }
 
 /*
- * The heap of a child that fork() is making; both address spaces are locked.
- * Its page tables are copied before or after this, depending on the kernel.  So
- * that this makes no difference, the parent's are empty when this is done, and the
- * child's, too.  What the pages' references say is then final, see core/share.c,
- * and no entry is left that mprotect() could make writable.
+ * The heap of a child that fork() is making, with both address spaces locked.
+ *
+ * fork() copies page tables before or after it calls .open, depending on the kernel.
+ * So that this makes no difference, the parent's are emptied here, and the child's in
+ * pym_fork_inherit().  The references of the pages are then exact (core/share.c
+ * relies on that), and no entry is left that mprotect() could make writable.
  */
-static struct pym_service_heap *inherit(struct pym_service_heap *sheap, struct mm_struct *mm)
+static struct pym_service_heap *fork_child_heap(struct pym_service_heap *sheap,
+						struct mm_struct *mm)
 {
 	struct pym_service_heap *child = pym_family_enter(sheap->family, mm);
 
+	/* It got its heap with an earlier mapping. */
 	if (child)
 		return child;
-	if (sheap->heapless == mm || !window_is_inherited(sheap))
+	/* It got none then, or needs none: it inherits at most the pool map. */
+	if (sheap->client.heapless == mm || !fork_copies_window(&sheap->client))
 		return NULL;
-	unmap_windows(sheap);
-	be_patient(sheap);
+	fork_unmap_windows(&sheap->client);
+	fork_be_patient(sheap);
 	child = pym_service_clone(sheap, mm);
 	if (!IS_ERR(child))
 		return child;
-	set_heapless(sheap, mm);
+	/* Memory may be free again at its next mapping: too late for this one. */
+	fork_set_heapless(&sheap->client, mm);
 	return NULL;
 }
 
 /**
- * pym_fork_inherit() - fork() has copied a mapping
- * @vma: the child's
+ * pym_fork_inherit() - fork() has copied a mapping of a heap: make it the child's
+ * @vma: the copy
  *
  * The child's other mappings cannot be looked for: its address space is not finished,
- * and still has its parent's mappings in it.
+ * and may still show its parent's mappings.
  *
  * Context: Sleeps.  Both address spaces are locked for writing.
  */
 void pym_fork_inherit(struct vm_area_struct *vma)
 {
-	struct pym_service_heap *sheap = vma->vm_private_data;
-	struct pym_service_heap *child = inherit(sheap, vma->vm_mm);
+	struct pym_client *client = vma->vm_private_data;
+	struct pym_service_heap *child = fork_child_heap(pym_client_heap(client), vma->vm_mm);
 
-	vma->vm_private_data = child;
+	vma->vm_private_data = child ? &child->client : NULL;
 	if (pym_is_window(vma))
-		pym_window_protect(vma, true, sheap->scattered);
+		pym_window_protect(vma, true, client->scattered);
 	else
-		/* Whatever madvise() has said; what is copied already goes now. */
+		/* Whatever madvise() has said.  Page tables copied already go below. */
 		vm_flags_set(vma, VM_WIPEONFORK);
 	pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 	if (!child)
 		return;
-	/* As those of its parent are, which it has all or some of. */
-	child->scattered = sheap->scattered;
-	pym_window_count(child, vma);
+	/* The child has some of its parent's windows, at the same addresses. */
+	child->client.scattered = client->scattered;
+	pym_window_count(&child->client, vma);
 }

@@ -245,7 +245,7 @@ static void file_name(const struct pym_service_heap *sheap, char *name, size_t s
  */
 struct file *pym_heapfd_open(struct pym_service_heap *sheap, bool read_only)
 {
-	struct pym_handle *handle = handle_new(sheap, current->mm == sheap->mm);
+	struct pym_handle *handle = handle_new(sheap, current->mm == sheap->client.mm);
 	char name[sizeof("pymalloc:") + PYMALLOC_NAME_LEN];
 	struct file *file;
 

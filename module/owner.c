@@ -31,7 +31,7 @@ static struct workqueue_struct *folder_queue;
 
 static void service_grown(struct pym_heap *heap)
 {
-	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+	struct pym_service_heap *sheap = pym_service_of(heap);
 
 	wake_up_interruptible_poll(&sheap->family->wait, EPOLLPRI);
 }
@@ -42,9 +42,9 @@ static void service_grown(struct pym_heap *heap)
  */
 static int service_pause(struct pym_heap *heap)
 {
-	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+	struct pym_service_heap *sheap = pym_service_of(heap);
 
-	if (READ_ONCE(sheap->forgotten) && !READ_ONCE(sheap->mappings))
+	if (READ_ONCE(sheap->forgotten) && !READ_ONCE(sheap->client.mappings))
 		return -ESTALE;
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
@@ -93,19 +93,19 @@ static bool create_is_valid(struct pymalloc_create *create)
 /* Who the heap is for, and who pays for it: the caller. */
 static void set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
 {
-	sheap->mm = mm;
+	sheap->client.mm = mm;
 	mmgrab(mm);
 	sheap->memcg = get_mem_cgroup_from_mm(current->mm);
-	get_task_comm(sheap->comm, current);
+	get_task_comm(sheap->client.comm, current);
 }
 
 static void forget_client(struct pym_service_heap *sheap)
 {
-	if (sheap->heapless)
-		mmdrop(sheap->heapless);
+	if (sheap->client.heapless)
+		mmdrop(sheap->client.heapless);
 	mem_cgroup_put(sheap->memcg);
-	mmdrop(sheap->mm);
-	put_pid(sheap->pid);
+	mmdrop(sheap->client.mm);
+	put_pid(sheap->client.pid);
 }
 
 /* The heap counts against a user; takes over the reference. */
@@ -213,7 +213,7 @@ static void trace_destroy(struct pym_service_heap *sheap)
 	if (!trace_heap_destroy_enabled())
 		return;
 	pym_heap_stats(&sheap->heap, &stats);
-	pym_show_comm(comm, sheap->comm);
+	pym_show_comm(comm, sheap->client.comm);
 	trace_heap_destroy(sheap->heap.id, comm,
 			   stats.nr_allocs - sheap->inherited_allocs,
 			   stats.nr_frees - sheap->inherited_frees,
@@ -284,7 +284,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 	if (err)
 		goto free;
 	set_client(sheap, current->mm);
-	sheap->pid = get_pid(task_tgid(current));
+	sheap->client.pid = get_pid(task_tgid(current));
 	sheap->family = pym_family_new(sheap);
 	err = PTR_ERR_OR_ZERO(sheap->family);
 	if (err)
@@ -329,7 +329,7 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	if (!child)
 		return ERR_PTR(-ENOMEM);
 	child->inherited = true;
-	child->watched = true;
+	child->client.protected = true;
 	child->heap.limit = sheap->heap.limit;
 	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);
 	if (err) {

@@ -81,7 +81,7 @@ void pym_service_put_later(struct pym_service_heap *sheap)
  */
 void pym_service_put_dead(struct pym_service_heap *sheap)
 {
-	if (!current->mm || current->mm == sheap->mm ||
+	if (!current->mm || current->mm == sheap->client.mm ||
 	    uid_eq(READ_ONCE(sheap->uid), current_euid()))
 		pym_service_put(sheap);
 	else
@@ -97,7 +97,7 @@ void pym_service_put_dead(struct pym_service_heap *sheap)
  */
 bool pym_service_is_dead(const struct pym_service_heap *sheap)
 {
-	return !atomic_read(&sheap->mm->mm_users);
+	return !atomic_read(&sheap->client.mm->mm_users);
 }
 
 /**

@@ -21,48 +21,74 @@ struct pym_family;
 struct pym_user;
 
 /**
- * struct pym_service_heap - a heap with its owner
- * @rcu: its memory outlives those who look it up
- * @heap: the heap
- * @ref: one for each mapping, one of its family if it has not been inherited, and
- *	those of who uses it in passing
- * @family: what it shares with the heaps that fork() has made of it
+ * struct pym_client - an address space that uses a heap
+ * @mm: the address space: only it may allocate, free and map
+ * @pid: its process; NULL until a child of fork() has used what it inherited
+ * @comm: the command of the process that made the heap, when it did
+ * @mappings: its mappings of the heap
+ * @windows: those of them that show pages, and not the pool map
+ * @scattered: windows have the window's start at different addresses, so that a page
+ *	may be shown twice
+ * @protected: writes to its windows are protected: the first one to each page is a
+ *	fault
+ * @origin: where its first window has, or would have, the window's start
+ * @lowest: address where a mapping is or has been
+ * @highest: end of the last one that is or has been
+ * @patience: allocating calls to come before it is found out whether writes still
+ *	need protection; see fork.c
+ * @heapless: the last child for whose heap there was no memory in fork(): its further
+ *	mappings get none either.  A reference, so that no other process gets its address
+ *
+ * The mmap_lock of @mm protects @mappings and what follows it, but @patience.
+ *
+ * A heap has one client today, as a part of it.  pym_client_heap() is the only place
+ * that relies on it.
+ */
+struct pym_client {
+	struct mm_struct *mm;
+	struct pid *pid;
+	char comm[TASK_COMM_LEN];
+	unsigned int mappings;
+	unsigned int windows;
+	bool scattered;
+	bool protected;
+	unsigned long origin;
+	unsigned long lowest;
+	unsigned long highest;
+	atomic64_t patience;
+	struct mm_struct *heapless;
+};
+
+/**
+ * struct pym_service_heap - a heap with its owner and its client
+ * @rcu: its memory outlives the RCU readers that look it up
+ * @ref: one for each mapping, one of its family if it has not been inherited, and one
+ *	for each call that uses it
  * @ended: its process has ended it: no descriptor finds it any more
  * @forgotten: its family has let go of it, too: only mappings keep it
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
+ * @family: what it shares with the heaps that fork() has made of it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
+ * @heap: the heap
  * @nr_calls: calls made on it: ioctls, read() and write()
- * @mappings: of the heap; protected, as all up to @heapless, by its mm's mmap_lock
- * @windows: those of them that show pages of the heap
- * @origin: where the first of these has, or would have, the window's start
- * @scattered: others have it elsewhere, so that a page may be shown twice
- * @lowest: address where a mapping of it is or has been
- * @highest: end of the last one
- * @watched: the first write to a joint page of its windows asks
- * @patience: allocations to come before pages are looked at; see window.c
- * @heapless: the last child for whose heap there was no memory: it gets none for its
- *	further mappings either.  Kept from being used for another process
- * @mm: the client: the only address space that may allocate, free and map
- * @memcg: pays for pages and metadata
- * @user_lock: held to change what follows up to @ruid
+ * @client: the address space that uses it
+ * @memcg: the memory cgroup that pays for pages and metadata
+ * @user_lock: held to change @user, @purse_user, @uid and @ruid
  * @user: whose quota it counts against
  * @purse_user: whose quota the pages count against that its family has together
  * @uid: @user's
  * @ruid: the real user of its process when that was decided
- * @pid: its process; NULL until a child has used what it inherited
- * @comm: the command of the process that made it, at that time
  * @name: the heap's name
  * @debugfs: its folder
- * @appear: makes that
- * @release: ends a heap whose last reference went where nothing may sleep on
- *	a folder
- * @vanish: removes its folder, and it
+ * @appear: makes the folder
+ * @release: ends a heap whose last reference went where nothing may wait for a folder
+ * @vanish: removes the folder, and frees this struct
  */
 struct pym_service_heap {
 	struct rcu_head rcu;
-	/* These fill the gap before what begins on a cache line. */
+	/* These fill the gap before @heap, which begins on a cache line. */
 	struct kref ref;
 	bool ended;
 	bool forgotten;
@@ -72,16 +98,7 @@ struct pym_service_heap {
 	u64 inherited_frees;
 	struct pym_heap heap;
 	atomic64_t nr_calls;
-	unsigned int mappings;
-	unsigned int windows;
-	unsigned long origin;
-	bool scattered;
-	unsigned long lowest;
-	unsigned long highest;
-	bool watched;
-	atomic64_t patience;
-	struct mm_struct *heapless;
-	struct mm_struct *mm;
+	struct pym_client client;
 	struct mem_cgroup *memcg;
 	/* Protects what follows up to @ruid against changes. */
 	struct mutex user_lock;
@@ -89,8 +106,6 @@ struct pym_service_heap {
 	struct pym_user *purse_user;
 	kuid_t uid;
 	kuid_t ruid;
-	struct pid *pid;
-	char comm[TASK_COMM_LEN];
 	char name[PYMALLOC_NAME_LEN];
 	struct dentry *debugfs;
 	struct work_struct appear;
@@ -99,9 +114,28 @@ struct pym_service_heap {
 };
 
 /*
- * What a heap takes that has no arena yet: its struct, and what the kernel keeps
- * for its family, its inode, its first descriptor and its seven entries in debugfs.
- * The test of this measures 500 heaps.
+ * What kvzalloc() rounds up to: one byte more would cost each heap as much again.  What
+ * finds bugs in locks makes them larger, and nobody saves memory there.
+ */
+static_assert(IS_ENABLED(CONFIG_LOCKDEP) || sizeof(struct pym_service_heap) <= SZ_16K);
+
+/* The heap with an owner that a heap of the core is a part of. */
+static inline struct pym_service_heap *pym_service_of(struct pym_heap *heap)
+{
+	return container_of(heap, struct pym_service_heap, heap);
+}
+
+/* The heap of a client. */
+static inline struct pym_service_heap *pym_client_heap(struct pym_client *client)
+{
+	return container_of(client, struct pym_service_heap, client);
+}
+
+/*
+ * Bytes of kernel memory of a heap that has no arena yet: its struct, and what the
+ * kernel keeps for its family, its inode, its first descriptor and its seven entries in
+ * debugfs.  These last were measured: 500 heaps take 10 KiB each beside their structs,
+ * and selftests/service/metadata.c measures them again.
  */
 #define PYM_SERVICE_BYTES	(roundup_pow_of_two(sizeof(struct pym_service_heap)) + \
 				 SZ_8K + SZ_2K)
