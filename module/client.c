@@ -135,20 +135,3 @@ struct pym_service_heap *pym_client_enter(struct file *file)
 	pym_client_follow(own);
 	return own;
 }
-
-/**
- * pym_client_may_change() - may the caller change a heap through a descriptor?
- * @file: the descriptor
- * @sheap: the heap
- * @client_only: only the heap's own process may do this
- *
- * Context: Any process.
- * Return: 0, -EBADF (a read-only descriptor) or -EPERM (another process).
- */
-int pym_client_may_change(const struct file *file, const struct pym_service_heap *sheap,
-			  bool client_only)
-{
-	if (!(file->f_mode & FMODE_WRITE))
-		return -EBADF;
-	return client_only && current->mm != sheap->client.mm ? -EPERM : 0;
-}

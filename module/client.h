@@ -6,13 +6,13 @@
 #define PYM_CLIENT_H
 
 #include <linux/cred.h>
+#include <linux/fs.h>
 #include <linux/sched.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
 #include "service_heap.h"
 
-struct file;
 struct pym_family;
 
 /**
@@ -30,8 +30,6 @@ struct pym_handle {
 
 struct pym_service_heap *pym_client_enter(struct file *file);
 void pym_client_leave(struct pym_service_heap *sheap);
-int pym_client_may_change(const struct file *file, const struct pym_service_heap *sheap,
-			  bool client_only);
 void pym_client_note_process(struct pym_client *client);
 void pym_client_change_user(struct pym_service_heap *sheap);
 
@@ -61,6 +59,24 @@ static inline void pym_client_follow(struct pym_service_heap *sheap)
 	if (current->mm == sheap->client.mm &&
 	    unlikely(!uid_eq(current_uid(), READ_ONCE(sheap->ruid))))
 		pym_client_change_user(sheap);
+}
+
+/**
+ * pym_client_may_change() - may the caller change a heap through a descriptor?
+ * @file: the descriptor
+ * @sheap: the heap
+ * @client_only: only the heap's client may do this
+ *
+ * Context: Any process.
+ * Return: 0, -EBADF (a read-only descriptor) or -EPERM (another process).
+ */
+static inline int pym_client_may_change(const struct file *file,
+					const struct pym_service_heap *sheap,
+					bool client_only)
+{
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	return client_only && current->mm != sheap->client.mm ? -EPERM : 0;
 }
 
 #endif /* PYM_CLIENT_H */

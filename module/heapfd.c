@@ -6,7 +6,6 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
-#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -15,10 +14,9 @@
 #include "heapfd.h"
 #include "heapfs.h"
 #include "ioctl.h"
+#include "ioctl_control.h"
 #include "ioctl_inspect.h"
 #include "ioctl_object.h"
-#include "list.h"
-#include "owner.h"
 #include "service_heap.h"
 #include "stream.h"
 #include "window.h"
@@ -45,114 +43,26 @@ static void handle_free(struct pym_handle *handle)
 	kfree(handle);
 }
 
-static int trim_ioctl(struct pym_call *call)
-{
-	struct pym_service_heap *sheap = call->sheap;
-	struct pymalloc_trim *trim = &call->args.trim;
-	int err;
-
-	err = pym_client_may_change(call->file, call->sheap, false);
-	if (err)
-		return err;
-	if (trim->flags)
-		return -EINVAL;
-	trim->released = pym_trim(&sheap->heap);
-	return fatal_signal_pending(current) ? -EINTR : 0;
-}
-
-static bool is_above_threshold(struct pym_heap *heap)
-{
-	u64 threshold = READ_ONCE(heap->threshold);
-
-	return threshold && READ_ONCE(heap->pages) << PYM_POOL_SHIFT >= threshold;
-}
-
-static int notify_ioctl(struct pym_call *call)
-{
-	struct pym_service_heap *sheap = call->sheap;
-	struct pymalloc_notify *notify = &call->args.notify;
-	int err;
-
-	err = pym_client_may_change(call->file, call->sheap, true);
-	if (err)
-		return err;
-	if (notify->flags)
-		return -EINVAL;
-	WRITE_ONCE(sheap->heap.threshold, notify->threshold);
-	if (is_above_threshold(&sheap->heap))
-		sheap->heap.ops->grown(&sheap->heap);
-	return 0;
-}
-
-static int caches_ioctl(struct pym_call *call)
-{
-	struct pym_heap *heap = &call->sheap->heap;
-	struct pymalloc_caches *caches = &call->args.caches;
-	int err;
-
-	err = pym_client_may_change(call->file, call->sheap, true);
-	if (err)
-		return err;
-	if (caches->flags)
-		return -EINVAL;
-	WRITE_ONCE(heap->cache_threads, caches->threads);
-	WRITE_ONCE(heap->cache_bytes_max, caches->bytes_max);
-	return 0;
-}
-
-static int grow_ioctl(struct pym_call *call)
-{
-	struct pymalloc_grow *grow = &call->args.grow;
-	int err;
-
-	err = pym_client_may_change(call->file, call->sheap, true);
-	if (err)
-		return err;
-	if (grow->flags || grow->extent % PYMALLOC_ARENA_SIZE)
-		return -EINVAL;
-	return pym_heap_grow(&call->sheap->heap, grow->extent);
-}
-
-static int end_ioctl(struct pym_call *call)
-{
-	int err;
-
-	err = pym_client_may_change(call->file, call->sheap, true);
-	if (err)
-		return err;
-	if (call->args.end.flags)
-		return -EINVAL;
-	pym_service_end(call->sheap);
-	return 0;
-}
-
-static int list_ioctl(struct pym_call *call)
-{
-	struct pym_service_heap *sheap = call->sheap;
-	struct pymalloc_list *list = &call->args.list;
-	int err;
-
-	list->done = 0;
-	err = pym_list_check(list);
-	if (err || !list->count || list->after >= sheap->heap.id)
-		return err;
-	return pym_list_entry(list, sheap);
-}
-
 static const struct pym_command heap_commands[] = {
-	PYM_COMMAND(PYMALLOC_IOC_ALLOC, pymalloc_alloc, done, pym_alloc_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_FREE, pymalloc_free, first_bad, pym_free_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_USABLE, pymalloc_usable, done, pym_usable_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_RESIZE, pymalloc_resize, size, pym_resize_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_STATS, pymalloc_stats, cache_bytes_max, pym_stats_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_WALK, pymalloc_walk, reserved, pym_walk_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_TRIM, pymalloc_trim, released, trim_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_CHECK, pymalloc_check, message, pym_check_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_NOTIFY, pymalloc_notify, threshold, notify_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_CACHES, pymalloc_caches, bytes_max, caches_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_END, pymalloc_end, flags, end_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_GROW, pymalloc_grow, extent, grow_ioctl),
+	PYM_COMMAND(LIST, list, reserved, pym_list_ioctl,
+		    .reserved = offsetof(struct pymalloc_list, reserved),
+		    .reset = pym_list_reset),
+	PYM_COMMAND(ALLOC, alloc, done, pym_alloc_ioctl, .right = PYM_CLIENT,
+		    .flags = PYMALLOC_ALLOC_ZERO, .reset = pym_alloc_reset),
+	PYM_COMMAND(FREE, free, first_bad, pym_free_ioctl, .right = PYM_CLIENT,
+		    .reset = pym_free_reset),
+	PYM_COMMAND(USABLE, usable, done, pym_usable_ioctl, .reset = pym_usable_reset),
+	PYM_COMMAND(RESIZE, resize, size, pym_resize_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(STATS, stats, cache_bytes_max, pym_stats_ioctl),
+	PYM_COMMAND(WALK, walk, reserved, pym_walk_ioctl, .flags = PYM_NO_FLAGS,
+		    .reserved = offsetof(struct pymalloc_walk, reserved),
+		    .reset = pym_walk_reset),
+	PYM_COMMAND(TRIM, trim, released, pym_trim_ioctl, .right = PYM_WRITER),
+	PYM_COMMAND(CHECK, check, message, pym_check_ioctl),
+	PYM_COMMAND(NOTIFY, notify, threshold, pym_notify_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(CACHES, caches, bytes_max, pym_caches_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(END, end, flags, pym_end_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(GROW, grow, extent, pym_grow_ioctl, .right = PYM_CLIENT),
 };
 
 static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -179,7 +89,7 @@ static __poll_t heap_poll(struct file *file, poll_table *wait)
 	sheap = pym_client_enter(file);
 	if (IS_ERR(sheap))
 		return PTR_ERR(sheap) == -ESTALE ? EPOLLHUP : EPOLLERR;
-	above = is_above_threshold(&sheap->heap);
+	above = pym_service_is_large(sheap);
 	pym_client_leave(sheap);
 	return above ? EPOLLPRI : 0;
 }

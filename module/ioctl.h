@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How ioctl arguments come in and go out.
+ * Commands: what an ioctl is asked before it is carried out, and how its arguments
+ * come in and go out.
  */
 #ifndef PYM_IOCTL_H
 #define PYM_IOCTL_H
@@ -25,7 +26,10 @@ struct pym_call {
 	struct pym_service_heap *sheap;
 	struct file *result;
 	union {
-		u32 argsz;
+		struct {
+			u32 argsz;
+			u32 flags;
+		};
 		struct pymalloc_info info;
 		struct pymalloc_create create;
 		struct pymalloc_open open;
@@ -46,26 +50,67 @@ struct pym_call {
 };
 
 /**
+ * enum pym_right - who may carry out a command
+ * @PYM_ANYBODY: whoever has the descriptor, which may be read-only
+ * @PYM_WRITER: whoever has a descriptor that can change the heap
+ * @PYM_CLIENT: the heap's client, and it needs such a descriptor as well
+ */
+enum pym_right {
+	PYM_ANYBODY,
+	PYM_WRITER,
+	PYM_CLIENT,
+};
+
+/**
  * struct pym_command - an ioctl command
- * @cmd: its number
+ * @cmd: its number; 0 is none
+ * @flags: the bits of the flags that it knows
  * @size: bytes of its struct as this module knows it
  * @min_size: bytes of the struct in the first version
- * @run: does it
+ * @reserved: where in the struct a field of 4 bytes is that has to be 0; 0 is nowhere
+ * @right: who may carry it out
+ * @run: does it, when all of this has been checked
+ * @reset: sets what it returns to "nothing done"; for a call that is refused.  May be
+ *	NULL
+ *
+ * Indexed by number: see PYM_COMMAND().
  */
 struct pym_command {
 	unsigned int cmd;
-	size_t size;
-	size_t min_size;
+	u32 flags;
+	u16 size;
+	u16 min_size;
+	u16 reserved;
+	u16 right;
 	int (*run)(struct pym_call *call);
+	void (*reset)(struct pym_call *call);
 };
 
-#define PYM_COMMAND(_cmd, _struct, _last, _run) {		\
-	.cmd = _cmd,						\
-	.size = sizeof(struct _struct),				\
-	.min_size = offsetofend(struct _struct, _last),		\
-	.run = _run,						\
-}
+/* The number that a table of commands begins with: all commands fit behind it. */
+#define PYM_COMMAND_FIRST	0x40
 
+/* The flags of a struct that has something else in their place, and checks it itself. */
+#define PYM_NO_FLAGS		U32_MAX
+
+/*
+ * PYM_COMMAND() - an entry of a table of commands, in its place
+ * @_NAME: of PYMALLOC_IOC_NAME
+ * @_name: of struct pymalloc_name
+ * @_last: the struct's last field in the first version
+ * @_run: the function that carries it out
+ *
+ * Further fields of struct pym_command may follow.  Without @flags, no bit is known.
+ */
+#define PYM_COMMAND(_NAME, _name, _last, _run, ...)				\
+	[_IOC_NR(PYMALLOC_IOC_##_NAME) - PYM_COMMAND_FIRST] = {			\
+		.cmd = PYMALLOC_IOC_##_NAME,					\
+		.size = sizeof(struct pymalloc_##_name),			\
+		.min_size = offsetofend(struct pymalloc_##_name, _last),	\
+		.run = _run,							\
+		__VA_ARGS__							\
+	}
+
+int pym_command_check(const struct pym_command *command, const struct pym_call *call);
 long pym_command_run(struct file *file, struct pym_service_heap *sheap,
 		     const struct pym_command *commands, unsigned int nr,
 		     unsigned int cmd, void __user *arg);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ioctls that look at a heap.
+ * The ioctls that look at a heap: its figures, its pieces, its proof, who it is.
  */
 #include <linux/fs.h>
 #include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "access.h"
 #include "ioctl.h"
 #include "ioctl_inspect.h"
 #include "service_heap.h"
@@ -44,8 +45,6 @@ int pym_stats_ioctl(struct pym_call *call)
 	struct pymalloc_stats *stats = &call->args.stats;
 	int err;
 
-	if (asked.flags)
-		return -EINVAL;
 	if (asked.classes &&
 	    (asked.class_size < offsetofend(struct pymalloc_class_stats, nr_frees) ||
 	     asked.class_size > PAGE_SIZE))
@@ -105,7 +104,7 @@ static int walk_check(struct pymalloc_walk *walk)
 	if (walk->count > PYMALLOC_BATCH_MAX)
 		return -E2BIG;
 	if (walk->what >= ARRAY_SIZE(walkers) || !walkers[walk->what].step ||
-	    !walk->count || walk->reserved || walk->entry_size < walkers[walk->what].size ||
+	    !walk->count || walk->entry_size < walkers[walk->what].size ||
 	    walk->entry_size > PAGE_SIZE)
 		return -EINVAL;
 	walk->what = array_index_nospec(walk->what, ARRAY_SIZE(walkers));
@@ -149,6 +148,17 @@ static int walk_some(struct pym_heap *heap, struct pymalloc_walk *walk, void *en
 }
 
 /**
+ * pym_walk_reset() - say of a PYMALLOC_IOC_WALK that nothing is done
+ * @call: the call, with a struct pymalloc_walk
+ *
+ * Context: Any.
+ */
+void pym_walk_reset(struct pym_call *call)
+{
+	call->args.walk.done = 0;
+}
+
+/**
  * pym_walk_ioctl() - PYMALLOC_IOC_WALK
  * @call: the call, with a struct pymalloc_walk
  *
@@ -162,7 +172,7 @@ int pym_walk_ioctl(struct pym_call *call)
 	void *entries;
 	int err;
 
-	walk->done = 0;
+	pym_walk_reset(call);
 	err = walk_check(walk);
 	if (err)
 		return err;
@@ -193,8 +203,6 @@ int pym_check_ioctl(struct pym_call *call)
 
 	BUILD_BUG_ON(sizeof(check->message) != sizeof(verdict.message));
 
-	if (check->flags)
-		return -EINVAL;
 	/* Who can change nothing must not stop those who do. */
 	if (call->file->f_mode & FMODE_WRITE)
 		err = pym_check_killable(&sheap->heap, &verdict);
@@ -206,4 +214,72 @@ int pym_check_ioctl(struct pym_call *call)
 	check->offset = verdict.offset;
 	memcpy(check->message, verdict.message, sizeof(check->message));
 	return 0;
+}
+
+/**
+ * pym_list_reset() - say of a PYMALLOC_IOC_LIST that nothing is done
+ * @call: the call, with a struct pymalloc_list
+ *
+ * Context: Any.
+ */
+void pym_list_reset(struct pym_call *call)
+{
+	call->args.list.done = 0;
+}
+
+/**
+ * pym_list_check() - is a list's description in order?
+ * @list: the description
+ *
+ * Context: Any.
+ * Return: 0, -EINVAL or -E2BIG.
+ */
+int pym_list_check(const struct pymalloc_list *list)
+{
+	if (list->count > PYMALLOC_BATCH_MAX)
+		return -E2BIG;
+	if (list->entry_size < offsetofend(struct pymalloc_heap_info, name) ||
+	    list->entry_size > PAGE_SIZE)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * pym_list_entry() - add a heap to a list
+ * @list: the list, which has room
+ * @sheap: the heap
+ *
+ * Return: 0; or -EFAULT, -EINTR, or -ESTALE (the heap is ending).
+ */
+int pym_list_entry(struct pymalloc_list *list, struct pym_service_heap *sheap)
+{
+	struct pymalloc_heap_info info;
+	int err;
+
+	err = pym_show_heap(sheap, &info);
+	if (err)
+		return err;
+	err = pym_put_entry(list->heaps, list->done, list->entry_size, &info, sizeof(info));
+	if (!err)
+		list->done++;
+	return err;
+}
+
+/**
+ * pym_list_ioctl() - PYMALLOC_IOC_LIST on a heap's descriptor: that heap alone
+ * @call: the call, with a struct pymalloc_list
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_list_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_list *list = &call->args.list;
+	int err;
+
+	pym_list_reset(call);
+	err = pym_list_check(list);
+	if (err || !list->count || list->after >= sheap->heap.id)
+		return err;
+	return pym_list_entry(list, sheap);
 }

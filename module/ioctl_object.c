@@ -9,7 +9,6 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "client.h"
 #include "fork.h"
 #include "ioctl.h"
 #include "ioctl_object.h"
@@ -18,15 +17,15 @@
 
 #define PART	128
 
-static int check_count(u32 flags, u32 known, u32 count)
+static int batch_check_count(u32 count)
 {
-	if (flags & ~known || !count)
+	if (!count)
 		return -EINVAL;
 	return count > PYMALLOC_BATCH_MAX ? -E2BIG : 0;
 }
 
 /* Between two parts of a batch. */
-static int pause_batch(void)
+static int batch_pause(void)
 {
 	cond_resched();
 	return signal_pending(current) ? -EINTR : 0;
@@ -86,6 +85,17 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 }
 
 /**
+ * pym_alloc_reset() - say of a PYMALLOC_IOC_ALLOC that nothing is done
+ * @call: the call, with a struct pymalloc_alloc
+ *
+ * Context: Any.
+ */
+void pym_alloc_reset(struct pym_call *call)
+{
+	call->args.alloc.done = 0;
+}
+
+/**
  * pym_alloc_ioctl() - PYMALLOC_IOC_ALLOC
  * @call: the call, with a struct pymalloc_alloc
  *
@@ -96,9 +106,8 @@ int pym_alloc_ioctl(struct pym_call *call)
 	struct pymalloc_alloc *alloc = &call->args.alloc;
 	int err;
 
-	alloc->done = 0;
-	err = pym_client_may_change(call->file, call->sheap, true) ?:
-	      check_count(alloc->flags, PYMALLOC_ALLOC_ZERO, alloc->count);
+	pym_alloc_reset(call);
+	err = batch_check_count(alloc->count);
 	if (err)
 		return err;
 	if (!alloc->size || alloc->size > PYMALLOC_SIZE_MAX)
@@ -108,7 +117,7 @@ int pym_alloc_ioctl(struct pym_call *call)
 		err = alloc_part(call->sheap, alloc);
 		if (err || alloc->done == alloc->count)
 			return err;
-		err = pause_batch();
+		err = batch_pause();
 		if (err)
 			return err;
 	}
@@ -135,6 +144,21 @@ static int free_part(struct pym_service_heap *sheap, struct pymalloc_free *free)
 }
 
 /**
+ * pym_free_reset() - say of a PYMALLOC_IOC_FREE that nothing is done
+ * @call: the call, with a struct pymalloc_free
+ *
+ * Context: Any.
+ */
+void pym_free_reset(struct pym_call *call)
+{
+	struct pymalloc_free *free = &call->args.free;
+
+	free->done = 0;
+	free->nr_bad = 0;
+	free->first_bad = free->count;
+}
+
+/**
  * pym_free_ioctl() - PYMALLOC_IOC_FREE
  * @call: the call, with a struct pymalloc_free
  *
@@ -145,17 +169,15 @@ int pym_free_ioctl(struct pym_call *call)
 	struct pymalloc_free *free = &call->args.free;
 	int err;
 
-	free->done = 0;
-	free->nr_bad = 0;
-	free->first_bad = free->count;
-	err = pym_client_may_change(call->file, call->sheap, true) ?: check_count(free->flags, 0, free->count);
+	pym_free_reset(call);
+	err = batch_check_count(free->count);
 	while (!err) {
 		err = free_part(call->sheap, free);
 		if (err)
 			return err;
 		if (free->done == free->count)
 			return free->nr_bad ? -EBADSLT : 0;
-		err = pause_batch();
+		err = batch_pause();
 	}
 	return err;
 }
@@ -201,12 +223,12 @@ int pym_free_until_bad_ref(struct pym_call *call)
 	int err;
 
 	free->done = 0;
-	err = pym_client_may_change(call->file, call->sheap, true) ?: check_count(free->flags, 0, free->count);
+	err = batch_check_count(free->count);
 	while (!err) {
 		err = free_part_until_bad(call->sheap, free);
 		if (err || free->done == free->count)
 			return err;
-		err = pause_batch();
+		err = batch_pause();
 	}
 	return err;
 }
@@ -226,6 +248,17 @@ static int usable_part(struct pym_service_heap *sheap, struct pymalloc_usable *u
 }
 
 /**
+ * pym_usable_reset() - say of a PYMALLOC_IOC_USABLE that nothing is done
+ * @call: the call, with a struct pymalloc_usable
+ *
+ * Context: Any.
+ */
+void pym_usable_reset(struct pym_call *call)
+{
+	call->args.usable.done = 0;
+}
+
+/**
  * pym_usable_ioctl() - PYMALLOC_IOC_USABLE
  * @call: the call, with a struct pymalloc_usable
  *
@@ -236,13 +269,13 @@ int pym_usable_ioctl(struct pym_call *call)
 	struct pymalloc_usable *usable = &call->args.usable;
 	int err;
 
-	usable->done = 0;
-	err = check_count(usable->flags, 0, usable->count);
+	pym_usable_reset(call);
+	err = batch_check_count(usable->count);
 	while (!err) {
 		err = usable_part(call->sheap, usable);
 		if (err || usable->done == usable->count)
 			return err;
-		err = pause_batch();
+		err = batch_pause();
 	}
 	return err;
 }
@@ -260,10 +293,7 @@ int pym_resize_ioctl(struct pym_call *call)
 	struct mem_cgroup *old;
 	int err;
 
-	err = pym_client_may_change(call->file, call->sheap, true);
-	if (err)
-		return err;
-	if (resize->flags || !resize->size || resize->size > PYMALLOC_SIZE_MAX)
+	if (!resize->size || resize->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
 	old = set_active_memcg(sheap->memcg);
 	err = pym_resize(&sheap->heap, &resize->ref, resize->size);

@@ -7,6 +7,9 @@
 
 struct pym_call;
 
+void pym_alloc_reset(struct pym_call *call);
+void pym_free_reset(struct pym_call *call);
+void pym_usable_reset(struct pym_call *call);
 int pym_alloc_ioctl(struct pym_call *call);
 int pym_free_ioctl(struct pym_call *call);
 int pym_free_until_bad_ref(struct pym_call *call);

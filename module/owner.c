@@ -82,8 +82,7 @@ static bool create_is_valid(struct pymalloc_create *create)
 	if (!create->extent)
 		create->extent = create->window;
 
-	return !create->flags && !create->reserved &&
-	       (create->alignment == 8 || create->alignment == 16) &&
+	return (create->alignment == 8 || create->alignment == 16) &&
 	       pym_window_is_valid(create->window) &&
 	       pym_window_is_valid(create->extent) &&
 	       create->extent <= create->window && create->limit <= ULONG_MAX &&

@@ -131,6 +131,14 @@ static inline struct pym_service_heap *pym_client_heap(struct pym_client *client
 	return container_of(client, struct pym_service_heap, client);
 }
 
+/* Do a heap's pages reach the threshold that its process has asked to be told of? */
+static inline bool pym_service_is_large(const struct pym_service_heap *sheap)
+{
+	u64 threshold = READ_ONCE(sheap->heap.threshold);
+
+	return threshold && READ_ONCE(sheap->heap.pages) << PYM_POOL_SHIFT >= threshold;
+}
+
 /*
  * Bytes of kernel memory of a heap that has no arena yet: its struct, and what the
  * kernel keeps for its family, its inode, its first descriptor and its seven entries in

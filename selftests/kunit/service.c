@@ -9,8 +9,8 @@
 #include "client.h"
 #include "family.h"
 #include "ioctl.h"
+#include "ioctl_inspect.h"
 #include "kunit.h"
-#include "list.h"
 #include "params.h"
 #include "registry.h"
 #include "service_heap.h"
@@ -235,9 +235,18 @@ KUNIT_ARRAY_PARAM(listing, listings, describe_listing);
 
 static void a_list_is_checked(struct kunit *test)
 {
+	static const struct pym_command commands[] = {
+		PYM_COMMAND(LIST, list, reserved, pym_list_ioctl,
+			    .reserved = offsetof(struct pymalloc_list, reserved)),
+	};
+	const struct pym_command *command = &commands[ARRAY_SIZE(commands) - 1];
 	const struct listing *listing = test->param_value;
+	struct pym_call *call = kunit_kzalloc(test, sizeof(*call), GFP_KERNEL);
 
-	KUNIT_EXPECT_EQ(test, pym_list_check(&listing->list), listing->err);
+	KUNIT_ASSERT_NOT_NULL(test, call);
+	call->args.list = listing->list;
+	KUNIT_EXPECT_EQ(test, pym_command_check(command, call) ?:
+			      pym_list_check(&call->args.list), listing->err);
 }
 
 struct change {
