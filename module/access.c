@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who may look at another process's heap, and what is shown of its name.
+ * Who may look at another process's heap, and how a heap is shown.
  *
  * A heap is a part of its process's memory, and its shape tells of what the process
  * does.  So the rule is that of /proc/PID/maps: ptrace_may_access() with
- * PTRACE_MODE_READ_FSCREDS.  Modules cannot call that, nor the hook of the security
- * modules in it; what is here asks the same questions in the same order, that of the
- * capabilities' own hook among them, but none of another security module.
+ * PTRACE_MODE_READ_FSCREDS.  Modules can call neither that nor the security hook in
+ * it.  So the same checks are made here, in the same order, with that of the
+ * capabilities' hook; only those of further security modules (SELinux, AppArmor) are
+ * missing.
  */
 #include <linux/cred.h>
 #include <linux/pid.h>
@@ -61,8 +62,9 @@ static bool may_look_at(const struct task_struct *task, struct mm_struct *mm)
 	if (!is_same_user(cred, theirs) && !ns_capable(theirs->user_ns, CAP_SYS_PTRACE))
 		return false;
 	/*
-	 * Who drops privileges becomes unreadable first.  Pairs with the barrier in
-	 * commit_creds().
+	 * A process that drops privileges becomes not dumpable before it gets its new
+	 * credentials.  So credentials are read before dumpable.  Pairs with the
+	 * smp_wmb() in commit_creds().
 	 */
 	smp_rmb();
 	if (get_dumpable(mm) != SUID_DUMP_USER && !ns_capable(mm->user_ns, CAP_SYS_PTRACE))
@@ -101,9 +103,9 @@ bool pym_may_look(const struct pym_service_heap *sheap)
  * pym_may_list() - may the caller know of a heap, and how large it is?
  * @sheap: the heap
  *
- * That much of a process anybody can read in /proc.
+ * /proc shows as much of any process to all users.
  *
- * Return: true for the user whom it counts against and for CAP_SYS_ADMIN.
+ * Return: true for the user that it is charged to, and for CAP_SYS_ADMIN.
  */
 bool pym_may_list(const struct pym_service_heap *sheap)
 {
@@ -113,7 +115,7 @@ bool pym_may_list(const struct pym_service_heap *sheap)
 /**
  * pym_show_comm() - a command's name as it can be printed
  * @shown: out: printable ASCII; what is not is escaped as in C
- * @comm: the name, which is whatever its process likes
+ * @comm: the name: any bytes, because a process can set its own
  */
 void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm)
 {

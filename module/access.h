@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Who may look at another process's heap, and what is shown of it.
+ * Who may look at another process's heap, and how a heap is shown.
  */
 #ifndef PYM_ACCESS_H
 #define PYM_ACCESS_H
@@ -11,7 +11,7 @@
 struct pym_service_heap;
 struct pymalloc_heap_info;
 
-/* A command's name when it is shown: each of its bytes may become four. */
+/* Bytes of a command's name when it is shown: each byte may become four, as \\ooo. */
 #define PYM_SHOWN_COMM	(4 * TASK_COMM_LEN)
 
 bool pym_may_look(const struct pym_service_heap *sheap);

@@ -90,7 +90,7 @@ void pym_client_leave(struct pym_service_heap *sheap)
 		pym_service_put_later(sheap);
 }
 
-/* The heap of another process, if the caller may use it. */
+/* The heap of another process, if the caller may look at it. */
 static struct pym_service_heap *client_find_other(const struct pym_handle *handle)
 {
 	struct pym_service_heap *sheap = pym_registry_find(handle->id);
@@ -108,12 +108,12 @@ static struct pym_service_heap *client_find_other(const struct pym_handle *handl
  * @file: the descriptor
  *
  * A child of fork() that has inherited the heap has a heap of its own behind the
- * same descriptor; for everybody else it is the heap it was made for.
+ * same descriptor; for all other callers it is the heap it was made for.
  *
  * A process may have a descriptor of another process's heap without the right to look
  * at it: a child that has become another user, and does not map the heap.  It would
- * see another's memory, and could keep the heap's process waiting.  So it is asked
- * for the right to open the heap.
+ * see another user's memory, and could keep the heap's process waiting.  So it needs
+ * the right to open the heap as well.
  *
  * Context: Sleeps.
  * Return: the heap, with a reference; or -ESTALE (it has ended) or -EPERM.

@@ -16,11 +16,11 @@
 struct pym_family;
 
 /**
- * struct pym_handle - what a descriptor knows of a heap, without keeping it
+ * struct pym_handle - what a descriptor knows of a heap
  * @family: its family
  * @id: the heap that the descriptor was made for
- * @keeper: it was made for the heap's own process, and finds for each process the
- *	heap that is its own
+ * @keeper: the heap's own process made it.  It keeps the heap, and in each process that
+ *	inherits it, it finds that process's own heap
  */
 struct pym_handle {
 	struct pym_family *family;

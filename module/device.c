@@ -2,9 +2,9 @@
 /*
  * /dev/pymalloc: where heaps are made, listed and opened.
  *
- * Everybody may use it, as everybody may call mmap(): what it gives is charged
- * to the caller's memory cgroup and counted against his limits, and nothing in
- * it shows one user's memory to another.
+ * Every user may open it, as every user may call mmap(): what it gives is charged to
+ * the caller's memory cgroup and counts against the user's limits, and nothing in it
+ * shows one user's memory to another.
  */
 #include <linux/cred.h>
 #include <linux/err.h>

@@ -19,8 +19,8 @@ struct pym_service_heap;
  * @nr_heaps: heaps that may have pages
  * @keepers: descriptors that keep the founder's heap: its process's own
  * @inode: what the windows of all of them map
- * @wait: those who poll for the threshold of any of them
- * @mm: the process that has made the first heap
+ * @wait: calls of poll() on a descriptor of any of them
+ * @mm: the address space that made the first heap
  * @founder: that heap, with a reference; NULL when nothing but mappings keep it
  * @clones: the heaps of children, by their mm
  */

@@ -102,8 +102,8 @@ static void heap_show_fdinfo(struct seq_file *m, struct file *file)
 }
 
 /*
- * The process that closes the descriptor may be the heap's own, which is ending, or
- * another one after that: then the heap need not wait for a call that finds it.
+ * A descriptor is closed, maybe because a process ends.  A process's address space goes
+ * before its descriptors: if the heap's own process has died, the heap can end now.
  */
 static int heap_flush(struct file *file, fl_owner_t id)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A small pseudo file system that gives each heap an inode of its own, so that
- * its pages can be taken away from everybody who maps it, and nobody else.
+ * A small pseudo file system: an inode of its own for each family of heaps, and files
+ * of it that have no name anywhere.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -11,7 +11,8 @@
 
 #include "heapfs.h"
 
-#define PYM_HEAPFS_MAGIC	0x70796d61	/* "pyma" */
+/* What statfs() shows as the type: "pyma". */
+#define PYM_HEAPFS_MAGIC	0x70796d61
 
 static struct vfsmount *heapfs_mount;
 static int heapfs_mounts;
@@ -21,7 +22,10 @@ static int heapfs_init_fs_context(struct fs_context *fc)
 	return init_pseudo(fc, PYM_HEAPFS_MAGIC) ? 0 : -ENOMEM;
 }
 
-/* A mount holds the module, so that it is mounted only while there are heaps. */
+/*
+ * A mount keeps the module from being unloaded, so that it is mounted only while there
+ * are heaps.
+ */
 static struct file_system_type heapfs_type = {
 	.name		= "pymalloc",
 	.owner		= THIS_MODULE,
@@ -48,7 +52,10 @@ struct inode *pym_heapfs_inode(void)
 		simple_release_fs(&heapfs_mount, &heapfs_mounts);
 		return inode;
 	}
-	/* As memfd: what has no name anywhere is in a core, as memory is. */
+	/*
+	 * As for a memfd: mappings of a file without a name are in a core dump, as
+	 * anonymous memory is.
+	 */
 	clear_nlink(inode);
 	return inode;
 }

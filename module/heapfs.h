@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Inodes and files of a small pseudo file system.
+ * A small pseudo file system: inodes, and files of them.
  */
 #ifndef PYM_HEAPFS_H
 #define PYM_HEAPFS_H
 
-#include <linux/types.h>
-
-struct file;
-struct file_operations;
-struct inode;
+#include <linux/fs.h>
 
 struct inode *pym_heapfs_inode(void);
 void pym_heapfs_put_inode(struct inode *inode);

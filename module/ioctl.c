@@ -107,7 +107,7 @@ static int command_carry_out(const struct pym_command *command, struct pym_call 
 static long command_run(const struct pym_command *command, struct file *file,
 			struct pym_service_heap *sheap, void __user *arg)
 {
-	/* Its args are filled as far as the command's struct goes. */
+	/* copy_struct_from_user() fills in its args as far as the command's struct goes. */
 	struct pym_call call __uninitialized;
 	int err, fault;
 	u32 argsz;
@@ -118,7 +118,10 @@ static long command_run(const struct pym_command *command, struct file *file,
 	err = command_copy_in(command, &call, arg, &argsz);
 	if (err)
 		return err;
-	/* Try to write the struct: results that could not be told would be lost. */
+	/*
+	 * Find out before anything is done whether the results can be stored: a heap or
+	 * objects that the caller does not learn of would be lost.
+	 */
 	err = command_copy_out(command, &call, arg, argsz);
 	if (err)
 		return err;

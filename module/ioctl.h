@@ -51,9 +51,9 @@ struct pym_call {
 
 /**
  * enum pym_right - who may carry out a command
- * @PYM_ANYBODY: whoever has the descriptor, which may be read-only
- * @PYM_WRITER: whoever has a descriptor that can change the heap
- * @PYM_CLIENT: the heap's client, and it needs such a descriptor as well
+ * @PYM_ANYBODY: every process that has a descriptor, which may be read-only
+ * @PYM_WRITER: every process that has a descriptor which is not read-only
+ * @PYM_CLIENT: the heap's client alone, with a descriptor which is not read-only
  */
 enum pym_right {
 	PYM_ANYBODY,
@@ -86,7 +86,10 @@ struct pym_command {
 	void (*reset)(struct pym_call *call);
 };
 
-/* The number that a table of commands begins with: all commands fit behind it. */
+/*
+ * The number that tables of commands begin with: the lowest one of the interface.  Small
+ * numbers would meet those that the VFS answers itself: 2 is FIGETBSZ.
+ */
 #define PYM_COMMAND_FIRST	0x40
 
 /* The flags of a struct that has something else in their place, and checks it itself. */

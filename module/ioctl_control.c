@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ioctls that say how a heap is to be: trimmed, reported, larger, or gone.
+ * The ioctls that control a heap: trim it, report its size, note its caches, let it
+ * grow, end it.
  */
 #include <linux/sched/signal.h>
 

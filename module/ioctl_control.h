@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The ioctls that say how a heap is to be.
+ * The ioctls that control a heap.
  */
 #ifndef PYM_IOCTL_CONTROL_H
 #define PYM_IOCTL_CONTROL_H

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ioctls that look at a heap: its figures, its pieces, its proof, who it is.
+ * The ioctls that look at a heap: its figures, its pieces, whether it is sound, and what
+ * a list shows of it.
  */
 #include <linux/fs.h>
 #include <linux/nospec.h>
@@ -54,7 +55,7 @@ int pym_stats_ioctl(struct pym_call *call)
 	err = pym_pages_shared(&sheap->heap, &stats->shared_bytes, &stats->pss_bytes);
 	if (err)
 		return err;
-	/* Some pages may have come in between. */
+	/* Pages may have come between the two looks: the share is never above the whole. */
 	stats->pss_bytes = min(stats->pss_bytes, stats->page_bytes);
 	stats->argsz = asked.argsz;
 	stats->classes = asked.classes;
@@ -63,8 +64,9 @@ int pym_stats_ioctl(struct pym_call *call)
 }
 
 /*
- * One step of a walk: describe what comes next in @entries, which have room
- * for @room, and move @walk->next on.
+ * A kind of walk: @size is that of an entry.  @step describes what comes next in
+ * @entries, of which there are @room, moves @walk->next on, and returns how many entries
+ * it has filled in.
  */
 struct walker {
 	size_t size;
@@ -96,7 +98,10 @@ static const struct walker walkers[] = {
 	[PYMALLOC_WALK_BLOCKS]	= { sizeof(struct pymalloc_block_info), step_blocks },
 };
 
-/* Room for the blocks of the smallest class that one pool has. */
+/*
+ * Entries that are described at once: a pool of the smallest class has as many blocks,
+ * so that one step can describe a pool at one moment.
+ */
 #define WALK_ROOM	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN)
 
 static int walk_check(struct pymalloc_walk *walk)
@@ -203,7 +208,7 @@ int pym_check_ioctl(struct pym_call *call)
 
 	BUILD_BUG_ON(sizeof(check->message) != sizeof(verdict.message));
 
-	/* Who can change nothing must not stop those who do. */
+	/* A caller that cannot change the heap must not stop calls that do. */
 	if (call->file->f_mode & FMODE_WRITE)
 		err = pym_check_killable(&sheap->heap, &verdict);
 	else

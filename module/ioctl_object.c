@@ -2,8 +2,8 @@
 /*
  * The ioctls that move objects.
  *
- * A batch is done in parts of PART refs: each is copied once, without a lock,
- * and after each the caller may be interrupted and knows how far it came.
+ * A batch is done in parts of PART refs.  A part is copied once, without a lock, and
+ * after it a signal may end the call, which then returns how far it came.
  */
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -15,6 +15,10 @@
 #include "registry.h"
 #include "service_heap.h"
 
+/*
+ * Refs and statuses of a part lie on the stack: 128 of them take 1152 bytes of 16 KiB.
+ * With more, a signal is noticed later; with fewer, locks are taken more often.
+ */
 #define PART	128
 
 static int batch_check_count(u32 count)
@@ -31,7 +35,7 @@ static int batch_pause(void)
 	return signal_pending(current) ? -EINTR : 0;
 }
 
-/* Copy the next part's refs in; those that can be read, at least. */
+/* Copy the next part's refs in.  Returns how many of them can be read. */
 static unsigned int read_refs(u64 array, u32 done, u64 *refs, unsigned int nr)
 {
 	u64 __user *from = (u64 __user *)u64_to_user_ptr(array) + done;
@@ -48,7 +52,7 @@ static unsigned int write_words(u64 array, u32 done, const u64 *words, unsigned 
 	return nr - DIV_ROUND_UP(left, sizeof(*words));
 }
 
-/* Pages and metadata are paid for by the heap's maker, whoever calls. */
+/* Pages and metadata are charged to the memory cgroup of the heap's maker. */
 static unsigned int alloc_charged(struct pym_service_heap *sheap, u64 size, bool zero,
 				  u64 *refs, unsigned int nr, int *err)
 {
@@ -69,7 +73,10 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 
 	got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
 			    refs, nr, &err);
-	/* The dead may have had it; whoever got nothing tries once more. */
+	/*
+	 * Heaps of processes that have died may hold what is missing: end them, and try
+	 * once more.
+	 */
 	if (!got && err == -EDQUOT) {
 		pym_registry_bury();
 		got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
@@ -79,7 +86,7 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 	alloc->done += stored;
 	if (stored == got)
 		return err;
-	/* What the caller was not told of would be lost. */
+	/* Free the objects whose refs could not be stored: the caller will never know them. */
 	pym_free(&sheap->heap, refs + stored, status, got - stored);
 	return -EFAULT;
 }
@@ -182,7 +189,7 @@ int pym_free_ioctl(struct pym_call *call)
 	return err;
 }
 
-/* What write() returns for a ref that it cannot free: no other error of its. */
+/* What write() returns for a bad ref.  It returns these errors for nothing else. */
 static const int bad_ref_errors[] = {
 	[PYMALLOC_REF_RANGE]		= -ERANGE,
 	[PYMALLOC_REF_FOREIGN]		= -ENXIO,
@@ -191,7 +198,7 @@ static const int bad_ref_errors[] = {
 	[PYMALLOC_REF_FREE]		= -EALREADY,
 };
 
-/* As free_part(), but a bad ref ends it. */
+/* As free_part(), but it stops before the first bad ref. */
 static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_free *free)
 {
 	unsigned int nr = min_t(u32, free->count - free->done, PART);
@@ -203,7 +210,10 @@ static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_f
 	freed = pym_free_until_bad(&sheap->heap, refs, status, got);
 	free->done += freed;
 	if (freed < got) {
-		/* What is not told now is met again. */
+		/*
+		 * Count the bad ref only where the caller gets its error.  With refs done
+		 * before it, the call returns their number, and the next one begins here.
+		 */
 		if (!free->done)
 			atomic64_inc(&sheap->heap.nr_bad_refs);
 		return bad_ref_errors[status[freed]];
@@ -212,7 +222,7 @@ static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_f
 }
 
 /**
- * pym_free_until_bad_ref() - free a batch in which a bad ref keeps the others
+ * pym_free_until_bad_ref() - free a batch up to the first bad ref
  * @call: the call, with a struct pymalloc_free that has no place for statuses
  *
  * Return: 0 or an error, as the interface says of write().

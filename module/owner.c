@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Heaps with an owner: how they are made, who may open them, how they end.
+ * Heaps with an owner: how they are made, and how they end.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -26,10 +26,10 @@
 #include "user.h"
 #include "window.h"
 
-/* Makes and removes folders one after the other: each heap's comes before it goes. */
+/* Makes and removes folders in order, so that no heap's is removed before it is made. */
 static struct workqueue_struct *folder_queue;
 
-static void service_grown(struct pym_heap *heap)
+static void owner_grown(struct pym_heap *heap)
 {
 	struct pym_service_heap *sheap = pym_service_of(heap);
 
@@ -37,10 +37,10 @@ static void service_grown(struct pym_heap *heap)
 }
 
 /*
- * Who looks at a heap does not go on when it is about to end: its pages count
- * against its user until he has done.
+ * Called between two pieces of a look at a heap, which keeps the heap.  It stops if the
+ * heap is about to end, because until then the pages count against the heap's user.
  */
-static int service_pause(struct pym_heap *heap)
+static int owner_pause(struct pym_heap *heap)
 {
 	struct pym_service_heap *sheap = pym_service_of(heap);
 
@@ -49,12 +49,12 @@ static int service_pause(struct pym_heap *heap)
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
-static const struct pym_heap_ops service_ops = {
+static const struct pym_heap_ops owner_ops = {
 	.hold	= pym_window_hold,
 	.release = pym_window_release,
 	.zap	= pym_window_zap,
-	.grown	= service_grown,
-	.pause	= service_pause,
+	.grown	= owner_grown,
+	.pause	= owner_pause,
 };
 
 static bool name_is_valid(const char *name)
@@ -69,7 +69,7 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
-/* Fill in the defaults, and see that all makes sense. */
+/* Fill in the defaults, then check the whole. */
 static bool create_is_valid(struct pymalloc_create *create)
 {
 	if (!create->alignment)
@@ -78,7 +78,6 @@ static bool create_is_valid(struct pymalloc_create *create)
 		create->window = READ_ONCE(pym_default_window);
 	if (!create->limit)
 		create->limit = READ_ONCE(pym_default_limit);
-
 	if (!create->extent)
 		create->extent = create->window;
 
@@ -89,8 +88,8 @@ static bool create_is_valid(struct pymalloc_create *create)
 	       name_is_valid(create->name);
 }
 
-/* Who the heap is for, and who pays for it: the caller. */
-static void set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
+/* The heap is for @mm.  The caller pays: in fork(), that is the parent. */
+static void owner_set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
 {
 	sheap->client.mm = mm;
 	mmgrab(mm);
@@ -98,7 +97,7 @@ static void set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
 	get_task_comm(sheap->client.comm, current);
 }
 
-static void forget_client(struct pym_service_heap *sheap)
+static void owner_forget_client(struct pym_service_heap *sheap)
 {
 	if (sheap->client.heapless)
 		mmdrop(sheap->client.heapless);
@@ -107,8 +106,8 @@ static void forget_client(struct pym_service_heap *sheap)
 	put_pid(sheap->client.pid);
 }
 
-/* The heap counts against a user; takes over the reference. */
-static void set_user(struct pym_service_heap *sheap, struct pym_user *user)
+/* Charge the heap to a user; takes over the reference to it. */
+static void owner_set_user(struct pym_service_heap *sheap, struct pym_user *user)
 {
 	sheap->user = user;
 	sheap->purse_user = pym_user_ref(user);
@@ -117,7 +116,7 @@ static void set_user(struct pym_service_heap *sheap, struct pym_user *user)
 	sheap->ruid = current_uid();
 }
 
-static int charge_user(struct pym_service_heap *sheap)
+static int owner_charge_user(struct pym_service_heap *sheap)
 {
 	struct pym_user *user = pym_user_get(current_euid());
 	int err;
@@ -128,16 +127,16 @@ static int charge_user(struct pym_service_heap *sheap)
 	if (err)
 		pym_user_put(user);
 	else
-		set_user(sheap, user);
+		owner_set_user(sheap, user);
 	return err;
 }
 
-/* A child's heap counts against its parent's user, until the child becomes another. */
-static void inherit_user(struct pym_service_heap *child, struct pym_service_heap *sheap)
+/* A child's heap is charged to its parent's user, until the child becomes another. */
+static void owner_inherit_user(struct pym_service_heap *child, struct pym_service_heap *sheap)
 {
 	mutex_lock(&sheap->user_lock);
-	set_user(child, pym_user_ref(sheap->user));
-	/* The parent may have become another user without a call since. */
+	owner_set_user(child, pym_user_ref(sheap->user));
+	/* Not the parent's user now: it may have changed since the parent's last call. */
 	child->ruid = sheap->ruid;
 	pym_user_put(child->purse_user);
 	child->purse_user = pym_user_ref(sheap->purse_user);
@@ -145,7 +144,7 @@ static void inherit_user(struct pym_service_heap *child, struct pym_service_heap
 	mutex_unlock(&sheap->user_lock);
 }
 
-static void uncharge_user(struct pym_service_heap *sheap)
+static void owner_uncharge_user(struct pym_service_heap *sheap)
 {
 	pym_user_uncharge_heap(sheap->user);
 	pym_user_put(sheap->user);
@@ -153,23 +152,26 @@ static void uncharge_user(struct pym_service_heap *sheap)
 }
 
 /* Undo what is done for every heap, inherited or not. */
-static void service_undo(struct pym_service_heap *sheap)
+static void owner_undo(struct pym_service_heap *sheap)
 {
 	pym_heap_destroy(&sheap->heap);
-	forget_client(sheap);
+	owner_forget_client(sheap);
 	pym_family_put(sheap->family);
-	uncharge_user(sheap);
+	owner_uncharge_user(sheap);
 }
 
-/* The same for one that nobody has ever seen. */
-static void service_free(struct pym_service_heap *sheap)
+/* The same, and free a heap that has never been registered. */
+static void owner_free(struct pym_service_heap *sheap)
 {
-	service_undo(sheap);
+	owner_undo(sheap);
 	kvfree_rcu(sheap, rcu);
 }
 
-/* Removing a folder waits for those who are in it, for as long as they like. */
-static void vanish_work(struct work_struct *work)
+/*
+ * Removing a folder waits until all calls in its files have returned: no other work of
+ * the module should wait that long.
+ */
+static void owner_vanish_work(struct work_struct *work)
 {
 	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, vanish);
 
@@ -178,18 +180,19 @@ static void vanish_work(struct work_struct *work)
 }
 
 /*
- * Where a folder is made may be locked by who is looking at the one above, and in
- * fork() address spaces are locked.  The heap may have ended by now, but is there.
+ * A folder is made with the one above locked.  A process that lists that one may hold
+ * its lock for long, and fork() comes with address spaces locked: so a worker makes it.
+ * The heap may have ended by now, but its struct is there until owner_vanish_work().
  */
-static void appear_work(struct work_struct *work)
+static void owner_appear_work(struct work_struct *work)
 {
 	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, appear);
 
 	pym_debugfs_add(sheap);
 }
 
-/* Nobody uses it any more, so that whatever is wrong has stayed so. */
-static void check_at_end(struct pym_service_heap *sheap)
+/* No call changes the heap any more, so that no contradiction is missed. */
+static void owner_check_at_end(struct pym_service_heap *sheap)
 {
 	struct pym_verdict verdict;
 	int err;
@@ -204,7 +207,7 @@ static void check_at_end(struct pym_service_heap *sheap)
 	trace_heap_check(sheap->heap.id, verdict.errors);
 }
 
-static void trace_destroy(struct pym_service_heap *sheap)
+static void owner_trace_destroy(struct pym_service_heap *sheap)
 {
 	char comm[PYM_SHOWN_COMM];
 	struct pymalloc_stats stats;
@@ -219,8 +222,8 @@ static void trace_destroy(struct pym_service_heap *sheap)
 			   stats.page_bytes_peak, atomic64_read(&sheap->nr_calls));
 }
 
-/* What it begins with is not of its own doing. */
-static void note_inherited(struct pym_service_heap *sheap)
+/* Remember the inherited counts, to report only this heap's own. */
+static void owner_note_inherited(struct pym_service_heap *sheap)
 {
 	struct pymalloc_stats stats;
 
@@ -229,21 +232,21 @@ static void note_inherited(struct pym_service_heap *sheap)
 	sheap->inherited_frees = stats.nr_frees;
 }
 
-/* The last reference has gone: nobody uses the heap, and nobody can find it. */
-static void end_heap(struct pym_service_heap *sheap)
+/* The last reference has gone: no call uses the heap, and none can get a reference. */
+static void owner_end_heap(struct pym_service_heap *sheap)
 {
 	pym_registry_remove(sheap);
 	if (READ_ONCE(pym_check_at_end))
-		check_at_end(sheap);
-	trace_destroy(sheap);
+		owner_check_at_end(sheap);
+	owner_trace_destroy(sheap);
 	pym_pages_destroy(&sheap->heap);
 	pym_family_leave(sheap->family);
 	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
-	service_undo(sheap);
+	owner_undo(sheap);
 	queue_work(folder_queue, &sheap->vanish);
 }
 
-static struct pym_service_heap *service_alloc(const char *name)
+static struct pym_service_heap *owner_alloc(const char *name)
 {
 	struct pym_service_heap *sheap = kvzalloc(sizeof(*sheap), PYM_GFP);
 
@@ -251,17 +254,17 @@ static struct pym_service_heap *service_alloc(const char *name)
 		return NULL;
 	pym_service_ref_init(sheap);
 	mutex_init(&sheap->user_lock);
-	INIT_WORK(&sheap->appear, appear_work);
-	INIT_WORK(&sheap->vanish, vanish_work);
+	INIT_WORK(&sheap->appear, owner_appear_work);
+	INIT_WORK(&sheap->vanish, owner_vanish_work);
 	strscpy(sheap->name, name, sizeof(sheap->name));
 	sheap->heap.base_bytes = PYM_SERVICE_BYTES;
-	sheap->heap.ops = &service_ops;
+	sheap->heap.ops = &owner_ops;
 	return sheap;
 }
 
 /**
  * pym_service_create() - make a heap for the calling process
- * @create: in: what is asked for; out: what it has got
+ * @create: in: the heap that is wanted; out: with the defaults filled in
  *
  * Context: Sleeps.
  * Return: the heap with one reference; or -EINVAL, -EDQUOT or -ENOMEM.
@@ -273,16 +276,16 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 
 	if (!create_is_valid(create))
 		return ERR_PTR(-EINVAL);
-	sheap = service_alloc(create->name);
+	sheap = owner_alloc(create->name);
 	if (!sheap)
 		return ERR_PTR(-ENOMEM);
 	sheap->heap.limit = create->limit;
 	sheap->heap.extent = create->extent;
 
-	err = charge_user(sheap);
+	err = owner_charge_user(sheap);
 	if (err)
 		goto free;
-	set_client(sheap, current->mm);
+	owner_set_client(sheap, current->mm);
 	sheap->client.pid = get_pid(task_tgid(current));
 	sheap->family = pym_family_new(sheap);
 	err = PTR_ERR_OR_ZERO(sheap->family);
@@ -293,7 +296,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 		goto put_family;
 	err = pym_registry_reserve(sheap);
 	if (err) {
-		service_free(sheap);
+		owner_free(sheap);
 		return ERR_PTR(err);
 	}
 	pym_registry_add(sheap);
@@ -304,17 +307,17 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 put_family:
 	pym_family_put(sheap->family);
 uncharge:
-	forget_client(sheap);
-	uncharge_user(sheap);
+	owner_forget_client(sheap);
+	owner_uncharge_user(sheap);
 free:
 	kvfree(sheap);
 	return ERR_PTR(err);
 }
 
 /**
- * pym_service_clone() - the heap of a child that fork() is making
- * @sheap: its parent's heap
- * @mm: the child
+ * pym_service_clone() - make the heap of a child that fork() is making
+ * @sheap: the parent's heap
+ * @mm: the child's address space
  *
  * Context: Sleeps.  Both address spaces are locked for writing.
  * Return: the heap with one reference; or -ENOMEM.
@@ -322,7 +325,7 @@ free:
 struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 					   struct mm_struct *mm)
 {
-	struct pym_service_heap *child = service_alloc(sheap->name);
+	struct pym_service_heap *child = owner_alloc(sheap->name);
 	int err;
 
 	if (!child)
@@ -335,20 +338,20 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 		kvfree(child);
 		return ERR_PTR(err);
 	}
-	inherit_user(child, sheap);
+	owner_inherit_user(child, sheap);
 	child->family = pym_family_get(sheap->family);
-	set_client(child, mm);
+	owner_set_client(child, mm);
 	err = pym_heap_clone(&sheap->heap, &child->heap);
 	if (err)
 		goto free;
-	note_inherited(child);
+	owner_note_inherited(child);
 	err = pym_registry_reserve(child);
 	if (err)
 		goto free;
 	err = pym_family_add(child->family, child);
 	if (err)
 		goto cancel;
-	/* Last: from now on others find it. */
+	/* Last: from now on other processes find it, and it must be whole. */
 	pym_registry_add(child);
 	queue_work(folder_queue, &child->appear);
 	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
@@ -357,13 +360,15 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 cancel:
 	pym_registry_cancel(child);
 free:
-	service_free(child);
+	owner_free(child);
 	return ERR_PTR(err);
 }
 
 /**
- * pym_service_end() - end a heap as soon as nobody has mapped it
+ * pym_service_end() - end a heap as soon as it has no mappings any more
  * @sheap: the heap; the caller has a reference
+ *
+ * No descriptor finds the heap from now on.
  *
  * Context: Sleeps.
  */
@@ -388,7 +393,7 @@ int pym_owner_init(void)
 	folder_queue = alloc_ordered_workqueue("pymalloc_folders", 0);
 	if (!folder_queue)
 		return -ENOMEM;
-	err = pym_service_init(end_heap);
+	err = pym_service_init(owner_end_heap);
 	if (err)
 		destroy_workqueue(folder_queue);
 	return err;
@@ -397,11 +402,11 @@ int pym_owner_init(void)
 /**
  * pym_owner_exit() - wait until the last heaps have gone
  *
- * Context: Sleeps.  Nobody can make a heap any more.
+ * Context: Sleeps.  No call can make a heap any more.
  */
 void pym_owner_exit(void)
 {
-	/* First, because a heap that ends has its folder removed. */
+	/* First: heaps that end there have their folders removed by the other queue. */
 	pym_service_exit();
 	destroy_workqueue(folder_queue);
 }

@@ -19,7 +19,7 @@ static void service_end_work(struct work_struct *work)
 }
 
 /**
- * pym_service_ref_init() - begin with one reference, which is the caller's
+ * pym_service_ref_init() - give a new heap its first reference, the caller's
  * @sheap: the heap
  *
  * Context: Any.
@@ -70,12 +70,13 @@ void pym_service_put_later(struct pym_service_heap *sheap)
  * pym_service_put_dead() - drop a reference so that what the heap holds is given back
  * @sheap: the heap, whose process may have died
  *
- * If this was the last reference, the heap ends before this function returns, for
+ * If this was the last reference, the heap ends before this function returns for
  *
- * - the heap's own process, which is ending itself when it has no mm any more, and
- * - the heap's user, who may need what it gives back.
+ * - a process that is ending itself and has no mm any more;
+ * - the heap's own process;
+ * - processes of the heap's user, which may need what the heap gives back.
  *
- * For all others a worker ends it, as in pym_client_leave().
+ * For all others a worker ends it: that takes long.
  *
  * Context: Sleeps.  Not with an mmap_lock held.
  */

@@ -76,14 +76,14 @@ struct pym_client {
  * @client: the address space that uses it
  * @memcg: the memory cgroup that pays for pages and metadata
  * @user_lock: held to change @user, @purse_user, @uid and @ruid
- * @user: whose quota it counts against
- * @purse_user: whose quota the pages count against that its family has together
- * @uid: @user's
- * @ruid: the real user of its process when that was decided
+ * @user: the user that it is charged to
+ * @purse_user: the user that pays, once, for the pages that the family has together
+ * @uid: the number of @user
+ * @ruid: the real user of its process when @user was set
  * @name: the heap's name
  * @debugfs: its folder
  * @appear: makes the folder
- * @release: ends a heap whose last reference went where nothing may wait for a folder
+ * @release: ends the heap, if its last reference went where the caller may not wait
  * @vanish: removes the folder, and frees this struct
  */
 struct pym_service_heap {
@@ -114,8 +114,8 @@ struct pym_service_heap {
 };
 
 /*
- * What kvzalloc() rounds up to: one byte more would cost each heap as much again.  What
- * finds bugs in locks makes them larger, and nobody saves memory there.
+ * kvzalloc() rounds up to this: one byte more would cost each heap another 16 KiB.
+ * Kernels that check locks have larger ones, and are not for saving memory.
  */
 static_assert(IS_ENABLED(CONFIG_LOCKDEP) || sizeof(struct pym_service_heap) <= SZ_16K);
 
@@ -131,7 +131,7 @@ static inline struct pym_service_heap *pym_client_heap(struct pym_client *client
 	return container_of(client, struct pym_service_heap, client);
 }
 
-/* Do a heap's pages reach the threshold that its process has asked to be told of? */
+/* Has a heap at least as many bytes of pages as PYMALLOC_IOC_NOTIFY has named? */
 static inline bool pym_service_is_large(const struct pym_service_heap *sheap)
 {
 	u64 threshold = READ_ONCE(sheap->heap.threshold);

@@ -110,7 +110,7 @@ static ssize_t stream_write(struct stream *stream)
 static ssize_t stream_run(struct file *file, const char __user *buffer, size_t bytes,
 			  ssize_t (*words)(struct stream *stream))
 {
-	/* Its args are filled as far as what is called looks at them. */
+	/* Each of the functions fills in the args of the struct that it uses. */
 	struct stream stream __uninitialized;
 	struct pym_service_heap *sheap = pym_client_enter(file);
 	ssize_t ret;

@@ -13,13 +13,13 @@
 #include "core/core.h"
 
 /**
- * struct pym_user - what one user holds in all his heaps
- * @uid: who
- * @refs: heaps, and calls that look at him
- * @heaps: his heaps
+ * struct pym_user - what one user holds in all heaps
+ * @uid: the user's number
+ * @refs: heaps, and calls that use this struct
+ * @heaps: the user's heaps
  * @quota: their pages and metadata
  * @node: in the table of users
- * @rcu: its memory outlives those who look at what a heap's user holds
+ * @rcu: its memory outlives RCU readers that look at a heap's user
  */
 struct pym_user {
 	kuid_t uid;
