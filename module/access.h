@@ -11,7 +11,7 @@
 struct pym_service_heap;
 struct pymalloc_heap_info;
 
-/* Bytes of a command's name when it is shown: each byte may become four, as \\ooo. */
+/* Bytes of a command's name when it is shown: each byte may become four, as \ooo. */
 #define PYM_SHOWN_COMM	(4 * TASK_COMM_LEN)
 
 bool pym_may_look(const struct pym_service_heap *sheap);
