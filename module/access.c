@@ -1,33 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who may look at another process's heap, and what is shown of its name.
+ * Who may look at another process's heap, and how a heap is shown.
  *
  * A heap is a part of its process's memory, and its shape tells of what the process
  * does.  So the rule is that of /proc/PID/maps: ptrace_may_access() with
- * PTRACE_MODE_READ_FSCREDS.  Modules cannot call that, nor the hook of the security
- * modules in it; what is here asks the same questions in the same order, that of the
- * capabilities' own hook among them, but none of another security module.
+ * PTRACE_MODE_READ_FSCREDS.  Modules can call neither that nor the security hook in
+ * it.  So the same checks are made here, in the same order, with that of the
+ * capabilities' hook; only those of further security modules (SELinux, AppArmor) are
+ * missing.
  */
 #include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/coredump.h>
 #include <linux/string_helpers.h>
 #include <linux/user_namespace.h>
 
-#include "service.h"
+#include "access.h"
+#include "service_heap.h"
+
+/*
+ * Under RCU: the process of an address space, or NULL.  A child that has not used its
+ * heap yet is known by that alone.
+ */
+static struct task_struct *mm_task(const struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMCG
+	return rcu_dereference(mm->owner);
+#else
+	return NULL;
+#endif
+}
 
 /* Under RCU: the process that a heap belongs to, or NULL. */
 static struct task_struct *client_task(const struct pym_service_heap *sheap)
 {
-	struct pid *pid = READ_ONCE(sheap->pid);
+	struct pid *pid = READ_ONCE(sheap->client.pid);
 
-	if (pid)
-		return pid_task(pid, PIDTYPE_TGID);
-#ifdef CONFIG_MEMCG
-	/* A child that has not used its heap yet is known by its address space alone. */
-	return rcu_dereference(sheap->mm->owner);
-#else
-	return NULL;
-#endif
+	return pid ? pid_task(pid, PIDTYPE_TGID) : mm_task(sheap->client.mm);
 }
 
 static bool is_same_user(const struct cred *cred, const struct cred *theirs)
@@ -52,8 +62,9 @@ static bool may_look_at(const struct task_struct *task, struct mm_struct *mm)
 	if (!is_same_user(cred, theirs) && !ns_capable(theirs->user_ns, CAP_SYS_PTRACE))
 		return false;
 	/*
-	 * Who drops privileges becomes unreadable first.  Pairs with the barrier in
-	 * commit_creds().
+	 * A process that drops privileges becomes not dumpable before it gets its new
+	 * credentials.  So credentials are read before dumpable.  Pairs with the
+	 * smp_wmb() in commit_creds().
 	 */
 	smp_rmb();
 	if (get_dumpable(mm) != SUID_DUMP_USER && !ns_capable(mm->user_ns, CAP_SYS_PTRACE))
@@ -76,14 +87,14 @@ bool pym_may_look(const struct pym_service_heap *sheap)
 	struct task_struct *task;
 	bool may;
 
-	if (current->mm == sheap->mm)
+	if (current->mm == sheap->client.mm)
 		return true;
 	rcu_read_lock();
 	task = client_task(sheap);
 	if (task)
-		may = may_look_at(task, sheap->mm);
+		may = may_look_at(task, sheap->client.mm);
 	else
-		may = ns_capable(sheap->mm->user_ns, CAP_SYS_PTRACE);
+		may = ns_capable(sheap->client.mm->user_ns, CAP_SYS_PTRACE);
 	rcu_read_unlock();
 	return may;
 }
@@ -92,9 +103,9 @@ bool pym_may_look(const struct pym_service_heap *sheap)
  * pym_may_list() - may the caller know of a heap, and how large it is?
  * @sheap: the heap
  *
- * That much of a process anybody can read in /proc.
+ * /proc shows as much of any process to all users.
  *
- * Return: true for the user whom it counts against and for CAP_SYS_ADMIN.
+ * Return: true for the user that it is charged to, and for CAP_SYS_ADMIN.
  */
 bool pym_may_list(const struct pym_service_heap *sheap)
 {
@@ -104,7 +115,7 @@ bool pym_may_list(const struct pym_service_heap *sheap)
 /**
  * pym_show_comm() - a command's name as it can be printed
  * @shown: out: printable ASCII; what is not is escaped as in C
- * @comm: the name, which is whatever its process likes
+ * @comm: the name: any bytes, because a process can set its own
  */
 void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm)
 {
@@ -113,4 +124,48 @@ void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm)
 				      ESCAPE_ANY | ESCAPE_NAP | ESCAPE_APPEND, "\\\"");
 
 	shown[min(bytes, PYM_SHOWN_COMM - 1)] = 0;
+}
+
+/* The number of a heap's process as the caller sees it, also after its death. */
+static pid_t client_number(const struct pym_service_heap *sheap)
+{
+	struct pid *pid = READ_ONCE(sheap->client.pid);
+	struct task_struct *task;
+	pid_t number;
+
+	if (pid)
+		return pid_vnr(pid);
+	rcu_read_lock();
+	task = mm_task(sheap->client.mm);
+	number = task ? task_tgid_vnr(task) : 0;
+	rcu_read_unlock();
+	return number;
+}
+
+/**
+ * pym_show_heap() - describe a heap as the caller sees it
+ * @sheap: the heap
+ * @info: out: the description
+ *
+ * Context: Sleeps.
+ * Return: 0, -EINTR (the caller is being killed) or -ESTALE (the heap is ending).
+ */
+int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
+{
+	struct pymalloc_stats stats;
+
+	pym_heap_stats(&sheap->heap, &stats);
+	*info = (struct pymalloc_heap_info) {
+		.id = sheap->heap.id,
+		.window = sheap->heap.window,
+		.limit = sheap->heap.limit,
+		.page_bytes = stats.page_bytes,
+		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
+		.alignment = sheap->heap.alignment,
+		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
+		.pid = client_number(sheap),
+	};
+	memcpy(info->comm, sheap->client.comm, sizeof(info->comm));
+	memcpy(info->name, sheap->name, sizeof(info->name));
+	return pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);
 }

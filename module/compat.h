@@ -33,9 +33,9 @@ static inline void pym_zap_range(struct vm_area_struct *vma, unsigned long addre
 }
 
 /*
- * Map a page of zeroes: the machine's own, of which no mapping takes a reference,
- * so that they may be as many as there are addresses.  Before Linux 6.12
- * vm_insert_page() takes one.
+ * Map the machine's own page of zeroes, without a reference to it: a process can map it
+ * at any number of addresses, and its count could overflow.  vm_insert_page() takes a
+ * reference before Linux 6.12.
  */
 static inline vm_fault_t pym_insert_zeroes(struct vm_area_struct *vma, unsigned long address)
 {
@@ -43,7 +43,7 @@ static inline vm_fault_t pym_insert_zeroes(struct vm_area_struct *vma, unsigned 
 }
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
-/* A mapping has no lock of its own yet. */
+/* Mappings have no locks of their own yet. */
 #define FAULT_FLAG_VMA_LOCK	0
 
 static inline void vma_start_write(struct vm_area_struct *vma) { }

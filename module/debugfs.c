@@ -8,12 +8,19 @@
  */
 #include <linux/cred.h>
 #include <linux/debugfs.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
-#include "service.h"
+#include "access.h"
+#include "client.h"
+#include "debugfs.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
 
 #define FORMAT_VERSION	1
 
@@ -232,7 +239,7 @@ static int take_limits(struct snapshot *snap, struct pym_service_heap *sheap)
 {
 	struct pym_user *user;
 
-	/* Not under the lock: fork() needs it. */
+	/* Without user_lock: fork() takes it, and must not wait for a reader. */
 	rcu_read_lock();
 	user = READ_ONCE(sheap->user);
 	snap->user_bytes = atomic_long_read(&user->quota.used);
@@ -298,8 +305,8 @@ static int take_summary(struct snapshot *snap, struct pym_service_heap *unused)
 		if (!sheap)
 			break;
 		id = sheap->heap.id;
-		err = pym_service_info(sheap, &snap->heaps[snap->nr]);
-		pym_service_leave(sheap);
+		err = pym_show_heap(sheap, &snap->heaps[snap->nr]);
+		pym_client_leave(sheap);
 		if (err == -EINTR)
 			return err;
 		snap->nr += !err;
@@ -314,7 +321,7 @@ static void print_summary(struct seq_file *m, const struct snapshot *snap)
 	size_t i;
 
 	for (i = 0; i < snap->nr; i++) {
-		/* What several heaps have is there once. */
+		/* Not page_bytes: that would count a page once for each heap that has it. */
 		page_bytes += snap->heaps[i].pss_bytes;
 		used_bytes += snap->heaps[i].used_bytes;
 	}
@@ -364,7 +371,7 @@ static void snapshot_free(struct snapshot *snap)
 	kvfree(snap);
 }
 
-/* Room for what is there, and for what may come while it is copied. */
+/* Room for what is there now, and for some more that may come while it is copied. */
 static size_t entries_now(struct pym_service_heap *sheap)
 {
 	size_t nr = sheap ? READ_ONCE(sheap->heap.nr_arenas) +
@@ -382,7 +389,7 @@ static struct snapshot *snapshot_take(const struct view *view, struct pym_servic
 	if (!snap)
 		return ERR_PTR(-ENOMEM);
 	snap->view = view;
-	err = sheap ? pym_service_info(sheap, &snap->info) : 0;
+	err = sheap ? pym_show_heap(sheap, &snap->info) : 0;
 	if (err)
 		goto free;
 	if (view->entry) {
@@ -429,7 +436,7 @@ static int summary_open(struct inode *inode, struct file *file)
 	return view_open(file, &summary_view, NULL);
 }
 
-/* The file's name says which view of its folder's heap it is. */
+/* All files of a heap's folder have the same operations: their name tells which one. */
 static const struct view *find_view(const struct file *file)
 {
 	unsigned int i;
@@ -446,11 +453,11 @@ static int heap_view_open(struct inode *inode, struct file *file)
 	const struct view *view = find_view(file);
 	int err;
 
-	/* The heap may end meanwhile: only its folder waits for this. */
+	/* The folder keeps the heap's struct until this returns, but the heap may end. */
 	if (!view || !kref_get_unless_zero(&sheap->ref))
 		return -ENOENT;
 	err = view_open(file, view, sheap);
-	pym_service_leave(sheap);
+	pym_client_leave(sheap);
 	return err == -ESTALE ? -ENOENT : err;
 }
 
@@ -490,7 +497,7 @@ void pym_debugfs_add(struct pym_service_heap *sheap)
  * pym_debugfs_remove() - show a heap no longer
  * @sheap: the heap
  *
- * Context: Sleeps until nobody is opening its files.
+ * Context: Sleeps until all calls in its files have returned.
  */
 void pym_debugfs_remove(struct pym_service_heap *sheap)
 {

@@ -2,19 +2,32 @@
 /*
  * /dev/pymalloc: where heaps are made, listed and opened.
  *
- * Everybody may use it, as everybody may call mmap(): what it gives is charged
- * to the caller's memory cgroup and counted against his limits, and nothing in
- * it shows one user's memory to another.
+ * Every user may open it, as every user may call mmap(): what it gives is charged to
+ * the caller's memory cgroup and counts against the user's limits, and nothing in it
+ * shows one user's memory to another.
  */
 #include <linux/cred.h>
 #include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 
-#include "service.h"
+#include "access.h"
+#include "client.h"
+#include "device.h"
+#include "family.h"
+#include "heapfd.h"
+#include "ioctl.h"
+#include "ioctl_inspect.h"
+#include "owner.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
+#include "window.h"
 
-static int info_ioctl(struct pym_call *call)
+static int device_info_ioctl(struct pym_call *call)
 {
 	struct pymalloc_info *info = &call->args.info;
 	struct pym_user *user;
@@ -49,10 +62,10 @@ static int info_ioctl(struct pym_call *call)
 }
 
 /* Make the call return a descriptor of the heap. */
-static int return_descriptor(struct pym_call *call, struct pym_service_heap *sheap,
-			     bool read_only)
+static int device_return_heap(struct pym_call *call, struct pym_service_heap *sheap,
+			      bool read_only)
 {
-	struct file *file = pym_heapfs_open(sheap, read_only);
+	struct file *file = pym_heapfd_open(sheap, read_only);
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);
@@ -60,7 +73,7 @@ static int return_descriptor(struct pym_call *call, struct pym_service_heap *she
 	return 0;
 }
 
-static int create_ioctl(struct pym_call *call)
+static int device_create_ioctl(struct pym_call *call)
 {
 	struct pymalloc_create *create = &call->args.create;
 	struct pym_service_heap *sheap;
@@ -74,21 +87,19 @@ static int create_ioctl(struct pym_call *call)
 	if (IS_ERR(sheap))
 		return PTR_ERR(sheap);
 	create->id = sheap->heap.id;
-	err = return_descriptor(call, sheap, false);
+	err = device_return_heap(call, sheap, false);
 	if (err)
 		pym_family_forget(sheap->family, sheap);
 	pym_service_put(sheap);
 	return err;
 }
 
-static int open_ioctl(struct pym_call *call)
+static int device_open_ioctl(struct pym_call *call)
 {
 	struct pymalloc_open *open = &call->args.open;
 	struct pym_service_heap *sheap;
 	int err = -EPERM;
 
-	if (open->flags & ~(PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED))
-		return -EINVAL;
 	if (open->flags & PYMALLOC_OPEN_MAPPED)
 		sheap = pym_window_find(open->id);
 	else
@@ -96,19 +107,19 @@ static int open_ioctl(struct pym_call *call)
 	if (!sheap)
 		return -ENOENT;
 	if (pym_may_look(sheap))
-		err = return_descriptor(call, sheap, open->flags & PYMALLOC_OPEN_RDONLY);
-	pym_service_leave(sheap);
+		err = device_return_heap(call, sheap, open->flags & PYMALLOC_OPEN_RDONLY);
+	pym_client_leave(sheap);
 	return err;
 }
 
-static int list_ioctl(struct pym_call *call)
+static int device_list_ioctl(struct pym_call *call)
 {
 	struct pymalloc_list *list = &call->args.list;
 	struct pym_service_heap *sheap;
 	u64 after = list->after;
 	int err;
 
-	list->done = 0;
+	pym_list_reset(call);
 	err = pym_list_check(list);
 	if (!err)
 		pym_registry_bury();
@@ -119,10 +130,10 @@ static int list_ioctl(struct pym_call *call)
 		after = sheap->heap.id;
 		if (pym_may_list(sheap))
 			err = pym_list_entry(list, sheap);
-		/* One that is just ending is none to be listed. */
+		/* A heap that has just ended is not listed. */
 		if (err == -ESTALE)
 			err = 0;
-		pym_service_leave(sheap);
+		pym_client_leave(sheap);
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		cond_resched();
@@ -131,10 +142,14 @@ static int list_ioctl(struct pym_call *call)
 }
 
 static const struct pym_command device_commands[] = {
-	PYM_COMMAND(PYMALLOC_IOC_INFO, pymalloc_info, user_heaps_max, info_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_CREATE, pymalloc_create, name, create_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_OPEN, pymalloc_open, id, open_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
+	PYM_COMMAND(INFO, info, user_heaps_max, device_info_ioctl, .flags = PYM_NO_FLAGS),
+	PYM_COMMAND(CREATE, create, name, device_create_ioctl,
+		    .reserved = offsetof(struct pymalloc_create, reserved)),
+	PYM_COMMAND(OPEN, open, id, device_open_ioctl,
+		    .flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED),
+	PYM_COMMAND(LIST, list, reserved, device_list_ioctl,
+		    .reserved = offsetof(struct pymalloc_list, reserved),
+		    .reset = pym_list_reset),
 };
 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -2,18 +2,20 @@
 /*
  * Families: a heap and those that fork() has made of it.
  *
- * They have one inode, because a child's mappings are mappings of its parent's
- * file.  Descriptors know the family, and find the heap of who calls by his mm:
- * so no descriptor and no mapping of one process keeps the heap of another.
+ * They have one inode, because a child's mappings are mappings of its parent's file.
+ * A descriptor knows the family, and finds the caller's heap by its mm: so no
+ * descriptor and no mapping of one process keeps the heap of another.
  */
 #include <linux/err.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "service.h"
+#include "family.h"
+#include "heapfs.h"
+#include "service_heap.h"
 
 /**
- * pym_family_new() - a family
+ * pym_family_new() - make a family
  * @founder: its first heap, which has its process
  *
  * The family holds a reference to the heap until pym_family_forget().
@@ -38,7 +40,7 @@ struct pym_family *pym_family_new(struct pym_service_heap *founder)
 	atomic_set(&family->nr_heaps, 1);
 	init_waitqueue_head(&family->wait);
 	xa_init(&family->clones);
-	family->mm = founder->mm;
+	family->mm = founder->client.mm;
 	mmgrab(family->mm);
 	kref_get(&founder->ref);
 	RCU_INIT_POINTER(family->founder, founder);
@@ -46,7 +48,7 @@ struct pym_family *pym_family_new(struct pym_service_heap *founder)
 }
 
 /**
- * pym_family_get() - one more who knows the family
+ * pym_family_get() - take a reference
  * @family: the family
  *
  * Return: @family.
@@ -58,7 +60,7 @@ struct pym_family *pym_family_get(struct pym_family *family)
 }
 
 /**
- * pym_family_put() - one less
+ * pym_family_put() - drop a reference; the last one frees the family
  * @family: the family
  *
  * Context: Sleeps.
@@ -80,7 +82,10 @@ void pym_family_put(struct pym_family *family)
  */
 void pym_family_leave(struct pym_family *family)
 {
-	/* Pairs with pym_family_is_alone(). */
+	/*
+	 * Pairs with the acquire in pym_family_is_alone(): whoever sees the lower count
+	 * sees that this heap has left its pages.
+	 */
 	smp_mb__before_atomic();
 	atomic_dec(&family->nr_heaps);
 }
@@ -93,7 +98,7 @@ void pym_family_leave(struct pym_family *family)
  */
 bool pym_family_is_alone(struct pym_family *family)
 {
-	/* Pairs with pym_family_leave(). */
+	/* Pairs with the barrier in pym_family_leave(). */
 	return atomic_read_acquire(&family->nr_heaps) == 1;
 }
 
@@ -107,14 +112,14 @@ bool pym_family_is_alone(struct pym_family *family)
  */
 int pym_family_add(struct pym_family *family, struct pym_service_heap *clone)
 {
-	int err = xa_insert(&family->clones, (unsigned long)clone->mm, clone, PYM_GFP);
+	int err = xa_insert(&family->clones, (unsigned long)clone->client.mm, clone, PYM_GFP);
 
 	if (!err)
 		atomic_inc(&family->nr_heaps);
 	return err;
 }
 
-/* What the family held of its founder's heap; to be put. */
+/* Take over the family's reference to its founder's heap, if it still has one. */
 static struct pym_service_heap *take_founder(struct pym_family *family)
 {
 	struct pym_service_heap *founder = unrcu_pointer(xchg(&family->founder, NULL));
@@ -133,7 +138,7 @@ static void put_founder(struct pym_family *family)
 }
 
 /**
- * pym_family_forget() - have no descriptor find, or keep, a heap any more
+ * pym_family_forget() - make sure that no descriptor finds, or keeps, a heap any more
  * @family: the family
  * @sheap: the heap; the caller has a reference
  *
@@ -143,13 +148,13 @@ void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap
 {
 	WRITE_ONCE(sheap->forgotten, true);
 	if (sheap->inherited)
-		xa_cmpxchg(&family->clones, (unsigned long)sheap->mm, sheap, NULL, 0);
+		xa_cmpxchg(&family->clones, (unsigned long)sheap->client.mm, sheap, NULL, 0);
 	else if (take_founder(family))
 		pym_service_put_later(sheap);
 }
 
 /**
- * pym_family_lose_keeper() - a descriptor that kept the founder's heap is closed
+ * pym_family_lose_keeper() - a descriptor that kept the founder's heap has been closed
  * @family: the family
  *
  * Context: Sleeps.  Not with an mmap_lock held.

@@ -6,182 +6,68 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
-#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
-#include "service.h"
+#include "client.h"
+#include "family.h"
+#include "heapfd.h"
+#include "heapfs.h"
+#include "ioctl.h"
+#include "ioctl_control.h"
+#include "ioctl_inspect.h"
+#include "ioctl_object.h"
+#include "service_heap.h"
+#include "stream.h"
+#include "window.h"
 
-/* Another process's heap. */
-static struct pym_service_heap *find_other(const struct pym_handle *handle)
+static struct pym_handle *handle_new(struct pym_service_heap *sheap, bool keeper)
 {
-	struct pym_service_heap *sheap = pym_registry_find(handle->id);
+	struct pym_handle *handle = kzalloc(sizeof(*handle), GFP_KERNEL_ACCOUNT);
 
-	if (!sheap)
-		return ERR_PTR(-ESTALE);
-	if (!handle->keeper || pym_may_look(sheap))
-		return sheap;
-	pym_service_leave(sheap);
-	return ERR_PTR(-EPERM);
+	if (!handle)
+		return NULL;
+	handle->id = sheap->heap.id;
+	handle->keeper = keeper;
+	handle->family = pym_family_get(sheap->family);
+	if (keeper)
+		atomic_inc(&handle->family->keepers);
+	return handle;
 }
 
-/**
- * pym_heap_enter() - the heap that a descriptor is to the caller
- * @file: the descriptor
- *
- * A child of fork() that has inherited the heap has a heap of its own behind
- * the same descriptor; to everybody else it is the heap it was made for.  Who has
- * come by a descriptor of the heap's own process (a child that has become another
- * user and does not map the heap) must be one who may open it: his looks would be at
- * another's memory, and he could keep the process waiting.
- *
- * Return: the heap, with a reference; or -ESTALE (it has ended) or -EPERM.
- */
-struct pym_service_heap *pym_heap_enter(struct file *file)
+static void handle_free(struct pym_handle *handle)
 {
-	struct pym_handle *handle = file->private_data;
-	struct pym_service_heap *own = NULL;
-
 	if (handle->keeper)
-		own = pym_family_enter(handle->family, current->mm);
-	if (!own)
-		return find_other(handle);
-	if (READ_ONCE(own->ended)) {
-		pym_service_put(own);
-		return ERR_PTR(-ESTALE);
-	}
-	pym_service_meet(own);
-	pym_service_follow(own);
-	return own;
-}
-
-/**
- * pym_may_change() - may the caller change a heap through a descriptor?
- * @call: what he calls
- * @client_only: only the heap's own process may do this
- *
- * Return: 0, -EBADF (a read-only descriptor) or -EPERM (another process).
- */
-int pym_may_change(const struct pym_call *call, bool client_only)
-{
-	if (!(call->file->f_mode & FMODE_WRITE))
-		return -EBADF;
-	return client_only && current->mm != call->sheap->mm ? -EPERM : 0;
-}
-
-static int trim_ioctl(struct pym_call *call)
-{
-	struct pym_service_heap *sheap = call->sheap;
-	struct pymalloc_trim *trim = &call->args.trim;
-	int err;
-
-	err = pym_may_change(call, false);
-	if (err)
-		return err;
-	if (trim->flags)
-		return -EINVAL;
-	trim->released = pym_trim(&sheap->heap);
-	return fatal_signal_pending(current) ? -EINTR : 0;
-}
-
-static bool is_above_threshold(struct pym_heap *heap)
-{
-	u64 threshold = READ_ONCE(heap->threshold);
-
-	return threshold && READ_ONCE(heap->pages) << PYM_POOL_SHIFT >= threshold;
-}
-
-static int notify_ioctl(struct pym_call *call)
-{
-	struct pym_service_heap *sheap = call->sheap;
-	struct pymalloc_notify *notify = &call->args.notify;
-	int err;
-
-	err = pym_may_change(call, true);
-	if (err)
-		return err;
-	if (notify->flags)
-		return -EINVAL;
-	WRITE_ONCE(sheap->heap.threshold, notify->threshold);
-	if (is_above_threshold(&sheap->heap))
-		sheap->heap.ops->grown(&sheap->heap);
-	return 0;
-}
-
-static int caches_ioctl(struct pym_call *call)
-{
-	struct pym_heap *heap = &call->sheap->heap;
-	struct pymalloc_caches *caches = &call->args.caches;
-	int err;
-
-	err = pym_may_change(call, true);
-	if (err)
-		return err;
-	if (caches->flags)
-		return -EINVAL;
-	WRITE_ONCE(heap->cache_threads, caches->threads);
-	WRITE_ONCE(heap->cache_bytes_max, caches->bytes_max);
-	return 0;
-}
-
-static int grow_ioctl(struct pym_call *call)
-{
-	struct pymalloc_grow *grow = &call->args.grow;
-	int err;
-
-	err = pym_may_change(call, true);
-	if (err)
-		return err;
-	if (grow->flags || grow->extent % PYMALLOC_ARENA_SIZE)
-		return -EINVAL;
-	return pym_heap_grow(&call->sheap->heap, grow->extent);
-}
-
-static int end_ioctl(struct pym_call *call)
-{
-	int err;
-
-	err = pym_may_change(call, true);
-	if (err)
-		return err;
-	if (call->args.end.flags)
-		return -EINVAL;
-	pym_service_end(call->sheap);
-	return 0;
-}
-
-static int list_ioctl(struct pym_call *call)
-{
-	struct pym_service_heap *sheap = call->sheap;
-	struct pymalloc_list *list = &call->args.list;
-	int err;
-
-	list->done = 0;
-	err = pym_list_check(list);
-	if (err || !list->count || list->after >= sheap->heap.id)
-		return err;
-	return pym_list_entry(list, sheap);
+		pym_family_lose_keeper(handle->family);
+	pym_family_put(handle->family);
+	kfree(handle);
 }
 
 static const struct pym_command heap_commands[] = {
-	PYM_COMMAND(PYMALLOC_IOC_ALLOC, pymalloc_alloc, done, pym_alloc_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_FREE, pymalloc_free, first_bad, pym_free_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_USABLE, pymalloc_usable, done, pym_usable_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_RESIZE, pymalloc_resize, size, pym_resize_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_STATS, pymalloc_stats, cache_bytes_max, pym_stats_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_WALK, pymalloc_walk, reserved, pym_walk_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_TRIM, pymalloc_trim, released, trim_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_CHECK, pymalloc_check, message, pym_check_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_NOTIFY, pymalloc_notify, threshold, notify_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_CACHES, pymalloc_caches, bytes_max, caches_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_LIST, pymalloc_list, reserved, list_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_END, pymalloc_end, flags, end_ioctl),
-	PYM_COMMAND(PYMALLOC_IOC_GROW, pymalloc_grow, extent, grow_ioctl),
+	PYM_COMMAND(LIST, list, reserved, pym_list_ioctl,
+		    .reserved = offsetof(struct pymalloc_list, reserved),
+		    .reset = pym_list_reset),
+	PYM_COMMAND(ALLOC, alloc, done, pym_alloc_ioctl, .right = PYM_CLIENT,
+		    .flags = PYMALLOC_ALLOC_ZERO, .reset = pym_alloc_reset),
+	PYM_COMMAND(FREE, free, first_bad, pym_free_ioctl, .right = PYM_CLIENT,
+		    .reset = pym_free_reset),
+	PYM_COMMAND(USABLE, usable, done, pym_usable_ioctl, .reset = pym_usable_reset),
+	PYM_COMMAND(RESIZE, resize, size, pym_resize_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(STATS, stats, cache_bytes_max, pym_stats_ioctl),
+	PYM_COMMAND(WALK, walk, reserved, pym_walk_ioctl, .flags = PYM_NO_FLAGS,
+		    .reserved = offsetof(struct pymalloc_walk, reserved),
+		    .reset = pym_walk_reset),
+	PYM_COMMAND(TRIM, trim, released, pym_trim_ioctl, .right = PYM_WRITER),
+	PYM_COMMAND(CHECK, check, message, pym_check_ioctl),
+	PYM_COMMAND(NOTIFY, notify, threshold, pym_notify_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(CACHES, caches, bytes_max, pym_caches_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(END, end, flags, pym_end_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(GROW, grow, extent, pym_grow_ioctl, .right = PYM_CLIENT),
 };
 
 static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct pym_service_heap *sheap = pym_heap_enter(file);
+	struct pym_service_heap *sheap = pym_client_enter(file);
 	long result;
 
 	if (IS_ERR(sheap))
@@ -189,7 +75,7 @@ static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	atomic64_inc(&sheap->nr_calls);
 	result = pym_command_run(file, sheap, heap_commands, ARRAY_SIZE(heap_commands),
 				 cmd, (void __user *)arg);
-	pym_service_leave(sheap);
+	pym_client_leave(sheap);
 	return result;
 }
 
@@ -200,11 +86,11 @@ static __poll_t heap_poll(struct file *file, poll_table *wait)
 	bool above;
 
 	poll_wait(file, &handle->family->wait, wait);
-	sheap = pym_heap_enter(file);
+	sheap = pym_client_enter(file);
 	if (IS_ERR(sheap))
 		return PTR_ERR(sheap) == -ESTALE ? EPOLLHUP : EPOLLERR;
-	above = is_above_threshold(&sheap->heap);
-	pym_service_leave(sheap);
+	above = pym_service_is_large(sheap);
+	pym_client_leave(sheap);
 	return above ? EPOLLPRI : 0;
 }
 
@@ -215,7 +101,10 @@ static void heap_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "pymalloc-heap:\t%llu\n", handle->id);
 }
 
-/* Who closes it may be the heap's process, at its end, or another one after that. */
+/*
+ * A descriptor is closed, maybe because a process ends.  A process's address space goes
+ * before its descriptors: if the heap's own process has died, the heap can end now.
+ */
 static int heap_flush(struct file *file, fl_owner_t id)
 {
 	struct pym_handle *handle = file->private_data;
@@ -226,16 +115,11 @@ static int heap_flush(struct file *file, fl_owner_t id)
 
 static int heap_release(struct inode *inode, struct file *file)
 {
-	struct pym_handle *handle = file->private_data;
-
-	if (handle->keeper)
-		pym_family_lose_keeper(handle->family);
-	pym_family_put(handle->family);
-	kfree(handle);
+	handle_free(file->private_data);
 	return 0;
 }
 
-const struct file_operations pym_heap_fops = {
+static const struct file_operations heap_fops = {
 	.owner		= THIS_MODULE,
 	.unlocked_ioctl	= heap_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
@@ -247,3 +131,41 @@ const struct file_operations pym_heap_fops = {
 	.flush		= heap_flush,
 	.release	= heap_release,
 };
+
+/*
+ * What /proc/PID/maps and links of descriptors show, followed by " (deleted)", as for a
+ * memfd.  gdb's gcore needs that: by the end of the name it knows that a mapping of a
+ * file is memory.
+ */
+static void file_name(const struct pym_service_heap *sheap, char *name, size_t size)
+{
+	snprintf(name, size, "pymalloc%s%s", *sheap->name ? ":" : "", sheap->name);
+}
+
+/**
+ * pym_heapfd_open() - a new descriptor of a heap
+ * @sheap: the heap
+ * @read_only: the descriptor can change nothing
+ *
+ * The descriptor does not keep the heap, unless it is one of those that the heap's
+ * own process opens: with the last of them a heap that is not mapped ends.
+ *
+ * Context: Sleeps.
+ * Return: the file or an error pointer.
+ */
+struct file *pym_heapfd_open(struct pym_service_heap *sheap, bool read_only)
+{
+	struct pym_handle *handle = handle_new(sheap, current->mm == sheap->client.mm);
+	char name[sizeof("pymalloc:") + PYMALLOC_NAME_LEN];
+	struct file *file;
+
+	if (!handle)
+		return ERR_PTR(-ENOMEM);
+	file_name(sheap, name, sizeof(name));
+	file = pym_heapfs_open(sheap->family->inode, name, &heap_fops, read_only);
+	if (IS_ERR(file))
+		handle_free(handle);
+	else
+		file->private_data = handle;
+	return file;
+}

@@ -2,20 +2,22 @@
 /*
  * The registry: all heaps of the machine by number.
  *
- * It holds no references.  Who finds a heap gets one, unless the heap is
- * already going away.
+ * It holds no references.  A call that finds a heap gets one, unless the heap is
+ * already ending.
  */
 #include <linux/rcupdate.h>
 #include <linux/xarray.h>
 
-#include "service.h"
+#include "family.h"
+#include "registry.h"
+#include "service_heap.h"
 
 static DEFINE_XARRAY(registry);
 static atomic_long_t last_id;
 static atomic_long_t nr_heaps;
 
 /**
- * pym_registry_reserve() - number a heap, but let nobody find it yet
+ * pym_registry_reserve() - give a heap its number, by which no call finds it yet
  * @sheap: the heap; its number is set
  *
  * Context: Sleeps.
@@ -67,7 +69,7 @@ unsigned long pym_registry_count(void)
 }
 
 /**
- * pym_registry_exit() - free what reservations that failed have left
+ * pym_registry_exit() - free the nodes that failed reservations have left
  *
  * Context: There are no heaps any more.
  */
@@ -76,7 +78,7 @@ void pym_registry_exit(void)
 	xa_destroy(&registry);
 }
 
-/* Under RCU: a reference to a heap that is not yet ending. */
+/* Under RCU: take a reference, unless the heap is ending or its process has died. */
 static bool get_if_alive(struct pym_service_heap *sheap)
 {
 	if (!kref_get_unless_zero(&sheap->ref))
@@ -108,9 +110,9 @@ struct pym_service_heap *pym_registry_find(u64 id)
 /**
  * pym_registry_bury() - end the heaps of processes that have died
  *
- * Most of them end by themselves, see pym_family_bury().  This is for one that was
- * not mapped and whose process has left its descriptor to others: it must not use
- * up its user's limits.
+ * Most of them end without this, see pym_family_bury().  It is for a heap that was not
+ * mapped, and whose process has left its descriptor to other processes: such a heap
+ * must not use up its user's limits.
  *
  * Context: Sleeps.
  */

@@ -6,7 +6,11 @@
 #include <linux/err.h>
 #include <linux/uaccess.h>
 
-#include "service.h"
+#include "client.h"
+#include "ioctl.h"
+#include "ioctl_object.h"
+#include "service_heap.h"
+#include "stream.h"
 
 #define WORD	sizeof(u64)
 
@@ -20,7 +24,7 @@ struct stream {
 	struct pym_call call;
 };
 
-static int read_head(struct stream *stream, const char __user *buffer, size_t bytes)
+static int stream_read_head(struct stream *stream, const char __user *buffer, size_t bytes)
 {
 	if (bytes % WORD || bytes < 2 * WORD)
 		return -EINVAL;
@@ -33,13 +37,23 @@ static int read_head(struct stream *stream, const char __user *buffer, size_t by
 	return 0;
 }
 
-/* Words that were done; or, if those were none, the reason. */
-static ssize_t result(int err, u32 done)
+/* What the table of commands checks of an ioctl: see pym_command_check(). */
+static int stream_check(const struct stream *stream, u32 flags)
+{
+	int err = pym_client_may_change(stream->call.file, stream->call.sheap, true);
+
+	if (err)
+		return err;
+	return stream->head.flags & ~flags ? -EINVAL : 0;
+}
+
+/* The bytes of the head and the words that were done; if there is none, the reason. */
+static ssize_t stream_result(int err, u32 done)
 {
 	return done ? (1 + (ssize_t)done) * WORD : err;
 }
 
-static ssize_t alloc_words(struct stream *stream)
+static ssize_t stream_alloc(struct stream *stream)
 {
 	struct pymalloc_alloc *alloc = &stream->call.args.alloc;
 	int err;
@@ -50,11 +64,11 @@ static ssize_t alloc_words(struct stream *stream)
 		.refs = stream->words,
 		.count = stream->count,
 	};
-	err = pym_alloc_ioctl(&stream->call);
-	return result(err, alloc->done);
+	err = stream_check(stream, PYMALLOC_ALLOC_ZERO) ?: pym_alloc_ioctl(&stream->call);
+	return stream_result(err, alloc->done);
 }
 
-static ssize_t usable_words(struct stream *stream)
+static ssize_t stream_usable(struct stream *stream)
 {
 	struct pymalloc_usable *usable = &stream->call.args.usable;
 	int err;
@@ -67,17 +81,17 @@ static ssize_t usable_words(struct stream *stream)
 		.count = stream->count,
 	};
 	err = pym_usable_ioctl(&stream->call);
-	return result(err, usable->done);
+	return stream_result(err, usable->done);
 }
 
-static ssize_t read_words(struct stream *stream)
+static ssize_t stream_read(struct stream *stream)
 {
 	if (stream->head.flags & PYMALLOC_BATCH_USABLE)
-		return usable_words(stream);
-	return alloc_words(stream);
+		return stream_usable(stream);
+	return stream_alloc(stream);
 }
 
-static ssize_t write_words(struct stream *stream)
+static ssize_t stream_write(struct stream *stream)
 {
 	struct pymalloc_free *free = &stream->call.args.free;
 	int err;
@@ -89,16 +103,16 @@ static ssize_t write_words(struct stream *stream)
 		.refs = stream->words,
 		.count = stream->count,
 	};
-	err = pym_free_until_bad_ref(&stream->call);
-	return result(err, free->done);
+	err = stream_check(stream, 0) ?: pym_free_until_bad_ref(&stream->call);
+	return stream_result(err, free->done);
 }
 
-static ssize_t run(struct file *file, const char __user *buffer, size_t bytes,
-		   ssize_t (*words)(struct stream *stream))
+static ssize_t stream_run(struct file *file, const char __user *buffer, size_t bytes,
+			  ssize_t (*words)(struct stream *stream))
 {
-	/* Its args are filled as far as what is called looks at them. */
+	/* Each of the functions fills in the args of the struct that it uses. */
 	struct stream stream __uninitialized;
-	struct pym_service_heap *sheap = pym_heap_enter(file);
+	struct pym_service_heap *sheap = pym_client_enter(file);
 	ssize_t ret;
 
 	if (IS_ERR(sheap))
@@ -106,7 +120,7 @@ static ssize_t run(struct file *file, const char __user *buffer, size_t bytes,
 	atomic64_inc(&sheap->nr_calls);
 	stream.call.file = file;
 	stream.call.sheap = sheap;
-	ret = read_head(&stream, buffer, bytes);
+	ret = stream_read_head(&stream, buffer, bytes);
 	if (!ret)
 		ret = words(&stream);
 	pym_service_put(sheap);
@@ -126,7 +140,7 @@ static ssize_t run(struct file *file, const char __user *buffer, size_t bytes,
  */
 ssize_t pym_stream_read(struct file *file, char __user *buffer, size_t bytes, loff_t *pos)
 {
-	return run(file, buffer, bytes, read_words);
+	return stream_run(file, buffer, bytes, stream_read);
 }
 
 /**
@@ -143,5 +157,5 @@ ssize_t pym_stream_read(struct file *file, char __user *buffer, size_t bytes, lo
 ssize_t pym_stream_write(struct file *file, const char __user *buffer, size_t bytes,
 			 loff_t *pos)
 {
-	return run(file, buffer, bytes, write_words);
+	return stream_run(file, buffer, bytes, stream_write);
 }

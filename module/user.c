@@ -6,8 +6,10 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
-#include "service.h"
+#include "params.h"
+#include "user.h"
 
+/* 64 buckets of 8 bytes: few machines have more users with heaps at once. */
 static DEFINE_HASHTABLE(users, 6);
 static DEFINE_SPINLOCK(users_lock);
 
@@ -34,7 +36,7 @@ static struct pym_user *new_user(kuid_t uid)
 	return user;
 }
 
-/* A user who is known, with a reference, or NULL. */
+/* The user with a reference, if it is in the table; else NULL. */
 static struct pym_user *get_known(kuid_t uid)
 {
 	struct pym_user *user;
@@ -47,7 +49,10 @@ static struct pym_user *get_known(kuid_t uid)
 	return user;
 }
 
-/* Make a new user known, unless somebody else has.  Returns whoever is. */
+/*
+ * Put a new user into the table, unless another call has just done so.  Returns the
+ * one that is there, with a reference.
+ */
 static struct pym_user *add_user(struct pym_user *fresh)
 {
 	struct pym_user *user;
@@ -69,7 +74,7 @@ static struct pym_user *add_user(struct pym_user *fresh)
  * pym_user_get() - what a user holds
  * @uid: the user
  *
- * Nothing is allocated under the lock, which everybody needs.
+ * Memory is allocated without the lock, because every call that makes a heap takes it.
  *
  * Context: Sleeps.
  * Return: it, with a reference; NULL without memory.
@@ -104,12 +109,13 @@ static void free_user_locked(struct pym_user *user)
 }
 
 /**
- * pym_user_put() - the reverse of pym_user_get()
+ * pym_user_put() - drop a reference
  * @user: the user
  *
- * A user whom pages still count against stays, without references, until somebody
- * asks for him again, or for good: a write fault gives back what it has replaced
- * after the heap may have gone to another user.
+ * A user without references stays in the table as long as bytes are charged to it: a
+ * write fault gives back the page that it has replaced, maybe after the heap has moved
+ * to another user, and then uncharges this one.  The next pym_user_get() finds it
+ * again; else it stays until the module is unloaded.
  *
  * Context: Any but interrupts.
  */
@@ -141,7 +147,7 @@ void pym_user_exit(void)
 
 /**
  * pym_user_charge_heap() - count one more heap
- * @user: whose
+ * @user: the heap's user
  *
  * Return: 0, or -EDQUOT and nothing is counted.
  */
@@ -157,10 +163,11 @@ int pym_user_charge_heap(struct pym_user *user)
 }
 
 /**
- * pym_user_force_heap() - count one more heap, beyond the limit, too
- * @user: whose
+ * pym_user_force_heap() - count one more heap, even beyond the limit
+ * @user: the heap's user
  *
- * For the heap of a child: fork() is not refused, but the next heap is.
+ * For the heap of a child: the limit does not make fork() fail, but refuses the next
+ * heap that is asked for.
  */
 void pym_user_force_heap(struct pym_user *user)
 {
@@ -169,7 +176,7 @@ void pym_user_force_heap(struct pym_user *user)
 
 /**
  * pym_user_uncharge_heap() - count one heap less
- * @user: whose
+ * @user: the heap's user
  */
 void pym_user_uncharge_heap(struct pym_user *user)
 {

@@ -6,8 +6,15 @@
 #include <linux/fs.h>
 #include <linux/slab.h>
 
+#include "client.h"
+#include "family.h"
+#include "ioctl.h"
+#include "ioctl_inspect.h"
 #include "kunit.h"
-#include "service.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
 
 /* Nobody has them, so that nothing else counts. */
 #define TEST_UID	KUIDT_INIT(0xfffffff0)
@@ -64,7 +71,7 @@ static struct pym_service_heap *heap_of_process(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, mm);
 	atomic_set(&mm->mm_users, 1);
 	atomic_set(&mm->mm_count, 1);
-	sheap->mm = mm;
+	sheap->client.mm = mm;
 	kref_init(&sheap->ref);
 	return sheap;
 }
@@ -114,7 +121,7 @@ static void a_heap_that_goes_is_not_found(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, pym_registry_find(dying->heap.id));
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_next(dying->heap.id - 1), alive);
 	pym_registry_remove(dying);
-	atomic_set(&alive->mm->mm_users, 0);
+	atomic_set(&alive->client.mm->mm_users, 0);
 	KUNIT_EXPECT_NULL_MSG(test, pym_registry_find(alive->heap.id), "its process has died");
 	pym_registry_remove(alive);
 }
@@ -159,18 +166,18 @@ static void each_process_finds_its_own_heap(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, family);
 	child->inherited = true;
 	KUNIT_EXPECT_TRUE(test, pym_family_is_alone(family));
-	KUNIT_EXPECT_NULL(test, pym_family_enter(family, child->mm));
+	KUNIT_EXPECT_NULL(test, pym_family_enter(family, child->client.mm));
 	KUNIT_EXPECT_EQ(test, pym_family_add(family, child), 0);
 	KUNIT_EXPECT_FALSE(test, pym_family_is_alone(family));
-	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, child->mm), child);
+	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, child->client.mm), child);
 	KUNIT_EXPECT_EQ_MSG(test, kref_read(&child->ref), 2, "who finds it holds it");
-	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, founder->mm), founder);
+	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, founder->client.mm), founder);
 	KUNIT_EXPECT_EQ_MSG(test, kref_read(&founder->ref), 3, "so does the family");
 	KUNIT_EXPECT_NULL(test, pym_family_enter(family, (struct mm_struct *)family));
 
 	kref_put(&child->ref, leave_it_to_the_test);
 	kref_put(&child->ref, leave_it_to_the_test);
-	KUNIT_EXPECT_NULL_MSG(test, pym_family_enter(family, child->mm), "it is going");
+	KUNIT_EXPECT_NULL_MSG(test, pym_family_enter(family, child->client.mm), "it is going");
 	pym_family_forget(family, child);
 	pym_family_leave(family);
 	KUNIT_EXPECT_TRUE(test, pym_family_is_alone(family));
@@ -179,7 +186,7 @@ static void each_process_finds_its_own_heap(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, kref_read(&founder->ref), 3, "its process lives");
 	pym_family_forget(family, founder);
 	KUNIT_EXPECT_EQ(test, kref_read(&founder->ref), 2);
-	KUNIT_EXPECT_NULL(test, pym_family_enter(family, founder->mm));
+	KUNIT_EXPECT_NULL(test, pym_family_enter(family, founder->client.mm));
 	pym_family_put(family);
 }
 
@@ -189,7 +196,7 @@ static void a_dead_process_keeps_no_heap(struct kunit *test)
 	struct pym_family *family = pym_family_new(founder);
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, family);
-	atomic_set(&founder->mm->mm_users, 0);
+	atomic_set(&founder->client.mm->mm_users, 0);
 	pym_family_bury(family);
 	KUNIT_EXPECT_EQ(test, kref_read(&founder->ref), 1);
 	pym_family_bury(family);
@@ -228,9 +235,18 @@ KUNIT_ARRAY_PARAM(listing, listings, describe_listing);
 
 static void a_list_is_checked(struct kunit *test)
 {
+	static const struct pym_command commands[] = {
+		PYM_COMMAND(LIST, list, reserved, pym_list_ioctl,
+			    .reserved = offsetof(struct pymalloc_list, reserved)),
+	};
+	const struct pym_command *command = &commands[ARRAY_SIZE(commands) - 1];
 	const struct listing *listing = test->param_value;
+	struct pym_call *call = kunit_kzalloc(test, sizeof(*call), GFP_KERNEL);
 
-	KUNIT_EXPECT_EQ(test, pym_list_check(&listing->list), listing->err);
+	KUNIT_ASSERT_NOT_NULL(test, call);
+	call->args.list = listing->list;
+	KUNIT_EXPECT_EQ(test, pym_command_check(command, call) ?:
+			      pym_list_check(&call->args.list), listing->err);
 }
 
 struct change {
@@ -267,9 +283,10 @@ static void a_heap_is_changed_by_its_process(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, call->file);
 	KUNIT_ASSERT_NOT_NULL(test, call->sheap);
 	/* This thread has no address space, and that makes it the heap's client. */
-	call->sheap->mm = change->client ? current->mm : (struct mm_struct *)call;
+	call->sheap->client.mm = change->client ? current->mm : (struct mm_struct *)call;
 	call->file->f_mode = change->mode;
-	KUNIT_EXPECT_EQ(test, pym_may_change(call, change->client_only), change->err);
+	KUNIT_EXPECT_EQ(test, pym_client_may_change(call->file, call->sheap,
+						    change->client_only), change->err);
 }
 
 static struct kunit_case cases[] = {

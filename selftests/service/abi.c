@@ -94,6 +94,16 @@ static const struct command commands[] = {
 	{ .name = NULL }
 };
 
+/* The line of a command, which is in the table. */
+static const struct command *command_of(unsigned long number)
+{
+	const struct command *c = commands;
+
+	while (c->number != number)
+		c++;
+	return c;
+}
+
 FIXTURE(abi)
 {
 	struct heap heap;
@@ -311,6 +321,62 @@ TEST_F(abi, reserved_fields)
 
 			arg->bytes[c->reserved + byte] = 1;
 			EXPECT_EQ(-EINVAL, try(self, c, arg)) TH_LOG("%s byte %d", c->name, byte);
+		}
+	}
+}
+
+/* A heap's own LIST is a command of its own: the table's line is for the device's. */
+TEST_F(abi, list_of_one_heap)
+{
+	struct pymalloc_list *list = &good(self, command_of(PYMALLOC_IOC_LIST))->list;
+
+	EXPECT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_LIST, list));
+	EXPECT_EQ(1, list->done);
+	list->flags = 1;
+	EXPECT_EQ(-EINVAL, call(self->heap.fd, PYMALLOC_IOC_LIST, list));
+	EXPECT_EQ(0, list->done);
+	list->flags = 0;
+	list->reserved = 1;
+	list->done = 7;
+	EXPECT_EQ(-EINVAL, call(self->heap.fd, PYMALLOC_IOC_LIST, list));
+	EXPECT_EQ(0, list->done);
+}
+
+/* What a refused call returns says that nothing was done, whatever was there before. */
+TEST_F(abi, refused_calls_have_done_nothing)
+{
+	static const struct {
+		unsigned long number;
+		size_t wrong;	/* the field to be refused */
+		size_t done;
+	} calls[] = {
+		{ PYMALLOC_IOC_LIST, offsetof(struct pymalloc_list, flags),
+		  offsetof(struct pymalloc_list, done) },
+		{ PYMALLOC_IOC_ALLOC, offsetof(struct pymalloc_alloc, flags),
+		  offsetof(struct pymalloc_alloc, done) },
+		{ PYMALLOC_IOC_FREE, offsetof(struct pymalloc_free, flags),
+		  offsetof(struct pymalloc_free, done) },
+		{ PYMALLOC_IOC_USABLE, offsetof(struct pymalloc_usable, flags),
+		  offsetof(struct pymalloc_usable, done) },
+		{ PYMALLOC_IOC_WALK, offsetof(struct pymalloc_walk, reserved),
+		  offsetof(struct pymalloc_walk, done) },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		const struct command *c = command_of(calls[i].number);
+		union argument *arg = good(self, c);
+		__u32 done;
+
+		memset(&arg->bytes[calls[i].wrong], 0xff, sizeof(__u32));
+		memset(&arg->bytes[calls[i].done], 0xff, sizeof(__u32));
+		if (c->number == PYMALLOC_IOC_FREE)
+			arg->free.nr_bad = 7;
+		EXPECT_EQ(-EINVAL, try(self, c, arg)) TH_LOG("%s", c->name);
+		memcpy(&done, &arg->bytes[calls[i].done], sizeof(done));
+		EXPECT_EQ(0, done) TH_LOG("%s", c->name);
+		if (c->number == PYMALLOC_IOC_FREE) {
+			EXPECT_EQ(0, arg->free.nr_bad);
+			EXPECT_EQ(arg->free.count, arg->free.first_bad);
 		}
 	}
 }

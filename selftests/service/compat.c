@@ -47,6 +47,9 @@ struct low {
 		struct pymalloc_trim trim;
 		struct pymalloc_check check;
 		struct pymalloc_notify notify;
+		struct pymalloc_caches caches;
+		struct pymalloc_grow grow;
+		struct pymalloc_end end;
 	};
 	struct pymalloc_heap_info entry;
 };
@@ -149,11 +152,42 @@ TEST_F(compat, looks)
 	EXPECT_EQ(1000, low->walk.done);
 	low->trim = (struct pymalloc_trim)ARG(trim);
 	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_TRIM, &low->trim));
-	low->notify = (struct pymalloc_notify)ARG(notify, .threshold = 1);
-	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_NOTIFY, &low->notify));
 	low->check = (struct pymalloc_check)ARG(check);
 	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_CHECK, &low->check));
 	EXPECT_EQ(0, low->check.errors);
+}
+
+TEST_F(compat, controls)
+{
+	struct low *low = self->low;
+
+	low->notify = (struct pymalloc_notify)ARG(notify, .threshold = 1);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_NOTIFY, &low->notify));
+	low->caches = (struct pymalloc_caches)ARG(caches, .threads = 3, .bytes_max = 1ULL << 33);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_CACHES, &low->caches));
+	low->stats = (struct pymalloc_stats)ARG(stats);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_STATS, &low->stats));
+	EXPECT_EQ(1, low->stats.threshold);
+	EXPECT_EQ(3, low->stats.cache_threads);
+	EXPECT_EQ(1ULL << 33, low->stats.cache_bytes_max);
+}
+
+TEST_F(compat, grow_and_end)
+{
+	struct low *low = self->low;
+	int heap;
+
+	low->create = (struct pymalloc_create)ARG(create, .extent = PYMALLOC_WINDOW_MIN);
+	heap = ioctl_32(self->device, PYMALLOC_IOC_CREATE, &low->create);
+	ASSERT_LE(0, heap);
+	low->grow = (struct pymalloc_grow)ARG(grow, .extent = 1ULL << 33);
+	EXPECT_EQ(0, ioctl_32(heap, PYMALLOC_IOC_GROW, &low->grow));
+	low->grow = (struct pymalloc_grow)ARG(grow, .extent = PYMALLOC_WINDOW_MIN);
+	EXPECT_EQ(-EINVAL, ioctl_32(heap, PYMALLOC_IOC_GROW, &low->grow));
+	low->end = (struct pymalloc_end)ARG(end);
+	EXPECT_EQ(0, ioctl_32(heap, PYMALLOC_IOC_END, &low->end));
+	EXPECT_EQ(-ESTALE, ioctl_32(heap, PYMALLOC_IOC_END, &low->end));
+	close(heap);
 }
 
 TEST_F(compat, unknown)

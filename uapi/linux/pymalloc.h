@@ -3,17 +3,17 @@
  * The interface of the pymalloc kernel service.
  *
  * /dev/pymalloc makes, lists and opens heaps (PYMALLOC_IOC_INFO, _CREATE,
- * _LIST, _OPEN); each heap is a descriptor of its own, on which all other
- * commands work and which is what gets mapped.
+ * _LIST, _OPEN).  Each heap is a descriptor of its own: all other commands are
+ * called on it, and it is what a program maps.
  *
- * Every argument struct starts with @argsz, its size as the caller knows it.
- * A kernel that knows a longer struct takes the rest as zero; a kernel that
- * knows a shorter one refuses with E2BIG unless the rest is zero.  Bits of
- * @flags that the kernel does not know, and reserved fields that are not
- * zero, are refused with EINVAL.  Pointers travel as __u64.
+ * Every argument struct starts with @argsz, the size of the struct in the header
+ * that the caller was built with.  If the kernel's struct is longer, the rest
+ * counts as zero; if it is shorter, the call fails with E2BIG unless the rest is
+ * zero.  Unknown bits of @flags, and reserved fields that are not zero, are
+ * EINVAL.  Pointers are passed as __u64.
  *
- * A heap ends with its process.  Descriptors of it that others hold then fail
- * every command with ESTALE, and poll() reports POLLHUP on them.
+ * A heap ends with its process.  If other processes have descriptors of it, every
+ * command on these then fails with ESTALE, and poll() reports POLLHUP.
  *
  * A block is named by its ref, a 64-bit offset in the heap's window that is
  * the same wherever the window is mapped.  0 is no block.
@@ -26,30 +26,44 @@
 
 #define PYMALLOC_ABI_VERSION	1
 
-/* Geometry: the same on every machine that carries this version. */
+/* Geometry: the same on every machine with this version of the interface. */
 #define PYMALLOC_POOL_SIZE	4096
 #define PYMALLOC_ARENA_POOLS	64
 #define PYMALLOC_ARENA_SIZE	(PYMALLOC_ARENA_POOLS * PYMALLOC_POOL_SIZE)
 #define PYMALLOC_BLOCK_MIN	8
 #define PYMALLOC_BLOCK_MAX	512
 #define PYMALLOC_NR_CLASSES	64
-/* The largest object that the raw allocator hands out, in bytes. */
+/*
+ * The largest object in bytes: 64 arenas, the reach of one page of the pool map.
+ * Larger memory is better asked of mmap().
+ */
 #define PYMALLOC_SIZE_MAX	(64 * PYMALLOC_ARENA_SIZE)
-/* The most refs one call may carry. */
+/*
+ * The most refs in one call.  It bounds what one call can do; larger batches would
+ * save little, as the cost of a call is small beside that of so many objects.
+ */
 #define PYMALLOC_BATCH_MAX	65536
+/* Bytes of a name, with the NUL at its end. */
 #define PYMALLOC_NAME_LEN	32
 
 /*
- * What mmap() finds where on a heap's descriptor: the window starts at offset
- * 0, the pool map at PYMALLOC_POOL_MAP_OFFSET.  The pool map has one byte for
- * each pool of the window: the pool's size class (its block size divided by
- * 8), or 0 for a pool that holds no blocks.  It can only be mapped for reading.
+ * Offsets for mmap() on a heap's descriptor: the window starts at 0, the pool map
+ * at PYMALLOC_POOL_MAP_OFFSET.  The pool map has one byte for each pool of the
+ * window: the pool's size class (its block size divided by 8), or 0 for a pool
+ * that holds no blocks.  It can only be mapped for reading.
+ *
+ * The smallest window has one arena, as the first arena's worth is never used.
  */
 #define PYMALLOC_POOL_MAP_OFFSET	(1ULL << 42)
 #define PYMALLOC_WINDOW_MIN		(2 * PYMALLOC_ARENA_SIZE)
 #define PYMALLOC_WINDOW_MAX		(1ULL << 40)
 
-#define PYMALLOC_IOC_MAGIC	0xB7
+/*
+ * The first number of all commands.  No driver of Linux 6.12 has it
+ * (Documentation/userspace-api/ioctl/ioctl-number.rst there), so that tools which
+ * decode ioctls by number, as strace does, take none of these for another one.
+ */
+#define PYMALLOC_IOC_MAGIC	0xBF
 
 /**
  * struct pymalloc_info - PYMALLOC_IOC_INFO: version, geometry and limits
@@ -57,11 +71,11 @@
  * @abi_version: PYMALLOC_ABI_VERSION of the running module
  * @pool_size: bytes in a pool
  * @arena_size: bytes in an arena
- * @block_min: smallest block, and the distance of two size classes, in bytes
+ * @block_min: smallest block in bytes, and the step from a size class to the next
  * @block_max: largest block in bytes
  * @nr_classes: number of size classes
  * @batch_max: most refs in one call
- * @size_max: largest object of the raw allocator in bytes
+ * @size_max: largest object in bytes
  * @window_default: window of a heap that asks for none, in bytes
  * @window_max: largest window in bytes
  * @limit_default: byte limit of a heap that asks for none; 0 is no limit
@@ -71,8 +85,8 @@
  * @user_heaps_max: limit on @user_heaps; 0 is no limit
  * @version: the running module's version, for people, NUL-terminated
  * @user_meta_bytes: of @user_bytes, those of metadata
- * @heap_bytes_min: bytes of metadata of a heap that has no arena yet: a lower limit
- *	has no room for any
+ * @heap_bytes_min: bytes of metadata of a heap that has no arena yet: a heap needs a
+ *	higher limit
  */
 struct pymalloc_info {
 	__u32 argsz;
@@ -108,14 +122,14 @@ struct pymalloc_info {
  * @limit: most bytes of pages and metadata that the heap may hold; 0 is the default
  * @id: out: the heap's number, unique until the module is unloaded
  * @name: a name for people, NUL-terminated, of printable ASCII
- * @extent: bytes of the window, from its start on, in which objects may lie
- *	until PYMALLOC_IOC_GROW says more; as @window, of which it is at most
- *	all; 0 is all of it
+ * @extent: bytes of the window, from its start on, in which objects may lie until
+ *	PYMALLOC_IOC_GROW allows more; the same rules as for @window, and not more
+ *	than that; 0 is all of the window
  *
  * The heap belongs to the calling address space: only it can allocate, free
- * and map.  Pages and metadata are charged to the caller's memory cgroup, and count
- * against @limit and the user's bytes: the sum of page_bytes and meta_bytes of
- * struct pymalloc_stats is never above @limit.
+ * and map.  Pages and metadata are charged to the caller's memory cgroup, to the heap
+ * and to the user.  The sum of page_bytes and meta_bytes of struct pymalloc_stats is
+ * never above @limit.
  *
  * Return: the heap's descriptor (close-on-exec); or -1 and EINVAL, EDQUOT (the
  * user has too many heaps, or too many bytes for one more), ENOMEM (no memory, or
@@ -135,8 +149,8 @@ struct pymalloc_create {
 };
 
 /* pymalloc_open.flags */
-#define PYMALLOC_OPEN_RDONLY	(1U << 0)	/* look, but change nothing */
-#define PYMALLOC_OPEN_MAPPED	(1U << 1)	/* @id is an address, see there */
+#define PYMALLOC_OPEN_RDONLY	(1U << 0)	/* a read-only descriptor */
+#define PYMALLOC_OPEN_MAPPED	(1U << 1)	/* @id is an address */
 
 /**
  * struct pymalloc_open - PYMALLOC_IOC_OPEN: another descriptor of a heap
@@ -145,10 +159,10 @@ struct pymalloc_create {
  * @id: the heap's number; with PYMALLOC_OPEN_MAPPED an address at which the
  *	caller has mapped the heap
  *
- * Open to the heap's own process, and to whoever may read the memory map of that in
- * /proc: a process of the same user and group unless it is not dumpable, and
- * CAP_SYS_PTRACE.  A process that has inherited a heap by fork() knows its own
- * by no number, but by its addresses.
+ * Allowed for the heap's own process, and for a process that may read the memory map
+ * of that in /proc: one of the same user and group, unless the heap's process is not
+ * dumpable, and one with CAP_SYS_PTRACE.  A process that has inherited a heap by
+ * fork() does not know its own heap's number, but its addresses.
  *
  * Return: a descriptor (close-on-exec); or -1 and ENOENT (no such heap),
  * EPERM, EINVAL, EMFILE, ENFILE, ENOMEM, EFAULT, E2BIG.
@@ -160,23 +174,22 @@ struct pymalloc_open {
 };
 
 /**
- * struct pymalloc_heap_info - who a heap is
+ * struct pymalloc_heap_info - one heap, as PYMALLOC_IOC_LIST reports it
  * @id: its number
  * @window: bytes of its window
  * @limit: most bytes of pages and metadata; 0 is no limit
- * @page_bytes: bytes of pages it holds, the empty pools' included
+ * @page_bytes: bytes of pages that it has, those of empty pools included
  * @used_bytes: bytes of blocks and large objects that are allocated
  * @alignment: 8 or 16
  * @flags: as given when it was made
- * @uid: its user, as seen from the caller's user namespace
- * @pid: the process that made it, as seen from the caller's PID namespace;
- *	0 if that cannot see it
- * @comm: that process's command when it made the heap
+ * @uid: its user, in the caller's user namespace
+ * @pid: its process, in the caller's PID namespace; 0 if it is not visible there
+ * @comm: the command of the process that made it, at that time
  * @name: the heap's name
- * @shared_bytes: of @page_bytes, what heaps made of it by fork(), or that it
- *	was made of, have as well
+ * @shared_bytes: of @page_bytes, those of pages that other heaps have as well: fork()
+ *	has made those heaps of this one, or this one of them
  * @pss_bytes: @page_bytes, but a page that n heaps have counts for one n-th
- *	(Linux' proportional set size): over all heaps the sum is what they hold
+ *	(Linux' proportional set size): the sum over all heaps is what they hold
  */
 struct pymalloc_heap_info {
 	__u64 id;
@@ -195,14 +208,15 @@ struct pymalloc_heap_info {
 };
 
 /**
- * struct pymalloc_list - PYMALLOC_IOC_LIST: the heaps of the caller's user, or all
+ * struct pymalloc_list - PYMALLOC_IOC_LIST: the heaps of the caller's user; with
+ *	CAP_SYS_ADMIN all
  * @argsz: size of this struct
  * @flags: 0
  * @heaps: pointer to an array of struct pymalloc_heap_info
  * @after: list heaps whose number is larger than this
  * @count: entries the array has room for, at most PYMALLOC_BATCH_MAX
- * @done: out: entries written; fewer than @count means the list is at its end
- * @entry_size: bytes of one entry as the caller knows it
+ * @done: out: entries written; fewer than @count: there are no more heaps
+ * @entry_size: bytes of struct pymalloc_heap_info in the caller's header
  * @reserved: 0
  *
  * On a heap's own descriptor PYMALLOC_IOC_LIST describes that one heap.
@@ -235,11 +249,11 @@ struct pymalloc_list {
  * @done: out: how many were allocated; valid after every return but EFAULT
  *	on this struct itself
  *
- * Return: 0 if @done is @count; else -1 and the reason that stopped it, with
- * @done objects allocated and their refs stored: ENOMEM (the heap's limit,
- * the memory cgroup's or the machine's), ENOSPC (the heap's extent is used up:
+ * Return: 0 if all were allocated; else -1 and the reason, with @done objects
+ * allocated and their refs stored: ENOMEM (the heap's limit,
+ * the memory cgroup's, or no memory), ENOSPC (the heap's extent is used up:
  * PYMALLOC_IOC_GROW gives more), EDQUOT (the user's limit), EINTR (a
- * signal came; at least one part of the batch was done), EFAULT (@refs is not
+ * signal came; some of the batch was done before), EFAULT (@refs is not
  * writable from entry @done on), EINVAL (size), E2BIG (count), EPERM (not the
  * heap's process), EBADF (read-only descriptor).
  */
@@ -256,8 +270,8 @@ struct pymalloc_alloc {
  * enum pymalloc_ref_status - what PYMALLOC_IOC_FREE found at a ref
  * @PYMALLOC_REF_OK: an allocated object; it was freed
  * @PYMALLOC_REF_RANGE: 0, or outside the window
- * @PYMALLOC_REF_FOREIGN: no pool and no run is there
- * @PYMALLOC_REF_MISALIGNED: not at the start of a block or run
+ * @PYMALLOC_REF_FOREIGN: no pool of blocks and no large object is there
+ * @PYMALLOC_REF_MISALIGNED: not at the start of a block or of a large object
  * @PYMALLOC_REF_UNTOUCHED: a block that was never handed out
  * @PYMALLOC_REF_FREE: a block that is free already: a double free
  */
@@ -282,12 +296,12 @@ enum pymalloc_ref_status {
  * @nr_bad: out: how many of those named no allocated object
  * @first_bad: out: index of the first such ref; @count if there is none
  *
- * A bad ref never keeps the others from being freed.
+ * A bad ref does not stop the batch: all others are freed.
  *
  * Return: 0 if all were freed; else -1 and EBADSLT (all were looked at,
  * @nr_bad of them were bad), EINTR (a signal came after @done refs), EFAULT
- * (@refs is not readable from entry @done on, or @status is not writable: then
- * @done counts the refs whose fate was not stored, too), EINVAL, E2BIG (count),
+ * (@refs is not readable from entry @done on; or @status is not writable: then
+ * @done includes refs whose status was not stored), EINVAL, E2BIG (count),
  * EPERM (not the heap's process), EBADF (read-only descriptor).
  */
 struct pymalloc_free {
@@ -312,29 +326,28 @@ struct pymalloc_free {
  * A process in a sandbox, a seccomp filter above all, may have no ioctl(), but it
  * has read() and write().  On a heap's descriptor these move batches: the buffer
  * holds this head and, behind it, 1 to PYMALLOC_BATCH_MAX words of 8 bytes, refs or
- * sizes.  There is no position: lseek(), pread() and pwrite() are ESPIPE, and
- * O_NONBLOCK changes nothing.
+ * sizes.  There is no file position: lseek(), pread() and pwrite() fail with ESPIPE,
+ * and O_NONBLOCK changes nothing.
  *
  * read() allocates: as PYMALLOC_IOC_ALLOC of @size and @flags, with the refs
  * stored behind the head.  With PYMALLOC_BATCH_USABLE it changes nothing but the
- * words: each ref becomes the usable size of what it names, as with
- * PYMALLOC_IOC_USABLE.  The head stays as it is, by which one can tell that
- * no other file has answered.
+ * words: each ref is replaced by the usable size of what it names, as with
+ * PYMALLOC_IOC_USABLE.  The head is not written: a program that finds it changed has
+ * read from another file.
  *
- * write() frees, in order, as PYMALLOC_IOC_FREE, but ends before the first bad
- * ref.  If that is the first one of all, the error says what is there: ERANGE
+ * write() frees, in order, as PYMALLOC_IOC_FREE, but stops before the first bad
+ * ref.  If that is the first ref of the call, the error says what is there: ERANGE
  * (PYMALLOC_REF_RANGE), ENXIO (PYMALLOC_REF_FOREIGN), EBADSLT
  * (PYMALLOC_REF_MISALIGNED), ENODATA (PYMALLOC_REF_UNTOUCHED), EALREADY
- * (PYMALLOC_REF_FREE).  So the next write(), from that ref on, tells.
+ * (PYMALLOC_REF_FREE).  So the next write(), which begins with that ref, gets it.
  *
  * Return: bytes, of the head and of all words that are done.  If that is less
- * than was asked for, the next call, for the rest, returns the reason, unless
- * that has gone: a signal has come, or there is memory again.  If no word was
- * done: -1 and EINVAL (not a head and a word at least, each of 8 bytes; size or
- * flags), E2BIG (too many words), EFAULT, EPERM (not the heap's process; but it may
- * be another's that asks for sizes), EBADF (read-only descriptor; but not where
- * only sizes are asked for), ESTALE (the heap has ended), ENOMEM, EDQUOT, EINTR, or
- * one of the above.
+ * than was asked for, a call for the rest returns the reason, unless that has
+ * passed: a signal is over, memory may be free again.  If no word was
+ * done: -1 and EINVAL (less than a head and a word, no multiple of 8 bytes, size or
+ * flags), E2BIG (too many words), EFAULT, EPERM (not the heap's process), EBADF
+ * (read-only descriptor), neither of them for PYMALLOC_BATCH_USABLE; ESTALE (the heap
+ * has ended), ENOMEM, EDQUOT, EINTR, or one of the above.
  */
 struct pymalloc_batch_head {
 	__u32 size;
@@ -369,10 +382,10 @@ struct pymalloc_usable {
  * @ref: in: the object; out: where it is now
  * @size: its new size in bytes, 1 to PYMALLOC_SIZE_MAX
  *
- * An object that shrinks stays where it is unless that saves more than a
- * quarter of it (CPython's rule); one that moves keeps its bytes.
+ * An object that shrinks moves only if that saves more than a quarter of it
+ * (CPython's rule).  One that moves keeps its bytes, up to the smaller size.
  *
- * Return: 0; or -1 with the object as it was, and EBADSLT (@ref names no
+ * Return: 0; or -1, and the object is as it was: EBADSLT (@ref names no
  * allocated object), EHWPOISON (it has to move, and a page of it has a memory
  * error), ENOMEM, ENOSPC, EDQUOT (as PYMALLOC_IOC_ALLOC), EINTR (the
  * caller is being killed), EINVAL, EPERM, EBADF, EFAULT, E2BIG.
@@ -417,10 +430,10 @@ struct pymalloc_class_stats {
  * @page_bytes: bytes of pages held: @pools_used, @pools_full, @pools_empty and
  *	@run_pages, each of 4096 bytes
  * @page_bytes_peak: the most that @page_bytes has been
- * @meta_bytes: bytes of kernel memory that describe the heap, from the first, with
- *	what the kernel's allocators round up: Documentation/limits.rst
+ * @meta_bytes: bytes of kernel memory that describe the heap, with what the kernel's
+ *	allocators round up: see Documentation/limits.rst
  * @arenas: arenas that hold pools
- * @raw_arenas: arenas that hold runs
+ * @raw_arenas: arenas that hold large objects (runs)
  * @pools_used: pools with some blocks allocated, but not all
  * @pools_full: pools with all blocks allocated, or whose page has a memory error
  * @pools_empty: pools with no block allocated that keep their page for reuse
@@ -436,14 +449,14 @@ struct pymalloc_class_stats {
  * @classes: in: pointer to an array of struct pymalloc_class_stats, or 0
  * @nr_classes: in: entries it has room for; out: entries written, one for
  *	each size class of the heap, the smallest first
- * @class_size: in: bytes of one entry as the caller knows it
- * @cache_threads: threads that keep blocks at hand, as PYMALLOC_IOC_CACHES said
- * @cache_bytes_max: most bytes of blocks that each of them keeps
+ * @class_size: in: bytes of struct pymalloc_class_stats in the caller's header
+ * @cache_threads: threads with magazines, as PYMALLOC_IOC_CACHES said
+ * @cache_bytes_max: most bytes of blocks in the magazines of each of them
  * @shared_bytes: as in struct pymalloc_heap_info
  * @pss_bytes: as there
  *
- * Each class is counted at one moment, the totals are the sum of the classes.
- * The heap of a child of fork() begins with its parent's counters.
+ * Each class is counted at one moment, and the totals are the sums over the classes.
+ * The heap of a child of fork() begins with its parent's counts.
  *
  * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, EINTR (the caller is being killed),
  * ESTALE (the heap has ended meanwhile).
@@ -485,7 +498,7 @@ struct pymalloc_stats {
  * @PYMALLOC_POOL_EMPTY: no block allocated; its page is kept for reuse
  * @PYMALLOC_POOL_USED: some blocks allocated
  * @PYMALLOC_POOL_FULL: all blocks allocated
- * @PYMALLOC_POOL_RUN: the first page of a large object
+ * @PYMALLOC_POOL_RUN: the first page of a large object (a run)
  * @PYMALLOC_POOL_TAIL: a further page of a large object
  * @PYMALLOC_BLOCK_UNTOUCHED: never handed out since the pool got its class
  * @PYMALLOC_BLOCK_FREE: handed out and given back
@@ -506,7 +519,7 @@ enum pymalloc_state {
 /**
  * enum pymalloc_arena_kind - what an arena holds
  * @PYMALLOC_ARENA_OBJECT: pools of blocks
- * @PYMALLOC_ARENA_RAW: runs of pages
+ * @PYMALLOC_ARENA_RAW: large objects, which are runs of pages
  */
 enum pymalloc_arena_kind {
 	PYMALLOC_ARENA_OBJECT = 1,
@@ -517,7 +530,7 @@ enum pymalloc_arena_kind {
  * struct pymalloc_arena_info - one arena, as PYMALLOC_WALK_ARENAS reports it
  * @offset: where it starts in the window
  * @kind: enum pymalloc_arena_kind
- * @pools_none: pools (or pages of a raw arena) without a page
+ * @pools_none: pools, or places of large objects' pages, without a page
  * @pools_empty: pools with a page and no block allocated
  * @pools_used: pools with some blocks allocated
  * @pools_full: pools with all blocks allocated; pages of runs
@@ -580,11 +593,11 @@ struct pymalloc_block_info {
  * @entries: pointer to an array of the struct that @what names
  * @count: entries the array has room for, 1 to PYMALLOC_BATCH_MAX
  * @done: out: entries written
- * @entry_size: bytes of one entry as the caller knows it
+ * @entry_size: bytes of that struct in the caller's header
  * @reserved: 0
  *
- * Every pool is reported as it was at one moment; the heap may go on changing
- * between two of them.  Arenas that do not exist are passed over.
+ * Every pool is reported as it was at one moment; the heap may change between two
+ * of them.  Arenas that do not exist are left out.
  *
  * Return: 0; or -1 and EINTR, EFAULT, EINVAL, E2BIG, ENOMEM, ESTALE (the heap has
  * ended meanwhile).
@@ -606,7 +619,7 @@ struct pymalloc_walk {
  * struct pymalloc_trim - PYMALLOC_IOC_TRIM: give empty pools back
  * @argsz: size of this struct
  * @flags: 0
- * @released: out: bytes of pages that went back to the system
+ * @released: out: bytes of pages that were given back to the system
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EINTR, EINVAL, EFAULT,
  * E2BIG.
@@ -618,26 +631,29 @@ struct pymalloc_trim {
 };
 
 /**
- * struct pymalloc_check - PYMALLOC_IOC_CHECK: prove that the heap adds up
+ * struct pymalloc_check - PYMALLOC_IOC_CHECK: prove that the heap is sound
  * @argsz: size of this struct
  * @flags: 0
  * @errors: out: contradictions found; 0 is a sound heap
- * @offset: out: offset in the window of the first one, if it has a place
+ * @offset: out: where in the window the first one is, or 0 if it has no place
  * @message: out: the first one in words, NUL-terminated
  *
  * What is proved depends on the descriptor.
  *
- * With one that may change the heap: the whole heap at one moment.  Each pool, each
- * arena, all lists, and every sum must be exact.  Calls that change the heap, and
- * fork() in its process, wait meanwhile.
+ * With one that is not read-only, the whole heap at one moment: each pool, each arena,
+ * all lists, and every sum must be exact.  Calls that change the heap, and fork() in
+ * its process, wait meanwhile.
  *
- * With a read-only one: a heap that goes on.  Each pool of blocks is proved at a
- * moment of its own, and so is each arena with its runs, masks and places in lists,
- * and each 64 arenas' numbers; that lists are whole is not.  Each size class's
- * blocks, the heap's pages and its large objects, as they were seen in the arenas one
- * after the other, must lie between what there was at the beginning without what has
- * gone since, and that with what has come since: if nothing has come or gone, they
- * are exact.  No call waits for longer than one arena takes to be looked at.
+ * With a read-only one, a heap that is being used meanwhile:
+ *
+ * - Each pool of blocks is proved at a moment of its own, and so are each arena with
+ *   its large objects, masks and places in lists, and the numbers of each 64 arenas.
+ *   Whether lists are whole is not proved.
+ * - Sums (each size class's blocks, the heap's pages, its large objects) are counted
+ *   arena by arena.  Each must lie between two bounds: the sum at the beginning minus
+ *   all that has gone since, and plus all that has come since.  If nothing has come or
+ *   gone, it must be exact.
+ * - No call waits for longer than it takes to look at one arena.
  *
  * Return: 0 (look at @errors); or -1 and EINVAL, EFAULT, E2BIG, ENOMEM, EINTR (the
  * caller is being killed), ESTALE (the heap has ended meanwhile).
@@ -651,10 +667,10 @@ struct pymalloc_check {
 };
 
 /**
- * struct pymalloc_notify - PYMALLOC_IOC_NOTIFY: say when the heap is large
+ * struct pymalloc_notify - PYMALLOC_IOC_NOTIFY: have poll() report a large heap
  * @argsz: size of this struct
  * @flags: 0
- * @threshold: bytes of pages; 0 turns the notice off
+ * @threshold: bytes of pages; 0 ends the reports
  *
  * While the heap holds at least @threshold bytes of pages, poll() on its
  * descriptors reports POLLPRI.  The heap of a child of fork() begins with 0.
@@ -669,14 +685,14 @@ struct pymalloc_notify {
 };
 
 /**
- * struct pymalloc_caches - PYMALLOC_IOC_CACHES: what threads keep at hand
+ * struct pymalloc_caches - PYMALLOC_IOC_CACHES: what threads keep in magazines
  * @argsz: size of this struct
  * @flags: 0
- * @threads: threads that keep blocks of the heap for their next allocations
- * @bytes_max: most bytes of blocks that each of them keeps
+ * @threads: threads with magazines: they keep blocks for their next allocations
+ * @bytes_max: most bytes of blocks in the magazines of each of them
  *
- * To the kernel such blocks are allocated.  The heap's library says here how
- * many there may be, for those who look at the heap; nothing depends on it.
+ * The kernel counts such blocks as allocated.  With this call the heap's library
+ * reports how many there may be, to be shown with the heap; nothing depends on it.
  * The heap of a child of fork() begins with 0.
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
@@ -694,9 +710,9 @@ struct pymalloc_caches {
  * @argsz: size of this struct
  * @flags: 0
  *
- * From now on no descriptor reaches the heap, nor keeps it: its memory goes
- * when its process has unmapped it.  That is for a process that is done with a
- * heap while others (a child of fork() among them) still have its descriptor.
+ * From now on no descriptor finds the heap, and none keeps it: its memory is given
+ * back when its process has unmapped it.  This is for a process that needs a heap no
+ * longer while other processes, a child of fork() for example, have descriptors of it.
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
  * process), EINVAL, EFAULT, E2BIG.
@@ -710,11 +726,11 @@ struct pymalloc_end {
  * struct pymalloc_grow - PYMALLOC_IOC_GROW: let objects lie in more of the window
  * @argsz: size of this struct
  * @flags: 0
- * @extent: bytes of the window, from its start on, a multiple of
- *	PYMALLOC_ARENA_SIZE; not less than so far
+ * @extent: bytes of the window, from its start on, in which objects may lie: a
+ *	multiple of PYMALLOC_ARENA_SIZE, and not less than it is now
  *
- * For who maps a part of the window, and more of it when that is used up.  The
- * heap of a child of fork() begins with its parent's extent.
+ * For a program that maps only a part of the window first, and more when that is used
+ * up.  The heap of a child of fork() begins with its parent's extent.
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
  * process), EINVAL, EFAULT, E2BIG.
@@ -726,8 +742,8 @@ struct pymalloc_grow {
 };
 
 /*
- * _IO(), not _IOWR(): the size is in the struct, so that a command's number
- * stays the same when its struct grows.
+ * _IO() and not _IOWR(), which makes the struct's size a part of the number: here the
+ * size is in the struct, and the number stays the same when the struct grows.
  */
 #define PYMALLOC_IOC_INFO	_IO(PYMALLOC_IOC_MAGIC, 0x40)
 #define PYMALLOC_IOC_CREATE	_IO(PYMALLOC_IOC_MAGIC, 0x41)

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ioctls that look at a heap.
+ * The ioctls that look at a heap: its figures, its pieces, whether it is sound, and what
+ * a list shows of it.
  */
+#include <linux/fs.h>
 #include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-#include "service.h"
+#include "access.h"
+#include "ioctl.h"
+#include "ioctl_inspect.h"
+#include "service_heap.h"
 
 static int put_class_stats(struct pym_heap *heap, struct pymalloc_stats *stats,
 			   const struct pymalloc_stats *asked)
@@ -41,8 +46,6 @@ int pym_stats_ioctl(struct pym_call *call)
 	struct pymalloc_stats *stats = &call->args.stats;
 	int err;
 
-	if (asked.flags)
-		return -EINVAL;
 	if (asked.classes &&
 	    (asked.class_size < offsetofend(struct pymalloc_class_stats, nr_frees) ||
 	     asked.class_size > PAGE_SIZE))
@@ -52,7 +55,7 @@ int pym_stats_ioctl(struct pym_call *call)
 	err = pym_pages_shared(&sheap->heap, &stats->shared_bytes, &stats->pss_bytes);
 	if (err)
 		return err;
-	/* Some pages may have come in between. */
+	/* Pages may have come between the two looks: the share is never above the whole. */
 	stats->pss_bytes = min(stats->pss_bytes, stats->page_bytes);
 	stats->argsz = asked.argsz;
 	stats->classes = asked.classes;
@@ -61,8 +64,9 @@ int pym_stats_ioctl(struct pym_call *call)
 }
 
 /*
- * One step of a walk: describe what comes next in @entries, which have room
- * for @room, and move @walk->next on.
+ * A kind of walk: @size is that of an entry.  @step describes what comes next in
+ * @entries, of which there are @room, moves @walk->next on, and returns how many entries
+ * it has filled in.
  */
 struct walker {
 	size_t size;
@@ -94,7 +98,10 @@ static const struct walker walkers[] = {
 	[PYMALLOC_WALK_BLOCKS]	= { sizeof(struct pymalloc_block_info), step_blocks },
 };
 
-/* Room for the blocks of the smallest class that one pool has. */
+/*
+ * Entries that are described at once: a pool of the smallest class has as many blocks,
+ * so that one step can describe a pool at one moment.
+ */
 #define WALK_ROOM	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN)
 
 static int walk_check(struct pymalloc_walk *walk)
@@ -102,7 +109,7 @@ static int walk_check(struct pymalloc_walk *walk)
 	if (walk->count > PYMALLOC_BATCH_MAX)
 		return -E2BIG;
 	if (walk->what >= ARRAY_SIZE(walkers) || !walkers[walk->what].step ||
-	    !walk->count || walk->reserved || walk->entry_size < walkers[walk->what].size ||
+	    !walk->count || walk->entry_size < walkers[walk->what].size ||
 	    walk->entry_size > PAGE_SIZE)
 		return -EINVAL;
 	walk->what = array_index_nospec(walk->what, ARRAY_SIZE(walkers));
@@ -146,6 +153,17 @@ static int walk_some(struct pym_heap *heap, struct pymalloc_walk *walk, void *en
 }
 
 /**
+ * pym_walk_reset() - say of a PYMALLOC_IOC_WALK that nothing is done
+ * @call: the call, with a struct pymalloc_walk
+ *
+ * Context: Any.
+ */
+void pym_walk_reset(struct pym_call *call)
+{
+	call->args.walk.done = 0;
+}
+
+/**
  * pym_walk_ioctl() - PYMALLOC_IOC_WALK
  * @call: the call, with a struct pymalloc_walk
  *
@@ -159,7 +177,7 @@ int pym_walk_ioctl(struct pym_call *call)
 	void *entries;
 	int err;
 
-	walk->done = 0;
+	pym_walk_reset(call);
 	err = walk_check(walk);
 	if (err)
 		return err;
@@ -190,9 +208,7 @@ int pym_check_ioctl(struct pym_call *call)
 
 	BUILD_BUG_ON(sizeof(check->message) != sizeof(verdict.message));
 
-	if (check->flags)
-		return -EINVAL;
-	/* Who can change nothing must not stop those who do. */
+	/* A caller that cannot change the heap must not stop calls that do. */
 	if (call->file->f_mode & FMODE_WRITE)
 		err = pym_check_killable(&sheap->heap, &verdict);
 	else
@@ -203,4 +219,72 @@ int pym_check_ioctl(struct pym_call *call)
 	check->offset = verdict.offset;
 	memcpy(check->message, verdict.message, sizeof(check->message));
 	return 0;
+}
+
+/**
+ * pym_list_reset() - say of a PYMALLOC_IOC_LIST that nothing is done
+ * @call: the call, with a struct pymalloc_list
+ *
+ * Context: Any.
+ */
+void pym_list_reset(struct pym_call *call)
+{
+	call->args.list.done = 0;
+}
+
+/**
+ * pym_list_check() - is a list's description in order?
+ * @list: the description
+ *
+ * Context: Any.
+ * Return: 0, -EINVAL or -E2BIG.
+ */
+int pym_list_check(const struct pymalloc_list *list)
+{
+	if (list->count > PYMALLOC_BATCH_MAX)
+		return -E2BIG;
+	if (list->entry_size < offsetofend(struct pymalloc_heap_info, name) ||
+	    list->entry_size > PAGE_SIZE)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * pym_list_entry() - add a heap to a list
+ * @list: the list, which has room
+ * @sheap: the heap
+ *
+ * Return: 0; or -EFAULT, -EINTR, or -ESTALE (the heap is ending).
+ */
+int pym_list_entry(struct pymalloc_list *list, struct pym_service_heap *sheap)
+{
+	struct pymalloc_heap_info info;
+	int err;
+
+	err = pym_show_heap(sheap, &info);
+	if (err)
+		return err;
+	err = pym_put_entry(list->heaps, list->done, list->entry_size, &info, sizeof(info));
+	if (!err)
+		list->done++;
+	return err;
+}
+
+/**
+ * pym_list_ioctl() - PYMALLOC_IOC_LIST on a heap's descriptor: that heap alone
+ * @call: the call, with a struct pymalloc_list
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_list_ioctl(struct pym_call *call)
+{
+	struct pym_service_heap *sheap = call->sheap;
+	struct pymalloc_list *list = &call->args.list;
+	int err;
+
+	pym_list_reset(call);
+	err = pym_list_check(list);
+	if (err || !list->count || list->after >= sheap->heap.id)
+		return err;
+	return pym_list_entry(list, sheap);
 }

@@ -2,32 +2,40 @@
 /*
  * The ioctls that move objects.
  *
- * A batch is done in parts of PART refs: each is copied once, without a lock,
- * and after each the caller may be interrupted and knows how far it came.
+ * A batch is done in parts of PART refs.  A part is copied once, without a lock, and
+ * after it a signal may end the call, which then returns how far it came.
  */
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "service.h"
+#include "fork.h"
+#include "ioctl.h"
+#include "ioctl_object.h"
+#include "registry.h"
+#include "service_heap.h"
 
+/*
+ * Refs and statuses of a part lie on the stack: 128 of them take 1152 bytes of 16 KiB.
+ * With more, a signal is noticed later; with fewer, locks are taken more often.
+ */
 #define PART	128
 
-static int check_count(u32 flags, u32 known, u32 count)
+static int batch_check_count(u32 count)
 {
-	if (flags & ~known || !count)
+	if (!count)
 		return -EINVAL;
 	return count > PYMALLOC_BATCH_MAX ? -E2BIG : 0;
 }
 
 /* Between two parts of a batch. */
-static int pause_batch(void)
+static int batch_pause(void)
 {
 	cond_resched();
 	return signal_pending(current) ? -EINTR : 0;
 }
 
-/* Copy the next part's refs in; those that can be read, at least. */
+/* Copy the next part's refs in.  Returns how many of them can be read. */
 static unsigned int read_refs(u64 array, u32 done, u64 *refs, unsigned int nr)
 {
 	u64 __user *from = (u64 __user *)u64_to_user_ptr(array) + done;
@@ -44,7 +52,7 @@ static unsigned int write_words(u64 array, u32 done, const u64 *words, unsigned 
 	return nr - DIV_ROUND_UP(left, sizeof(*words));
 }
 
-/* Pages and metadata are paid for by the heap's maker, whoever calls. */
+/* Pages and metadata are charged to the memory cgroup of the heap's maker. */
 static unsigned int alloc_charged(struct pym_service_heap *sheap, u64 size, bool zero,
 				  u64 *refs, unsigned int nr, int *err)
 {
@@ -65,7 +73,10 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 
 	got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
 			    refs, nr, &err);
-	/* The dead may have had it; whoever got nothing tries once more. */
+	/*
+	 * Heaps of processes that have died may hold what is missing: end them, and try
+	 * once more.
+	 */
 	if (!got && err == -EDQUOT) {
 		pym_registry_bury();
 		got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
@@ -75,9 +86,20 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 	alloc->done += stored;
 	if (stored == got)
 		return err;
-	/* What the caller was not told of would be lost. */
+	/* Free the objects whose refs could not be stored: the caller will never know them. */
 	pym_free(&sheap->heap, refs + stored, status, got - stored);
 	return -EFAULT;
+}
+
+/**
+ * pym_alloc_reset() - say of a PYMALLOC_IOC_ALLOC that nothing is done
+ * @call: the call, with a struct pymalloc_alloc
+ *
+ * Context: Any.
+ */
+void pym_alloc_reset(struct pym_call *call)
+{
+	call->args.alloc.done = 0;
 }
 
 /**
@@ -91,19 +113,18 @@ int pym_alloc_ioctl(struct pym_call *call)
 	struct pymalloc_alloc *alloc = &call->args.alloc;
 	int err;
 
-	alloc->done = 0;
-	err = pym_may_change(call, true) ?:
-	      check_count(alloc->flags, PYMALLOC_ALLOC_ZERO, alloc->count);
+	pym_alloc_reset(call);
+	err = batch_check_count(alloc->count);
 	if (err)
 		return err;
 	if (!alloc->size || alloc->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
-	pym_window_settle(call->sheap);
+	pym_fork_settle(call->sheap);
 	for (;;) {
 		err = alloc_part(call->sheap, alloc);
 		if (err || alloc->done == alloc->count)
 			return err;
-		err = pause_batch();
+		err = batch_pause();
 		if (err)
 			return err;
 	}
@@ -130,6 +151,21 @@ static int free_part(struct pym_service_heap *sheap, struct pymalloc_free *free)
 }
 
 /**
+ * pym_free_reset() - say of a PYMALLOC_IOC_FREE that nothing is done
+ * @call: the call, with a struct pymalloc_free
+ *
+ * Context: Any.
+ */
+void pym_free_reset(struct pym_call *call)
+{
+	struct pymalloc_free *free = &call->args.free;
+
+	free->done = 0;
+	free->nr_bad = 0;
+	free->first_bad = free->count;
+}
+
+/**
  * pym_free_ioctl() - PYMALLOC_IOC_FREE
  * @call: the call, with a struct pymalloc_free
  *
@@ -140,22 +176,20 @@ int pym_free_ioctl(struct pym_call *call)
 	struct pymalloc_free *free = &call->args.free;
 	int err;
 
-	free->done = 0;
-	free->nr_bad = 0;
-	free->first_bad = free->count;
-	err = pym_may_change(call, true) ?: check_count(free->flags, 0, free->count);
+	pym_free_reset(call);
+	err = batch_check_count(free->count);
 	while (!err) {
 		err = free_part(call->sheap, free);
 		if (err)
 			return err;
 		if (free->done == free->count)
 			return free->nr_bad ? -EBADSLT : 0;
-		err = pause_batch();
+		err = batch_pause();
 	}
 	return err;
 }
 
-/* What write() returns for a ref that it cannot free: no other error of its. */
+/* What write() returns for a bad ref.  It returns these errors for nothing else. */
 static const int bad_ref_errors[] = {
 	[PYMALLOC_REF_RANGE]		= -ERANGE,
 	[PYMALLOC_REF_FOREIGN]		= -ENXIO,
@@ -164,7 +198,7 @@ static const int bad_ref_errors[] = {
 	[PYMALLOC_REF_FREE]		= -EALREADY,
 };
 
-/* As free_part(), but a bad ref ends it. */
+/* As free_part(), but it stops before the first bad ref. */
 static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_free *free)
 {
 	unsigned int nr = min_t(u32, free->count - free->done, PART);
@@ -176,7 +210,10 @@ static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_f
 	freed = pym_free_until_bad(&sheap->heap, refs, status, got);
 	free->done += freed;
 	if (freed < got) {
-		/* What is not told now is met again. */
+		/*
+		 * Count the bad ref only where the caller gets its error.  With refs done
+		 * before it, the call returns their number, and the next one begins here.
+		 */
 		if (!free->done)
 			atomic64_inc(&sheap->heap.nr_bad_refs);
 		return bad_ref_errors[status[freed]];
@@ -185,7 +222,7 @@ static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_f
 }
 
 /**
- * pym_free_until_bad_ref() - free a batch in which a bad ref keeps the others
+ * pym_free_until_bad_ref() - free a batch up to the first bad ref
  * @call: the call, with a struct pymalloc_free that has no place for statuses
  *
  * Return: 0 or an error, as the interface says of write().
@@ -196,12 +233,12 @@ int pym_free_until_bad_ref(struct pym_call *call)
 	int err;
 
 	free->done = 0;
-	err = pym_may_change(call, true) ?: check_count(free->flags, 0, free->count);
+	err = batch_check_count(free->count);
 	while (!err) {
 		err = free_part_until_bad(call->sheap, free);
 		if (err || free->done == free->count)
 			return err;
-		err = pause_batch();
+		err = batch_pause();
 	}
 	return err;
 }
@@ -221,6 +258,17 @@ static int usable_part(struct pym_service_heap *sheap, struct pymalloc_usable *u
 }
 
 /**
+ * pym_usable_reset() - say of a PYMALLOC_IOC_USABLE that nothing is done
+ * @call: the call, with a struct pymalloc_usable
+ *
+ * Context: Any.
+ */
+void pym_usable_reset(struct pym_call *call)
+{
+	call->args.usable.done = 0;
+}
+
+/**
  * pym_usable_ioctl() - PYMALLOC_IOC_USABLE
  * @call: the call, with a struct pymalloc_usable
  *
@@ -231,13 +279,13 @@ int pym_usable_ioctl(struct pym_call *call)
 	struct pymalloc_usable *usable = &call->args.usable;
 	int err;
 
-	usable->done = 0;
-	err = check_count(usable->flags, 0, usable->count);
+	pym_usable_reset(call);
+	err = batch_check_count(usable->count);
 	while (!err) {
 		err = usable_part(call->sheap, usable);
 		if (err || usable->done == usable->count)
 			return err;
-		err = pause_batch();
+		err = batch_pause();
 	}
 	return err;
 }
@@ -255,10 +303,7 @@ int pym_resize_ioctl(struct pym_call *call)
 	struct mem_cgroup *old;
 	int err;
 
-	err = pym_may_change(call, true);
-	if (err)
-		return err;
-	if (resize->flags || !resize->size || resize->size > PYMALLOC_SIZE_MAX)
+	if (!resize->size || resize->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
 	old = set_active_memcg(sheap->memcg);
 	err = pym_resize(&sheap->heap, &resize->ref, resize->size);

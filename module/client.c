@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who the caller is to a heap: its process, a relative's process, or another one.
+ */
+#include <linux/cred.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/sched/mm.h>
+
+#include "access.h"
+#include "client.h"
+#include "family.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "user.h"
+
+/**
+ * pym_client_note_process() - the caller may be the process of an inherited heap
+ * @client: the client
+ *
+ * fork() makes the heap before the child's address space belongs to a process.
+ *
+ * Context: Any process; others than the client's are ignored.
+ */
+void pym_client_note_process(struct pym_client *client)
+{
+	struct pid *pid;
+
+	if (current->mm != client->mm)
+		return;
+	pid = get_pid(task_tgid(current));
+	if (cmpxchg(&client->pid, NULL, pid))
+		put_pid(pid);
+}
+
+static void client_move_to_user_locked(struct pym_service_heap *sheap, struct pym_user *user)
+{
+	struct pym_user *old = sheap->user;
+
+	lockdep_assert_held(&sheap->user_lock);
+	pym_heap_move(&sheap->heap, &user->quota);
+	pym_user_force_heap(user);
+	pym_user_uncharge_heap(old);
+	WRITE_ONCE(sheap->user, user);
+	if (sheap->heap.purse == &user->quota) {
+		pym_user_put(sheap->purse_user);
+		sheap->purse_user = pym_user_ref(user);
+	}
+	WRITE_ONCE(sheap->uid, user->uid);
+	WRITE_ONCE(sheap->ruid, current_uid());
+	pym_user_put(old);
+}
+
+/**
+ * pym_client_change_user() - charge a heap to the user that its client has become
+ * @sheap: the heap, of the caller
+ *
+ * Without memory nothing changes: then the next call does it.
+ *
+ * Context: Sleeps.  Not under the heap's gate.
+ */
+void pym_client_change_user(struct pym_service_heap *sheap)
+{
+	struct pym_user *user;
+
+	mutex_lock(&sheap->user_lock);
+	user = pym_user_get(current_euid());
+	if (user && !uid_eq(current_uid(), sheap->ruid))
+		client_move_to_user_locked(sheap, user);
+	else if (user)
+		pym_user_put(user);
+	mutex_unlock(&sheap->user_lock);
+}
+
+/**
+ * pym_client_leave() - drop the reference of a call that has used a heap
+ * @sheap: the heap
+ *
+ * If this was the last reference and the caller is not the heap's process, a worker
+ * ends the heap: that takes long, and should not be the work of a process that only
+ * looked.
+ *
+ * Context: Sleeps.  Not with an mmap_lock held.
+ */
+void pym_client_leave(struct pym_service_heap *sheap)
+{
+	if (current->mm == sheap->client.mm)
+		pym_service_put(sheap);
+	else
+		pym_service_put_later(sheap);
+}
+
+/* The heap of another process, if the caller may look at it. */
+static struct pym_service_heap *client_find_other(const struct pym_handle *handle)
+{
+	struct pym_service_heap *sheap = pym_registry_find(handle->id);
+
+	if (!sheap)
+		return ERR_PTR(-ESTALE);
+	if (!handle->keeper || pym_may_look(sheap))
+		return sheap;
+	pym_client_leave(sheap);
+	return ERR_PTR(-EPERM);
+}
+
+/**
+ * pym_client_enter() - the heap that a descriptor is to the caller
+ * @file: the descriptor
+ *
+ * A child of fork() that has inherited the heap has a heap of its own behind the
+ * same descriptor; for all other callers it is the heap it was made for.
+ *
+ * A process may have a descriptor of another process's heap without the right to look
+ * at it: a child that has become another user, and does not map the heap.  It would
+ * see another user's memory, and could keep the heap's process waiting.  So it needs
+ * the right to open the heap as well.
+ *
+ * Context: Sleeps.
+ * Return: the heap, with a reference; or -ESTALE (it has ended) or -EPERM.
+ */
+struct pym_service_heap *pym_client_enter(struct file *file)
+{
+	struct pym_handle *handle = file->private_data;
+	struct pym_service_heap *own = NULL;
+
+	if (handle->keeper)
+		own = pym_family_enter(handle->family, current->mm);
+	if (!own)
+		return client_find_other(handle);
+	if (READ_ONCE(own->ended)) {
+		pym_service_put(own);
+		return ERR_PTR(-ESTALE);
+	}
+	pym_client_meet(&own->client);
+	pym_client_follow(own);
+	return own;
+}

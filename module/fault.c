@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults: how a page of a heap comes into the page tables of its client.
+ *
+ * Lock order: mmap_lock, page lock, heap->lock.
+ *
+ * A fault looks pages up, takes references, locks them, and rechecks that they are
+ * still where it found them.  Whoever takes pages back does it in this order:
+ *
+ * 1. make their pools busy, so that no recheck succeeds any more;
+ * 2. wait for the page locks, that is for the faults whose recheck has succeeded;
+ * 3. unmap the pages;
+ * 4. free them.
+ */
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+
+#include "client.h"
+#include "compat.h"
+#include "core/frame.h"
+#include "fault.h"
+#include "service_heap.h"
+
+/*
+ * Pages that one fault maps at most, the touched one included.  The pages behind it in
+ * its arena are mostly new as well, and about to be touched.  No more than an arena,
+ * because pages are looked up in one arena at a time; with fewer, a program that fills
+ * an arena would take more faults.
+ */
+#define FAULT_AROUND	PYMALLOC_ARENA_POOLS
+
+/* Where in the window a fault is. */
+static u64 fault_offset(const struct vm_fault *vmf)
+{
+	return (u64)vmf->pgoff << PAGE_SHIFT;
+}
+
+/*
+ * How many pages may be mapped at once.  Without a page table it is only the touched
+ * one, in the usual way: the memory management then makes the page table.
+ */
+static unsigned int fault_room(const struct vm_fault *vmf)
+{
+	unsigned long address = vmf->address & PAGE_MASK;
+	unsigned long end = min(vmf->vma->vm_end, (address & PMD_MASK) + PMD_SIZE);
+
+	if (pmd_none(*vmf->pmd))
+		return 1;
+	return min_t(unsigned long, FAULT_AROUND, (end - address) >> PAGE_SHIFT);
+}
+
+static void fault_put_pages(struct page **pages, unsigned int nr)
+{
+	while (nr--)
+		put_page(*pages++);
+}
+
+static void fault_unlock_pages(struct page **pages, unsigned int nr)
+{
+	while (nr--)
+		unlock_page(*pages++);
+}
+
+/*
+ * Lock the first page, and those behind it that nobody else has locked, and recheck
+ * them.  What is still there now stays until it is unlocked: see the top of this file.
+ * Only the first lock is waited for, as page locks have no order among each other.
+ */
+static unsigned int fault_lock_pages(struct pym_heap *heap, u64 offset, struct page **pages,
+				     unsigned int nr)
+{
+	unsigned int locked = 1, same;
+
+	lock_page(pages[0]);
+	while (locked < nr && trylock_page(pages[locked]))
+		locked++;
+	same = pym_pages_same(heap, offset, pages, locked);
+	fault_unlock_pages(pages + same, locked - same);
+	return same;
+}
+
+/*
+ * Map pages.  At the first one that another thread has mapped meanwhile this ends,
+ * and the access tries again.  Without memory for a page table it is SIGBUS, as
+ * without memory for a page: VM_FAULT_OOM would repeat the access, maybe for ever.
+ */
+static vm_fault_t fault_insert_pages(struct vm_area_struct *vma, unsigned long address,
+				     struct page **pages, unsigned long nr)
+{
+	unsigned long left = nr;
+	int err = vm_insert_pages(vma, address, pages, &left);
+
+	if (!err || err == -EBUSY || left < nr)
+		return VM_FAULT_NOPAGE;
+	return VM_FAULT_SIGBUS;
+}
+
+/*
+ * Map pages that are the heap's alone, with write permission if the mapping has it.
+ *
+ * Where writes are protected, vm_page_prot allows only reading, and vm_insert_pages()
+ * knows no other protection; the functions that take one as an argument are for pages
+ * without references.  So it gets a copy of the mapping, as TTM once did for
+ * vmf_insert_mixed().  It reads from the copy only where the mapping is, and how.
+ */
+static vm_fault_t fault_insert_alone(struct vm_area_struct *vma, unsigned long address,
+				     struct page **pages, unsigned long nr)
+{
+	struct vm_area_struct writable = *vma;
+
+	writable.vm_page_prot = vm_get_page_prot(vma->vm_flags);
+	return fault_insert_pages(&writable, address, pages, nr);
+}
+
+/* How many pages, from the first one on, are all joint or all the heap's alone. */
+static unsigned int fault_same_kind(struct page **pages, unsigned int nr)
+{
+	bool joint = pym_frame_is_joint(pages[0]);
+	unsigned int i;
+
+	for (i = 1; i < nr && pym_frame_is_joint(pages[i]) == joint; i++)
+		;
+	return i;
+}
+
+static vm_fault_t fault_insert(struct vm_area_struct *vma, unsigned long address,
+			       struct page **pages, unsigned int locked)
+{
+	unsigned int nr = fault_same_kind(pages, locked);
+
+	/* Writes are not protected, or have to be for these pages. */
+	if (!vma->vm_ops->page_mkwrite || pym_frame_is_joint(pages[0]))
+		return fault_insert_pages(vma, address, pages, nr);
+	return fault_insert_alone(vma, address, pages, nr);
+}
+
+/* How many of the pages from the first one on have no memory error. */
+static unsigned int fault_whole_pages(struct page **pages, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr && !PageHWPoison(pages[i]); i++)
+		;
+	return i;
+}
+
+/*
+ * The touched page has a memory error.  The memory management finds the mappings of
+ * such a page through its file, but these pages belong to none: so the fault says it.
+ */
+static vm_fault_t fault_refuse_page(struct pym_service_heap *sheap, u64 offset)
+{
+	pym_pool_withhold(&sheap->heap, offset);
+	return VM_FAULT_HWPOISON;
+}
+
+static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
+{
+	struct pym_service_heap *sheap = pym_client_heap(vmf->vma->vm_private_data);
+	u64 offset = fault_offset(vmf);
+	struct page *pages[FAULT_AROUND];
+	vm_fault_t result = VM_FAULT_NOPAGE;
+	unsigned int nr, locked, whole;
+
+	nr = pym_pages_get(&sheap->heap, offset, pages, room);
+	/* Nothing is allocated there (any more): the program's bug. */
+	if (!nr)
+		return VM_FAULT_SIGBUS;
+
+	locked = fault_lock_pages(&sheap->heap, offset, pages, nr);
+	whole = fault_whole_pages(pages, locked);
+	if (room == 1 && whole) {
+		vmf->page = pages[0];
+		return VM_FAULT_LOCKED;
+	}
+	if (whole)
+		result = fault_insert(vmf->vma, vmf->address & PAGE_MASK, pages, whole);
+	fault_unlock_pages(pages, locked);
+	fault_put_pages(pages, nr);
+	return locked && !whole ? fault_refuse_page(sheap, offset) : result;
+}
+
+/*
+ * The mappings that a page has to be taken out of before it changes.
+ *
+ * - Windows that show each page once: only this one can show the page.  The fault may
+ *   hold just this mapping's own lock, and not the mmap_lock.
+ * - Scattered windows: all of them.  The fault holds the mmap_lock, because windows
+ *   of this kind have no map_pages, without which the memory management takes it.
+ *
+ * @scattered cannot become true during the fault: before it does, note_window() in
+ * window.c has waited for all the mappings' own locks.
+ */
+static void fault_hold(const struct vm_fault *vmf, struct pym_view *view)
+{
+	struct pym_client *client = vmf->vma->vm_private_data;
+
+	view->only = READ_ONCE(client->scattered) ? NULL : vmf->vma;
+	view->space = client->mm;
+}
+
+/*
+ * Make the touched page the heap's alone before it is written to.  If that replaced
+ * the page, the new one is mapped here.  Returns 0 if the fault is not yet served.
+ */
+static vm_fault_t fault_own_page(struct vm_fault *vmf)
+{
+	struct pym_service_heap *sheap = pym_client_heap(vmf->vma->vm_private_data);
+	u64 offset = fault_offset(vmf);
+	struct mem_cgroup *memcg;
+	struct pym_view view;
+	struct page *fresh;
+	vm_fault_t result;
+	int err;
+
+	if (!READ_ONCE(sheap->heap.joint))
+		return 0;
+	fault_hold(vmf, &view);
+	pym_client_follow(sheap);
+	memcg = set_active_memcg(sheap->memcg);
+	err = pym_page_own(&sheap->heap, offset, &view, &fresh);
+	set_active_memcg(memcg);
+	if (err == -EHWPOISON)
+		return fault_refuse_page(sheap, offset);
+	if (err)
+		return VM_FAULT_SIGBUS;
+	if (!fresh)
+		return 0;
+	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
+	unlock_page(fresh);
+	put_page(fresh);
+	return result;
+}
+
+/**
+ * pym_fault() - a page of a window is not mapped: .fault
+ * @vmf: the fault
+ *
+ * Context: Holds the mmap_lock for reading, or the mapping's own lock.  Sleeps.
+ * Return: what the memory management expects.
+ */
+vm_fault_t pym_fault(struct vm_fault *vmf)
+{
+	struct pym_client *client = vmf->vma->vm_private_data;
+	vm_fault_t result = 0;
+
+	/* A child whose heap could not be made in fork() for want of memory. */
+	if (!client)
+		return VM_FAULT_SIGBUS;
+	pym_client_meet(client);
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		result = fault_own_page(vmf);
+	return result ?: fault_map_pages(vmf, fault_room(vmf));
+}
+
+/**
+ * pym_fault_mkwrite() - a page that is mapped for reading is about to be written to:
+ *	.page_mkwrite
+ * @vmf: the fault
+ *
+ * Context: As pym_fault().
+ * Return: what the memory management expects.
+ */
+vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
+{
+	struct pym_client *client = vmf->vma->vm_private_data;
+	struct pym_service_heap *sheap = pym_client_heap(client);
+	u64 offset = fault_offset(vmf);
+	vm_fault_t result;
+
+	pym_client_meet(client);
+	result = fault_own_page(vmf);
+	if (result)
+		return result;
+	lock_page(vmf->page);
+	if (!pym_pages_same(&sheap->heap, offset, &vmf->page, 1) ||
+	    pym_frame_is_joint(vmf->page))
+		/* It has been replaced, or is joint again: the access tries again. */
+		result = VM_FAULT_NOPAGE;
+	else if (PageHWPoison(vmf->page))
+		result = fault_refuse_page(sheap, offset);
+	else
+		return VM_FAULT_LOCKED;
+	unlock_page(vmf->page);
+	return result;
+}
+
+/**
+ * pym_fault_access() - a debugger reads where it has found no page: .access
+ * @vma: the window
+ * @address: where it looks
+ * @buffer: out: what it reads
+ * @bytes: how much of it
+ * @write: it wants to write
+ *
+ * Where there is no page it reads zero, as in a core dump: gdb's gcore leaves out the
+ * rest of a mapping of which it cannot read a byte.
+ *
+ * Context: Holds the mmap_lock of the heap's client for reading.
+ * Return: bytes read, or -EFAULT.
+ */
+int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
+		     int bytes, int write)
+{
+	struct pym_client *client = vma->vm_private_data;
+	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
+	struct page *page = NULL;
+
+	if (write)
+		return -EFAULT;
+	if (client)
+		page = pym_page_get(&pym_client_heap(client)->heap, offset);
+	if (page) {
+		put_page(page);
+		return -EFAULT;
+	}
+	bytes = min_t(int, bytes, PAGE_SIZE - offset_in_page(address));
+	memset(buffer, 0, bytes);
+	return bytes;
+}
+
+/**
+ * pym_fault_pool_map() - a page of the pool map is not mapped: .fault
+ * @vmf: the fault
+ *
+ * Context: As pym_fault().
+ * Return: what the memory management expects.
+ */
+vm_fault_t pym_fault_pool_map(struct vm_fault *vmf)
+{
+	struct pym_client *client = vmf->vma->vm_private_data;
+	unsigned long number = vmf->pgoff - (PYMALLOC_POOL_MAP_OFFSET >> PAGE_SHIFT);
+	struct pym_heap *heap;
+	vm_fault_t result = 0;
+
+	if (!client)
+		return VM_FAULT_SIGBUS;
+	heap = &pym_client_heap(client)->heap;
+	down_read(&heap->map_gate);
+	vmf->page = pym_pool_map_page(heap, number);
+	if (!vmf->page)
+		result = pym_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
+	up_read(&heap->map_gate);
+	return result;
+}

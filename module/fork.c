@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fork(): a child gets a heap of its own.  The pages are joint, its parent's and its
+ * own, until one of the two writes to them.
+ *
+ * fork() copies an address space mapping by mapping, and calls .open of each copy.
+ * With the first one of a heap:
+ *
+ * 1. all windows of the parent are unmapped, and their writes protected;
+ * 2. the heap is cloned: pools and counts are copied, pages become joint;
+ * 3. the copy of the mapping, and each later copy, becomes one of the child's heap.
+ *
+ * From then on the first write to a page is a fault, in which the heap gets the page
+ * for itself, or a copy of it (pym_page_own()).  When no page is joint any more,
+ * pym_fork_settle() ends the protection of writes.
+ */
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+
+#include "client.h"
+#include "compat.h"
+#include "family.h"
+#include "fork.h"
+#include "owner.h"
+#include "service_heap.h"
+#include "window.h"
+
+/*
+ * Take all pages out of a client's windows, and protect writes from now on.  No page
+ * can come back as long as the locks are held: see pym_window_protect().
+ */
+static void fork_unmap_windows(struct pym_client *client)
+{
+	struct vm_area_struct *vma;
+
+	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
+		if (pym_is_window(vma)) {
+			pym_window_protect(vma, true, client->scattered);
+			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+		}
+	client->protected = true;
+}
+
+/* No page is joint: writes need no protection any more. */
+static void fork_unprotect(struct pym_client *client)
+{
+	struct vm_area_struct *vma;
+
+	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
+		if (pym_is_window(vma))
+			pym_window_protect(vma, false, false);
+	client->protected = false;
+}
+
+/*
+ * To look at all pages costs as much as a fork().  So it is put off until the heap has
+ * been used for as many allocating calls as it has arenas: the cost of a look then is
+ * small beside theirs.
+ */
+static void fork_be_patient(struct pym_service_heap *sheap)
+{
+	atomic64_set(&sheap->client.patience,
+		     sheap->heap.nr_arenas + sheap->heap.nr_raw_arenas);
+}
+
+/* No page is joint, or it is time to find out which ones still are. */
+static bool fork_may_settle(struct pym_service_heap *sheap)
+{
+	return !READ_ONCE(sheap->heap.joint) ||
+	       (pym_family_is_alone(sheap->family) &&
+		atomic64_dec_return(&sheap->client.patience) < 0);
+}
+
+/**
+ * pym_fork_settle_slow() - end the protection of writes, if that can be
+ * @sheap: the caller's heap, which is about to allocate
+ *
+ * It can when no page is joint any more.  If all relatives have gone, all pages are
+ * looked at, which may find that.
+ *
+ * Context: Sleeps.  Takes the mmap_lock for writing.
+ */
+void pym_fork_settle_slow(struct pym_service_heap *sheap)
+{
+	struct pym_client *client = &sheap->client;
+
+	if (!fork_may_settle(sheap) || mmap_write_lock_killable(client->mm))
+		return;
+	if (READ_ONCE(sheap->heap.joint)) {
+		fork_unmap_windows(client);
+		pym_pages_settle(&sheap->heap);
+		fork_be_patient(sheap);
+	}
+	/* No fork() can make pages joint meanwhile: it needs this lock. */
+	if (!READ_ONCE(sheap->heap.joint))
+		fork_unprotect(client);
+	mmap_write_unlock(client->mm);
+}
+
+/* Does fork() leave a window to the child? */
+static bool fork_copies_window(struct pym_client *client)
+{
+	struct vm_area_struct *vma;
+
+	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
+		if (pym_is_window(vma) && !(vma->vm_flags & VM_DONTCOPY))
+			return true;
+	return false;
+}
+
+/* A child has a heap behind all of its copied mappings, or behind none. */
+static void fork_set_heapless(struct pym_client *client, struct mm_struct *mm)
+{
+	if (client->heapless)
+		mmdrop(client->heapless);
+	mmgrab(mm);
+	client->heapless = mm;
+}
+
+/*
+ * The heap of a child that fork() is making, with both address spaces locked.
+ *
+ * fork() copies page tables before or after it calls .open, depending on the kernel.
+ * So that this makes no difference, the parent's are emptied here, and the child's in
+ * pym_fork_inherit().  The references of the pages are then exact (core/share.c
+ * relies on that), and no entry is left that mprotect() could make writable.
+ */
+static struct pym_service_heap *fork_child_heap(struct pym_service_heap *sheap,
+						struct mm_struct *mm)
+{
+	struct pym_service_heap *child = pym_family_enter(sheap->family, mm);
+
+	/* It got its heap with an earlier mapping. */
+	if (child)
+		return child;
+	/* It got none then, or needs none: it inherits at most the pool map. */
+	if (sheap->client.heapless == mm || !fork_copies_window(&sheap->client))
+		return NULL;
+	fork_unmap_windows(&sheap->client);
+	fork_be_patient(sheap);
+	child = pym_service_clone(sheap, mm);
+	if (!IS_ERR(child))
+		return child;
+	/* Memory may be free again at its next mapping: too late for this one. */
+	fork_set_heapless(&sheap->client, mm);
+	return NULL;
+}
+
+/**
+ * pym_fork_inherit() - fork() has copied a mapping of a heap: make it the child's
+ * @vma: the copy
+ *
+ * The child's other mappings cannot be looked for: its address space is not finished,
+ * and may still show its parent's mappings.
+ *
+ * Context: Sleeps.  Both address spaces are locked for writing.
+ */
+void pym_fork_inherit(struct vm_area_struct *vma)
+{
+	struct pym_client *client = vma->vm_private_data;
+	struct pym_service_heap *child = fork_child_heap(pym_client_heap(client), vma->vm_mm);
+
+	vma->vm_private_data = child ? &child->client : NULL;
+	if (pym_is_window(vma))
+		pym_window_protect(vma, true, client->scattered);
+	else
+		/* Whatever madvise() has said.  Page tables copied already go below. */
+		vm_flags_set(vma, VM_WIPEONFORK);
+	pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+	if (!child)
+		return;
+	/* The child has some of its parent's windows, at the same addresses. */
+	child->client.scattered = client->scattered;
+	pym_window_count(&child->client, vma);
+}

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Heaps with an owner: how they are made, and how they end.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cred.h>
+#include <linux/ctype.h>
+#include <linux/err.h>
+#include <linux/memcontrol.h>
+#include <linux/pid_namespace.h>
+#include <linux/poll.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "access.h"
+#include "debugfs.h"
+#include "family.h"
+#include "owner.h"
+#include "params.h"
+#include "registry.h"
+#include "service_heap.h"
+#include "trace.h"
+#include "user.h"
+#include "window.h"
+
+/* Makes and removes folders in order, so that no heap's is removed before it is made. */
+static struct workqueue_struct *folder_queue;
+
+static void owner_grown(struct pym_heap *heap)
+{
+	struct pym_service_heap *sheap = pym_service_of(heap);
+
+	wake_up_interruptible_poll(&sheap->family->wait, EPOLLPRI);
+}
+
+/*
+ * Called between two pieces of a look at a heap, which keeps the heap.  It stops if the
+ * heap is about to end, because until then the pages count against the heap's user.
+ */
+static int owner_pause(struct pym_heap *heap)
+{
+	struct pym_service_heap *sheap = pym_service_of(heap);
+
+	if (READ_ONCE(sheap->forgotten) && !READ_ONCE(sheap->client.mappings))
+		return -ESTALE;
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+static const struct pym_heap_ops owner_ops = {
+	.hold	= pym_window_hold,
+	.release = pym_window_release,
+	.zap	= pym_window_zap,
+	.grown	= owner_grown,
+	.pause	= owner_pause,
+};
+
+static bool name_is_valid(const char *name)
+{
+	size_t i, length = strnlen(name, PYMALLOC_NAME_LEN);
+
+	if (length == PYMALLOC_NAME_LEN)
+		return false;
+	for (i = 0; i < length; i++)
+		if (!isascii(name[i]) || !isprint(name[i]))
+			return false;
+	return true;
+}
+
+/* Fill in the defaults, then check the whole. */
+static bool create_is_valid(struct pymalloc_create *create)
+{
+	if (!create->alignment)
+		create->alignment = 8;
+	if (!create->window)
+		create->window = READ_ONCE(pym_default_window);
+	if (!create->limit)
+		create->limit = READ_ONCE(pym_default_limit);
+	if (!create->extent)
+		create->extent = create->window;
+
+	return (create->alignment == 8 || create->alignment == 16) &&
+	       pym_window_is_valid(create->window) &&
+	       pym_window_is_valid(create->extent) &&
+	       create->extent <= create->window && create->limit <= ULONG_MAX &&
+	       name_is_valid(create->name);
+}
+
+/* The heap is for @mm.  The caller pays: in fork(), that is the parent. */
+static void owner_set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
+{
+	sheap->client.mm = mm;
+	mmgrab(mm);
+	sheap->memcg = get_mem_cgroup_from_mm(current->mm);
+	get_task_comm(sheap->client.comm, current);
+}
+
+static void owner_forget_client(struct pym_service_heap *sheap)
+{
+	if (sheap->client.heapless)
+		mmdrop(sheap->client.heapless);
+	mem_cgroup_put(sheap->memcg);
+	mmdrop(sheap->client.mm);
+	put_pid(sheap->client.pid);
+}
+
+/* Charge the heap to a user; takes over the reference to it. */
+static void owner_set_user(struct pym_service_heap *sheap, struct pym_user *user)
+{
+	sheap->user = user;
+	sheap->purse_user = pym_user_ref(user);
+	sheap->heap.user = &user->quota;
+	sheap->uid = user->uid;
+	sheap->ruid = current_uid();
+}
+
+static int owner_charge_user(struct pym_service_heap *sheap)
+{
+	struct pym_user *user = pym_user_get(current_euid());
+	int err;
+
+	if (!user)
+		return -ENOMEM;
+	err = pym_user_charge_heap(user);
+	if (err)
+		pym_user_put(user);
+	else
+		owner_set_user(sheap, user);
+	return err;
+}
+
+/* A child's heap is charged to its parent's user, until the child becomes another. */
+static void owner_inherit_user(struct pym_service_heap *child, struct pym_service_heap *sheap)
+{
+	mutex_lock(&sheap->user_lock);
+	owner_set_user(child, pym_user_ref(sheap->user));
+	/* Not the parent's user now: it may have changed since the parent's last call. */
+	child->ruid = sheap->ruid;
+	pym_user_put(child->purse_user);
+	child->purse_user = pym_user_ref(sheap->purse_user);
+	pym_user_force_heap(child->user);
+	mutex_unlock(&sheap->user_lock);
+}
+
+static void owner_uncharge_user(struct pym_service_heap *sheap)
+{
+	pym_user_uncharge_heap(sheap->user);
+	pym_user_put(sheap->user);
+	pym_user_put(sheap->purse_user);
+}
+
+/* Undo what is done for every heap, inherited or not. */
+static void owner_undo(struct pym_service_heap *sheap)
+{
+	pym_heap_destroy(&sheap->heap);
+	owner_forget_client(sheap);
+	pym_family_put(sheap->family);
+	owner_uncharge_user(sheap);
+}
+
+/* The same, and free a heap that has never been registered. */
+static void owner_free(struct pym_service_heap *sheap)
+{
+	owner_undo(sheap);
+	kvfree_rcu(sheap, rcu);
+}
+
+/*
+ * Removing a folder waits until all calls in its files have returned: no other work of
+ * the module should wait that long.
+ */
+static void owner_vanish_work(struct work_struct *work)
+{
+	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, vanish);
+
+	pym_debugfs_remove(sheap);
+	kvfree_rcu(sheap, rcu);
+}
+
+/*
+ * A folder is made with the one above locked.  A process that lists that one may hold
+ * its lock for long, and fork() comes with address spaces locked: so a worker makes it.
+ * The heap may have ended by now, but its struct is there until owner_vanish_work().
+ */
+static void owner_appear_work(struct work_struct *work)
+{
+	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, appear);
+
+	pym_debugfs_add(sheap);
+}
+
+/* No call changes the heap any more, so that no contradiction is missed. */
+static void owner_check_at_end(struct pym_service_heap *sheap)
+{
+	struct pym_verdict verdict;
+	int err;
+
+	err = pym_check(&sheap->heap, &verdict);
+	if (err) {
+		pr_err("heap %llu: not checked: %pe\n", sheap->heap.id, ERR_PTR(err));
+		return;
+	}
+	if (verdict.errors)
+		pr_err("heap %llu: %s\n", sheap->heap.id, verdict.message);
+	trace_heap_check(sheap->heap.id, verdict.errors);
+}
+
+static void owner_trace_destroy(struct pym_service_heap *sheap)
+{
+	char comm[PYM_SHOWN_COMM];
+	struct pymalloc_stats stats;
+
+	if (!trace_heap_destroy_enabled())
+		return;
+	pym_heap_stats(&sheap->heap, &stats);
+	pym_show_comm(comm, sheap->client.comm);
+	trace_heap_destroy(sheap->heap.id, comm,
+			   stats.nr_allocs - sheap->inherited_allocs,
+			   stats.nr_frees - sheap->inherited_frees,
+			   stats.page_bytes_peak, atomic64_read(&sheap->nr_calls));
+}
+
+/* Remember the inherited counts, to report only this heap's own. */
+static void owner_note_inherited(struct pym_service_heap *sheap)
+{
+	struct pymalloc_stats stats;
+
+	pym_heap_stats(&sheap->heap, &stats);
+	sheap->inherited_allocs = stats.nr_allocs;
+	sheap->inherited_frees = stats.nr_frees;
+}
+
+/* The last reference has gone: no call uses the heap, and none can get a reference. */
+static void owner_end_heap(struct pym_service_heap *sheap)
+{
+	pym_registry_remove(sheap);
+	if (READ_ONCE(pym_check_at_end))
+		owner_check_at_end(sheap);
+	owner_trace_destroy(sheap);
+	pym_pages_destroy(&sheap->heap);
+	pym_family_leave(sheap->family);
+	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
+	owner_undo(sheap);
+	queue_work(folder_queue, &sheap->vanish);
+}
+
+static struct pym_service_heap *owner_alloc(const char *name)
+{
+	struct pym_service_heap *sheap = kvzalloc(sizeof(*sheap), PYM_GFP);
+
+	if (!sheap)
+		return NULL;
+	pym_service_ref_init(sheap);
+	mutex_init(&sheap->user_lock);
+	INIT_WORK(&sheap->appear, owner_appear_work);
+	INIT_WORK(&sheap->vanish, owner_vanish_work);
+	strscpy(sheap->name, name, sizeof(sheap->name));
+	sheap->heap.base_bytes = PYM_SERVICE_BYTES;
+	sheap->heap.ops = &owner_ops;
+	return sheap;
+}
+
+/**
+ * pym_service_create() - make a heap for the calling process
+ * @create: in: the heap that is wanted; out: with the defaults filled in
+ *
+ * Context: Sleeps.
+ * Return: the heap with one reference; or -EINVAL, -EDQUOT or -ENOMEM.
+ */
+struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
+{
+	struct pym_service_heap *sheap;
+	int err;
+
+	if (!create_is_valid(create))
+		return ERR_PTR(-EINVAL);
+	sheap = owner_alloc(create->name);
+	if (!sheap)
+		return ERR_PTR(-ENOMEM);
+	sheap->heap.limit = create->limit;
+	sheap->heap.extent = create->extent;
+
+	err = owner_charge_user(sheap);
+	if (err)
+		goto free;
+	owner_set_client(sheap, current->mm);
+	sheap->client.pid = get_pid(task_tgid(current));
+	sheap->family = pym_family_new(sheap);
+	err = PTR_ERR_OR_ZERO(sheap->family);
+	if (err)
+		goto uncharge;
+	err = pym_heap_init(&sheap->heap, create->alignment, create->window);
+	if (err)
+		goto put_family;
+	err = pym_registry_reserve(sheap);
+	if (err) {
+		owner_free(sheap);
+		return ERR_PTR(err);
+	}
+	pym_registry_add(sheap);
+	queue_work(folder_queue, &sheap->appear);
+	trace_heap_create(sheap->heap.id, sheap->heap.window, sheap->heap.limit);
+	return sheap;
+
+put_family:
+	pym_family_put(sheap->family);
+uncharge:
+	owner_forget_client(sheap);
+	owner_uncharge_user(sheap);
+free:
+	kvfree(sheap);
+	return ERR_PTR(err);
+}
+
+/**
+ * pym_service_clone() - make the heap of a child that fork() is making
+ * @sheap: the parent's heap
+ * @mm: the child's address space
+ *
+ * Context: Sleeps.  Both address spaces are locked for writing.
+ * Return: the heap with one reference; or -ENOMEM.
+ */
+struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
+					   struct mm_struct *mm)
+{
+	struct pym_service_heap *child = owner_alloc(sheap->name);
+	int err;
+
+	if (!child)
+		return ERR_PTR(-ENOMEM);
+	child->inherited = true;
+	child->client.protected = true;
+	child->heap.limit = sheap->heap.limit;
+	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);
+	if (err) {
+		kvfree(child);
+		return ERR_PTR(err);
+	}
+	owner_inherit_user(child, sheap);
+	child->family = pym_family_get(sheap->family);
+	owner_set_client(child, mm);
+	err = pym_heap_clone(&sheap->heap, &child->heap);
+	if (err)
+		goto free;
+	owner_note_inherited(child);
+	err = pym_registry_reserve(child);
+	if (err)
+		goto free;
+	err = pym_family_add(child->family, child);
+	if (err)
+		goto cancel;
+	/* Last: from now on other processes find it, and it must be whole. */
+	pym_registry_add(child);
+	queue_work(folder_queue, &child->appear);
+	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
+	return child;
+
+cancel:
+	pym_registry_cancel(child);
+free:
+	owner_free(child);
+	return ERR_PTR(err);
+}
+
+/**
+ * pym_service_end() - end a heap as soon as it has no mappings any more
+ * @sheap: the heap; the caller has a reference
+ *
+ * No descriptor finds the heap from now on.
+ *
+ * Context: Sleeps.
+ */
+void pym_service_end(struct pym_service_heap *sheap)
+{
+	WRITE_ONCE(sheap->ended, true);
+	if (!sheap->inherited)
+		pym_family_forget(sheap->family, sheap);
+	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
+}
+
+/**
+ * pym_owner_init() - prepare for heaps
+ *
+ * Context: Process context, while the module is being loaded.
+ * Return: 0 or -ENOMEM.
+ */
+int pym_owner_init(void)
+{
+	int err;
+
+	folder_queue = alloc_ordered_workqueue("pymalloc_folders", 0);
+	if (!folder_queue)
+		return -ENOMEM;
+	err = pym_service_init(owner_end_heap);
+	if (err)
+		destroy_workqueue(folder_queue);
+	return err;
+}
+
+/**
+ * pym_owner_exit() - wait until the last heaps have gone
+ *
+ * Context: Sleeps.  No call can make a heap any more.
+ */
+void pym_owner_exit(void)
+{
+	/* First: heaps that end there have their folders removed by the other queue. */
+	pym_service_exit();
+	destroy_workqueue(folder_queue);
+}

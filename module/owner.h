@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Heaps with an owner: how they are made, and how they end.
+ */
+#ifndef PYM_OWNER_H
+#define PYM_OWNER_H
+
+struct mm_struct;
+struct pym_service_heap;
+struct pymalloc_create;
+
+int pym_owner_init(void);
+void pym_owner_exit(void);
+struct pym_service_heap *pym_service_create(struct pymalloc_create *create);
+struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
+					   struct mm_struct *mm);
+void pym_service_end(struct pym_service_heap *sheap);
+
+#endif /* PYM_OWNER_H */

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module's parameters: what they may be, and what they are.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/init.h>
+#include <linux/kstrtox.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/pymalloc.h>
+
+#include "params.h"
+
+/**
+ * pym_window_is_valid() - can a heap have such a window?
+ * @window: its bytes
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool pym_window_is_valid(u64 window)
+{
+	return window >= PYMALLOC_WINDOW_MIN && window <= PYMALLOC_WINDOW_MAX &&
+	       !(window % PYMALLOC_ARENA_SIZE);
+}
+
+/* Refuse a value when it is set, not when it is used: whoever sets it sees why. */
+static int refuse_value(const struct kernel_param *param, const char *value, const char *want)
+{
+	pr_notice_ratelimited("%s: \"%*pE\" is not %s\n", param->name,
+			      (int)strcspn(value, "\n"), value, want);
+	return -EINVAL;
+}
+
+static int set_limit_param(const char *value, const struct kernel_param *param)
+{
+	unsigned long bytes;
+
+	if (kstrtoul(value, 0, &bytes) || (bytes && bytes < PYMALLOC_POOL_SIZE))
+		return refuse_value(param, value, "0 (no limit) or at least 4096 bytes");
+	WRITE_ONCE(*(unsigned long *)param->arg, bytes);
+	return 0;
+}
+
+static int set_window_param(const char *value, const struct kernel_param *param)
+{
+	unsigned long bytes;
+
+	if (kstrtoul(value, 0, &bytes) || !pym_window_is_valid(bytes))
+		return refuse_value(param, value, "a multiple of 256 KiB from 512 KiB to 1 TiB");
+	WRITE_ONCE(*(unsigned long *)param->arg, bytes);
+	return 0;
+}
+
+static int set_number_param(const char *value, const struct kernel_param *param)
+{
+	return param_set_uint(value, param) ? refuse_value(param, value, "a number") : 0;
+}
+
+static int set_switch_param(const char *value, const struct kernel_param *param)
+{
+	return param_set_bool(value, param) ? refuse_value(param, value, "Y or N") : 0;
+}
+
+static const struct kernel_param_ops limit_ops = {
+	.set = set_limit_param, .get = param_get_ulong
+};
+
+static const struct kernel_param_ops window_ops = {
+	.set = set_window_param, .get = param_get_ulong
+};
+
+static const struct kernel_param_ops number_ops = {
+	.set = set_number_param, .get = param_get_uint
+};
+
+static const struct kernel_param_ops switch_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG, .set = set_switch_param, .get = param_get_bool
+};
+
+unsigned long pym_default_limit;
+module_param_cb(heap_limit, &limit_ops, &pym_default_limit, 0644);
+__MODULE_PARM_TYPE(heap_limit, "ulong");
+MODULE_PARM_DESC(heap_limit, "most bytes of pages and metadata of a heap made without a limit (0: no limit; default 0)");
+
+/*
+ * A window is addresses, not memory: 16 GiB are more than most programs ever have in
+ * small objects, and little beside the 128 TiB that a process can map.
+ */
+unsigned long pym_default_window = 16UL << 30;
+module_param_cb(window, &window_ops, &pym_default_window, 0644);
+__MODULE_PARM_TYPE(window, "ulong");
+MODULE_PARM_DESC(window, "bytes of the window of a heap made without one (a multiple of 256 KiB from 512 KiB to 1 TiB; default 16 GiB)");
+
+/*
+ * As many as the descriptors that a process may have open by default: a program that
+ * leaks heaps meets both limits at about the same time.
+ */
+unsigned int pym_user_heaps = 1024;
+module_param_cb(user_heaps, &number_ops, &pym_user_heaps, 0644);
+__MODULE_PARM_TYPE(user_heaps, "uint");
+MODULE_PARM_DESC(user_heaps, "most heaps of one user (0: no limit; default 1024)");
+
+/* ULONG_MAX stands for "not given": see pym_params_init(). */
+unsigned long pym_user_bytes = ULONG_MAX;
+module_param_cb(user_bytes, &limit_ops, &pym_user_bytes, 0644);
+__MODULE_PARM_TYPE(user_bytes, "ulong");
+MODULE_PARM_DESC(user_bytes, "most bytes of pages and metadata of one user in all heaps (0: no limit; default half of the memory)");
+
+bool pym_check_at_end;
+module_param_cb(check, &switch_ops, &pym_check_at_end, 0644);
+__MODULE_PARM_TYPE(check, "bool");
+MODULE_PARM_DESC(check, "check each heap when it ends, and report a contradiction in the kernel's log (default off)");
+
+/**
+ * pym_params_init() - fill in the defaults that depend on the machine
+ *
+ * Half of the memory: one user's heaps cannot take the machine down, and a machine
+ * that serves one user can still use most of its memory for heaps.
+ *
+ * Context: Process context, while the module is being loaded.
+ */
+void __init pym_params_init(void)
+{
+	if (pym_user_bytes == ULONG_MAX)
+		pym_user_bytes = totalram_pages() / 2 << PAGE_SHIFT;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A heap with its owner and its client.
+ */
+#ifndef PYM_SERVICE_HEAP_H
+#define PYM_SERVICE_HEAP_H
+
+#include <linux/kref.h>
+#include <linux/log2.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/uidgid.h>
+#include <linux/workqueue.h>
+
+#include "core/core.h"
+
+struct dentry;
+struct mem_cgroup;
+struct pym_family;
+struct pym_user;
+
+/**
+ * struct pym_client - an address space that uses a heap
+ * @mm: the address space: only it may allocate, free and map
+ * @pid: its process; NULL until a child of fork() has used what it inherited
+ * @comm: the command of the process that made the heap, when it did
+ * @mappings: its mappings of the heap
+ * @windows: those of them that show pages, and not the pool map
+ * @scattered: windows have the window's start at different addresses, so that a page
+ *	may be shown twice
+ * @protected: writes to its windows are protected: the first one to each page is a
+ *	fault
+ * @origin: where its first window has, or would have, the window's start
+ * @lowest: address where a mapping is or has been
+ * @highest: end of the last one that is or has been
+ * @patience: allocating calls to come before it is found out whether writes still
+ *	need protection; see fork.c
+ * @heapless: the last child for whose heap there was no memory in fork(): its further
+ *	mappings get none either.  A reference, so that no other process gets its address
+ *
+ * The mmap_lock of @mm protects @mappings and what follows it, but @patience.
+ *
+ * A heap has one client today, as a part of it.  pym_client_heap() is the only place
+ * that relies on it.
+ */
+struct pym_client {
+	struct mm_struct *mm;
+	struct pid *pid;
+	char comm[TASK_COMM_LEN];
+	unsigned int mappings;
+	unsigned int windows;
+	bool scattered;
+	bool protected;
+	unsigned long origin;
+	unsigned long lowest;
+	unsigned long highest;
+	atomic64_t patience;
+	struct mm_struct *heapless;
+};
+
+/**
+ * struct pym_service_heap - a heap with its owner and its client
+ * @rcu: its memory outlives the RCU readers that look it up
+ * @ref: one for each mapping, one of its family if it has not been inherited, and one
+ *	for each call that uses it
+ * @ended: its process has ended it: no descriptor finds it any more
+ * @forgotten: its family has let go of it, too: only mappings keep it
+ * @inherited: fork() has made it: it is its process's only as long as that
+ *	maps it
+ * @family: what it shares with the heaps that fork() has made of it
+ * @inherited_allocs: of the objects allocated, those that its parent allocated
+ * @inherited_frees: the same for those freed
+ * @heap: the heap
+ * @nr_calls: calls made on it: ioctls, read() and write()
+ * @client: the address space that uses it
+ * @memcg: the memory cgroup that pays for pages and metadata
+ * @user_lock: held to change @user, @purse_user, @uid and @ruid
+ * @user: the user that it is charged to
+ * @purse_user: the user that pays, once, for the pages that the family has together
+ * @uid: the number of @user
+ * @ruid: the real user of its process when @user was set
+ * @name: the heap's name
+ * @debugfs: its folder
+ * @appear: makes the folder
+ * @release: ends the heap, if its last reference went where the caller may not wait
+ * @vanish: removes the folder, and frees this struct
+ */
+struct pym_service_heap {
+	struct rcu_head rcu;
+	/* These fill the gap before @heap, which begins on a cache line. */
+	struct kref ref;
+	bool ended;
+	bool forgotten;
+	bool inherited;
+	struct pym_family *family;
+	u64 inherited_allocs;
+	u64 inherited_frees;
+	struct pym_heap heap;
+	atomic64_t nr_calls;
+	struct pym_client client;
+	struct mem_cgroup *memcg;
+	/* Protects what follows up to @ruid against changes. */
+	struct mutex user_lock;
+	struct pym_user *user;
+	struct pym_user *purse_user;
+	kuid_t uid;
+	kuid_t ruid;
+	char name[PYMALLOC_NAME_LEN];
+	struct dentry *debugfs;
+	struct work_struct appear;
+	struct work_struct release;
+	struct work_struct vanish;
+};
+
+/*
+ * kvzalloc() rounds up to this: one byte more would cost each heap another 16 KiB.
+ * Kernels that check locks have larger ones, and are not for saving memory.
+ */
+static_assert(IS_ENABLED(CONFIG_LOCKDEP) || sizeof(struct pym_service_heap) <= SZ_16K);
+
+/* The heap with an owner that a heap of the core is a part of. */
+static inline struct pym_service_heap *pym_service_of(struct pym_heap *heap)
+{
+	return container_of(heap, struct pym_service_heap, heap);
+}
+
+/* The heap of a client. */
+static inline struct pym_service_heap *pym_client_heap(struct pym_client *client)
+{
+	return container_of(client, struct pym_service_heap, client);
+}
+
+/* Has a heap at least as many bytes of pages as PYMALLOC_IOC_NOTIFY has named? */
+static inline bool pym_service_is_large(const struct pym_service_heap *sheap)
+{
+	u64 threshold = READ_ONCE(sheap->heap.threshold);
+
+	return threshold && READ_ONCE(sheap->heap.pages) << PYM_POOL_SHIFT >= threshold;
+}
+
+/*
+ * Bytes of kernel memory of a heap that has no arena yet: its struct, and what the
+ * kernel keeps for its family, its inode, its first descriptor and its seven entries in
+ * debugfs.  These last were measured: 500 heaps take 10 KiB each beside their structs,
+ * and selftests/service/metadata.c measures them again.
+ */
+#define PYM_SERVICE_BYTES	(roundup_pow_of_two(sizeof(struct pym_service_heap)) + \
+				 SZ_8K + SZ_2K)
+
+int pym_service_init(void (*end)(struct pym_service_heap *sheap));
+void pym_service_exit(void);
+void pym_service_ref_init(struct pym_service_heap *sheap);
+void pym_service_put(struct pym_service_heap *sheap);
+void pym_service_put_later(struct pym_service_heap *sheap);
+void pym_service_put_dead(struct pym_service_heap *sheap);
+bool pym_service_is_dead(const struct pym_service_heap *sheap);
+
+#endif /* PYM_SERVICE_HEAP_H */

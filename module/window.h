@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A heap's mappings.
+ */
+#ifndef PYM_WINDOW_H
+#define PYM_WINDOW_H
+
+#include <linux/types.h>
+
+struct file;
+struct pym_client;
+struct pym_heap;
+struct pym_service_heap;
+struct pym_view;
+struct vm_area_struct;
+
+void pym_window_init(void (*inherit)(struct vm_area_struct *vma));
+int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
+struct pym_service_heap *pym_window_find(u64 address);
+struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long address);
+bool pym_is_window(const struct vm_area_struct *vma);
+void pym_window_protect(struct vm_area_struct *vma, bool protect, bool scattered);
+void pym_window_count(struct pym_client *client, const struct vm_area_struct *vma);
+int pym_window_hold(struct pym_heap *heap, struct pym_view *view);
+void pym_window_release(struct pym_heap *heap, struct pym_view *view);
+void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes);
+
+#endif /* PYM_WINDOW_H */
