@@ -38,7 +38,7 @@ void shim_debug_choose(void)
 
 /* The kernel refuses a block; if it has a header, the report names the object in it. */
 static void report_bad_block(struct pymalloc_heap *heap, void *object,
-			unsigned int status)
+			     unsigned int status)
 {
 	struct place place;
 
