@@ -16,31 +16,18 @@
 
 #define MIB (1024 * 1024ULL)
 
-static inline void write_text(struct __test_metadata *_metadata, const char *file,
-			      const char *text)
+static inline void write_group(struct __test_metadata *_metadata, const char *file, __u64 value)
 {
-	ssize_t length = strlen(text);
-	char path[128];
-	int fd;
+	char path[128], text[32];
 
 	snprintf(path, sizeof(path), GROUP "/%s", file);
-	fd = open(path, O_WRONLY);
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
-	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
-	close(fd);
-}
-
-static inline void write_file(struct __test_metadata *_metadata, const char *file, __u64 value)
-{
-	char text[32];
-
 	snprintf(text, sizeof(text), "%llu", value);
-	write_text(_metadata, file, text);
+	write_text(_metadata, path, text);
 }
 
 /* The number in @file. If the file has keys, it is the number after @key. */
-static inline __u64 read_file(struct __test_metadata *_metadata, const char *file,
-			      const char *key)
+static inline __u64 read_group(struct __test_metadata *_metadata, const char *file,
+			       const char *key)
 {
 	char path[128], word[64];
 	__u64 value = ~0ULL;
@@ -60,7 +47,7 @@ static inline __u64 read_file(struct __test_metadata *_metadata, const char *fil
 
 static inline __u64 charged(struct __test_metadata *_metadata)
 {
-	return read_file(_metadata, "memory.current", NULL);
+	return read_group(_metadata, "memory.current", NULL);
 }
 
 /*
@@ -73,7 +60,7 @@ static inline __u64 charged(struct __test_metadata *_metadata)
 static inline void group_make(struct __test_metadata *_metadata)
 {
 	ASSERT_EQ(0, mkdir(GROUP, 0755)) TH_LOG("%m; is cgroup2 mounted?");
-	write_file(_metadata, "cgroup.procs", getpid());
+	write_group(_metadata, "cgroup.procs", getpid());
 }
 
 /* From now on, the caller is in the topmost group. */

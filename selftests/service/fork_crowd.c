@@ -32,7 +32,7 @@ FIXTURE(fork_crowd)
 };
 
 /* Without O_APPEND, the write would remove all other probes. */
-static void write_text(struct __test_metadata *_metadata, const char *path, const char *text)
+static void append_text(struct __test_metadata *_metadata, const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_APPEND);
 
@@ -61,21 +61,21 @@ static void add_probes(struct __test_metadata *_metadata)
 		if (!has_function(_metadata, probes[i]))
 			continue;
 		snprintf(line, sizeof(line), "p:pymalloc_test/%s %s\n", probes[i], probes[i]);
-		write_text(_metadata, TRACING "kprobe_events", line);
+		append_text(_metadata, TRACING "kprobe_events", line);
 	}
-	write_text(_metadata, TRACING "events/pymalloc_test/enable", "1");
+	append_text(_metadata, TRACING "events/pymalloc_test/enable", "1");
 }
 
 static void remove_probes(struct __test_metadata *_metadata)
 {
 	char line[128];
 
-	write_text(_metadata, TRACING "events/pymalloc_test/enable", "0");
+	append_text(_metadata, TRACING "events/pymalloc_test/enable", "0");
 	for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
 		if (!has_function(_metadata, probes[i]))
 			continue;
 		snprintf(line, sizeof(line), "-:pymalloc_test/%s\n", probes[i]);
-		write_text(_metadata, TRACING "kprobe_events", line);
+		append_text(_metadata, TRACING "kprobe_events", line);
 	}
 }
 

@@ -42,15 +42,6 @@ FIXTURE(fork_faults)
 	int *without;	/* children that have got no heap */
 };
 
-static void write_text(struct __test_metadata *_metadata, const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
-	ASSERT_EQ(strlen(text), write(fd, text, strlen(text))) TH_LOG("%s: %m", path);
-	close(fd);
-}
-
 FIXTURE_SETUP(fork_faults)
 {
 	struct pymalloc_info info = service_info(_metadata);

@@ -165,12 +165,15 @@ static void step(struct __test_metadata *_metadata, FIXTURE_DATA(fork_figures) *
 	ASSERT_TRUE(turns_around(&self->children[c].turns));
 }
 
-/* The last step of child @c. */
+/* The last step of child @c. Its heap shares pages until it is gone, too. */
 static void end_child(struct __test_metadata *_metadata, FIXTURE_DATA(fork_figures) *self, int c)
 {
+	__u32 heaps = service_info(_metadata).user_heaps;
+
 	turns_pass(&self->children[c].turns);
 	join_child(_metadata, self->children[c].pid);
 	close(turns_end(&self->children[c].turns));
+	EXPECT_TRUE(EVENTUALLY(service_info(_metadata).user_heaps == heaps - 1));
 }
 
 /* With each child, each page gets one more heap. */
@@ -214,7 +217,6 @@ TEST_F(fork_figures, after_children_have_gone)
 		 */
 		expect_figures(_metadata, self->figures[c], 0, ALL - PAGES, CHILDREN + 1 - c);
 		end_child(_metadata, self, c);
-		EXPECT_TRUE(EVENTUALLY(service_info(_metadata).user_heaps == CHILDREN - (__u32)c));
 	}
 	expect_figures(_metadata, figures_of(&self->heap), ALL, 0, 1);
 	EXPECT_EQ(ALL * POOL, figures_of(&self->heap).pss_bytes);

@@ -114,20 +114,6 @@ static int alloc_result(struct heap *heap, __u64 size)
 	return ret;
 }
 
-/* Returns the result of CREATE. The heap goes again. */
-static int create_result(struct __test_metadata *_metadata)
-{
-	struct pymalloc_create arg = ARG(create);
-	int device = device_open(_metadata);
-	int fd = call(device, PYMALLOC_IOC_CREATE, &arg);
-
-	close(device);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
 /*
  * Write to @nr pages of the run from page @first on. Returns how many writes
  * worked.
@@ -181,13 +167,13 @@ TEST_F(fork_limits, heap_of_a_child_counts)
 	pid_t child;
 
 	set_parameter(_metadata, "user_heaps", 2);
-	EXPECT_EQ(0, create_result(_metadata));
+	EXPECT_EQ(0, TRY_HEAP());
 	child = idle_child(_metadata, self);
 	EXPECT_EQ(2, heaps_of(_metadata, USER));
-	EXPECT_EQ(-EDQUOT, create_result(_metadata));
+	EXPECT_EQ(-EDQUOT, TRY_HEAP());
 	let_go(_metadata, self, child);
 	EXPECT_TRUE(EVENTUALLY(heaps_of(_metadata, USER) == 1));
-	EXPECT_EQ(0, create_result(_metadata));
+	EXPECT_EQ(0, TRY_HEAP());
 }
 
 /* fork() does not care about a quota. */
@@ -199,10 +185,10 @@ TEST_F(fork_limits, fork_passes_the_limit)
 	set_parameter(_metadata, "user_heaps", 1);
 	child = idle_child(_metadata, self);
 	EXPECT_EQ(2, heaps_of(_metadata, USER));
-	EXPECT_EQ(-EDQUOT, create_result(_metadata));
+	EXPECT_EQ(-EDQUOT, TRY_HEAP());
 	let_go(_metadata, self, child);
 	EXPECT_TRUE(EVENTUALLY(heaps_of(_metadata, USER) == 1));
-	EXPECT_EQ(-EDQUOT, create_result(_metadata));
+	EXPECT_EQ(-EDQUOT, TRY_HEAP());
 	heap_close(&heap);
 	EXPECT_TRUE(EVENTUALLY(heaps_of(_metadata, USER) == 0));
 	self->heap = HEAP();

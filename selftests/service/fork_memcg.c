@@ -56,7 +56,7 @@ static bool log_has_oom(int log)
 
 FIXTURE_TEARDOWN(fork_memcg)
 {
-	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
+	EXPECT_EQ(0, read_group(_metadata, "memory.events", "oom_kill"));
 	EXPECT_FALSE(log_has_oom(self->log));
 	heap_check(&self->heap);
 	heap_close(&self->heap);
@@ -133,7 +133,7 @@ TEST_F(fork_memcg, copies_of_a_child)
 {
 	pid_t child;
 
-	write_file(_metadata, "cgroup.procs", getpid());
+	write_group(_metadata, "cgroup.procs", getpid());
 	IN_CHILD(child, {
 		__u64 before;
 
@@ -173,7 +173,7 @@ TEST_F(fork_memcg, parent_at_the_limit)
 	pid_t child = idle_child(_metadata, self);
 	__u64 written;
 
-	write_file(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
+	write_group(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
 	written = write_run(&self->heap, self->run);
 	EXPECT_LE((4 * MIB - SLACK) / POOL, written);
 	EXPECT_GE((4 * MIB + SLACK) / POOL, written);
@@ -181,7 +181,7 @@ TEST_F(fork_memcg, parent_at_the_limit)
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run + written * POOL), 'r',
 			      BYTES - written * POOL));
 	heap_check(&self->heap);
-	write_file(_metadata, "memory.max", 256 * MIB);
+	write_group(_metadata, "memory.max", 256 * MIB);
 	EXPECT_EQ(PAGES, write_run(&self->heap, self->run));
 	let_go(_metadata, self, child);
 }
@@ -205,18 +205,18 @@ TEST_F(fork_memcg, child_at_the_limit)
 {
 	pid_t child;
 
-	write_file(_metadata, "cgroup.procs", getpid());
+	write_group(_metadata, "cgroup.procs", getpid());
 	IN_CHILD(child, {
 		__u64 written;
 
 		group_leave(_metadata);
-		write_file(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
+		write_group(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
 		written = write_run(&self->heap, self->run);
 		EXPECT_LE((4 * MIB - SLACK) / POOL, written);
 		EXPECT_GE((4 * MIB + SLACK) / POOL, written);
 		heap_check(&self->heap);
 		EXPECT_TRUE(writes_from_outside_fail(&self->heap, self->run));
-		write_file(_metadata, "memory.max", 256 * MIB);
+		write_group(_metadata, "memory.max", 256 * MIB);
 	});
 	group_leave(_metadata);
 	join_child(_metadata, child);
@@ -253,7 +253,7 @@ TEST_F(fork_memcg, writer_in_the_group)
 	atomic_int *stage = new_stage(_metadata);
 	pid_t child;
 
-	write_file(_metadata, "cgroup.procs", getpid());
+	write_group(_metadata, "cgroup.procs", getpid());
 	IN_CHILD(child, {
 		EXPECT_EQ(SIGBUS, touch(at(&self->heap, 0), true));
 		EXPECT_EQ(0, touch(at(&self->heap, self->run), true));
@@ -264,11 +264,11 @@ TEST_F(fork_memcg, writer_in_the_group)
 	});
 	group_leave(_metadata);
 	ASSERT_TRUE(EVENTUALLY(atomic_load(stage) == 1));
-	write_file(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
+	write_group(_metadata, "memory.max", charged(_metadata) + 4 * MIB);
 	atomic_store(stage, 2);
 	/* Or until it has been killed, which must not happen. */
 	EXPECT_TRUE(EVENTUALLY(atomic_load(stage) == 3));
-	write_file(_metadata, "memory.max", 256 * MIB);
+	write_group(_metadata, "memory.max", 256 * MIB);
 	atomic_store(stage, 4);
 	join_child(_metadata, child);
 	EXPECT_TRUE(is_filled(at(&self->heap, self->run), 'r', BYTES));

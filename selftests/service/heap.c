@@ -8,29 +8,15 @@
 
 #include "service.h"
 
-static int create(struct __test_metadata *_metadata, struct pymalloc_create arg)
-{
-	int device = device_open(_metadata);
-	int fd = call(device, PYMALLOC_IOC_CREATE, &arg);
-
-	close(device);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
-#define CREATE(...) create(_metadata, (struct pymalloc_create)ARG(create, __VA_ARGS__))
-
 TEST(alignments)
 {
 	for (__u32 alignment = 0; alignment <= 64; alignment++) {
 		bool good = !alignment || alignment == 8 || alignment == 16;
 
-		EXPECT_EQ(good ? 0 : -EINVAL, CREATE(.alignment = alignment))
+		EXPECT_EQ(good ? 0 : -EINVAL, TRY_HEAP(.alignment = alignment))
 			TH_LOG("alignment %u", alignment);
 	}
-	EXPECT_EQ(-EINVAL, CREATE(.alignment = ~0U));
+	EXPECT_EQ(-EINVAL, TRY_HEAP(.alignment = ~0U));
 }
 
 TEST(windows)
@@ -56,7 +42,7 @@ TEST(windows)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		EXPECT_EQ(cases[i].result, CREATE(.window = cases[i].window))
+		EXPECT_EQ(cases[i].result, TRY_HEAP(.window = cases[i].window))
 			TH_LOG("window %#llx", cases[i].window);
 	}
 }
@@ -82,7 +68,7 @@ TEST(names)
 		struct pymalloc_create arg = ARG(create);
 
 		memcpy(arg.name, cases[i].name, sizeof(arg.name));
-		EXPECT_EQ(cases[i].result, create(_metadata, arg)) TH_LOG("name %zu", i);
+		EXPECT_EQ(cases[i].result, heap_try_create(_metadata, arg)) TH_LOG("name %zu", i);
 	}
 }
 

@@ -74,7 +74,7 @@ static bool slow_group_make(struct __test_metadata *_metadata)
 	ASSERT_TRUE(!mkdir(GROUP, 0755) || errno == EEXIST) TH_LOG("%m");
 	if (access(GROUP "/cpu.max", W_OK))
 		return false;
-	write_text(_metadata, "cpu.max", SLOW);
+	write_text(_metadata, GROUP "/cpu.max", SLOW);
 	return true;
 }
 
@@ -131,7 +131,7 @@ FIXTURE_SETUP(look)
 		 heap_close(&self->heap);
 		 gate_wait(_metadata, &start);
 		 look_on(_metadata, self, variant));
-	write_file(_metadata, "cgroup.procs", self->pid);
+	write_group(_metadata, "cgroup.procs", self->pid);
 	gate_open(_metadata, &start);
 	gate_close(&start);
 }
@@ -141,7 +141,7 @@ FIXTURE_TEARDOWN(look)
 	if (!self->pid)
 		return;
 	/* To end takes some time, too. */
-	write_text(_metadata, "cpu.max", FAST);
+	write_text(_metadata, GROUP "/cpu.max", FAST);
 	kill(self->pid, SIGKILL);
 	waitpid(self->pid, NULL, 0);
 }
@@ -154,7 +154,7 @@ FIXTURE_TEARDOWN(look)
 
 static __u64 cpu_time(struct __test_metadata *_metadata)
 {
-	return read_file(_metadata, "cpu.stat", "usage_usec");
+	return read_group(_metadata, "cpu.stat", "usage_usec");
 }
 
 /*

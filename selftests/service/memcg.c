@@ -47,7 +47,7 @@ TEST_F(memcg, blocks_and_metadata_are_charged)
 	alloc(&self->heap, 256, refs, ARRAY_SIZE(refs));
 	metadata = heap_stats(&self->heap).meta_bytes - metadata;
 	EXPECT_LE(before + 16 * MIB - SLACK, charged(_metadata));
-	EXPECT_LE(metadata / 2, read_file(_metadata, "memory.stat", "slab"));
+	EXPECT_LE(metadata / 2, read_group(_metadata, "memory.stat", "slab"));
 	free_all(&self->heap, refs, ARRAY_SIZE(refs));
 	heap_trim(&self->heap);
 	EXPECT_GE(before + SLACK, charged(_metadata));
@@ -81,10 +81,10 @@ TEST_F(memcg, limit)
 	static const __u64 sizes[] = { 512, 4096, 100000 };
 
 	memset(refs, 0, sizeof(refs));
-	write_file(_metadata, "memory.max", charged(_metadata) + 8 * MIB);
+	write_group(_metadata, "memory.max", charged(_metadata) + 8 * MIB);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
 		run_into_the_limit(&self->heap, sizes[i], ARRAY_SIZE(refs));
-	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
+	EXPECT_EQ(0, read_group(_metadata, "memory.events", "oom_kill"));
 }
 
 /* In a cgroup at its limit, a process can still free, look and start again. */
@@ -93,14 +93,14 @@ TEST_F(memcg, again_after_the_limit)
 	__u32 count = 1000;
 
 	memset(refs, 0, sizeof(refs));
-	write_file(_metadata, "memory.max", charged(_metadata) + 8 * MIB);
+	write_group(_metadata, "memory.max", charged(_metadata) + 8 * MIB);
 	for (int round = 0; round < 5; round++) {
 		run_into_the_limit(&self->heap, 512, ARRAY_SIZE(refs));
 		alloc(&self->heap, 512, refs, count);
 		heap_check(&self->heap);
 		free_all(&self->heap, refs, count);
 	}
-	EXPECT_EQ(0, read_file(_metadata, "memory.events", "oom_kill"));
+	EXPECT_EQ(0, read_group(_metadata, "memory.events", "oom_kill"));
 }
 
 /* The maker's cgroup pays, even after the maker has moved to another one. */

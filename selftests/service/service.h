@@ -153,6 +153,22 @@ static inline bool heap_listed(struct __test_metadata *_metadata, __u64 id)
 	return arg.done && info.id == id;
 }
 
+/* Makes a heap and closes it. Returns 0 or -errno. */
+static inline int heap_try_create(struct __test_metadata *_metadata, struct pymalloc_create arg)
+{
+	int device = device_open(_metadata);
+	int fd = call(device, PYMALLOC_IOC_CREATE, &arg);
+
+	close(device);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+#define TRY_HEAP(...) \
+	heap_try_create(_metadata, (struct pymalloc_create)ARG(create, __VA_ARGS__))
+
 static inline struct heap heap_create(struct __test_metadata *_metadata,
 				      struct pymalloc_create arg)
 {
@@ -540,8 +556,19 @@ static inline __u32 heaps_of(struct __test_metadata *_metadata, uid_t uid)
 }
 
 /*
- * Module parameters
+ * Files, and module parameters
  */
+
+static inline void write_text(struct __test_metadata *_metadata, const char *path,
+			      const char *text)
+{
+	ssize_t length = strlen(text);
+	int fd = open(path, O_WRONLY);
+
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
+	close(fd);
+}
 
 #define PARAMETERS "/sys/module/pymalloc/parameters/"
 
@@ -549,13 +576,10 @@ static inline void write_parameter(struct __test_metadata *_metadata, const char
 				   __u64 value)
 {
 	char path[128], text[32];
-	int fd, length = snprintf(text, sizeof(text), "%llu", value);
 
 	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	fd = open(path, O_WRONLY);
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
-	ASSERT_EQ(length, write(fd, text, length)) TH_LOG("%s: %m", path);
-	close(fd);
+	snprintf(text, sizeof(text), "%llu", value);
+	write_text(_metadata, path, text);
 }
 
 static inline __u64 read_parameter(struct __test_metadata *_metadata, const char *name)

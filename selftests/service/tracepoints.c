@@ -33,21 +33,12 @@ FIXTURE_TEARDOWN(tracepoints)
 	ASSERT_EQ(0, rmdir(INSTANCE)) TH_LOG("%m");
 }
 
-static void write_file(struct __test_metadata *_metadata, const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY);
-
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
-	ASSERT_EQ(strlen(value), write(fd, value, strlen(value))) TH_LOG("%s: %m", path);
-	close(fd);
-}
-
 static void set_event(struct __test_metadata *_metadata, const char *event, const char *value)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), INSTANCE "events/pymalloc/%s/enable", event);
-	write_file(_metadata, path, value);
+	write_text(_metadata, path, value);
 }
 
 /* What has been traced since the last call. */
@@ -180,9 +171,9 @@ TEST_F(tracepoints, checked_at_the_end)
 	read_trace(_metadata, self);
 	EXPECT_FALSE(traced(self, "heap_check"));
 
-	write_file(_metadata, CHECK, "1");
+	write_text(_metadata, CHECK, "1");
 	life = live(_metadata);
-	write_file(_metadata, CHECK, "0");
+	write_text(_metadata, CHECK, "0");
 	read_trace(_metadata, self);
 	EXPECT_TRUE(traced(self, "heap_check: heap=%llu errors=0\n", life.id));
 }
