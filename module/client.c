@@ -5,7 +5,6 @@
 #include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/fs.h>
-#include <linux/sched/mm.h>
 
 #include "access.h"
 #include "client.h"

@@ -8,12 +8,10 @@
 #include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/memcontrol.h>
-#include <linux/pid_namespace.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/user_namespace.h>
 
 #include "access.h"
 #include "debugfs.h"
