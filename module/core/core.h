@@ -541,7 +541,7 @@ int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes);
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes);
 void pym_pages_destroy(struct pym_heap *heap);
 
-/* share.c */
+/* frame.c */
 unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
 			     struct pym_heap *child, struct pym_arena *copy, u64 bits);
 int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
@@ -573,7 +573,7 @@ enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 			   struct pym_pool *pool, struct pym_batch *batch);
 
-/* raw.c */
+/* run.c */
 u64 pym_run_alloc(struct pym_heap *heap, u64 size, int *err);
 u64 pym_run_size(struct pym_heap *heap, u64 ref);
 enum pymalloc_ref_status pym_run_free(struct pym_heap *heap, u64 ref);
