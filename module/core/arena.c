@@ -11,12 +11,14 @@
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "bits.h"
+#include "quota.h"
+#include "region.h"
 #include "trace.h"
 
 static struct kmem_cache *arena_cache;
@@ -77,33 +79,6 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
 	return NULL;
 }
 
-/* Bit i: @bits i to i + @nr - 1 are all set. */
-static u64 run_starts(u64 bits, unsigned int nr)
-{
-	unsigned int have = 1, step;
-
-	for (; have < nr; have += step) {
-		step = min(have, nr - have);
-		bits &= bits >> step;
-	}
-	return bits;
-}
-
-/**
- * pym_longest_run() - the length of the longest run of set bits
- * @bits: the bits
- *
- * Return: 0 to 64.
- */
-unsigned int pym_longest_run(u64 bits)
-{
-	unsigned int nr = 0;
-
-	for (; bits; bits &= bits >> 1)
-		nr++;
-	return nr;
-}
-
 /**
  * pym_arena_room() - what an arena can serve
  * @arena: the arena
@@ -115,41 +90,10 @@ unsigned int pym_arena_room(const struct pym_arena *arena)
 	return arena->raw ? pym_longest_run(arena->free) : hweight64(arena->free);
 }
 
-/* Move what has @room to the list where it belongs. */
-static void rooms_move(struct pym_rooms *rooms, struct list_head *link, u8 *bucket,
-		       unsigned int room)
-{
-	if (room == *bucket)
-		return;
-
-	list_del_init(link);
-	if (*bucket && list_empty(&rooms->list[*bucket]))
-		rooms->mask &= ~BIT_ULL(*bucket - 1);
-	if (room) {
-		list_add(link, &rooms->list[room]);
-		rooms->mask |= BIT_ULL(room - 1);
-	}
-	*bucket = room;
-}
-
-/* The link of what has the least room, but at least @nr, or NULL. */
-static struct list_head *rooms_find(const struct pym_rooms *rooms, unsigned int nr)
-{
-	u64 fits = rooms->mask & GENMASK_ULL(63, nr - 1);
-
-	return fits ? rooms->list[__ffs64(fits) + 1].next : NULL;
-}
-
 static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
 {
-	rooms_move(arena->raw ? &heap->usable_raw : &heap->usable, &arena->link,
+	pym_rooms_move(arena->raw ? &heap->usable_raw : &heap->usable, &arena->link,
 		   &arena->bucket, pym_arena_room(arena));
-}
-
-static void region_requeue(struct pym_heap *heap, struct pym_region *region)
-{
-	rooms_move(&heap->usable_regions, &region->link, &region->bucket,
-		   pym_longest_run(~region->used));
 }
 
 static void arena_take_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
@@ -173,8 +117,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 	arena_requeue(heap, arena);
 
 	RCU_INIT_POINTER(region->arenas[slot], NULL);
-	region->used &= ~BIT_ULL(slot);
-	region_requeue(heap, region);
+	pym_region_give_locked(heap, region, slot);
 	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
 	if (arena->raw)
 		heap->nr_raw_arenas--;
@@ -233,7 +176,7 @@ void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 }
 
 /* Charge and allocate the memory of an arena, @gfp beside the usual flags. */
-static struct pym_arena *arena_alloc(struct pym_heap *heap, gfp_t gfp)
+struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp)
 {
 	struct pym_arena *arena;
 	int err;
@@ -256,7 +199,7 @@ static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
 
 static struct pym_arena *arena_new(struct pym_heap *heap, bool raw)
 {
-	struct pym_arena *arena = arena_alloc(heap, __GFP_ZERO);
+	struct pym_arena *arena = pym_arena_alloc(heap, __GFP_ZERO);
 	unsigned int i;
 
 	if (IS_ERR(arena))
@@ -272,113 +215,20 @@ static struct pym_arena *arena_new(struct pym_heap *heap, bool raw)
 	return arena;
 }
 
-/* From now on arenas may be made in it. */
-static void region_open(struct pym_heap *heap, struct pym_region *region)
-{
-	spin_lock(&heap->lock);
-	region->fresh = false;
-	region_requeue(heap, region);
-	spin_unlock(&heap->lock);
-}
-
-/**
- * pym_regions_extend_locked() - let arenas lie in more of the window
- * @heap: the heap
- * @extent: its new extent, no smaller than the old one
- *
- * Only the last region can have ended at the old one: the next is made when that
- * is beyond it.
- */
-void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
-{
-	struct pym_region *region = NULL;
-	u64 outside = 0;
-
-	lockdep_assert_held(&heap->lock);
-
-	if (heap->made_regions) {
-		region = pym_region_find(heap, heap->made_regions - 1);
-		outside = pym_region_outside(heap, region);
-	}
-	heap->extent = extent;
-	if (!region)
-		return;
-	region->used &= ~outside | pym_region_outside(heap, region);
-	if (!region->fresh)
-		region_requeue(heap, region);
-}
-
-/* Make the region that comes next, unless somebody else does. */
-static int region_create(struct pym_heap *heap, unsigned long number)
-{
-	struct pym_region *region = pym_region_new(heap, number);
-
-	if (IS_ERR_OR_NULL(region))
-		return PTR_ERR(region);
-	/* Nobody may see zeroes any more when arenas come: neither shown later... */
-	down_write(&heap->map_gate);
-	up_write(&heap->map_gate);
-	/* ...nor before. */
-	pym_pages_zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
-		      PYMALLOC_POOL_SIZE);
-	region_open(heap, region);
-	return 0;
-}
-
-/*
- * Find @nr arena numbers in a row, all in one region.  Returns the first of
- * them, or 0 if another region has to be made first.
- */
-static u32 find_numbers_locked(struct pym_heap *heap, unsigned int nr)
-{
-	struct list_head *link = rooms_find(&heap->usable_regions, nr);
-	struct pym_region *region;
-
-	if (!link)
-		return 0;
-	region = list_entry(link, struct pym_region, link);
-	return region->number * PYM_REGION_ARENAS + __ffs64(run_starts(~region->used, nr));
-}
-
-static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
+void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
 {
 	struct pym_region *region = pym_region_find(heap, number / PYM_REGION_ARENAS);
 	unsigned int slot = number % PYM_REGION_ARENAS;
 
 	arena->number = number;
 	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
-	region->used |= BIT_ULL(slot);
-	region_requeue(heap, region);
+	pym_region_take_locked(heap, region, slot);
 	if (arena->raw)
 		heap->nr_raw_arenas++;
 	else
 		heap->nr_arenas++;
 	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->raw);
 	rcu_assign_pointer(region->arenas[slot], arena);
-}
-
-/* Have @nr arena numbers in a row.  They may be somebody else's at once. */
-static int numbers_reserve(struct pym_heap *heap, unsigned int nr)
-{
-	unsigned long made;
-	bool found;
-	u64 extent;
-	int err;
-
-	for (;;) {
-		spin_lock(&heap->lock);
-		found = find_numbers_locked(heap, nr);
-		made = heap->made_regions;
-		extent = heap->extent;
-		spin_unlock(&heap->lock);
-		if (found)
-			return 0;
-		if ((u64)made << PYM_REGION_SHIFT >= extent)
-			return extent < heap->window ? -ENOSPC : -ENOMEM;
-		err = region_create(heap, made);
-		if (err)
-			return err;
-	}
 }
 
 /* Put new arenas into their place.  Returns false if there is none any more. */
@@ -388,13 +238,13 @@ static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsign
 	u32 number;
 
 	spin_lock(&heap->lock);
-	number = find_numbers_locked(heap, nr);
+	number = pym_numbers_find_locked(heap, nr);
 	if (number) {
 		u32 at = number;
 
 		list_for_each_entry_safe(arena, next, fresh, link) {
 			list_del_init(&arena->link);
-			arena_insert_locked(heap, arena, at++);
+			pym_arena_insert_locked(heap, arena, at++);
 		}
 	}
 	spin_unlock(&heap->lock);
@@ -446,28 +296,12 @@ struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int
 
 	do {
 		/* Regions first: what is charged must be in its place before the gate is left. */
-		err = numbers_reserve(heap, nr);
+		err = pym_numbers_reserve(heap, nr);
 		if (err)
 			return ERR_PTR(err);
 		first = arenas_make(heap, raw, nr);
 	} while (!first);
 	return first;
-}
-
-/**
- * pym_lowest_bits() - the lowest bits that are set
- * @bits: the bits
- * @nr: how many of them
- *
- * Return: those; all if there are fewer.
- */
-u64 pym_lowest_bits(u64 bits, unsigned int nr)
-{
-	u64 rest = bits;
-
-	while (rest && nr--)
-		rest &= rest - 1;
-	return bits & ~rest;
 }
 
 /**
@@ -492,7 +326,7 @@ struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 	want = min(want, PYMALLOC_ARENA_POOLS);
 
 	spin_lock(&heap->lock);
-	link = rooms_find(&heap->usable, 1);
+	link = pym_rooms_find(&heap->usable, 1);
 	if (link) {
 		arena = list_entry(link, struct pym_arena, link);
 		*bits = pym_lowest_bits(arena->cached, want);
@@ -529,10 +363,10 @@ struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 	struct list_head *link;
 
 	spin_lock(&heap->lock);
-	link = rooms_find(&heap->usable_raw, nr);
+	link = pym_rooms_find(&heap->usable_raw, nr);
 	if (link) {
 		arena = list_entry(link, struct pym_arena, link);
-		*first = __ffs64(run_starts(arena->free, nr));
+		*first = __ffs64(pym_run_starts(arena->free, nr));
 		arena_take_locked(heap, arena, pym_bits(*first, nr));
 		spin_unlock(&heap->lock);
 		return arena;
@@ -576,123 +410,43 @@ struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
  */
 int pym_arenas_init(struct pym_heap *heap)
 {
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(heap->usable.list); i++) {
-		INIT_LIST_HEAD(&heap->usable_regions.list[i]);
-		INIT_LIST_HEAD(&heap->usable.list[i]);
-		INIT_LIST_HEAD(&heap->usable_raw.list[i]);
-	}
+	pym_rooms_init(&heap->usable);
+	pym_rooms_init(&heap->usable_raw);
 	INIT_LIST_HEAD(&heap->cached);
 	return pym_regions_init(heap);
 }
 
-/* An arena like another, in no list, all its pools busy and without pages. */
-static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_heap *child)
-{
-	struct pym_arena *copy = arena_alloc(child, 0);
-	unsigned int i;
-
-	if (IS_ERR(copy))
-		return copy;
-	memcpy(copy, arena, sizeof(*copy));
-	copy->bucket = 0;
-	copy->free = 0;
-	copy->cached = 0;
-	copy->busy = ~0ULL;
-	copy->leaving = 0;
-	INIT_LIST_HEAD(&copy->link);
-	INIT_LIST_HEAD(&copy->cached_link);
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		INIT_LIST_HEAD(&copy->pools[i].link);
-		copy->pools[i].page = NULL;
-	}
-	return copy;
-}
-
-/* Put the pools that have a class where they belong. */
-static void link_pools(struct pym_heap *child, struct pym_arena *copy, u64 bits)
-{
-	for (; bits; bits &= bits - 1) {
-		struct pym_pool *pool = &copy->pools[__ffs64(bits)];
-
-		if (pool->class <= PYMALLOC_NR_CLASSES)
-			pym_class_link(&child->classes[pool->class], pool);
-	}
-}
-
-/* The regions of a clone up to @number; nobody has mapped its pool map so far. */
-static int clone_regions(struct pym_heap *child, unsigned long number)
-{
-	while (child->made_regions <= number) {
-		struct pym_region *region = pym_region_new(child, child->made_regions);
-
-		if (IS_ERR(region))
-			return PTR_ERR(region);
-		region_open(child, region);
-	}
-	return 0;
-}
-
-/* Clone what is in use of an arena; empty pools stay with the original. */
-static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
-{
-	u64 used = ~(arena->free | arena->busy);
-	struct pym_arena *copy;
-	unsigned int nr;
-	int err;
-
-	if (!used)
-		return 0;
-	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
-	if (err)
-		return err;
-	copy = arena_copy(arena, child);
-	if (IS_ERR(copy))
-		return PTR_ERR(copy);
-
-	spin_lock(&child->lock);
-	arena_insert_locked(child, copy, arena->number);
-	pym_arena_free_locked(child, copy, ~used);
-	spin_unlock(&child->lock);
-
-	nr = pym_pages_share(heap, arena, child, copy, used);
-	if (nr < hweight64(used))
-		return -ENOMEM;
-
-	copy->busy = 0;
-	memcpy(copy->map, arena->map, PYMALLOC_ARENA_POOLS);
-	link_pools(child, copy, used);
-	return 0;
-}
-
-/**
- * pym_arenas_clone() - clone all arenas of a heap
- * @heap: the heap, at rest
- * @child: the clone; its classes have their counts
- *
- * Context: Sleeps.  Holds @heap->gate for writing.
- * Return: 0 or -ENOMEM; then the clone is incomplete.
+/*
+ * Call @visit for the first arena from @offset on, under the heap's lock.  It is
+ * looked for without that: in a heap that has become empty there is a lot to search.
+ * Returns false if there is none.
  */
-int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child)
+bool pym_arenas_visit_next(struct pym_heap *heap, u64 *offset, pym_arena_visit visit, void *data)
 {
 	struct pym_arena *arena;
-	u64 offset = 0;
-	int err;
 
-	for (;;) {
-		/* The gate keeps it alive. */
-		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
-		rcu_read_unlock();
-		if (!arena)
-			return 0;
-		err = clone_arena(heap, arena, child);
-		if (err)
-			return err;
-		offset += PYMALLOC_ARENA_SIZE;
-		cond_resched();
+	rcu_read_lock();
+	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
+	if (arena) {
+		spin_lock(&heap->lock);
+		/* It may have gone meanwhile, and another one come. */
+		arena = pym_arena_find(heap, *offset);
+		if (arena)
+			visit(heap, arena, data);
+		spin_unlock(&heap->lock);
+		*offset += PYMALLOC_ARENA_SIZE;
 	}
+	rcu_read_unlock();
+	return *offset < pym_made_bytes(heap);
+}
+
+/* Call @visit for each arena. */
+void pym_arenas_visit(struct pym_heap *heap, pym_arena_visit visit, void *data)
+{
+	u64 offset = 0;
+
+	while (pym_arenas_visit_next(heap, &offset, visit, data))
+		cond_resched();
 }
 
 /**

@@ -14,8 +14,11 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "arena.h"
+#include "bits.h"
 #include "check.h"
 #include "frame.h"
+#include "pool.h"
 
 /**
  * pym_tally_new() - nothing seen, and nothing found

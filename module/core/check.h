@@ -6,7 +6,19 @@
 #ifndef PYM_CHECK_H
 #define PYM_CHECK_H
 
-#include "core.h"
+#include "types.h"
+
+/**
+ * struct pym_verdict - what the checker found
+ * @errors: contradictions; 0 is a sound heap
+ * @offset: where in the window the first one is, if it has a place
+ * @message: the first one in words
+ */
+struct pym_verdict {
+	u64 errors;
+	u64 offset;
+	char message[80];
+};
 
 /* What a checker has seen, to be compared with what the heap believes. */
 struct tally {
@@ -25,6 +37,8 @@ struct tally {
 	} class[PYMALLOC_NR_CLASSES + 1];
 };
 
+int pym_check(struct pym_heap *heap, struct pym_verdict *verdict);
+int pym_check_killable(struct pym_heap *heap, struct pym_verdict *verdict);
 struct tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdict);
 void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message);
 void pym_check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset);

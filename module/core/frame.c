@@ -43,11 +43,113 @@
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 
-#include "core.h"
+#include "arena.h"
 #include "frame.h"
+#include "ops.h"
+#include "quota.h"
 
-/* References to a page that nobody maps, holds or looks at: the pool's. */
-#define REFS_AT_REST	1
+/**
+ * pym_page_at_locked() - the page that may be shown at a place of an arena
+ * @arena: the arena
+ * @index: the place
+ *
+ * Context: Holds the lock of the arena's heap.
+ * Return: the page, without a reference, or NULL.
+ */
+struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
+{
+	return arena->busy & BIT_ULL(index) ? NULL : arena->pools[index].page;
+}
+
+/**
+ * pym_pages_get() - the pages behind an offset of the window
+ * @heap: the heap
+ * @offset: the offset, or anything beyond the window
+ * @pages: out: the pages, each with a reference
+ * @nr: how many are wanted
+ *
+ * Context: Any that may take @heap->lock.
+ * Return: how many there are in a row from @offset on, within its arena.
+ */
+unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
+			   unsigned int nr)
+{
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
+	struct pym_arena *arena;
+
+	nr = min(nr, PYMALLOC_ARENA_POOLS - index);
+	spin_lock(&heap->lock);
+	arena = pym_arena_find(heap, offset);
+	for (; arena && i < nr; i++) {
+		pages[i] = pym_page_at_locked(arena, index + i);
+		if (!pages[i])
+			break;
+		get_page(pages[i]);
+	}
+	spin_unlock(&heap->lock);
+	return i;
+}
+
+/**
+ * pym_pages_same() - are they still there?
+ * @heap: the heap
+ * @offset: as for pym_pages_get()
+ * @pages: what that found
+ * @nr: how many
+ *
+ * Context: Any that may take @heap->lock.
+ * Return: how many are where they were, from the first on.
+ */
+unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
+			    unsigned int nr)
+{
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
+	struct pym_arena *arena;
+
+	spin_lock(&heap->lock);
+	arena = pym_arena_find(heap, offset);
+	while (arena && i < nr && pym_page_at_locked(arena, index + i) == pages[i])
+		i++;
+	spin_unlock(&heap->lock);
+	return i;
+}
+
+/**
+ * pym_page_get() - the page behind an offset of the window
+ * @heap: the heap
+ * @offset: the offset, or anything beyond the window
+ *
+ * Context: Any that may take @heap->lock.
+ * Return: the page, with a reference, or NULL.
+ */
+struct page *pym_page_get(struct pym_heap *heap, u64 offset)
+{
+	struct page *page;
+
+	return pym_pages_get(heap, offset, &page, 1) ? page : NULL;
+}
+
+/**
+ * pym_pages_count_in() - count pages that a heap has got
+ * @heap: the heap
+ * @nr: how many
+ */
+void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
+{
+	u64 threshold = READ_ONCE(heap->threshold), before, after;
+
+	spin_lock(&heap->lock);
+	before = heap->pages;
+	heap->pages += nr;
+	heap->pages_in += nr;
+	heap->pages_peak = max(heap->pages_peak, heap->pages);
+	after = heap->pages;
+	spin_unlock(&heap->lock);
+
+	if (threshold && before << PYM_POOL_SHIFT < threshold &&
+	    after << PYM_POOL_SHIFT >= threshold)
+		heap->ops->grown(heap);
+}
 
 /* Whose quota a pool's page counts against. */
 static struct pym_quota *payer(struct pym_heap *heap, bool apart)
@@ -56,7 +158,7 @@ static struct pym_quota *payer(struct pym_heap *heap, bool apart)
 }
 
 /* A pool has a new page, which nobody shares, in the place of another or of none. */
-static void pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsigned int index)
+void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsigned int index)
 {
 	bool apart = heap->pays_apart;
 
@@ -66,81 +168,6 @@ static void pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsigned 
 	else
 		arena->apart &= ~BIT_ULL(index);
 	heap->pages_apart += apart;
-}
-
-/* The clone's page: the same one, or a copy of one that somebody holds. */
-static struct page *share_page(struct page *page, bool apart)
-{
-	struct page *copy;
-
-	if (pym_frame_owners(page) > 1 || page_count(page) == REFS_AT_REST ||
-	    PageHWPoison(page)) {
-		pym_frame_join(page, apart);
-		return page;
-	}
-	copy = alloc_page(PYM_GFP);
-	if (!copy)
-		return NULL;
-	copy_highpage(copy, page);
-	if (!folio_maybe_dma_pinned(page_folio(page)))
-		WRITE_ONCE(page->private, PYM_FRAME_JOINT);
-	return copy;
-}
-
-/* Account for what the clone of an arena has got: those of @bits, @copied among them. */
-static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bits,
-			 u64 copied)
-{
-	u64 rest;
-
-	spin_lock(&child->lock);
-	copy->apart &= bits & ~copied;
-	child->pages_apart += hweight64(copy->apart);
-	child->joint += hweight64(bits & ~copied);
-	pym_quota_force(child->user, pym_page_bytes(hweight64(copy->apart)));
-	for (rest = copied; rest; rest &= rest - 1)
-		pay_locked(child, copy, __ffs64(rest));
-	spin_unlock(&child->lock);
-	pym_quota_force(&child->quota, pym_page_bytes(hweight64(bits)));
-	pym_pages_count_in(child, hweight64(bits));
-}
-
-/**
- * pym_pages_share() - give a cloned arena the pages of its original
- * @heap: the original's heap
- * @arena: the original
- * @child: the clone's heap
- * @copy: the clone; its pools have no pages yet
- * @bits: the pools that get one
- *
- * Context: Sleeps.  Holds @heap->gate for writing.  Nobody maps the pages of
- *	@heap, nor can before this and what follows from it is done.
- * Return: how many have got one: all, unless there is no memory.
- */
-unsigned int pym_pages_share(struct pym_heap *heap, struct pym_arena *arena,
-			     struct pym_heap *child, struct pym_arena *copy, u64 bits)
-{
-	u64 rest, copied = 0;
-	unsigned int joint = 0;
-
-	for (rest = bits; rest; rest &= rest - 1) {
-		unsigned int index = __ffs64(rest);
-		struct page *page = arena->pools[index].page, *shared;
-		bool was_joint = pym_frame_is_joint(page);
-
-		shared = share_page(page, arena->apart & BIT_ULL(index));
-		if (!shared)
-			break;
-		copy->pools[index].page = shared;
-		if (shared != page)
-			copied |= BIT_ULL(index);
-		joint += pym_frame_is_joint(page) && !was_joint;
-	}
-	spin_lock(&heap->lock);
-	heap->joint += joint;
-	spin_unlock(&heap->lock);
-	count_shared(child, copy, bits & ~rest, copied);
-	return hweight64(bits & ~rest);
 }
 
 /* The arena of a page that is still joint, and still there. */
@@ -196,7 +223,7 @@ static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view
 	lock_page(page);
 	if (pym_pages_same(heap, offset, &page, 1)) {
 		heap->ops->zap(heap, view, round_down(offset, PAGE_SIZE), PAGE_SIZE);
-		alone = refs_are_explained(page, REFS_AT_REST + 1) &&
+		alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
 			end_joint(heap, offset, page);
 	}
 	if (!alone)
@@ -230,7 +257,7 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 		heap->joint--;
 		heap->nr_own++;
 		arena->pools[index].page = new;
-		pay_locked(heap, arena, index);
+		pym_frame_pay_locked(heap, arena, index);
 	}
 	spin_unlock(&heap->lock);
 	return arena;
@@ -309,41 +336,6 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 	return 0;
 }
 
-typedef void (*arena_visit)(struct pym_heap *heap, struct pym_arena *arena, void *data);
-
-/*
- * Call @visit for the first arena from @offset on, under the heap's lock.  It is
- * looked for without that: in a heap that has become empty there is a lot to search.
- * Returns false if there is none.
- */
-static bool visit_next(struct pym_heap *heap, u64 *offset, arena_visit visit, void *data)
-{
-	struct pym_arena *arena;
-
-	rcu_read_lock();
-	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
-	if (arena) {
-		spin_lock(&heap->lock);
-		/* It may have gone meanwhile, and another one come. */
-		arena = pym_arena_find(heap, *offset);
-		if (arena)
-			visit(heap, arena, data);
-		spin_unlock(&heap->lock);
-		*offset += PYMALLOC_ARENA_SIZE;
-	}
-	rcu_read_unlock();
-	return *offset < pym_made_bytes(heap);
-}
-
-/* Call @visit for each arena. */
-static void visit_arenas(struct pym_heap *heap, arena_visit visit, void *data)
-{
-	u64 offset = 0;
-
-	while (visit_next(heap, &offset, visit, data))
-		cond_resched();
-}
-
 static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *unused)
 {
 	unsigned int i;
@@ -352,7 +344,7 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
 		struct page *page = pym_page_at_locked(arena, i);
 
 		if (page && pym_frame_is_joint(page) &&
-		    refs_are_explained(page, REFS_AT_REST))
+		    refs_are_explained(page, PYM_REFS_AT_REST))
 			own_locked(heap, page);
 	}
 }
@@ -366,121 +358,6 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
  */
 bool pym_pages_settle(struct pym_heap *heap)
 {
-	visit_arenas(heap, settle_arena_locked, NULL);
+	pym_arenas_visit(heap, settle_arena_locked, NULL);
 	return !READ_ONCE(heap->joint);
-}
-
-/* What pages have been found to be shared. */
-struct shares {
-	u64 pages;
-	u64 shared;
-	u64 parts;	/* of pages, in 1/PAGE_SIZE of a byte */
-};
-
-static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *data)
-{
-	struct shares *shares = data;
-	unsigned int i;
-
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		unsigned long owners;
-
-		if (!arena->pools[i].page)
-			continue;
-		owners = pym_frame_owners(arena->pools[i].page);
-		shares->pages++;
-		shares->shared += owners > 1;
-		shares->parts += owners > 1 ? PAGE_SIZE * PAGE_SIZE / owners :
-					      PAGE_SIZE * PAGE_SIZE;
-	}
-}
-
-/**
- * pym_pages_shared() - how much of its pages a heap shares
- * @heap: the heap
- * @shared_bytes: out: bytes of pages that other heaps have as well
- * @pss_bytes: out: bytes of all its pages, each divided by the number of its heaps
- *
- * Context: Sleeps.
- * Return: 0, or why pym_pause() has ended it, and then nothing is known.
- */
-int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
-{
-	struct shares shares = {};
-	u64 offset = 0;
-	int err = 0;
-
-	if (!READ_ONCE(heap->joint)) {
-		*shared_bytes = 0;
-		*pss_bytes = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
-		return 0;
-	}
-	while (!err && visit_next(heap, &offset, count_arena_locked, &shares))
-		err = pym_pause(heap);
-	*shared_bytes = shares.shared << PYM_POOL_SHIFT;
-	*pss_bytes = shares.parts >> PYM_POOL_SHIFT;
-	return err;
-}
-
-/* From now on the heap pays apart for the pages of an arena. */
-static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *unused)
-{
-	unsigned int i, ended = 0, parted = 0;
-
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		struct page *page = arena->pools[i].page;
-
-		if (!page || arena->apart & BIT_ULL(i))
-			continue;
-		ended += pym_frame_part(page);
-		parted++;
-		arena->apart |= BIT_ULL(i);
-	}
-	heap->pages_apart += parted;
-	pym_quota_uncharge(heap->purse, pym_page_bytes(ended));
-	pym_quota_force(heap->user, pym_page_bytes(parted));
-}
-
-/* What the heap pays for apart goes to another user.  Returns if that is all. */
-static bool change_user(struct pym_heap *heap, struct pym_quota *user)
-{
-	unsigned long apart;
-	bool all;
-
-	spin_lock(&heap->lock);
-	apart = pym_page_bytes(heap->pages_apart);
-	pym_quota_move_meta(heap->user, user, atomic_long_read(&heap->quota.meta));
-	pym_quota_uncharge(heap->user, apart);
-	pym_quota_force(user, apart);
-	heap->user = user;
-	all = !heap->joint;
-	if (all) {
-		unsigned long together = pym_page_bytes(heap->pages) - apart;
-
-		pym_quota_uncharge(heap->purse, together);
-		pym_quota_force(user, together);
-		heap->purse = user;
-	}
-	heap->pays_apart = !all;
-	spin_unlock(&heap->lock);
-	return all;
-}
-
-/**
- * pym_heap_move() - have a heap's pages and metadata count against another user
- * @heap: the heap
- * @user: the user's quota; may be exceeded
- *
- * If it has pages together with others, it leaves their purse, and pays from now
- * on for each of its pages apart, whoever else has it: so neither of the two users
- * can spend what is the other's.
- *
- * Context: Sleeps.  Takes @heap->gate for writing.
- */
-void pym_heap_move(struct pym_heap *heap, struct pym_quota *user)
-{
-	down_write(&heap->gate);
-	if (!change_user(heap, user))
-		visit_arenas(heap, part_arena_locked, NULL);
-	up_write(&heap->gate);
 }

@@ -24,9 +24,27 @@
 #include <linux/mm.h>
 #include <linux/types.h>
 
+#include "types.h"
+
+/* References to a page that nobody maps, holds or looks at: the pool's. */
+#define PYM_REFS_AT_REST	1
+
 #define PYM_FRAME_JOINT	BIT(0)
 #define PYM_FRAME_OWNER	BIT(1)
 #define PYM_FRAME_APART	BIT(32)
+
+struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index);
+unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
+			   unsigned int nr);
+unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
+			    unsigned int nr);
+struct page *pym_page_get(struct pym_heap *heap, u64 offset);
+void pym_pages_count_in(struct pym_heap *heap, unsigned int nr);
+void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena,
+			  unsigned int index);
+int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+		 struct page **fresh);
+bool pym_pages_settle(struct pym_heap *heap);
 
 static inline unsigned long pym_word_owners(unsigned long word)
 {

@@ -14,7 +14,10 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "check.h"
+#include "arena.h"
+#include "live.h"
+#include "ops.h"
+#include "pool.h"
 
 /**
  * struct flow - how many there are of something, at one moment
@@ -273,17 +276,4 @@ free_tally:
 free:
 	kfree(live);
 	return err;
-}
-
-/**
- * pym_pause() - between two pieces of a look at a heap
- * @heap: the heap
- *
- * Context: Sleeps.  Holds nothing.
- * Return: 0, or a negative error if the look is to end.
- */
-int pym_pause(struct pym_heap *heap)
-{
-	cond_resched();
-	return heap->ops->pause ? heap->ops->pause(heap) : 0;
 }

@@ -7,8 +7,15 @@
 #include <linux/err.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "bits.h"
+#include "copy.h"
+#include "object.h"
+#include "page.h"
+#include "pool.h"
+#include "run.h"
 #include "trace.h"
+#include "trim.h"
 
 /* The number of the class that serves a size of at most PYMALLOC_BLOCK_MAX. */
 static u32 class_number(const struct pym_heap *heap, u64 size)
@@ -124,58 +131,6 @@ static unsigned int alloc_runs(struct pym_heap *heap, u64 size, u64 *refs,
 			break;
 	}
 	return done;
-}
-
-/* The entry for no class if the pool is no pool of blocks. */
-static struct pym_class *pool_class(struct pym_heap *heap, const struct pym_pool *pool)
-{
-	u8 number = READ_ONCE(pool->class);
-
-	return &heap->classes[number > PYMALLOC_NR_CLASSES ? PYM_CLASS_NONE : number];
-}
-
-/**
- * pym_pool_class_lock() - lock a pool's size class
- * @heap: the heap
- * @pool: the pool, found under RCU
- *
- * Context: Under RCU.
- * Return: the class, locked; its size is 0 if the pool is no pool of blocks.
- */
-struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
-	__acquires(class_lock)
-{
-	for (;;) {
-		struct pym_class *class = pool_class(heap, pool);
-
-		spin_lock(&class->lock);
-		if (class == pool_class(heap, pool))
-			return class;
-		spin_unlock(&class->lock);
-	}
-}
-
-/**
- * pym_pool_withhold() - hand out no more blocks of a page with a memory error
- * @heap: the heap
- * @offset: where the page is; nothing happens unless there is a pool of blocks
- *
- * Context: Any that may take the locks of size classes.
- */
-void pym_pool_withhold(struct pym_heap *heap, u64 offset)
-{
-	struct pym_class *class;
-	struct pym_pool *pool;
-
-	rcu_read_lock();
-	pool = pym_pool_find(heap, offset);
-	if (pool) {
-		class = pym_pool_class_lock(heap, pool);
-		if (class->size)
-			pym_class_withhold_locked(class, pool);
-		spin_unlock(&class->lock);
-	}
-	rcu_read_unlock();
 }
 
 /*
@@ -373,25 +328,6 @@ unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
 	return done;
 }
 
-/* The size of the allocated block at @ref, or 0. */
-static u64 block_size(struct pym_heap *heap, u64 ref)
-{
-	struct pym_class *class;
-	struct pym_pool *pool;
-	u64 size = 0;
-
-	rcu_read_lock();
-	pool = pym_pool_find(heap, ref);
-	if (pool) {
-		class = pym_pool_class_lock(heap, pool);
-		if (class->size && pym_pool_find_block(class, pool, ref) == PYMALLOC_REF_OK)
-			size = class->size;
-		spin_unlock(&class->lock);
-	}
-	rcu_read_unlock();
-	return size;
-}
-
 /**
  * pym_usable() - the size of an object
  * @heap: the heap
@@ -401,7 +337,7 @@ static u64 block_size(struct pym_heap *heap, u64 ref)
  */
 u64 pym_usable(struct pym_heap *heap, u64 ref)
 {
-	return block_size(heap, ref) ?: pym_run_size(heap, ref);
+	return pym_block_size(heap, ref) ?: pym_run_size(heap, ref);
 }
 
 static int resize_move_once(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)

@@ -9,14 +9,17 @@
 #include <linux/bitops.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
-#include <linux/highmem.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
-#include "core.h"
+#include "arena.h"
+#include "bits.h"
 #include "frame.h"
+#include "ops.h"
+#include "page.h"
+#include "quota.h"
 
 /* What is taken from the system at once, if it is to be had without effort. */
 #define FILL_ORDER	4
@@ -86,28 +89,6 @@ static void note_payer(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 	spin_unlock(&heap->lock);
 }
 
-/**
- * pym_pages_count_in() - count pages that a heap has got
- * @heap: the heap
- * @nr: how many
- */
-void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
-{
-	u64 threshold = READ_ONCE(heap->threshold), before, after;
-
-	spin_lock(&heap->lock);
-	before = heap->pages;
-	heap->pages += nr;
-	heap->pages_in += nr;
-	heap->pages_peak = max(heap->pages_peak, heap->pages);
-	after = heap->pages;
-	spin_unlock(&heap->lock);
-
-	if (threshold && before << PYM_POOL_SHIFT < threshold &&
-	    after << PYM_POOL_SHIFT >= threshold)
-		heap->ops->grown(heap);
-}
-
 /* Those of the pools whose page has a memory error. */
 static u64 with_bad_page(const struct pym_arena *arena, u64 bits)
 {
@@ -152,20 +133,12 @@ u64 pym_pages_fill(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int
 	return bits & ~rest;
 }
 
-/* The length of the run of set bits that starts at @first. */
-static unsigned int run_length(u64 bits, unsigned int first)
-{
-	u64 rest = ~(bits >> first);
-
-	return rest ? __ffs64(rest) : 64;
-}
-
 static void zap_held(struct pym_heap *heap, const struct pym_view *view,
 		     struct pym_arena *arena, u64 bits)
 {
 	while (bits) {
 		unsigned int first = __ffs64(bits);
-		unsigned int nr = run_length(bits, first), i;
+		unsigned int nr = pym_run_length(bits, first), i;
 
 		/* A fault that has found a page holds its lock until it is mapped. */
 		for (i = first; i < first + nr; i++)
@@ -174,46 +147,6 @@ static void zap_held(struct pym_heap *heap, const struct pym_view *view,
 			       (u64)nr << PYM_POOL_SHIFT);
 		bits &= ~pym_bits(first, nr);
 	}
-}
-
-/*
- * fork() holds the mappings and wants the gate; so who is in the gate leaves it
- * to hold the mappings, and everybody finds the heap in order meanwhile.
- */
-static int leave_gate(struct pym_heap *heap, struct pym_view *view)
-{
-	int err;
-
-	up_read(&heap->gate);
-	err = heap->ops->hold(heap, view);
-	if (err)
-		down_read(&heap->gate);
-	return err;
-}
-
-static void enter_gate(struct pym_heap *heap, struct pym_view *view)
-{
-	heap->ops->release(heap, view);
-	down_read(&heap->gate);
-}
-
-/**
- * pym_pages_zap() - take a part of what is mapped out of the mappings
- * @heap: the heap
- * @offset: where in the descriptor it is
- * @bytes: how many
- *
- * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.  In
- *	the heap's process, which always gets its mappings held.
- */
-void pym_pages_zap(struct pym_heap *heap, u64 offset, u64 bytes)
-{
-	struct pym_view view;
-
-	if (leave_gate(heap, &view))
-		return;
-	heap->ops->zap(heap, &view, offset, bytes);
-	enter_gate(heap, &view);
 }
 
 /* Pages that nobody maps any more go, those of @bits.  Returns how many. */
@@ -283,229 +216,14 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 	if (!bits)
 		return 0;
 	set_leaving(heap, arena, bits, true);
-	err = leave_gate(heap, &view);
+	err = pym_gate_leave(heap, &view);
 	if (err) {
 		set_leaving(heap, arena, bits, false);
 		return err;
 	}
 	zap_held(heap, &view, arena, bits);
-	enter_gate(heap, &view);
+	pym_gate_enter(heap, &view);
 	return put_pages(heap, arena, bits);
-}
-
-/**
- * pym_page_at_locked() - the page that may be shown at a place of an arena
- * @arena: the arena
- * @index: the place
- *
- * Context: Holds the lock of the arena's heap.
- * Return: the page, without a reference, or NULL.
- */
-struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
-{
-	return arena->busy & BIT_ULL(index) ? NULL : arena->pools[index].page;
-}
-
-/**
- * pym_pages_get() - the pages behind an offset of the window
- * @heap: the heap
- * @offset: the offset, or anything beyond the window
- * @pages: out: the pages, each with a reference
- * @nr: how many are wanted
- *
- * Context: Any that may take @heap->lock.
- * Return: how many there are in a row from @offset on, within its arena.
- */
-unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
-			   unsigned int nr)
-{
-	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
-	struct pym_arena *arena;
-
-	nr = min(nr, PYMALLOC_ARENA_POOLS - index);
-	spin_lock(&heap->lock);
-	arena = pym_arena_find(heap, offset);
-	for (; arena && i < nr; i++) {
-		pages[i] = pym_page_at_locked(arena, index + i);
-		if (!pages[i])
-			break;
-		get_page(pages[i]);
-	}
-	spin_unlock(&heap->lock);
-	return i;
-}
-
-/**
- * pym_pages_same() - are they still there?
- * @heap: the heap
- * @offset: as for pym_pages_get()
- * @pages: what that found
- * @nr: how many
- *
- * Context: Any that may take @heap->lock.
- * Return: how many are where they were, from the first on.
- */
-unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
-			    unsigned int nr)
-{
-	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
-	struct pym_arena *arena;
-
-	spin_lock(&heap->lock);
-	arena = pym_arena_find(heap, offset);
-	while (arena && i < nr && pym_page_at_locked(arena, index + i) == pages[i])
-		i++;
-	spin_unlock(&heap->lock);
-	return i;
-}
-
-/**
- * pym_page_get() - the page behind an offset of the window
- * @heap: the heap
- * @offset: the offset, or anything beyond the window
- *
- * Context: Any that may take @heap->lock.
- * Return: the page, with a reference, or NULL.
- */
-struct page *pym_page_get(struct pym_heap *heap, u64 offset)
-{
-	struct page *page;
-
-	return pym_pages_get(heap, offset, &page, 1) ? page : NULL;
-}
-
-static int own_page(struct pym_heap *heap, u64 offset)
-{
-	struct page *fresh;
-	struct pym_view view;
-	int err;
-
-	err = leave_gate(heap, &view);
-	if (err)
-		return err;
-	err = pym_page_own(heap, offset, &view, &fresh);
-	if (fresh) {
-		unlock_page(fresh);
-		put_page(fresh);
-	}
-	enter_gate(heap, &view);
-	return err;
-}
-
-/*
- * A page for the kernel to write to: the heap's alone until the gate is left.  Has
- * a reference.  Or an error: -EFAULT without a page, -EHWPOISON, -ENOMEM.
- */
-static struct page *get_own_page(struct pym_heap *heap, u64 offset)
-{
-	for (;;) {
-		struct page *page = pym_page_get(heap, offset);
-		bool bad;
-		int err;
-
-		if (!page)
-			return ERR_PTR(-EFAULT);
-		/* It may be a copy that is not yet finished. */
-		wait_on_page_locked(page);
-		bad = PageHWPoison(page);
-		if (!bad && !pym_frame_is_joint(page))
-			return page;
-		put_page(page);
-		err = bad ? -EHWPOISON : own_page(heap, offset);
-		if (err)
-			return ERR_PTR(err);
-	}
-}
-
-/**
- * pym_pages_zero() - clear bytes of one page
- * @heap: the heap
- * @offset: where they are
- * @bytes: how many
- *
- * Does nothing if the page goes away meanwhile, as pym_pages_copy().
- *
- * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0, -EHWPOISON (the page has a memory error) or -ENOMEM.
- */
-int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
-{
-	struct page *page = get_own_page(heap, offset);
-
-	if (IS_ERR(page))
-		return PTR_ERR(page) == -EFAULT ? 0 : PTR_ERR(page);
-	memzero_page(page, offset_in_page(offset), bytes);
-	put_page(page);
-	return 0;
-}
-
-/*
- * A joint page may be replaced at any time, and then be written to by whoever is
- * left with it: what was read counts only if the page is still there.
- */
-static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 from,
-			unsigned int bytes)
-{
-	bool same;
-
-	do {
-		struct page *source = pym_page_get(heap, from);
-
-		if (!source)
-			return -EFAULT;
-		wait_on_page_locked(source);
-		if (PageHWPoison(source)) {
-			put_page(source);
-			return -EHWPOISON;
-		}
-		memcpy_page(target, offset_in_page(to), source, offset_in_page(from), bytes);
-		same = pym_pages_same(heap, from, &source, 1);
-		put_page(source);
-	} while (!same);
-	return 0;
-}
-
-static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned int bytes)
-{
-	struct page *target = get_own_page(heap, to);
-	int err;
-
-	if (IS_ERR(target))
-		return PTR_ERR(target) == -EHWPOISON ? -EAGAIN : PTR_ERR(target);
-	err = copy_to_page(heap, target, to, from, bytes);
-	put_page(target);
-	return err;
-}
-
-/**
- * pym_pages_copy() - copy bytes from one place of the window to another
- * @heap: the heap
- * @to: where to
- * @from: where from
- * @bytes: how many
- *
- * Stops early if one of the two goes away meanwhile: they are the caller's
- * objects, and only his own mistake can free them.
- *
- * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0, -ENOMEM; -EHWPOISON if a page that was to be read has a memory error,
- *	-EAGAIN if one that was to be written to has.
- */
-int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)
-{
-	int err = 0;
-
-	while (bytes && !err) {
-		unsigned int now = PAGE_SIZE - max(offset_in_page(to), offset_in_page(from));
-
-		now = min_t(u64, now, bytes);
-		err = copy_within_pages(heap, to, from, now);
-		to += now;
-		from += now;
-		bytes -= now;
-		cond_resched();
-	}
-	return err == -EFAULT ? 0 : err;
 }
 
 /**

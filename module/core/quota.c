@@ -5,7 +5,7 @@
  */
 #include <linux/errno.h>
 
-#include "core.h"
+#include "quota.h"
 
 /**
  * pym_quota_charge() - take bytes from a quota

@@ -10,7 +10,11 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 
-#include "core.h"
+#include "arena.h"
+#include "bits.h"
+#include "page.h"
+#include "run.h"
+#include "trim.h"
 
 /* One arena's part of a run. */
 struct part {

@@ -4,7 +4,10 @@
  */
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "frame.h"
+#include "ops.h"
+#include "stats.h"
 
 /**
  * pym_class_stats() - the figures of one size class, at one moment
@@ -75,4 +78,56 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	stats->nr_pages_in = heap->pages_in;
 	stats->nr_pages_out = heap->pages_out;
 	spin_unlock(&heap->lock);
+}
+
+/* What pages have been found to be shared. */
+struct shares {
+	u64 pages;
+	u64 shared;
+	u64 parts;	/* of pages, in 1/PAGE_SIZE of a byte */
+};
+
+static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *data)
+{
+	struct shares *shares = data;
+	unsigned int i;
+
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		unsigned long owners;
+
+		if (!arena->pools[i].page)
+			continue;
+		owners = pym_frame_owners(arena->pools[i].page);
+		shares->pages++;
+		shares->shared += owners > 1;
+		shares->parts += owners > 1 ? PAGE_SIZE * PAGE_SIZE / owners :
+					      PAGE_SIZE * PAGE_SIZE;
+	}
+}
+
+/**
+ * pym_pages_shared() - how much of its pages a heap shares
+ * @heap: the heap
+ * @shared_bytes: out: bytes of pages that other heaps have as well
+ * @pss_bytes: out: bytes of all its pages, each divided by the number of its heaps
+ *
+ * Context: Sleeps.
+ * Return: 0, or why pym_pause() has ended it, and then nothing is known.
+ */
+int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
+{
+	struct shares shares = {};
+	u64 offset = 0;
+	int err = 0;
+
+	if (!READ_ONCE(heap->joint)) {
+		*shared_bytes = 0;
+		*pss_bytes = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
+		return 0;
+	}
+	while (!err && pym_arenas_visit_next(heap, &offset, count_arena_locked, &shares))
+		err = pym_pause(heap);
+	*shared_bytes = shares.shared << PYM_POOL_SHIFT;
+	*pss_bytes = shares.parts >> PYM_POOL_SHIFT;
+	return err;
 }

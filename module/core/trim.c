@@ -8,7 +8,9 @@
  */
 #include <linux/sched.h>
 
-#include "core.h"
+#include "arena.h"
+#include "page.h"
+#include "trim.h"
 
 /**
  * pym_trim_gated() - give pages of empty pools back

@@ -9,7 +9,10 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "block.h"
+#include "pool.h"
+#include "walk.h"
 
 static u32 state_without_class(const struct pym_pool *pool)
 {
@@ -127,15 +130,6 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 	return arena;
 }
 
-static u32 block_state(const struct pym_pool *pool, unsigned int index)
-{
-	if (index >= pool->boundary)
-		return PYMALLOC_BLOCK_UNTOUCHED;
-	if (pool->free[index / 64] & BIT_ULL(index % 64))
-		return PYMALLOC_BLOCK_FREE;
-	return PYMALLOC_BLOCK_ALLOCATED;
-}
-
 /* Describe the blocks of a pool from *@at to @end, and move *@at behind them. */
 static unsigned int copy_blocks(const struct pym_class *class, const struct pym_pool *pool,
 				u64 *at, u64 end, struct pymalloc_block_info *info,
@@ -151,7 +145,7 @@ static unsigned int copy_blocks(const struct pym_class *class, const struct pym_
 		info[done] = (struct pymalloc_block_info) {
 			.ref = base + index * class->size,
 			.size = class->size,
-			.state = block_state(pool, index),
+			.state = pym_block_state(pool, index),
 		};
 	}
 	*at = base + (index < class->capacity ? index * class->size : PYMALLOC_POOL_SIZE);

@@ -9,6 +9,7 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 
+#include "core/bits.h"
 #include "corruptions.h"
 
 #define SCENE_USED_FREE		10
