@@ -87,21 +87,21 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
  */
 unsigned int pym_arena_room(const struct pym_arena *arena)
 {
-	return arena->raw ? pym_longest_run(arena->free) : hweight64(arena->free);
+	return arena->runs ? pym_longest_run(arena->free) : hweight64(arena->free);
 }
 
 static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
 {
-	pym_rooms_move(arena->raw ? &heap->usable_raw : &heap->usable, &arena->link,
+	pym_buckets_move(arena->runs ? &heap->usable_runs : &heap->usable, &arena->link,
 		   &arena->bucket, pym_arena_room(arena));
 }
 
 static void arena_take_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
 {
-	heap->nr_cached -= hweight64(arena->cached & bits);
-	arena->cached &= ~bits;
-	if (!arena->cached)
-		list_del_init(&arena->cached_link);
+	heap->nr_empty -= hweight64(arena->empty & bits);
+	arena->empty &= ~bits;
+	if (!arena->empty)
+		list_del_init(&arena->empty_link);
 	arena->free &= ~bits;
 	arena->busy |= bits;
 	arena_requeue(heap, arena);
@@ -119,7 +119,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 	RCU_INIT_POINTER(region->arenas[slot], NULL);
 	pym_region_give_locked(heap, region, slot);
 	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
-	if (arena->raw)
+	if (arena->runs)
 		heap->nr_raw_arenas--;
 	else
 		heap->nr_arenas--;
@@ -147,14 +147,14 @@ void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 b
 		WRITE_ONCE(*pym_pool_map(pool), 0);
 		if (!pool->page)
 			continue;
-		if (!arena->cached)
-			list_add_tail(&arena->cached_link, &heap->cached);
-		arena->cached |= BIT_ULL(pool->index);
-		heap->nr_cached++;
+		if (!arena->empty)
+			list_add_tail(&arena->empty_link, &heap->empty);
+		arena->empty |= BIT_ULL(pool->index);
+		heap->nr_empty++;
 	}
 	arena->busy &= ~bits;
 	arena->free |= bits;
-	if (arena->free == ~0ULL && !arena->cached)
+	if (arena->free == ~0ULL && !arena->empty)
 		arena_remove_locked(heap, arena);
 	else
 		arena_requeue(heap, arena);
@@ -197,17 +197,17 @@ static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
 	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
 }
 
-static struct pym_arena *arena_new(struct pym_heap *heap, bool raw)
+static struct pym_arena *arena_new(struct pym_heap *heap, bool runs)
 {
 	struct pym_arena *arena = pym_arena_alloc(heap, __GFP_ZERO);
 	unsigned int i;
 
 	if (IS_ERR(arena))
 		return arena;
-	arena->raw = raw;
+	arena->runs = runs;
 	arena->busy = ~0ULL;
 	INIT_LIST_HEAD(&arena->link);
-	INIT_LIST_HEAD(&arena->cached_link);
+	INIT_LIST_HEAD(&arena->empty_link);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		arena->pools[i].index = i;
 		INIT_LIST_HEAD(&arena->pools[i].link);
@@ -223,11 +223,11 @@ void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32
 	arena->number = number;
 	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
 	pym_region_take_locked(heap, region, slot);
-	if (arena->raw)
+	if (arena->runs)
 		heap->nr_raw_arenas++;
 	else
 		heap->nr_arenas++;
-	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->raw);
+	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->runs);
 	rcu_assign_pointer(region->arenas[slot], arena);
 }
 
@@ -252,14 +252,14 @@ static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsign
 }
 
 /* As pym_arena_create(); NULL if somebody else has taken the numbers. */
-static struct pym_arena *arenas_make(struct pym_heap *heap, bool raw, unsigned int nr)
+static struct pym_arena *arenas_make(struct pym_heap *heap, bool runs, unsigned int nr)
 {
 	struct pym_arena *arena, *next, *first = NULL;
 	LIST_HEAD(fresh);
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		arena = arena_new(heap, raw);
+		arena = arena_new(heap, runs);
 		if (IS_ERR(arena)) {
 			first = arena;
 			goto free;
@@ -279,7 +279,7 @@ free:
 /**
  * pym_arena_create() - make arenas next to each other
  * @heap: the heap
- * @raw: for runs
+ * @runs: for runs
  * @nr: how many, at most 64
  *
  * All their pools are busy and belong to the caller.
@@ -289,7 +289,7 @@ free:
  *	memory, the heap's limit or the window is used up, -ENOSPC when the heap's
  *	extent is, -EDQUOT when the user's limit is.
  */
-struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr)
+struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned int nr)
 {
 	struct pym_arena *first;
 	int err;
@@ -299,7 +299,7 @@ struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int
 		err = pym_numbers_reserve(heap, nr);
 		if (err)
 			return ERR_PTR(err);
-		first = arenas_make(heap, raw, nr);
+		first = arenas_make(heap, runs, nr);
 	} while (!first);
 	return first;
 }
@@ -326,12 +326,12 @@ struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 	want = min(want, PYMALLOC_ARENA_POOLS);
 
 	spin_lock(&heap->lock);
-	link = pym_rooms_find(&heap->usable, 1);
+	link = pym_buckets_find(&heap->usable, 1);
 	if (link) {
 		arena = list_entry(link, struct pym_arena, link);
-		*bits = pym_lowest_bits(arena->cached, want);
+		*bits = pym_lowest_bits(arena->empty, want);
 		if (hweight64(*bits) < want)
-			*bits |= pym_lowest_bits(arena->free & ~arena->cached,
+			*bits |= pym_lowest_bits(arena->free & ~arena->empty,
 					     want + ahead - hweight64(*bits));
 		arena_take_locked(heap, arena, *bits);
 		spin_unlock(&heap->lock);
@@ -363,7 +363,7 @@ struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 	struct list_head *link;
 
 	spin_lock(&heap->lock);
-	link = pym_rooms_find(&heap->usable_raw, nr);
+	link = pym_buckets_find(&heap->usable_runs, nr);
 	if (link) {
 		arena = list_entry(link, struct pym_arena, link);
 		*first = __ffs64(pym_run_starts(arena->free, nr));
@@ -382,20 +382,20 @@ struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 }
 
 /**
- * pym_cached_reserve() - take the empty pools of the arena that had one first
+ * pym_empty_reserve() - take the empty pools of the arena that had one first
  * @heap: the heap
  * @bits: out: the pools, now busy, with their pages
  *
  * Return: the arena, or NULL if no empty pool has kept its page.
  */
-struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
+struct pym_arena *pym_empty_reserve(struct pym_heap *heap, u64 *bits)
 {
 	struct pym_arena *arena;
 
 	spin_lock(&heap->lock);
-	arena = list_first_entry_or_null(&heap->cached, struct pym_arena, cached_link);
+	arena = list_first_entry_or_null(&heap->empty, struct pym_arena, empty_link);
 	if (arena) {
-		*bits = arena->cached;
+		*bits = arena->empty;
 		arena_take_locked(heap, arena, *bits);
 	}
 	spin_unlock(&heap->lock);
@@ -410,9 +410,9 @@ struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
  */
 int pym_arenas_init(struct pym_heap *heap)
 {
-	pym_rooms_init(&heap->usable);
-	pym_rooms_init(&heap->usable_raw);
-	INIT_LIST_HEAD(&heap->cached);
+	pym_buckets_init(&heap->usable);
+	pym_buckets_init(&heap->usable_runs);
+	INIT_LIST_HEAD(&heap->empty);
 	return pym_regions_init(heap);
 }
 

@@ -22,14 +22,14 @@ void pym_arenas_visit(struct pym_heap *heap, pym_arena_visit visit, void *data);
 unsigned int pym_arena_room(const struct pym_arena *arena);
 struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp);
 void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number);
-struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr);
+struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned int nr);
 void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
 void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
 struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 				    unsigned int ahead, u64 *bits);
 struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
 				  unsigned int *first);
-struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits);
+struct pym_arena *pym_empty_reserve(struct pym_heap *heap, u64 *bits);
 
 /* The arena of a pool. */
 static inline struct pym_arena *pym_arena_of(const struct pym_pool *pool)

@@ -9,19 +9,19 @@
 #include <linux/types.h>
 
 /**
- * struct pym_rooms - arenas or regions that have room, by how much
+ * struct pym_buckets - arenas or regions that have room, by how much
  * @list: index 1 to 64: free pools, or the longest run of free pages, or of
  *	free arena numbers
  * @mask: bit n - 1: list[n] is not empty
  */
-struct pym_rooms {
+struct pym_buckets {
 	struct list_head list[64 + 1];
 	u64 mask;
 };
 
-void pym_rooms_init(struct pym_rooms *rooms);
-void pym_rooms_move(struct pym_rooms *rooms, struct list_head *link, u8 *bucket,
+void pym_buckets_init(struct pym_buckets *buckets);
+void pym_buckets_move(struct pym_buckets *buckets, struct list_head *link, u8 *bucket,
 		    unsigned int room);
-struct list_head *pym_rooms_find(const struct pym_rooms *rooms, unsigned int nr);
+struct list_head *pym_buckets_find(const struct pym_buckets *buckets, unsigned int nr);
 
 #endif /* PYM_BUCKETS_H */

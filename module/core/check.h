@@ -25,13 +25,13 @@ struct tally {
 	struct pym_heap *heap;
 	struct pym_verdict *verdict;
 	u64 meta;	/* bytes of metadata */
-	u64 pages, joint, apart, cached, arenas, raw_arenas, runs, run_pages;
+	u64 pages, joint, apart, empty, arenas, run_arenas, runs, run_pages;
 	bool killable;
 	u64 nr_own;	/* of the heap, when the walk began */
 	u64 tail_end;	/* the run that is being walked ends here */
-	u64 cached_arenas;
-	u64 rooms[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas and raw arenas by room */
-	u64 region_rooms[PYM_REGION_ARENAS + 1];
+	u64 empty_arenas;
+	u64 buckets[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas of pools and of runs by room */
+	u64 region_buckets[PYM_REGION_ARENAS + 1];
 	struct {
 		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched;
 	} class[PYMALLOC_NR_CLASSES + 1];

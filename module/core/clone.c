@@ -96,11 +96,11 @@ static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_he
 	memcpy(copy, arena, sizeof(*copy));
 	copy->bucket = 0;
 	copy->free = 0;
-	copy->cached = 0;
+	copy->empty = 0;
 	copy->busy = ~0ULL;
 	copy->leaving = 0;
 	INIT_LIST_HEAD(&copy->link);
-	INIT_LIST_HEAD(&copy->cached_link);
+	INIT_LIST_HEAD(&copy->empty_link);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		INIT_LIST_HEAD(&copy->pools[i].link);
 		copy->pools[i].page = NULL;

@@ -111,7 +111,7 @@ static void check_pool_locked(struct live *live, struct pym_arena *arena, unsign
 {
 	struct pym_pool *pool = &arena->pools[index];
 	bool free = arena->free & BIT_ULL(index);
-	bool cached = arena->cached & BIT_ULL(index);
+	bool empty = arena->empty & BIT_ULL(index);
 	u8 class = READ_ONCE(pool->class);
 	struct tally *tally = live->tally;
 
@@ -122,14 +122,14 @@ static void check_pool_locked(struct live *live, struct pym_arena *arena, unsign
 	tally->pages += !!pool->page;
 	expect(tally, !free || !class, offset, "the pool is free and has a class, or is neither");
 	expect(tally, free || pool->page, offset, "a pool in use has no page");
-	expect(tally, !free || !pool->page == !cached, offset,
+	expect(tally, !free || !pool->page == !empty, offset,
 	       "an empty pool's page is not counted, or counted without being there");
 	expect(tally, !free || !READ_ONCE(*pym_pool_map(pool)), offset,
 	       "the pool map shows another class");
-	expect(tally, class < PYM_CLASS_RUN || arena->raw, offset,
+	expect(tally, class < PYM_CLASS_RUN || arena->runs, offset,
 	       "a run lies in an arena of pools");
-	expect(tally, !pym_class_is_of_blocks(class) || !arena->raw, offset,
-	       "a pool of blocks lies in a raw arena");
+	expect(tally, !pym_class_is_of_blocks(class) || !arena->runs, offset,
+	       "a pool of blocks lies in an arena of runs");
 	expect(tally, class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
 	       "a run has lost one of its pages");
 	if (class >= PYM_CLASS_RUN)

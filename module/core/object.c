@@ -2,7 +2,7 @@
 /*
  * The object allocator: batches of blocks, whose classes it finds and feeds
  * with pools, and whose empty pools it hands on.  What is larger than a block
- * goes to the raw allocator.
+ * is a run of pages.
  */
 #include <linux/err.h>
 #include <linux/string.h>

@@ -190,7 +190,7 @@ struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number)
 
 static void region_requeue(struct pym_heap *heap, struct pym_region *region)
 {
-	pym_rooms_move(&heap->usable_regions, &region->link, &region->bucket,
+	pym_buckets_move(&heap->usable_regions, &region->link, &region->bucket,
 		   pym_longest_run(~region->used));
 }
 
@@ -283,7 +283,7 @@ static int region_create(struct pym_heap *heap, unsigned long number)
  */
 u32 pym_numbers_find_locked(struct pym_heap *heap, unsigned int nr)
 {
-	struct list_head *link = pym_rooms_find(&heap->usable_regions, nr);
+	struct list_head *link = pym_buckets_find(&heap->usable_regions, nr);
 	struct pym_region *region;
 
 	if (!link)
@@ -349,7 +349,7 @@ int pym_regions_init(struct pym_heap *heap)
 
 	if (IS_ERR(table))
 		return PTR_ERR(table);
-	pym_rooms_init(&heap->usable_regions);
+	pym_buckets_init(&heap->usable_regions);
 	init_rwsem(&heap->map_gate);
 	RCU_INIT_POINTER(heap->table, table);
 	return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The raw allocator: runs of whole pages for objects over 512 bytes.
+ * Runs: whole pages in a row, for large objects, those over 512 bytes.
  *
  * A run of up to 64 pages lies within one arena; a longer one has arenas of
  * its own, next to each other, and leaves the rest of the last one to others.

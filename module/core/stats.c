@@ -70,7 +70,7 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	stats->page_bytes_peak = heap->pages_peak << PYM_POOL_SHIFT;
 	stats->arenas = heap->nr_arenas;
 	stats->raw_arenas = heap->nr_raw_arenas;
-	stats->pools_empty = heap->nr_cached;
+	stats->pools_empty = heap->nr_empty;
 	stats->runs = heap->runs;
 	stats->run_pages = heap->run_pages;
 	stats->nr_allocs += heap->nr_run_allocs;

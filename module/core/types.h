@@ -19,7 +19,7 @@
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists; pool->class goes to and
  *			from this class only under it.
- * heap->lock		arenas: where they are, which pools are free, cached
+ * heap->lock		arenas: where they are, which pools are free, empty
  *			or busy, all pages; runs; the heap's page counts.
  *
  * The two spinlocks are leaves and are never held together.  A pool that is on
@@ -62,7 +62,7 @@
 #define PYM_GROUP_FULL		PYM_GROUPS
 
 /* Empty pools that a heap keeps before it looks at its size. */
-#define PYM_STOCK_MIN		64
+#define PYM_EMPTY_MIN		64
 
 /**
  * struct pym_pool - one page of the window
@@ -96,31 +96,31 @@ struct pym_pool {
 /**
  * struct pym_arena - 64 pools
  * @number: its place in the window
- * @raw: it holds runs, not pools of blocks
+ * @runs: it holds runs, not pools of blocks
  * @bucket: which of the heap's lists it is in; 0 is none
  * @map: its part of the pool map
  * @free: pools without a class that may be taken
- * @cached: those of @free that have kept their page
+ * @empty: those of @free that have kept their page: empty pools
  * @busy: pools on their way from or to @free
  * @leaving: those of @busy whose page is being taken out of page tables
  * @apart: pools whose page the heap pays for apart from its family
- * @link: in heap->usable or heap->usable_raw
- * @cached_link: in heap->cached
+ * @link: in heap->usable or heap->usable_runs
+ * @empty_link: in heap->empty
  * @rcu: its memory outlives those who looked it up
  * @pools: the pools
  */
 struct pym_arena {
 	u32 number;
-	bool raw;
+	bool runs;
 	u8 bucket;
 	u8 *map;
 	u64 free;
-	u64 cached;
+	u64 empty;
 	u64 busy;
 	u64 leaving;
 	u64 apart;
 	struct list_head link;
-	struct list_head cached_link;
+	struct list_head empty_link;
 	struct rcu_head rcu;
 	struct pym_pool pools[PYMALLOC_ARENA_POOLS];
 };
@@ -265,9 +265,9 @@ struct pym_heap_ops {
  * @made_regions: how many there are, the first of the window
  * @usable_regions: regions that have an arena number to give
  * @usable: arenas of pools that have a free one
- * @usable_raw: arenas of runs that have a free page
- * @cached: arenas with empty pools that have kept their page
- * @nr_cached: number of those pools
+ * @usable_runs: arenas of runs that have a free page
+ * @empty: arenas with empty pools
+ * @nr_empty: number of those pools
  * @nr_arenas: arenas of pools
  * @nr_raw_arenas: arenas of runs
  * @pages: pages in the window
@@ -308,11 +308,11 @@ struct pym_heap {
 	spinlock_t lock;
 	struct pym_table __rcu *table;
 	unsigned long made_regions;
-	struct pym_rooms usable_regions;
-	struct pym_rooms usable;
-	struct pym_rooms usable_raw;
-	struct list_head cached;
-	u64 nr_cached;
+	struct pym_buckets usable_regions;
+	struct pym_buckets usable;
+	struct pym_buckets usable_runs;
+	struct list_head empty;
+	u64 nr_empty;
 	u64 nr_arenas;
 	u64 nr_raw_arenas;
 	u64 pages;

@@ -420,8 +420,8 @@ static void explain(struct shadow *shadow, u64 size, int err)
 		     "error %d", err);
 		return;
 	}
-	MUST(!shadow->heap.nr_cached, "%llu empty pools are left, and it has failed",
-	     shadow->heap.nr_cached);
+	MUST(!shadow->heap.nr_empty, "%llu empty pools are left, and it has failed",
+	     shadow->heap.nr_empty);
 	full = (!place && !may_grow) || bytes_left(&shadow->heap.quota) < most;
 	quota = bytes_left(shadow->heap.user) < most;
 	MUST(!place || full || quota, "%llu bytes could not be had, without a reason", size);
@@ -533,7 +533,7 @@ unsigned int shadow_alloc(struct shadow *shadow, u64 size, bool zero, u64 *refs,
 
 unsigned int shadow_free(struct shadow *shadow, const u64 *refs, unsigned int nr)
 {
-	u64 stock = PYM_STOCK_MIN + shadow->heap.pages / 8, cached = shadow->heap.nr_cached;
+	u64 keep = PYM_EMPTY_MIN + shadow->heap.pages / 8, before = shadow->heap.nr_empty;
 	u8 expected[MAX_BATCH], status[MAX_BATCH];
 	unsigned int i, bad = 0, returned;
 	struct shadow_object *object;
@@ -557,8 +557,8 @@ unsigned int shadow_free(struct shadow *shadow, const u64 *refs, unsigned int nr
 		MUST(status[i] == expected[i], "ref %u of %u, %#llx: status %u, not %u",
 		     i, nr, refs[i], status[i], expected[i]);
 	MUST(returned == bad, "%u bad refs, not %u", returned, bad);
-	MUST(shadow->heap.nr_cached <= max(stock, cached), "%llu empty pools are kept",
-	     shadow->heap.nr_cached);
+	MUST(shadow->heap.nr_empty <= max(keep, before), "%llu empty pools are kept",
+	     shadow->heap.nr_empty);
 	call_ends(shadow, ~0ULL >> PYM_POOL_SHIFT);
 	return bad;
 }
@@ -690,7 +690,7 @@ struct shadow *shadow_fork(struct shadow *parent)
 		shadow_delete(child);
 		return NULL;
 	}
-	MUST(child->heap.pages == parent->heap.pages - parent->heap.nr_cached,
+	MUST(child->heap.pages == parent->heap.pages - parent->heap.nr_empty,
 	     "a clone of %llu pages has %llu", parent->heap.pages, child->heap.pages);
 	copy_shadow(parent, child);
 	kernel_at_rest();
@@ -699,10 +699,10 @@ struct shadow *shadow_fork(struct shadow *parent)
 
 u64 shadow_trim(struct shadow *shadow)
 {
-	u64 cached = shadow->heap.nr_cached, bytes = pym_trim(&shadow->heap);
+	u64 before = shadow->heap.nr_empty, bytes = pym_trim(&shadow->heap);
 
-	MUST(bytes == cached << PYM_POOL_SHIFT, "%llu bytes of %llu empty pools", bytes, cached);
-	MUST(!shadow->heap.nr_cached, "empty pools are left");
+	MUST(bytes == before << PYM_POOL_SHIFT, "%llu bytes of %llu empty pools", bytes, before);
+	MUST(!shadow->heap.nr_empty, "empty pools are left");
 	kernel_at_rest();
 	return bytes;
 }

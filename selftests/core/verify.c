@@ -61,7 +61,7 @@ static void expect_pool(const struct shadow *shadow, const struct pymalloc_pool_
 	MUST(info->state == page_state(page, empty), "page %llu has state %u, not %u", number,
 	     info->state, page_state(page, empty));
 	MUST(!empty || shadow_kind(shadow, round_down(number, ARENA_PAGES)) !=
-		       PYMALLOC_ARENA_RAW, "page %llu of a raw arena is kept", number);
+		       PYMALLOC_ARENA_RAW, "page %llu of an arena of runs is kept", number);
 	MUST(info->size == size && !info->reserved &&
 	     info->allocated == (capacity ? page->allocated : 0) &&
 	     info->free == (capacity ? page->touched - page->allocated : 0) &&
@@ -302,7 +302,7 @@ static void expect_arena_counts(struct shadow *shadow)
 		arenas[info.kind]++;
 	MUST(shadow->heap.nr_arenas == arenas[PYMALLOC_ARENA_OBJECT] &&
 	     shadow->heap.nr_raw_arenas == arenas[PYMALLOC_ARENA_RAW],
-	     "%llu arenas and %llu raw arenas", shadow->heap.nr_arenas,
+	     "%llu arenas and %llu arenas of runs", shadow->heap.nr_arenas,
 	     shadow->heap.nr_raw_arenas);
 }
 

@@ -112,7 +112,7 @@ static void a_few_empty_pools_are_kept(struct kunit *test)
 	u64 *refs = alloc_many(test, heap, PYMALLOC_BLOCK_MAX, nr), pages_in = heap->pages_in;
 
 	free_many(test, heap, refs, nr);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, heap->pages);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, heap->pages);
 	KUNIT_EXPECT_GE(test, heap->pages, 10);
 	alloc_one(test, heap, 64);
 	KUNIT_EXPECT_EQ_MSG(test, heap->pages_in, pages_in, "they serve before new pages");
@@ -125,8 +125,8 @@ static void many_empty_pools_are_not(struct kunit *test)
 	u64 *refs = alloc_many(test, heap, PYMALLOC_BLOCK_MAX, nr);
 
 	free_many(test, heap, refs, nr);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, heap->pages);
-	KUNIT_EXPECT_LE(test, heap->nr_cached, PYM_STOCK_MIN + heap->pages / 8);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, heap->pages);
+	KUNIT_EXPECT_LE(test, heap->nr_empty, PYM_EMPTY_MIN + heap->pages / 8);
 }
 
 static void the_window_ends(struct kunit *test)

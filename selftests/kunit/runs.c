@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The raw allocator: runs of pages for large objects.
+ * Runs: whole pages in a row, for large objects.
  */
 #include <linux/mm.h>
 

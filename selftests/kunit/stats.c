@@ -82,7 +82,7 @@ static void trim_gives_back_all_that_is_empty(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_trim(heap), (held - 20) * PYMALLOC_POOL_SIZE);
 	KUNIT_EXPECT_EQ(test, th->zapped, held - 20);
 	KUNIT_EXPECT_EQ(test, heap->pages, 20);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, 0);
 	KUNIT_EXPECT_EQ(test, pym_trim(heap), 0);
 	KUNIT_EXPECT_EQ(test, heap->pages_peak, held);
 }
