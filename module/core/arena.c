@@ -12,6 +12,7 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -96,14 +97,17 @@ static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
 		   &arena->bucket, pym_arena_room(arena));
 }
 
-static void arena_take_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+/* Free pools become busy. */
+static void span_take_locked(struct pym_heap *heap, struct pym_span span)
 {
-	heap->nr_empty -= hweight64(arena->empty & bits);
-	arena->empty &= ~bits;
+	struct pym_arena *arena = span.arena;
+
+	heap->nr_empty -= hweight64(arena->empty & span.bits);
+	arena->empty &= ~span.bits;
 	if (!arena->empty)
 		list_del_init(&arena->empty_link);
-	arena->free &= ~bits;
-	arena->busy |= bits;
+	arena->free &= ~span.bits;
+	arena->busy |= span.bits;
 	arena_requeue(heap, arena);
 }
 
@@ -130,20 +134,20 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 /**
  * pym_arena_free_locked() - busy pools become free
  * @heap: the heap
- * @arena: the arena
- * @bits: the pools; those that have a page keep it for reuse
+ * @span: the pools; those that have a page keep it, and are empty
  *
  * An arena that has nothing left is gone afterwards.
+ *
+ * Context: Holds @heap->lock.
  */
-void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+void pym_arena_free_locked(struct pym_heap *heap, struct pym_span span)
 {
-	u64 rest;
+	struct pym_arena *arena = span.arena;
+	struct pym_pool *pool;
 
 	lockdep_assert_held(&heap->lock);
 
-	for (rest = bits; rest; rest &= rest - 1) {
-		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
-
+	pym_for_each_pool(pool, span) {
 		WRITE_ONCE(*pym_pool_map(pool), 0);
 		if (!pool->page)
 			continue;
@@ -152,8 +156,8 @@ void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 b
 		arena->empty |= BIT_ULL(pool->index);
 		heap->nr_empty++;
 	}
-	arena->busy &= ~bits;
-	arena->free |= bits;
+	arena->busy &= ~span.bits;
+	arena->free |= span.bits;
 	if (arena->free == ~0ULL && !arena->empty)
 		arena_remove_locked(heap, arena);
 	else
@@ -161,17 +165,18 @@ void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 b
 }
 
 /**
- * pym_arena_free() - pym_arena_free_locked() for who does not hold the lock
+ * pym_arena_free() - busy pools become free, for callers without the lock
  * @heap: the heap
- * @arena: the arena
- * @bits: the pools
+ * @span: as for pym_arena_free_locked(); may have no pools
+ *
+ * Context: Takes @heap->lock.
  */
-void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+void pym_arena_free(struct pym_heap *heap, struct pym_span span)
 {
-	if (!bits)
+	if (!span.bits)
 		return;
 	spin_lock(&heap->lock);
-	pym_arena_free_locked(heap, arena, bits);
+	pym_arena_free_locked(heap, span);
 	spin_unlock(&heap->lock);
 }
 
@@ -304,102 +309,101 @@ struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned in
 	return first;
 }
 
+/* Of a new arena those pools are taken, and the others free. */
+static struct pym_span span_of_new(struct pym_heap *heap, bool runs, u64 bits)
+{
+	struct pym_span span = { pym_arena_create(heap, runs, 1), bits };
+
+	if (!IS_ERR(span.arena))
+		pym_arena_free(heap, (struct pym_span) { span.arena, ~bits });
+	return span;
+}
+
+/* The arena with the least room, but room for @nr, or NULL. */
+static struct pym_arena *arena_with_room(const struct pym_buckets *buckets, unsigned int nr)
+{
+	struct list_head *link = pym_buckets_find(buckets, nr);
+
+	return link ? list_entry(link, struct pym_arena, link) : NULL;
+}
+
 /**
  * pym_pools_reserve() - take free pools, all from one arena
  * @heap: the heap
  * @want: how many, at least 1; what is returned may be fewer
  * @ahead: how many more if pages have to be taken from the system anyway
- * @bits: out: the pools, now busy
  *
  * They come from the fullest arena that has any (CPython's rule, so that
- * sparse arenas drain), those that have kept their page first.
+ * sparse arenas drain), empty ones first.
  *
- * Context: Sleeps.
- * Return: the arena, or an error as of pym_arena_create().
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: the pools, now busy; or as their arena an error as of pym_arena_create().
  */
-struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
-				    unsigned int ahead, u64 *bits)
+struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
+				  unsigned int ahead)
 {
-	struct pym_arena *arena;
-	struct list_head *link;
+	struct pym_span span;
 
 	want = min(want, PYMALLOC_ARENA_POOLS);
 
 	spin_lock(&heap->lock);
-	link = pym_buckets_find(&heap->usable, 1);
-	if (link) {
-		arena = list_entry(link, struct pym_arena, link);
-		*bits = pym_lowest_bits(arena->empty, want);
-		if (hweight64(*bits) < want)
-			*bits |= pym_lowest_bits(arena->free & ~arena->empty,
-					     want + ahead - hweight64(*bits));
-		arena_take_locked(heap, arena, *bits);
+	span.arena = arena_with_room(&heap->usable, 1);
+	if (span.arena) {
+		span.bits = pym_lowest_bits(span.arena->empty, want);
+		if (hweight64(span.bits) < want)
+			span.bits |= pym_lowest_bits(span.arena->free & ~span.arena->empty,
+						     want + ahead - hweight64(span.bits));
+		span_take_locked(heap, span);
 		spin_unlock(&heap->lock);
-		return arena;
+		return span;
 	}
 	spin_unlock(&heap->lock);
-
-	arena = pym_arena_create(heap, false, 1);
-	if (IS_ERR(arena))
-		return arena;
-	*bits = pym_lowest_bits(~0ULL, want + ahead);
-	pym_arena_free(heap, arena, ~*bits);
-	return arena;
+	return span_of_new(heap, false, pym_lowest_bits(~0ULL, want + ahead));
 }
 
 /**
  * pym_run_reserve() - take a run of at most 64 free pages
  * @heap: the heap
  * @nr: how many pages
- * @first: out: the first page's place in the arena; all are now busy
  *
- * Context: Sleeps.
- * Return: the arena, or an error as of pym_arena_create().
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: the pools, now busy; or as their arena an error as of pym_arena_create().
  */
-struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
-				  unsigned int *first)
+struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr)
 {
-	struct pym_arena *arena;
-	struct list_head *link;
+	struct pym_span span;
 
 	spin_lock(&heap->lock);
-	link = pym_buckets_find(&heap->usable_runs, nr);
-	if (link) {
-		arena = list_entry(link, struct pym_arena, link);
-		*first = __ffs64(pym_run_starts(arena->free, nr));
-		arena_take_locked(heap, arena, pym_bits(*first, nr));
+	span.arena = arena_with_room(&heap->usable_runs, nr);
+	if (span.arena) {
+		span.bits = pym_bits(__ffs64(pym_run_starts(span.arena->free, nr)), nr);
+		span_take_locked(heap, span);
 		spin_unlock(&heap->lock);
-		return arena;
+		return span;
 	}
 	spin_unlock(&heap->lock);
-
-	arena = pym_arena_create(heap, true, 1);
-	if (IS_ERR(arena))
-		return arena;
-	*first = 0;
-	pym_arena_free(heap, arena, ~pym_bits(0, nr));
-	return arena;
+	return span_of_new(heap, true, pym_bits(0, nr));
 }
 
 /**
  * pym_empty_reserve() - take the empty pools of the arena that had one first
  * @heap: the heap
- * @bits: out: the pools, now busy, with their pages
  *
- * Return: the arena, or NULL if no empty pool has kept its page.
+ * Context: Takes @heap->lock.
+ * Return: the pools, now busy, with their pages; without an arena if no pool is empty.
  */
-struct pym_arena *pym_empty_reserve(struct pym_heap *heap, u64 *bits)
+struct pym_span pym_empty_reserve(struct pym_heap *heap)
 {
-	struct pym_arena *arena;
+	struct pym_span span = {};
 
 	spin_lock(&heap->lock);
-	arena = list_first_entry_or_null(&heap->empty, struct pym_arena, empty_link);
-	if (arena) {
-		*bits = arena->empty;
-		arena_take_locked(heap, arena, *bits);
+	span.arena = list_first_entry_or_null(&heap->empty, struct pym_arena, empty_link);
+	if (span.arena) {
+		span.bits = span.arena->empty;
+		span_take_locked(heap, span);
 	}
 	spin_unlock(&heap->lock);
-	return arena;
+	return span;
 }
 
 /**
@@ -416,57 +420,84 @@ int pym_arenas_init(struct pym_heap *heap)
 	return pym_regions_init(heap);
 }
 
-/*
- * Call @visit for the first arena from @offset on, under the heap's lock.  It is
- * looked for without that: in a heap that has become empty there is a lot to search.
- * Returns false if there is none.
+/**
+ * pym_arena_at_rest() - the next arena of a heap at rest
+ * @heap: the heap
+ * @offset: as for pym_arena_next()
+ *
+ * Context: Sleeps.  Holds @heap->gate for writing, or nobody uses @heap any more:
+ *	so the arena stays.
+ * Return: the arena, or NULL if there is none any more.
  */
-bool pym_arenas_visit_next(struct pym_heap *heap, u64 *offset, pym_arena_visit visit, void *data)
+struct pym_arena *pym_arena_at_rest(struct pym_heap *heap, u64 *offset)
 {
 	struct pym_arena *arena;
 
+	cond_resched();
 	rcu_read_lock();
 	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
-	if (arena) {
-		spin_lock(&heap->lock);
-		/* It may have gone meanwhile, and another one come. */
-		arena = pym_arena_find(heap, *offset);
-		if (arena)
-			visit(heap, arena, data);
-		spin_unlock(&heap->lock);
-		*offset += PYMALLOC_ARENA_SIZE;
-	}
 	rcu_read_unlock();
-	return *offset < pym_made_bytes(heap);
+	return arena;
 }
 
-/* Call @visit for each arena. */
-void pym_arenas_visit(struct pym_heap *heap, pym_arena_visit visit, void *data)
+static void visit_arena(struct pym_heap *heap, u64 offset, const struct pym_visit *visit)
+{
+	struct pym_arena *arena;
+
+	spin_lock(&heap->lock);
+	/* It may have gone since it was found, and another one have come. */
+	arena = pym_arena_find(heap, offset);
+	if (arena)
+		visit->arena_locked(heap, arena, offset, visit->data);
+	spin_unlock(&heap->lock);
+	if (arena && visit->arena)
+		visit->arena(heap, arena, offset, visit->data);
+}
+
+/**
+ * pym_arenas_visit() - do something with each arena of a heap that goes on
+ * @heap: the heap
+ * @visit: what to do
+ *
+ * The next arena is looked for under RCU: a heap that has become empty has a lot of
+ * window to search, for which nobody should wait.
+ *
+ * Context: Sleeps.
+ * Return: 0, or the error of @visit->pause.
+ */
+int pym_arenas_visit(struct pym_heap *heap, const struct pym_visit *visit)
 {
 	u64 offset = 0;
+	bool found;
+	int err = 0;
 
-	while (pym_arenas_visit_next(heap, &offset, visit, data))
+	for (; !err; offset += PYMALLOC_ARENA_SIZE) {
+		rcu_read_lock();
+		found = pym_arena_next(heap, &offset, pym_made_bytes(heap));
+		if (found)
+			visit_arena(heap, offset, visit);
+		rcu_read_unlock();
+		if (!found)
+			break;
 		cond_resched();
+		if (visit->pause)
+			err = visit->pause(heap);
+	}
+	return err;
 }
 
 /**
  * pym_arenas_destroy() - free all arenas, whose pages have gone before
  * @heap: the heap, used by nobody any more
+ *
+ * Context: Sleeps.
  */
 void pym_arenas_destroy(struct pym_heap *heap)
 {
 	struct pym_arena *arena;
-	u64 offset = 0;
+	u64 offset;
 
-	for (;;) {
-		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
-		rcu_read_unlock();
-		if (!arena)
-			break;
+	pym_for_each_arena(arena, offset, heap)
 		arena_delete(heap, arena);
-		offset += PYMALLOC_ARENA_SIZE;
-		cond_resched();
-	}
 	pym_regions_destroy(heap);
 }

@@ -9,6 +9,21 @@
 #include <linux/minmax.h>
 #include <linux/types.h>
 
+/* For each bit that is set in @bits, from the lowest on: its number in @bit. */
+#define pym_for_each_bit(bit, bits)				\
+	for (u64 _left = (bits);				\
+	     _left && ((bit) = __ffs64(_left), true);		\
+	     _left &= _left - 1)
+
+/* Take the lowest bit that is set out of @bits, which has one.  Returns its number. */
+static inline unsigned int pym_pop_bit(u64 *bits)
+{
+	unsigned int bit = __ffs64(*bits);
+
+	*bits &= *bits - 1;
+	return bit;
+}
+
 /* A mask of @nr bits from @first on. */
 static inline u64 pym_bits(unsigned int first, unsigned int nr)
 {

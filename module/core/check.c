@@ -244,24 +244,18 @@ static int pause_check(const struct tally *tally)
 
 static int check_arenas(struct tally *tally)
 {
-	struct pym_heap *heap = tally->heap;
 	struct pym_arena *arena;
-	u64 offset = 0;
-	int err = 0;
+	u64 offset;
+	int err;
 
-	while (!err) {
-		/* The gate keeps it alive. */
-		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, heap->window);
-		rcu_read_unlock();
-		if (!arena)
-			break;
+	pym_for_each_arena(arena, offset, tally->heap) {
 		expect(tally, offset, 0, "an arena lies where none may be");
 		check_arena_at_rest(tally, arena, offset);
-		offset += PYMALLOC_ARENA_SIZE;
 		err = pause_check(tally);
+		if (err)
+			return err;
 	}
-	return err;
+	return 0;
 }
 
 /**

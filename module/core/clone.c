@@ -12,6 +12,7 @@
 #include <linux/string.h>
 
 #include "arena.h"
+#include "bits.h"
 #include "clone.h"
 #include "frame.h"
 #include "pool.h"
@@ -41,15 +42,15 @@ static struct page *share_page(struct page *page, bool apart)
 static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bits,
 			 u64 copied)
 {
-	u64 rest;
+	unsigned int index;
 
 	spin_lock(&child->lock);
 	copy->apart &= bits & ~copied;
 	child->pages_apart += hweight64(copy->apart);
 	child->joint += hweight64(bits & ~copied);
 	pym_quota_force(child->user, pym_page_bytes(hweight64(copy->apart)));
-	for (rest = copied; rest; rest &= rest - 1)
-		pym_frame_pay_locked(child, copy, __ffs64(rest));
+	pym_for_each_bit(index, copied)
+		pym_frame_pay_locked(child, copy, index);
 	spin_unlock(&child->lock);
 	pym_quota_force(&child->quota, pym_page_bytes(hweight64(bits)));
 	pym_pages_count_in(child, hweight64(bits));
@@ -62,17 +63,19 @@ static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bit
 static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 				struct pym_heap *child, struct pym_arena *copy, u64 bits)
 {
-	u64 rest, copied = 0;
-	unsigned int joint = 0;
+	u64 copied = 0;
+	unsigned int joint = 0, index;
 
-	for (rest = bits; rest; rest &= rest - 1) {
-		unsigned int index = __ffs64(rest);
+	pym_for_each_bit(index, bits) {
 		struct page *page = arena->pools[index].page, *shared;
 		bool was_joint = pym_frame_is_joint(page);
 
 		shared = share_page(page, arena->apart & BIT_ULL(index));
-		if (!shared)
+		if (!shared) {
+			/* Those before have got theirs. */
+			bits &= BIT_ULL(index) - 1;
 			break;
+		}
 		copy->pools[index].page = shared;
 		if (shared != page)
 			copied |= BIT_ULL(index);
@@ -81,8 +84,8 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 	spin_lock(&heap->lock);
 	heap->joint += joint;
 	spin_unlock(&heap->lock);
-	count_shared(child, copy, bits & ~rest, copied);
-	return hweight64(bits & ~rest);
+	count_shared(child, copy, bits, copied);
+	return hweight64(bits);
 }
 
 /* An arena like another, in no list, all its pools busy and without pages. */
@@ -109,14 +112,13 @@ static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_he
 }
 
 /* Put the pools that have a class where they belong. */
-static void link_pools(struct pym_heap *child, struct pym_arena *copy, u64 bits)
+static void link_pools(struct pym_heap *child, struct pym_span span)
 {
-	for (; bits; bits &= bits - 1) {
-		struct pym_pool *pool = &copy->pools[__ffs64(bits)];
+	struct pym_pool *pool;
 
+	pym_for_each_pool(pool, span)
 		if (pool->class <= PYMALLOC_NR_CLASSES)
 			pym_class_link(&child->classes[pool->class], pool);
-	}
 }
 
 /* The regions of a clone up to @number; nobody has mapped its pool map so far. */
@@ -151,7 +153,7 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 
 	spin_lock(&child->lock);
 	pym_arena_insert_locked(child, copy, arena->number);
-	pym_arena_free_locked(child, copy, ~used);
+	pym_arena_free_locked(child, (struct pym_span) { copy, ~used });
 	spin_unlock(&child->lock);
 
 	nr = share_pages(heap, arena, child, copy, used);
@@ -160,7 +162,7 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 
 	copy->busy = 0;
 	memcpy(copy->map, arena->map, PYMALLOC_ARENA_POOLS);
-	link_pools(child, copy, used);
+	link_pools(child, (struct pym_span) { copy, used });
 	return 0;
 }
 
@@ -168,22 +170,15 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 static int clone_arenas(struct pym_heap *heap, struct pym_heap *child)
 {
 	struct pym_arena *arena;
-	u64 offset = 0;
+	u64 offset;
 	int err;
 
-	for (;;) {
-		/* The gate keeps it alive. */
-		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
-		rcu_read_unlock();
-		if (!arena)
-			return 0;
+	pym_for_each_arena(arena, offset, heap) {
 		err = clone_arena(heap, arena, child);
 		if (err)
 			return err;
-		offset += PYMALLOC_ARENA_SIZE;
-		cond_resched();
 	}
+	return 0;
 }
 
 static int clone_contents(struct pym_heap *heap, struct pym_heap *child)

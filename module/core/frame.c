@@ -336,7 +336,8 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 	return 0;
 }
 
-static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *unused)
+static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+				void *unused)
 {
 	unsigned int i;
 
@@ -358,6 +359,8 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
  */
 bool pym_pages_settle(struct pym_heap *heap)
 {
-	pym_arenas_visit(heap, settle_arena_locked, NULL);
+	static const struct pym_visit visit = { .arena_locked = settle_arena_locked };
+
+	pym_arenas_visit(heap, &visit);
 	return !READ_ONCE(heap->joint);
 }

@@ -74,7 +74,8 @@ int pym_heap_grow(struct pym_heap *heap, u64 extent)
 }
 
 /* From now on the heap pays apart for the pages of an arena. */
-static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *unused)
+static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			      void *unused)
 {
 	unsigned int i, ended = 0, parted = 0;
 
@@ -130,9 +131,11 @@ static bool change_user(struct pym_heap *heap, struct pym_quota *user)
  */
 void pym_heap_move(struct pym_heap *heap, struct pym_quota *user)
 {
+	static const struct pym_visit visit = { .arena_locked = part_arena_locked };
+
 	down_write(&heap->gate);
 	if (!change_user(heap, user))
-		pym_arenas_visit(heap, part_arena_locked, NULL);
+		pym_arenas_visit(heap, &visit);
 	up_write(&heap->gate);
 }
 

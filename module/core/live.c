@@ -40,6 +40,7 @@ struct live {
 	struct flows before;
 	struct flows after;
 	u64 busy;	/* pools seen on their way, whose pages are not told */
+	bool sound;	/* the arena that is looked at */
 };
 
 static void take_blocks(struct live *live, struct flow *flow, u32 number)
@@ -146,7 +147,8 @@ static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
 	return offset + ((u64)i << PYM_POOL_SHIFT);
 }
 
-static bool check_arena_locked(struct live *live, struct pym_arena *arena, u64 offset)
+/* Returns whether the arena is so sound that its pools can be looked at. */
+static bool arena_is_sound(struct live *live, struct pym_arena *arena, u64 offset)
 {
 	struct tally *tally = live->tally;
 	unsigned int i;
@@ -184,43 +186,34 @@ static void check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
 	spin_unlock(&class->lock);
 }
 
-/*
- * The next arena, in itself.  It may go, and another one come, between the looks:
- * there was nothing in it then.  Returns false if there is no further one.
- */
-static bool check_next(struct live *live, u64 *offset)
+static void check_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			       void *data)
 {
-	struct pym_heap *heap = live->tally->heap;
-	struct pym_arena *arena;
-	bool sound = false;
+	struct live *live = data;
+
+	expect(live->tally, offset, 0, "an arena lies where none may be");
+	live->sound = arena_is_sound(live, arena, offset);
+}
+
+static void check_arena_blocks(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			       void *data)
+{
+	struct live *live = data;
 	unsigned int i;
 
-	rcu_read_lock();
-	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
-	if (arena) {
-		expect(live->tally, *offset, 0, "an arena lies where none may be");
-		spin_lock(&heap->lock);
-		if (pym_arena_find(heap, *offset) == arena)
-			sound = check_arena_locked(live, arena, *offset);
-		spin_unlock(&heap->lock);
-	}
-	for (i = 0; sound && i < PYMALLOC_ARENA_POOLS; i++)
+	for (i = 0; live->sound && i < PYMALLOC_ARENA_POOLS; i++)
 		check_blocks(live->tally, &arena->pools[i],
-			     *offset + ((u64)i << PYM_POOL_SHIFT));
-	rcu_read_unlock();
-	return arena;
+			     offset + ((u64)i << PYM_POOL_SHIFT));
 }
 
 static int check_arenas(struct live *live)
 {
-	u64 offset = 0;
-	int err = 0;
+	const struct pym_visit visit = {
+		.arena_locked = check_arena_locked, .arena = check_arena_blocks,
+		.pause = pym_pause, .data = live,
+	};
 
-	while (!err && check_next(live, &offset)) {
-		offset += PYMALLOC_ARENA_SIZE;
-		err = pym_pause(live->tally->heap);
-	}
-	return err;
+	return pym_arenas_visit(live->tally->heap, &visit);
 }
 
 static int check_regions(struct live *live)

@@ -41,31 +41,29 @@ static void take_locked(struct pym_class *class, struct wanted *wanted)
  * Put pools that have their page to work: as many as are wanted, as others may
  * have freed blocks meanwhile.  Returns those.
  */
-static u64 class_add(struct pym_heap *heap, struct pym_arena *arena, u64 bits,
-		     struct wanted *wanted)
+static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted *wanted)
 {
 	struct pym_class *class = &heap->classes[wanted->number];
-	u64 used, rest;
+	struct pym_pool *pool;
 
-	for (rest = bits; rest; rest &= rest - 1)
-		WRITE_ONCE(*pym_pool_map(&arena->pools[__ffs64(rest)]), wanted->number);
+	pym_for_each_pool(pool, span)
+		WRITE_ONCE(*pym_pool_map(pool), wanted->number);
 
 	spin_lock(&heap->lock);
-	arena->busy &= ~bits;
+	span.arena->busy &= ~span.bits;
 	spin_unlock(&heap->lock);
 
 	spin_lock(&class->lock);
 	take_locked(class, wanted);
-	used = pym_lowest_bits(bits, DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
-	for (rest = used; rest; rest &= rest - 1) {
-		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
-
+	span.bits = pym_lowest_bits(span.bits,
+				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
+	pym_for_each_pool(pool, span) {
 		pym_class_add_locked(class, pool, wanted->number);
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
 	take_locked(class, wanted);
 	spin_unlock(&class->lock);
-	return used;
+	return span.bits;
 }
 
 /*
@@ -83,18 +81,18 @@ static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 {
 	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done,
 					 heap->classes[wanted->number].capacity);
-	struct pym_arena *arena;
-	u64 bits, filled;
+	struct pym_span span, filled;
 	int err;
 
-	arena = pym_pools_reserve(heap, want, pages_ahead(heap), &bits);
-	if (IS_ERR(arena))
-		return PTR_ERR(arena);
-	filled = pym_lowest_bits(pym_pages_fill(heap, arena, bits, &err), want);
-	if (filled)
-		bits &= ~class_add(heap, arena, filled, wanted);
-	pym_arena_free(heap, arena, bits);
-	return filled ? 0 : err;
+	span = pym_pools_reserve(heap, want, pages_ahead(heap));
+	if (IS_ERR(span.arena))
+		return PTR_ERR(span.arena);
+	filled.arena = span.arena;
+	filled.bits = pym_lowest_bits(pym_pages_fill(heap, span, &err), want);
+	if (filled.bits)
+		span.bits &= ~class_add(heap, filled, wanted);
+	pym_arena_free(heap, span);
+	return filled.bits ? 0 : err;
 }
 
 static int class_grow(struct pym_heap *heap, struct wanted *wanted)
@@ -180,7 +178,8 @@ static void free_pools(struct pym_heap *heap, struct list_head *empty)
 	list_for_each_entry_safe(pool, next, empty, link) {
 		list_del_init(&pool->link);
 		trace_pool_free(heap->id, pym_pool_offset(pool));
-		pym_arena_free_locked(heap, pym_arena_of(pool), BIT_ULL(pool->index));
+		pym_arena_free_locked(heap, (struct pym_span) {
+			pym_arena_of(pool), BIT_ULL(pool->index) });
 	}
 	spin_unlock(&heap->lock);
 	pym_trim_excess(heap);

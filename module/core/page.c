@@ -44,14 +44,17 @@ static int take_pages(struct pym_heap *heap, struct page **pages, unsigned int o
 	return 0;
 }
 
-/* Give some of the pools a page each.  Returns those that have got one. */
-static u64 fill_some(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int *err)
+/*
+ * Give some of the pools a page each: as many as are taken from the system at once.
+ * Returns those that have got one; none, with an error in *@err.
+ */
+static u64 fill_some(struct pym_heap *heap, struct pym_span span, int *err)
 {
-	unsigned int order, i, nr = hweight64(bits);
+	unsigned int order, i;
 	struct page *pages;
-	u64 rest = bits;
+	u64 rest = span.bits;
 
-	order = ilog2(nr);
+	order = ilog2(hweight64(span.bits));
 	order = min_t(unsigned int, order, FILL_ORDER);
 	*err = fatal_signal_pending(current) ? -EINTR : take_pages(heap, &pages, order);
 	if (*err && *err != -EINTR && order) {
@@ -60,118 +63,120 @@ static u64 fill_some(struct pym_heap *heap, struct pym_arena *arena, u64 bits, i
 	}
 	if (*err)
 		return 0;
-	for (i = 0; i < 1U << order; i++, rest &= rest - 1) {
+	for (i = 0; i < 1U << order; i++) {
 		/* The page allocator clears that of the first one only. */
 		WRITE_ONCE(pages[i].private, 0);
-		arena->pools[__ffs64(rest)].page = pages + i;
+		span.arena->pools[pym_pop_bit(&rest)].page = pages + i;
 	}
-	return bits & ~rest;
+	return span.bits & ~rest;
 }
 
-static u64 without_page(const struct pym_arena *arena, u64 bits)
+/* Those of the pools that have a page. */
+static u64 with_page(struct pym_span span)
 {
-	u64 rest;
+	struct pym_pool *pool;
+	u64 found = 0;
 
-	for (rest = bits; rest; rest &= rest - 1)
-		if (arena->pools[__ffs64(rest)].page)
-			bits &= ~(rest & -rest);
-	return bits;
+	pym_for_each_pool(pool, span)
+		if (pool->page)
+			found |= BIT_ULL(pool->index);
+	return found;
+}
+
+/* Those of the pools whose page has a memory error. */
+static u64 with_bad_page(struct pym_span span)
+{
+	struct pym_pool *pool;
+	u64 found = 0;
+
+	pym_for_each_pool(pool, span)
+		if (pool->page && PageHWPoison(pool->page))
+			found |= BIT_ULL(pool->index);
+	return found;
 }
 
 /* The pools have got a page each that the heap's user pays for. */
-static void note_payer(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+static void note_payer(struct pym_heap *heap, struct pym_span span)
 {
 	if (!heap->pays_apart)
 		return;
 	spin_lock(&heap->lock);
-	arena->apart |= bits;
-	heap->pages_apart += hweight64(bits);
+	span.arena->apart |= span.bits;
+	heap->pages_apart += hweight64(span.bits);
 	spin_unlock(&heap->lock);
-}
-
-/* Those of the pools whose page has a memory error. */
-static u64 with_bad_page(const struct pym_arena *arena, u64 bits)
-{
-	u64 rest, bad = 0;
-
-	for (rest = bits; rest; rest &= rest - 1) {
-		struct page *page = arena->pools[__ffs64(rest)].page;
-
-		if (page && PageHWPoison(page))
-			bad |= rest & -rest;
-	}
-	return bad;
 }
 
 /**
  * pym_pages_fill() - give busy pools a page each
  * @heap: the heap
- * @arena: their arena
- * @bits: the pools; those that have a page keep it, unless it has a memory error
+ * @span: the pools; those that have a page keep it, unless it has a memory error
  * @err: out: why not all of them have one: -ENOMEM (the machine, the memory
  *	cgroup, or the heap's limit), -EDQUOT (the user's), -EINTR; else 0
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  *	Pages are charged to the active memory cgroup.
- * Return: those of @bits that have a page now.
+ * Return: those of the pools that have a page now.
  */
-u64 pym_pages_fill(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int *err)
+u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 {
-	u64 bad = with_bad_page(arena, bits), missing, rest;
-	int dropped = bad ? pym_pages_drop(heap, arena, bad) : 0;
+	struct pym_span bad = { span.arena, with_bad_page(span) };
+	int dropped = bad.bits ? pym_pages_drop(heap, bad) : 0;
+	u64 missing = span.bits & ~with_page(span);
+	struct pym_span rest = { span.arena, missing };
 
 	*err = min(dropped, 0);
-	missing = without_page(arena, bits);
 	/* Those that could not be dropped are of no use. */
-	rest = *err ? missing | bad : missing;
-	while (rest && !*err)
-		rest &= ~fill_some(heap, arena, rest, err);
-	if (missing != rest) {
-		note_payer(heap, arena, missing & ~rest);
-		pym_pages_count_in(heap, hweight64(missing & ~rest));
+	if (*err)
+		rest.bits |= bad.bits;
+	while (rest.bits && !*err)
+		rest.bits &= ~fill_some(heap, rest, err);
+	missing &= ~rest.bits;
+	if (missing) {
+		note_payer(heap, (struct pym_span) { span.arena, missing });
+		pym_pages_count_in(heap, hweight64(missing));
 	}
-	return bits & ~rest;
+	return span.bits & ~rest.bits;
 }
 
-static void zap_held(struct pym_heap *heap, const struct pym_view *view,
-		     struct pym_arena *arena, u64 bits)
+/* Take the pages of busy pools out of the mappings, which are held. */
+static void zap_held(struct pym_heap *heap, const struct pym_view *view, struct pym_span span)
 {
-	while (bits) {
-		unsigned int first = __ffs64(bits);
-		unsigned int nr = pym_run_length(bits, first), i;
+	while (span.bits) {
+		unsigned int first = __ffs64(span.bits);
+		unsigned int nr = pym_run_length(span.bits, first), i;
 
 		/* A fault that has found a page holds its lock until it is mapped. */
 		for (i = first; i < first + nr; i++)
-			wait_on_page_locked(arena->pools[i].page);
-		heap->ops->zap(heap, view, pym_pool_offset(&arena->pools[first]),
+			wait_on_page_locked(span.arena->pools[i].page);
+		heap->ops->zap(heap, view, pym_pool_offset(&span.arena->pools[first]),
 			       (u64)nr << PYM_POOL_SHIFT);
-		bits &= ~pym_bits(first, nr);
+		span.bits &= ~pym_bits(first, nr);
 	}
 }
 
-/* Pages that nobody maps any more go, those of @bits.  Returns how many. */
-static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+/* The pages of busy pools, which nobody maps any more, go.  Returns how many. */
+static unsigned int put_pages(struct pym_heap *heap, struct pym_span span)
 {
 	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
 	unsigned int nr = 0, together = 0, apart = 0, joint = 0;
+	struct pym_arena *arena = span.arena;
+	unsigned int index;
 
 	spin_lock(&heap->lock);
-	for (; bits; bits &= bits - 1) {
-		unsigned int index = __ffs64(bits);
+	pym_for_each_bit(index, span.bits) {
 		struct pym_pool *pool = &arena->pools[index];
-		bool alone = arena->apart & BIT_ULL(index);
 
 		joint += pym_frame_is_joint(pool->page);
 		/* Who is left with a page of the family is left with its charge. */
-		if (alone)
+		if (arena->apart & BIT_ULL(index))
 			apart += pym_frame_leave(pool->page, true);
 		else
 			together += pym_frame_leave(pool->page, false);
-		arena->apart &= ~BIT_ULL(index);
-		arena->leaving &= ~BIT_ULL(index);
 		pages[nr++] = pool->page;
 		pool->page = NULL;
 	}
+	arena->apart &= ~span.bits;
+	arena->leaving &= ~span.bits;
 	heap->pages -= nr;
 	heap->pages_out += nr;
 	heap->joint -= joint;
@@ -185,45 +190,45 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_arena *arena, u6
 	return nr;
 }
 
-static void set_leaving(struct pym_heap *heap, struct pym_arena *arena, u64 bits, bool leaving)
+static void set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving)
 {
 	spin_lock(&heap->lock);
 	if (leaving)
-		arena->leaving |= bits;
+		span.arena->leaving |= span.bits;
 	else
-		arena->leaving &= ~bits;
+		span.arena->leaving &= ~span.bits;
 	spin_unlock(&heap->lock);
 }
 
 /**
  * pym_pages_drop() - give the pages of busy pools back to the system
  * @heap: the heap
- * @arena: their arena
- * @bits: the pools; those without a page are passed over
+ * @span: the pools; those without a page are passed over
  *
- * A page that somebody has pinned lives on for him alone.
+ * A page that somebody has pinned lives on until it is unpinned, and is no longer the
+ * heap's.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
  * Return: how many pages went; or -EINTR (the caller is not the heap's process,
  *	and is being killed) and none did.
  */
-int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 {
 	struct pym_view view;
 	int err;
 
-	bits &= ~without_page(arena, bits);
-	if (!bits)
+	span.bits = with_page(span);
+	if (!span.bits)
 		return 0;
-	set_leaving(heap, arena, bits, true);
+	set_leaving(heap, span, true);
 	err = pym_gate_leave(heap, &view);
 	if (err) {
-		set_leaving(heap, arena, bits, false);
+		set_leaving(heap, span, false);
 		return err;
 	}
-	zap_held(heap, &view, arena, bits);
+	zap_held(heap, &view, span);
 	pym_gate_enter(heap, &view);
-	return put_pages(heap, arena, bits);
+	return put_pages(heap, span);
 }
 
 /**
@@ -234,17 +239,12 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
  */
 void pym_pages_destroy(struct pym_heap *heap)
 {
-	struct pym_arena *arena;
-	u64 offset = 0;
+	struct pym_span span;
+	u64 offset;
 
-	for (;;) {
-		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, heap->window);
-		rcu_read_unlock();
-		if (!arena)
-			return;
-		put_pages(heap, arena, ~without_page(arena, ~0ULL));
-		offset += PYMALLOC_ARENA_SIZE;
-		cond_resched();
+	pym_for_each_arena(span.arena, offset, heap) {
+		span.bits = ~0ULL;
+		span.bits = with_page(span);
+		put_pages(heap, span);
 	}
 }

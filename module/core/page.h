@@ -7,8 +7,8 @@
 
 #include "types.h"
 
-u64 pym_pages_fill(struct pym_heap *heap, struct pym_arena *arena, u64 bits, int *err);
-int pym_pages_drop(struct pym_heap *heap, struct pym_arena *arena, u64 bits);
+u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err);
+int pym_pages_drop(struct pym_heap *heap, struct pym_span span);
 void pym_pages_destroy(struct pym_heap *heap);
 
 #endif /* PYM_PAGE_H */

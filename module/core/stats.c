@@ -87,7 +87,8 @@ struct shares {
 	u64 parts;	/* of pages, in 1/PAGE_SIZE of a byte */
 };
 
-static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, void *data)
+static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			       void *data)
 {
 	struct shares *shares = data;
 	unsigned int i;
@@ -117,16 +118,17 @@ static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, v
 int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
 {
 	struct shares shares = {};
-	u64 offset = 0;
-	int err = 0;
+	const struct pym_visit visit = {
+		.arena_locked = count_arena_locked, .pause = pym_pause, .data = &shares,
+	};
+	int err;
 
 	if (!READ_ONCE(heap->joint)) {
 		*shared_bytes = 0;
 		*pss_bytes = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
 		return 0;
 	}
-	while (!err && pym_arenas_visit_next(heap, &offset, count_arena_locked, &shares))
-		err = pym_pause(heap);
+	err = pym_arenas_visit(heap, &visit);
 	*shared_bytes = shares.shared << PYM_POOL_SHIFT;
 	*pss_bytes = shares.parts >> PYM_POOL_SHIFT;
 	return err;

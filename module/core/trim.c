@@ -23,16 +23,16 @@
  */
 u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 {
-	struct pym_arena *arena;
-	u64 nr = 0, bits;
+	struct pym_span span;
+	u64 nr = 0;
 	int dropped;
 
 	while (READ_ONCE(heap->nr_empty) > keep) {
-		arena = pym_empty_reserve(heap, &bits);
-		if (!arena)
+		span = pym_empty_reserve(heap);
+		if (!span.arena)
 			break;
-		dropped = pym_pages_drop(heap, arena, bits);
-		pym_arena_free(heap, arena, bits);
+		dropped = pym_pages_drop(heap, span);
+		pym_arena_free(heap, span);
 		if (dropped < 0)
 			break;
 		nr += dropped;

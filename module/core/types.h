@@ -126,6 +126,19 @@ struct pym_arena {
 };
 
 /**
+ * struct pym_span - pools of one arena
+ * @arena: the arena.  From a function that returns a span NULL or an error, if there
+ *	is none
+ * @bits: a bit for each of the pools
+ *
+ * Two words, so that it is passed and returned in registers.
+ */
+struct pym_span {
+	struct pym_arena *arena;
+	u64 bits;
+};
+
+/**
  * struct pym_region - 64 arenas of the window and their part of the pool map
  * @arenas: the arenas that exist
  * @number: its place in the window

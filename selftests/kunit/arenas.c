@@ -5,6 +5,7 @@
 #include <linux/err.h>
 #include <linux/mm.h>
 
+#include "core/bits.h"
 #include "kunit.h"
 
 #define POOL_BLOCKS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MAX)
@@ -168,7 +169,8 @@ static void drop_arenas(struct pym_heap *heap, const struct row *row)
 	for (i = 0; row->number && i < row->nr; i++) {
 		u64 offset = (u64)(row->number + i) << PYM_ARENA_SHIFT;
 
-		pym_arena_free(heap, pym_arena_of(heap_pool(heap, offset)), ~0ULL);
+		pym_arena_free(heap, (struct pym_span) {
+			pym_arena_of(heap_pool(heap, offset)), ~0ULL });
 	}
 }
 
