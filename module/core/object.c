@@ -45,9 +45,10 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 {
 	struct pym_class *class = &heap->classes[wanted->number];
 	struct pym_pool *pool;
+	unsigned int index;
 
-	pym_for_each_pool(pool, span)
-		WRITE_ONCE(*pym_pool_map(pool), wanted->number);
+	pym_for_each_bit(index, span.bits)
+		WRITE_ONCE(span.arena->map[index], wanted->number);
 
 	spin_lock(&heap->lock);
 	span.arena->busy &= ~span.bits;
