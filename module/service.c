@@ -47,6 +47,7 @@ static const struct pym_heap_ops service_ops = {
 	.hold	= pym_window_hold,
 	.release = pym_window_release,
 	.zap	= pym_window_zap,
+	.map_grown = pym_window_map_grown,
 	.grown	= service_grown,
 	.pause	= service_pause,
 };
@@ -262,6 +263,7 @@ static struct pym_service_heap *service_alloc(const char *name)
 		return NULL;
 	kref_init(&sheap->ref);
 	mutex_init(&sheap->user_lock);
+	init_rwsem(&sheap->map_gate);
 	INIT_WORK(&sheap->appear, appear_work);
 	INIT_WORK(&sheap->release, release_work);
 	INIT_WORK(&sheap->vanish, vanish_work);

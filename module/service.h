@@ -85,6 +85,8 @@ struct pym_handle {
  *	maps it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
+ * @map_gate: held for reading around the mapping of zeroes where the pool map has no
+ *	page, and for writing when it has got one, to wait for those
  * @nr_calls: calls made on it: ioctls, read() and write()
  * @mappings: of the heap; protected, as all up to @heapless, by its mm's mmap_lock
  * @windows: those of them that show pages of the heap
@@ -123,6 +125,7 @@ struct pym_service_heap {
 	u64 inherited_allocs;
 	u64 inherited_frees;
 	struct pym_heap heap;
+	struct rw_semaphore map_gate;
 	atomic64_t nr_calls;
 	unsigned int mappings;
 	unsigned int windows;
@@ -313,7 +316,10 @@ void pym_window_settle(struct pym_service_heap *sheap);
 struct pym_service_heap *pym_window_find(u64 address);
 int pym_window_hold(struct pym_heap *heap, struct pym_view *view);
 void pym_window_release(struct pym_heap *heap, struct pym_view *view);
-void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes);
+void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		    struct page **pages, unsigned int nr);
+void pym_window_map_grown(struct pym_heap *heap, const struct pym_view *view,
+			  unsigned long number);
 
 /* access.c */
 bool pym_may_look(const struct pym_service_heap *sheap);

@@ -258,16 +258,9 @@ static void find_addresses(const struct pym_service_heap *sheap, u64 offset, u64
 		*from = sheap->origin + offset;
 }
 
-/**
- * pym_window_zap() - take pages away from the process that maps them
- * @heap: the heap
- * @view: its mappings, held
- * @offset: where in the descriptor they are
- * @bytes: how many
- *
- * Context: Sleeps.
- */
-void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
+/* Take a part of what the descriptor shows out of all mappings. */
+static void zap_everywhere(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+			   u64 bytes)
 {
 	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
 	struct vm_area_struct *vma;
@@ -283,6 +276,47 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offs
 	for (vma = next_mapping(sheap, from); vma && vma->vm_start < to;
 	     vma = next_mapping(sheap, vma->vm_end))
 		zap_part(vma, offset, bytes);
+}
+
+/**
+ * pym_window_zap() - take pages away from the process that maps them
+ * @heap: the heap
+ * @view: its mappings, held
+ * @offset: where in the window they are
+ * @pages: the pages, which cannot be found there any more
+ * @nr: how many
+ *
+ * Context: Sleeps.
+ */
+void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		    struct page **pages, unsigned int nr)
+{
+	unsigned int i;
+
+	/* A fault that has rechecked a page holds its lock until the page is mapped. */
+	for (i = 0; i < nr; i++)
+		wait_on_page_locked(pages[i]);
+	zap_everywhere(heap, view, offset, (u64)nr << PAGE_SHIFT);
+}
+
+/**
+ * pym_window_map_grown() - take zeroes away where the pool map has got a page
+ * @heap: the heap
+ * @view: its mappings, held
+ * @number: the page's number
+ *
+ * Context: Sleeps.
+ */
+void pym_window_map_grown(struct pym_heap *heap, const struct pym_view *view,
+			  unsigned long number)
+{
+	struct pym_service_heap *sheap = container_of(heap, struct pym_service_heap, heap);
+
+	/* Wait for the faults that have found no page and are about to map zeroes. */
+	down_write(&sheap->map_gate);
+	up_write(&sheap->map_gate);
+	zap_everywhere(heap, view, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
+		       PYMALLOC_POOL_SIZE);
 }
 
 /*
@@ -543,11 +577,11 @@ static vm_fault_t pool_map_fault(struct vm_fault *vmf)
 
 	if (!sheap)
 		return VM_FAULT_SIGBUS;
-	down_read(&sheap->heap.map_gate);
+	down_read(&sheap->map_gate);
 	vmf->page = pym_pool_map_page(&sheap->heap, number);
 	if (!vmf->page)
 		result = pym_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
-	up_read(&sheap->heap.map_gate);
+	up_read(&sheap->map_gate);
 	return result;
 }
 

@@ -5,7 +5,6 @@
 #include <linux/err.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/sched.h>
 
 #include "copy.h"
@@ -22,10 +21,8 @@ static int own_page(struct pym_heap *heap, u64 offset)
 	if (err)
 		return err;
 	err = pym_page_own(heap, offset, &view, &fresh);
-	if (fresh) {
-		unlock_page(fresh);
-		put_page(fresh);
-	}
+	if (fresh)
+		pym_frame_done(fresh);
 	pym_gate_enter(heap, &view);
 	return err;
 }
@@ -44,7 +41,7 @@ static struct page *get_own_page(struct pym_heap *heap, u64 offset)
 		if (!page)
 			return ERR_PTR(-EFAULT);
 		/* It may be a copy that is not yet finished. */
-		wait_on_page_locked(page);
+		pym_frame_wait(page);
 		bad = PageHWPoison(page);
 		if (!bad && !pym_frame_is_joint(page))
 			return page;
@@ -91,7 +88,7 @@ static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 
 
 		if (!source)
 			return -EFAULT;
-		wait_on_page_locked(source);
+		pym_frame_wait(source);
 		if (PageHWPoison(source)) {
 			put_page(source);
 			return -EHWPOISON;

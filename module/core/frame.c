@@ -148,7 +148,7 @@ void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
 
 	if (threshold && before << PYM_POOL_SHIFT < threshold &&
 	    after << PYM_POOL_SHIFT >= threshold)
-		heap->ops->grown(heap);
+		pym_grown(heap);
 }
 
 /* Whose quota a pool's page counts against. */
@@ -216,16 +216,13 @@ static bool end_joint(struct pym_heap *heap, u64 offset, struct page *page)
 static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 			struct page *page)
 {
-	bool alone = false;
+	bool alone;
 
 	if (pym_frame_owners(page) > 1)
 		return false;
+	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &page, 1);
 	lock_page(page);
-	if (pym_pages_same(heap, offset, &page, 1)) {
-		heap->ops->zap(heap, view, round_down(offset, PAGE_SIZE), PAGE_SIZE);
-		alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
-			end_joint(heap, offset, page);
-	}
+	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) && end_joint(heap, offset, page);
 	if (!alone)
 		unlock_page(page);
 	return alone;
@@ -284,15 +281,36 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 		put_page(new);
 		return NULL;
 	}
-	/* Those who map the old one have found it before it was replaced. */
-	wait_on_page_locked(old);
-	heap->ops->zap(heap, view, round_down(offset, PAGE_SIZE), PAGE_SIZE);
+	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &old, 1);
 	copy_highpage(new, old);
 	/* Not before: whoever is left with it may write to it. */
 	if (pym_frame_leave(old, exchange.apart))
 		pym_quota_uncharge(exchange.payer, PAGE_SIZE);
 	put_page(old);
 	return new;
+}
+
+/**
+ * pym_frame_wait_locked() - wait until a locked frame is whole
+ * @page: the frame, with a reference
+ *
+ * Context: Sleeps.
+ */
+void pym_frame_wait_locked(struct page *page)
+{
+	wait_on_page_locked(page);
+}
+
+/**
+ * pym_frame_done() - let others see a frame that pym_page_own() has returned
+ * @page: the frame, whose reference goes
+ *
+ * Context: Sleeps.
+ */
+void pym_frame_done(struct page *page)
+{
+	unlock_page(page);
+	put_page(page);
 }
 
 /**

@@ -45,6 +45,15 @@ void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena,
 int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 		 struct page **fresh);
 bool pym_pages_settle(struct pym_heap *heap);
+void pym_frame_wait_locked(struct page *page);
+void pym_frame_done(struct page *page);
+
+/* Wait until a frame is whole, of which the caller has a reference.  Sleeps. */
+static inline void pym_frame_wait(struct page *page)
+{
+	if (PageLocked(page))
+		pym_frame_wait_locked(page);
+}
 
 static inline unsigned long pym_word_owners(unsigned long word)
 {

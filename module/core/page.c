@@ -11,7 +11,6 @@
 #include <linux/gfp.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
 #include "arena.h"
@@ -139,17 +138,17 @@ u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 }
 
 /* Take the pages of busy pools out of the mappings, which are held. */
-static void zap_held(struct pym_heap *heap, const struct pym_view *view, struct pym_span span)
+static void zap_pools(struct pym_heap *heap, const struct pym_view *view, struct pym_span span)
 {
+	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
+
 	while (span.bits) {
 		unsigned int first = __ffs64(span.bits);
 		unsigned int nr = pym_run_length(span.bits, first), i;
 
-		/* A fault that has found a page holds its lock until it is mapped. */
-		for (i = first; i < first + nr; i++)
-			wait_on_page_locked(span.arena->pools[i].page);
-		heap->ops->zap(heap, view, pym_pool_offset(&span.arena->pools[first]),
-			       (u64)nr << PYM_POOL_SHIFT);
+		for (i = 0; i < nr; i++)
+			pages[i] = span.arena->pools[first + i].page;
+		pym_zap(heap, view, pym_pool_offset(&span.arena->pools[first]), pages, nr);
 		span.bits &= ~pym_bits(first, nr);
 	}
 }
@@ -226,7 +225,7 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 		set_leaving(heap, span, false);
 		return err;
 	}
-	zap_held(heap, &view, span);
+	zap_pools(heap, &view, span);
 	pym_gate_enter(heap, &view);
 	return put_pages(heap, span);
 }

@@ -267,12 +267,8 @@ static int region_create(struct pym_heap *heap, unsigned long number)
 
 	if (IS_ERR_OR_NULL(region))
 		return PTR_ERR(region);
-	/* Nobody may see zeroes any more when arenas come: neither shown later... */
-	down_write(&heap->map_gate);
-	up_write(&heap->map_gate);
-	/* ...nor before. */
-	pym_pages_zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
-		      PYMALLOC_POOL_SIZE);
+	/* Before there are arenas: where zeroes are mapped, classes would not be seen. */
+	pym_map_grown(heap, number);
 	pym_region_open(heap, region);
 	return 0;
 }
@@ -321,8 +317,7 @@ int pym_numbers_reserve(struct pym_heap *heap, unsigned int nr)
  * @heap: the heap
  * @number: any number
  *
- * Whoever shows zeroes where there is none must hold @heap->map_gate for reading
- * while he looks and until they are mapped.
+ * Where there is none, zeroes may be mapped, until @heap->ops->map_grown has been called.
  *
  * Context: Any.
  * Return: the page with a reference; NULL if no arena can have been there.
@@ -350,7 +345,6 @@ int pym_regions_init(struct pym_heap *heap)
 	if (IS_ERR(table))
 		return PTR_ERR(table);
 	pym_buckets_init(&heap->usable_regions);
-	init_rwsem(&heap->map_gate);
 	RCU_INIT_POINTER(heap->table, table);
 	return 0;
 }

@@ -13,9 +13,6 @@
  *			looker that is kept from running would keep the heap.
  *			An operation leaves it while it takes pages out of page
  *			tables, because fork() comes with those locked.
- * heap->map_gate	read side around the mapping of zeroes where the pool map has
- *			no page, write side when it has got one, to wait for those.
- *			Sleeps, within the gate.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists; pool->class goes to and
  *			from this class only under it.
@@ -230,13 +227,17 @@ struct pym_view {
 };
 
 /**
- * struct pym_heap_ops - what the core asks of whoever shows the heap
+ * struct pym_heap_ops - what the core asks of whoever shows the heap in a window
  * @hold: keep the heap's mappings as they are.  Sleeps; not under the gate.
  *	Returns 0, or -EINTR if the caller is not the heap's process and is
  *	being killed
  * @release: the reverse
- * @zap: take @bytes of the window from @offset on out of the mappings, which are
- *	held; no fault finds the pages that were there any more.  May sleep
+ * @zap: take @nr pages, which were found in the window from @offset on so far, out
+ *	of the mappings, which are held.  Returns when nobody maps one of them there,
+ *	nor is about to because it had found the page before.  May sleep
+ * @map_grown: page @number of the pool map is there; where it had none, zeroes may be
+ *	mapped.  Returns when nobody maps these any more, nor is about to.  The
+ *	mappings are held.  May sleep
  * @grown: the heap's pages have passed its threshold.  May not sleep
  * @pause: between two pieces of a look at the heap: returns 0, or a negative error
  *	if the look is to end.  May be NULL
@@ -245,7 +246,9 @@ struct pym_heap_ops {
 	int (*hold)(struct pym_heap *heap, struct pym_view *view);
 	void (*release)(struct pym_heap *heap, struct pym_view *view);
 	void (*zap)(struct pym_heap *heap, const struct pym_view *view, u64 offset,
-		    u64 bytes);
+		    struct page **pages, unsigned int nr);
+	void (*map_grown)(struct pym_heap *heap, const struct pym_view *view,
+			  unsigned long number);
 	void (*grown)(struct pym_heap *heap);
 	int (*pause)(struct pym_heap *heap);
 };
@@ -263,9 +266,8 @@ struct pym_heap_ops {
  * @threshold: @ops->grown is called when the pages reach this; 0 is never
  * @cache_threads: threads of the process that keep blocks at hand, as it says
  * @cache_bytes_max: most bytes of blocks that each of them keeps
- * @ops: see there
+ * @ops: see there; NULL for a heap without a window
  * @gate: see the top of this file
- * @map_gate: there too
  * @quota: its own pages and metadata
  * @purse: pays, once, for what the heap and its family have together; may be
  *	NULL.  Changes, as @user and @pays_apart, with the gate held for writing
@@ -310,7 +312,6 @@ struct pym_heap {
 	u64 cache_bytes_max;
 	const struct pym_heap_ops *ops;
 	struct rw_semaphore gate;
-	struct rw_semaphore map_gate;
 	struct pym_quota quota;
 	struct pym_quota *purse;
 	struct pym_quota *user;

@@ -520,20 +520,19 @@ static void verify(void)
 	kernel.preempt = preempt;
 }
 
-static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
+static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		struct page **pages, unsigned int nr)
 {
 	struct fault *fault = test.fault;
 	struct pym_pool *pool;
 	struct page *page;
 
-	mappings_zap(heap, view, offset, bytes);
-	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
-		return;
+	mappings_zap(heap, view, offset, pages, nr);
 	cond_resched();
 	if (fault && heap == fault->heap && offset == round_down(fault->at, PAGE_SIZE))
 		MUST(!memcmp(page_address(fault->page), fault->contents, PAGE_SIZE),
 		     "a page has changed that others can still see");
-	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
+	for (; nr; nr--, offset += PAGE_SIZE) {
 		rcu_read_lock();
 		pool = pym_pool_find(heap, offset);
 		rcu_read_unlock();
@@ -554,6 +553,7 @@ static const struct pym_heap_ops ops = {
 	.hold = mappings_hold,
 	.release = mappings_release,
 	.zap = zap,
+	.map_grown = mappings_map_grown,
 	.grown = grown,
 };
 

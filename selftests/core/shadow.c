@@ -28,23 +28,25 @@ static void make_pattern(void)
 	}
 }
 
-static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
+static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		struct page **pages, unsigned int nr)
 {
-	struct page *page;
+	unsigned int i;
 
-	mappings_zap(heap, view, offset, bytes);
+	mappings_zap(heap, view, offset, pages, nr);
 
-	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
-		return;
-	MUST(offset % PYMALLOC_ARENA_SIZE + bytes <= PYMALLOC_ARENA_SIZE,
+	MUST(offset % PYMALLOC_ARENA_SIZE + nr * PAGE_SIZE <= PYMALLOC_ARENA_SIZE,
 	     "no pages are taken away, or other arenas'");
-	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
+	for (i = 0; i < nr; i++, offset += PAGE_SIZE) {
 		struct pym_pool *pool;
+		struct page *page;
 
 		rcu_read_lock();
 		pool = pym_pool_find(heap, offset);
 		rcu_read_unlock();
 		MUST(pool && pool->page, "a page is taken away that is not there");
+		MUST(!(pym_arena_of(pool)->busy & BIT_ULL(pool->index)) ||
+		     pool->page == pages[i], "another page is taken away");
 		MUST(!pym_arena_of(pool)->busy || !pym_pages_get(heap, offset, &page, 1),
 		     "a page that is going away can still be found");
 	}
@@ -64,6 +66,7 @@ static const struct pym_heap_ops ops = {
 	.hold = mappings_hold,
 	.release = mappings_release,
 	.zap = zap,
+	.map_grown = mappings_map_grown,
 	.grown = grown,
 };
 

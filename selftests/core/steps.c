@@ -28,6 +28,7 @@ static const struct pym_heap_ops ops = {
 	.hold = mappings_hold,
 	.release = mappings_release,
 	.zap = mappings_zap,
+	.map_grown = mappings_map_grown,
 };
 
 static void alloc(u64 size, u64 *refs, unsigned int nr)
