@@ -110,7 +110,7 @@ static int notify_ioctl(struct pym_call *call)
 
 static int caches_ioctl(struct pym_call *call)
 {
-	struct pym_heap *heap = &call->sheap->heap;
+	struct pym_service_heap *sheap = call->sheap;
 	struct pymalloc_caches *caches = &call->args.caches;
 	int err;
 
@@ -119,8 +119,8 @@ static int caches_ioctl(struct pym_call *call)
 		return err;
 	if (caches->flags)
 		return -EINVAL;
-	WRITE_ONCE(heap->cache_threads, caches->threads);
-	WRITE_ONCE(heap->cache_bytes_max, caches->bytes_max);
+	WRITE_ONCE(sheap->cache_threads, caches->threads);
+	WRITE_ONCE(sheap->cache_bytes_max, caches->bytes_max);
 	return 0;
 }
 

@@ -215,7 +215,7 @@ static void check_at_end(struct pym_service_heap *sheap)
 static void trace_destroy(struct pym_service_heap *sheap)
 {
 	char comm[PYM_SHOWN_COMM];
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	if (!trace_heap_destroy_enabled())
 		return;
@@ -230,7 +230,7 @@ static void trace_destroy(struct pym_service_heap *sheap)
 /* What it begins with is not of its own doing. */
 static void note_inherited(struct pym_service_heap *sheap)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	pym_heap_stats(&sheap->heap, &stats);
 	sheap->inherited_allocs = stats.nr_allocs;
@@ -578,7 +578,7 @@ static pid_t process_of(struct pym_service_heap *sheap)
  */
 int pym_service_info(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	pym_heap_stats(&sheap->heap, &stats);
 	*info = (struct pymalloc_heap_info) {

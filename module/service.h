@@ -87,6 +87,8 @@ struct pym_handle {
  * @inherited_frees: the same for those freed
  * @map_gate: held for reading around the mapping of zeroes where the pool map has no
  *	page, and for writing when it has got one, to wait for those
+ * @cache_threads: threads of the process that keep blocks at hand, as it says
+ * @cache_bytes_max: most bytes of blocks that each of them keeps
  * @nr_calls: calls made on it: ioctls, read() and write()
  * @mappings: of the heap; protected, as all up to @heapless, by its mm's mmap_lock
  * @windows: those of them that show pages of the heap
@@ -126,6 +128,8 @@ struct pym_service_heap {
 	u64 inherited_frees;
 	struct pym_heap heap;
 	struct rw_semaphore map_gate;
+	u64 cache_threads;
+	u64 cache_bytes_max;
 	atomic64_t nr_calls;
 	unsigned int mappings;
 	unsigned int windows;

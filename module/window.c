@@ -615,7 +615,7 @@ static void unwatch(struct pym_service_heap *sheap)
  */
 static void be_patient(struct pym_service_heap *sheap)
 {
-	atomic64_set(&sheap->patience, sheap->heap.nr_arenas + sheap->heap.nr_raw_arenas);
+	atomic64_set(&sheap->patience, sheap->heap.nr_arenas + sheap->heap.nr_run_arenas);
 }
 
 static bool may_unwatch(struct pym_service_heap *sheap)

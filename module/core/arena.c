@@ -124,7 +124,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 	pym_region_give_locked(heap, region, slot);
 	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
 	if (arena->runs)
-		heap->nr_raw_arenas--;
+		heap->nr_run_arenas--;
 	else
 		heap->nr_arenas--;
 	trace_arena_free(heap->id, (u64)arena->number << PYM_ARENA_SHIFT);
@@ -229,7 +229,7 @@ void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32
 	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
 	pym_region_take_locked(heap, region, slot);
 	if (arena->runs)
-		heap->nr_raw_arenas++;
+		heap->nr_run_arenas++;
 	else
 		heap->nr_arenas++;
 	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->runs);

@@ -360,7 +360,7 @@ static void check_totals(struct tally *tally)
 	expect(tally, heap->nr_empty == tally->empty, 0,
 	       "the heap's count of empty pools is wrong");
 	expect(tally, heap->nr_arenas == tally->arenas, 0, "the heap's count of arenas is wrong");
-	expect(tally, heap->nr_raw_arenas == tally->run_arenas, 0,
+	expect(tally, heap->nr_run_arenas == tally->run_arenas, 0,
 	       "the heap's count of arenas of runs is wrong");
 	expect(tally, heap->runs == tally->runs, 0, "the heap's count of large objects is wrong");
 	expect(tally, heap->nr_run_allocs - heap->nr_run_frees == tally->runs, 0,

@@ -15,7 +15,7 @@
  * @number: the class
  * @stats: out: the figures
  */
-void pym_class_stats(struct pym_heap *heap, u32 number, struct pymalloc_class_stats *stats)
+void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *stats)
 {
 	struct pym_class *class = &heap->classes[number];
 
@@ -33,7 +33,7 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pymalloc_class_st
 	spin_unlock(&class->lock);
 }
 
-static void add_class(struct pymalloc_stats *stats, const struct pymalloc_class_stats *class)
+static void add_class(struct pym_stats *stats, const struct pym_class_stats *class)
 {
 	stats->pools_used += class->pools_used;
 	stats->pools_full += class->pools_full;
@@ -46,12 +46,12 @@ static void add_class(struct pymalloc_stats *stats, const struct pymalloc_class_
 /**
  * pym_heap_stats() - the figures of a heap
  * @heap: the heap
- * @stats: out: all but the fields that describe the call
+ * @stats: out: the figures
  */
-void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
+void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 {
 	u32 number, step = heap->alignment / PYMALLOC_BLOCK_MIN;
-	struct pymalloc_class_stats class;
+	struct pym_class_stats class;
 
 	memset(stats, 0, sizeof(*stats));
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step) {
@@ -60,8 +60,6 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	}
 	stats->limit = heap->limit;
 	stats->threshold = READ_ONCE(heap->threshold);
-	stats->cache_threads = READ_ONCE(heap->cache_threads);
-	stats->cache_bytes_max = READ_ONCE(heap->cache_bytes_max);
 	stats->meta_bytes = atomic_long_read(&heap->quota.meta);
 	stats->nr_bad_refs = atomic64_read(&heap->nr_bad_refs);
 
@@ -69,7 +67,7 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	stats->page_bytes = heap->pages << PYM_POOL_SHIFT;
 	stats->page_bytes_peak = heap->pages_peak << PYM_POOL_SHIFT;
 	stats->arenas = heap->nr_arenas;
-	stats->raw_arenas = heap->nr_raw_arenas;
+	stats->run_arenas = heap->nr_run_arenas;
 	stats->pools_empty = heap->nr_empty;
 	stats->runs = heap->runs;
 	stats->run_pages = heap->run_pages;

@@ -264,8 +264,6 @@ struct pym_heap_ops {
  * @base_bytes: bytes of metadata that it takes without any arena, beside the core's
  *	own: whoever makes it says so
  * @threshold: @ops->grown is called when the pages reach this; 0 is never
- * @cache_threads: threads of the process that keep blocks at hand, as it says
- * @cache_bytes_max: most bytes of blocks that each of them keeps
  * @ops: see there; NULL for a heap without a window
  * @gate: see the top of this file
  * @quota: its own pages and metadata
@@ -284,7 +282,7 @@ struct pym_heap_ops {
  * @empty: arenas with empty pools
  * @nr_empty: number of those pools
  * @nr_arenas: arenas of pools
- * @nr_raw_arenas: arenas of runs
+ * @nr_run_arenas: arenas of runs
  * @pages: pages in the window
  * @pages_peak: the most that @pages has been
  * @pages_in: pages taken from the system so far
@@ -308,8 +306,6 @@ struct pym_heap {
 	unsigned long limit;
 	unsigned long base_bytes;
 	u64 threshold;
-	u64 cache_threads;
-	u64 cache_bytes_max;
 	const struct pym_heap_ops *ops;
 	struct rw_semaphore gate;
 	struct pym_quota quota;
@@ -328,7 +324,7 @@ struct pym_heap {
 	struct list_head empty;
 	u64 nr_empty;
 	u64 nr_arenas;
-	u64 nr_raw_arenas;
+	u64 nr_run_arenas;
 	u64 pages;
 	u64 pages_peak;
 	u64 pages_in;

@@ -24,7 +24,7 @@ static u32 state_without_class(const struct pym_pool *pool)
 }
 
 static void copy_pool_of_blocks(const struct pym_class *class, const struct pym_pool *pool,
-				struct pymalloc_pool_info *info)
+				struct pym_pool_info *info)
 {
 	info->state = pool->nr_alloc == class->capacity ? PYMALLOC_POOL_FULL :
 							  PYMALLOC_POOL_USED;
@@ -35,7 +35,7 @@ static void copy_pool_of_blocks(const struct pym_class *class, const struct pym_
 }
 
 static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
-		      struct pymalloc_pool_info *info)
+		      struct pym_pool_info *info)
 {
 	struct pym_class *class = pym_pool_class_lock(heap, pool);
 	bool blocks = class->size;
@@ -55,7 +55,7 @@ static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
 	spin_unlock(&heap->lock);
 }
 
-static void count_pool(struct pymalloc_arena_info *info, const struct pymalloc_pool_info *pool)
+static void count_pool(struct pym_arena_info *info, const struct pym_pool_info *pool)
 {
 	switch (pool->state) {
 	case PYMALLOC_POOL_NONE:
@@ -83,9 +83,9 @@ static void count_pool(struct pymalloc_arena_info *info, const struct pymalloc_p
  * Return: false if there is none.
  */
 bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
-		    struct pymalloc_arena_info *info)
+		    struct pym_arena_info *info)
 {
-	struct pymalloc_pool_info pool;
+	struct pym_pool_info pool;
 	struct pym_arena *arena;
 	unsigned int i;
 
@@ -115,7 +115,7 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
  * Return: false if there is none.
  */
 bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
-		   struct pymalloc_pool_info *info)
+		   struct pym_pool_info *info)
 {
 	struct pym_arena *arena;
 
@@ -132,7 +132,7 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 
 /* Describe the blocks of a pool from *@at to @end, and move *@at behind them. */
 static unsigned int copy_blocks(const struct pym_class *class, const struct pym_pool *pool,
-				u64 *at, u64 end, struct pymalloc_block_info *info,
+				u64 *at, u64 end, struct pym_block_info *info,
 				unsigned int room)
 {
 	u64 base = pym_pool_offset(pool);
@@ -142,7 +142,7 @@ static unsigned int copy_blocks(const struct pym_class *class, const struct pym_
 	for (done = 0; index < class->capacity && done < room; done++, index++) {
 		if (base + index * class->size >= end)
 			break;
-		info[done] = (struct pymalloc_block_info) {
+		info[done] = (struct pym_block_info) {
 			.ref = base + index * class->size,
 			.size = class->size,
 			.state = pym_block_state(pool, index),
@@ -153,16 +153,16 @@ static unsigned int copy_blocks(const struct pym_class *class, const struct pym_
 }
 
 static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *at,
-			     struct pymalloc_block_info *info)
+			     struct pym_block_info *info)
 {
-	struct pymalloc_pool_info run;
+	struct pym_pool_info run;
 	bool whole = !offset_in_page(*at);
 
 	*at = round_down(*at, PYMALLOC_POOL_SIZE) + PYMALLOC_POOL_SIZE;
 	copy_pool(heap, pool, &run);
 	if (run.state != PYMALLOC_POOL_RUN || !whole)
 		return 0;
-	*info = (struct pymalloc_block_info) {
+	*info = (struct pym_block_info) {
 		.ref = run.offset,
 		.size = run.size,
 		.state = PYMALLOC_BLOCK_ALLOCATED,
@@ -181,7 +181,7 @@ static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *
  * Return: how many were described.  0 says nothing about what is behind *@at.
  */
 unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
-			     struct pymalloc_block_info *info, unsigned int room)
+			     struct pym_block_info *info, unsigned int room)
 {
 	struct pym_arena *arena;
 	struct pym_class *class;

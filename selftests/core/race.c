@@ -347,10 +347,10 @@ static void call_resize(void)
 static void call_look(void)
 {
 	u64 at = below(test.now->heap.window), end = test.now->heap.window, before = at;
-	struct pymalloc_block_info blocks[64];
-	struct pymalloc_arena_info arena;
-	struct pymalloc_pool_info pool;
-	struct pymalloc_stats stats;
+	struct pym_block_info blocks[64];
+	struct pym_arena_info arena;
+	struct pym_pool_info pool;
+	struct pym_stats stats;
 
 	switch (below(4)) {
 	case 0:
@@ -476,7 +476,7 @@ static void preempt(void)
 
 static void verify_member(void)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 	struct pym_verdict verdict;
 	unsigned int i;
 	u64 bytes = 0;

@@ -441,7 +441,7 @@ static bool has_been_joint(const struct shadow *shadow)
 /* No block of the class was left behind, but for those that could not be cleared. */
 static void class_is_used_up(struct shadow *shadow, u64 size)
 {
-	struct pymalloc_class_stats stats;
+	struct pym_class_stats stats;
 
 	if (!class_of(shadow, size) ||
 	    (kernel.failures && has_been_joint(shadow)))
@@ -458,8 +458,8 @@ static void class_is_used_up(struct shadow *shadow, u64 size)
 static void relearn(struct shadow *shadow)
 {
 	u64 at = 0, allocs = 0, frees = 0;
-	struct pymalloc_class_stats stats;
-	struct pymalloc_block_info info;
+	struct pym_class_stats stats;
+	struct pym_block_info info;
 	struct shadow_page *page;
 	u32 number, *slot;
 

@@ -124,7 +124,7 @@ static void bad_ref(void)
 
 static void look(void)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	pym_heap_stats(&heap, &stats);
 }

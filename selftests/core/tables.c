@@ -113,7 +113,7 @@ static void expect_in_a_row(const u64 *refs, unsigned int nr, u32 size)
 static void expect_figures(struct shadow *shadow, u32 size, u64 nr)
 {
 	u32 capacity = POOL / size;
-	struct pymalloc_class_stats stats;
+	struct pym_class_stats stats;
 
 	pym_class_stats(&shadow->heap, size / PYMALLOC_BLOCK_MIN, &stats);
 	MUST(stats.size == size && stats.blocks == nr && stats.pools_full == nr / capacity &&
@@ -518,7 +518,7 @@ static void metadata(const void *what)
 {
 	u64 size = *(const u64 *)what, ref;
 	struct shadow *shadow = heap_of(8, WINDOW);
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	while (shadow->heap.pages < (WINDOW - ARENA) / POOL)
 		ref = one(shadow, size);

@@ -191,10 +191,10 @@ static void arenas_lie_within_a_region(struct kunit *test)
 		if (!IS_ERR(arena))
 			KUNIT_EXPECT_EQ_MSG(test, arena->number, rows[i].number, "row %u", i);
 	}
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 3 * PYM_REGION_ARENAS + 5 - 1);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 3 * PYM_REGION_ARENAS + 5 - 1);
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		drop_arenas(heap, &rows[i]);
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 0);
 }
 
 static void only_what_exists_is_found(struct kunit *test)

@@ -25,8 +25,8 @@ static void a_clone_has_what_the_heap_has(struct kunit *test)
 	struct scene *scene = scene_new(test);
 	struct test_heap *parent = container_of(scene->heap, struct test_heap, heap);
 	struct test_heap *child = heap_clone(test, parent);
-	struct pymalloc_stats stats = heap_stats(&parent->heap), copy = heap_stats(&child->heap);
-	struct pymalloc_pool_info pool, pool_copy;
+	struct pym_stats stats = heap_stats(&parent->heap), copy = heap_stats(&child->heap);
+	struct pym_pool_info pool, pool_copy;
 	u64 at = 0, at_copy = 0;
 
 	heap_check(test, &parent->heap);

@@ -197,9 +197,9 @@ void heap_check(struct kunit *test, struct pym_heap *heap)
  *
  * Return: the figures.
  */
-struct pymalloc_stats heap_stats(struct pym_heap *heap)
+struct pym_stats heap_stats(struct pym_heap *heap)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	pym_heap_stats(heap, &stats);
 	return stats;

@@ -141,7 +141,7 @@ static void a_run_is_charged_whole_or_not_at_all(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(71), false, refs, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	KUNIT_EXPECT_EQ(test, heap->pages, 0);
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 0);
 	heap_check(test, heap);
 
 	th->user_max = meta_with(heap, 2) + PAGES(69);
