@@ -398,10 +398,10 @@ static vm_fault_t insert_alone(struct vm_area_struct *vma, unsigned long address
 /* How many of the pages from the first one on are as joint as that one. */
 static unsigned int same_kind(struct page **pages, unsigned int nr)
 {
-	bool joint = pym_frame_is_joint(pages[0]);
+	bool joint = pym_frame_maybe_shared(pages[0]);
 	unsigned int i;
 
-	for (i = 1; i < nr && pym_frame_is_joint(pages[i]) == joint; i++)
+	for (i = 1; i < nr && pym_frame_maybe_shared(pages[i]) == joint; i++)
 		;
 	return i;
 }
@@ -411,7 +411,7 @@ static vm_fault_t insert(struct vm_area_struct *vma, unsigned long address,
 {
 	unsigned int nr = same_kind(pages, locked);
 
-	if (vma->vm_ops == &window_vm_ops || pym_frame_is_joint(pages[0]))
+	if (vma->vm_ops == &window_vm_ops || pym_frame_maybe_shared(pages[0]))
 		return insert_pages(vma, address, pages, nr);
 	return insert_alone(vma, address, pages, nr);
 }
@@ -487,7 +487,7 @@ static vm_fault_t own_page(struct vm_fault *vmf)
 	vm_fault_t result;
 	int err;
 
-	if (!READ_ONCE(sheap->heap.joint))
+	if (!READ_ONCE(sheap->heap.maybe_shared))
 		return 0;
 	hold_in_fault(vmf, &view);
 	pym_service_follow(sheap);
@@ -533,7 +533,7 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 		return result;
 	lock_page(vmf->page);
 	if (!pym_pages_same(&sheap->heap, offset, &vmf->page, 1) ||
-	    pym_frame_is_joint(vmf->page))
+	    pym_frame_maybe_shared(vmf->page))
 		/* It has been replaced: touch it again. */
 		result = VM_FAULT_NOPAGE;
 	else if (PageHWPoison(vmf->page))
@@ -620,7 +620,7 @@ static void be_patient(struct pym_service_heap *sheap)
 
 static bool may_unwatch(struct pym_service_heap *sheap)
 {
-	return !READ_ONCE(sheap->heap.joint) ||
+	return !READ_ONCE(sheap->heap.maybe_shared) ||
 	       (pym_family_is_alone(sheap->family) &&
 		atomic64_dec_return(&sheap->patience) < 0);
 }
@@ -638,13 +638,13 @@ void pym_window_settle(struct pym_service_heap *sheap)
 	if (!READ_ONCE(sheap->watched) || !may_unwatch(sheap) ||
 	    mmap_write_lock_killable(sheap->mm))
 		return;
-	if (READ_ONCE(sheap->heap.joint)) {
+	if (READ_ONCE(sheap->heap.maybe_shared)) {
 		unmap_windows(sheap);
 		pym_pages_settle(&sheap->heap);
 		be_patient(sheap);
 	}
 	/* Only who holds that lock can fork. */
-	if (!READ_ONCE(sheap->heap.joint))
+	if (!READ_ONCE(sheap->heap.maybe_shared))
 		unwatch(sheap);
 	mmap_write_unlock(sheap->mm);
 }

@@ -150,7 +150,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 	bool blocks = pym_class_is_of_blocks(pool->class);
 
 	tally->pages += !!pool->page;
-	tally->joint += pool->page && pym_frame_is_joint(pool->page);
+	tally->maybe_shared += pool->page && pym_frame_maybe_shared(pool->page);
 	/* Who asks such a pool for its arena is led astray. */
 	if (!expect(tally, pool->index == index, offset, "the pool has forgotten its place"))
 		return;
@@ -370,14 +370,14 @@ static void check_totals(struct tally *tally)
 }
 
 /* Faults go on, and change these; then there is nothing to be compared. */
-static void check_joint(struct tally *tally)
+static void check_shared(struct tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
 
 	spin_lock(&heap->lock);
 	if (heap->nr_own == tally->nr_own) {
-		expect(tally, heap->joint == tally->joint, 0,
-		       "the heap's count of joint pages is wrong");
+		expect(tally, heap->maybe_shared == tally->maybe_shared, 0,
+		       "the heap's count of pages that may be shared is wrong");
 		expect(tally, heap->pages_apart == tally->apart, 0,
 		       "the heap's count of pages paid for apart is wrong");
 	}
@@ -396,7 +396,7 @@ static int check_all(struct tally *tally)
 	if (err)
 		return err;
 	check_totals(tally);
-	check_joint(tally);
+	check_shared(tally);
 	return 0;
 }
 

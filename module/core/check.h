@@ -25,7 +25,7 @@ struct tally {
 	struct pym_heap *heap;
 	struct pym_verdict *verdict;
 	u64 meta;	/* bytes of metadata */
-	u64 pages, joint, apart, empty, arenas, run_arenas, runs, run_pages;
+	u64 pages, maybe_shared, apart, empty, arenas, run_arenas, runs, run_pages;
 	bool killable;
 	u64 nr_own;	/* of the heap, when the walk began */
 	u64 tail_end;	/* the run that is being walked ends here */

@@ -19,14 +19,24 @@
 #include "quota.h"
 #include "region.h"
 
-/* The clone's page: the same one, or a copy of one that somebody holds. */
+/*
+ * The clone's page: the same one, or a copy.
+ *
+ * 1. Shared already, or with no reference but the pool's: nobody else can see it.
+ *    It is shared.  So is one with a memory error, which nobody may read to copy it.
+ * 2. Pinned: somebody may be writing to it.  The clone gets a copy, and the page
+ *    stays the parent's alone.
+ * 3. Any other reference: somebody may be reading, and the child may know of it (a
+ *    pipe).  The clone gets a copy, and the page may be shared from now on, though
+ *    it has one owner: the parent must not write to it in place either.
+ */
 static struct page *share_page(struct page *page, bool apart)
 {
 	struct page *copy;
 
 	if (pym_frame_owners(page) > 1 || page_count(page) == PYM_REFS_AT_REST ||
 	    PageHWPoison(page)) {
-		pym_frame_join(page, apart);
+		pym_frame_share(page, apart);
 		return page;
 	}
 	copy = alloc_page(PYM_GFP);
@@ -34,7 +44,7 @@ static struct page *share_page(struct page *page, bool apart)
 		return NULL;
 	copy_highpage(copy, page);
 	if (!folio_maybe_dma_pinned(page_folio(page)))
-		WRITE_ONCE(page->private, PYM_FRAME_JOINT);
+		WRITE_ONCE(page->private, PYM_FRAME_MAYBE_SHARED);
 	return copy;
 }
 
@@ -47,7 +57,7 @@ static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bit
 	spin_lock(&child->lock);
 	copy->apart &= bits & ~copied;
 	child->pages_apart += hweight64(copy->apart);
-	child->joint += hweight64(bits & ~copied);
+	child->maybe_shared += hweight64(bits & ~copied);
 	pym_quota_force(child->user, pym_page_bytes(hweight64(copy->apart)));
 	pym_for_each_bit(index, copied)
 		pym_frame_pay_locked(child, copy, index);
@@ -64,25 +74,25 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 				struct pym_heap *child, struct pym_arena *copy, u64 bits)
 {
 	u64 copied = 0;
-	unsigned int joint = 0, index;
+	unsigned int nr_shared = 0, index;
 
 	pym_for_each_bit(index, bits) {
-		struct page *page = arena->pools[index].page, *shared;
-		bool was_joint = pym_frame_is_joint(page);
+		struct page *page = arena->pools[index].page, *given;
+		bool was_shared = pym_frame_maybe_shared(page);
 
-		shared = share_page(page, arena->apart & BIT_ULL(index));
-		if (!shared) {
+		given = share_page(page, arena->apart & BIT_ULL(index));
+		if (!given) {
 			/* Those before have got theirs. */
 			bits &= BIT_ULL(index) - 1;
 			break;
 		}
-		copy->pools[index].page = shared;
-		if (shared != page)
+		copy->pools[index].page = given;
+		if (given != page)
 			copied |= BIT_ULL(index);
-		joint += pym_frame_is_joint(page) && !was_joint;
+		nr_shared += pym_frame_maybe_shared(page) && !was_shared;
 	}
 	spin_lock(&heap->lock);
-	heap->joint += joint;
+	heap->maybe_shared += nr_shared;
 	spin_unlock(&heap->lock);
 	count_shared(child, copy, bits, copied);
 	return hweight64(bits);
@@ -196,7 +206,7 @@ static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
 
 /**
  * pym_heap_clone() - make a heap a copy of another, with the same pages
- * @heap: the heap; from now on its pages may be joint
+ * @heap: the heap; from now on its pages may be shared
  * @child: an empty heap, initialised alike but without a user, that nobody else
  *	knows yet
  *

@@ -43,7 +43,7 @@ static struct page *get_own_page(struct pym_heap *heap, u64 offset)
 		/* It may be a copy that is not yet finished. */
 		pym_frame_wait(page);
 		bad = PageHWPoison(page);
-		if (!bad && !pym_frame_is_joint(page))
+		if (!bad && !pym_frame_maybe_shared(page))
 			return page;
 		put_page(page);
 		err = bad ? -EHWPOISON : own_page(heap, offset);
@@ -75,8 +75,8 @@ int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 }
 
 /*
- * A joint page may be replaced at any time, and then be written to by whoever is
- * left with it: what was read counts only if the page is still there.
+ * A page that may be shared can be replaced at any time, and then be written to by its
+ * last owner: what was read counts only if the page is still there.
  */
 static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 from,
 			unsigned int bytes)

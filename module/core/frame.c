@@ -1,39 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sharing: frames that a heap and the clones that fork() makes of it have
- * together until one of them writes.
+ * Frames: a physical page, and the heaps that have it.
  *
- * A page is written to in place only by a heap that has it alone and knows of
- * every reference to it.  It is the rule that the memory management has for
- * anonymous pages (do_wp_page(), PG_anon_exclusive), with the means of a driver:
+ * A frame is allocated by the core, is no page of a file, and is on no list of the
+ * memory management.  Of struct page the core uses
  *
- *  - A frame that one heap alone has had since it was allocated, copied or
- *    settled is not joint.  It may be mapped for writing, and pinned; the kernel
- *    may write to it.
- *  - fork() takes the pages out of the parent's page tables first, and looks at
- *    their references then.  One reference is the pool's.  A pin is somebody who
- *    writes at this moment: the clone gets a copy of the page at once, and the
- *    page stays the parent's alone.  Any other reference may be that of somebody
- *    who reads, and whom the child may know (a pipe): the clone gets a copy, too,
- *    but the page becomes joint, though it has one owner.  All other frames become
- *    joint and are shared, and so are those with a memory error, which nobody may
- *    read, whoever holds them.  GUP-fast is not missed: it takes a reference before it
- *    looks at the page table again.
- *  - A joint frame is mapped for reading only.  Who takes a reference through
- *    such a mapping reads, and must never see what another heap writes later.  So
- *    the heap that wants to write gets a copy, also as the last one that has the
- *    frame, unless that is settled: with the page's lock held, so that no
- *    fault maps it again, and the page out of all page tables, there are two
- *    references left, the pool's and the caller's own.  Then it is no longer
- *    joint.
+ *	private		who has the frame, and who pays for it; the core's alone:
+ *
+ *		bit 0		it may be shared: more than one heap has had it
+ *				since it last belonged to one alone
+ *		bits 1 to 31	how many more heaps than one have it
+ *		bits 32 to 63	how many of all its heaps pay for it apart, counted
+ *				while more than one has it
+ *
+ *			0 is a frame of one heap alone.  Only that heap's fork() changes
+ *			it then.  Else it changes by cmpxchg, or under the lock of its
+ *			only heap
+ *	_refcount	a reference of each heap that has it, of each entry of a page
+ *			table, and of whoever pins it or reads it in passing
+ *	PG_locked	it is not to be seen yet: it is about to take another's place,
+ *			or has just done so and is not whole.  Whoever finds it must
+ *			wait.  (What shows the frames may lock them for its own ends.)
+ *	PG_hwpoison	its memory has an error, as the memory management has found:
+ *			nobody may read it
+ *
+ * Heaps of one family pay for a frame together, once, from their common purse.  A heap
+ * whose process has become another user pays for each of its frames apart.
+ *
+ * Copy on write
+ * -------------
+ * A page is written to in place only by a heap that has it alone and knows of every
+ * reference to it.  This is the memory management's rule for anonymous pages
+ * (do_wp_page(), PG_anon_exclusive), with the means of a driver:
+ *
+ * 1. A frame that one heap alone has had since it was allocated, copied or settled
+ *    is not shared.  It may be mapped for writing, and pinned; the kernel may write
+ *    to it.
+ * 2. fork() takes the pages out of the parent's page tables first, and then looks
+ *    at their references: share_page() in clone.c.  GUP-fast is not missed: it takes
+ *    a reference before it looks at the page table again.
+ * 3. A frame that may be shared is mapped for reading only.  A reference that was
+ *    taken through such a mapping is a reader's, who must never see what another heap
+ *    writes later.  So a heap that wants to write gets a copy, also as the last owner,
+ *    unless the frame is settled.
+ * 4. A frame is settled if it has one owner and, out of all page tables, two
+ *    references: the pool's, and that of the caller who counts them.  Then it is the
+ *    heap's alone again.
  *
  * No counter of mappings is compared with a counter of references: both change
- * while one looks at them.
+ * while they are looked at.
  *
- * A copy takes the place of the original locked, and stays locked until nobody
- * maps the original any more and all is copied.  Whoever finds it meanwhile, in
- * a fault or in a call, waits for the lock.  So all threads go from one to the
- * other at one moment, and nobody writes to the copy before it is whole.
+ * A copy takes the place of the original locked, and stays locked until nobody maps
+ * the original any more and all is copied.  Whoever finds it before, in a fault or
+ * in a call, waits for the lock.  So all threads go from one to the other at one
+ * moment, and nobody writes to the copy before it is whole.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -170,14 +190,14 @@ void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsign
 	heap->pages_apart += apart;
 }
 
-/* The arena of a page that is still joint, and still there. */
-static struct pym_arena *joint_arena_locked(struct pym_heap *heap, u64 offset,
+/* The arena of a page that may still be shared, and is still there. */
+static struct pym_arena *shared_arena_locked(struct pym_heap *heap, u64 offset,
 					    const struct page *page)
 {
 	struct pym_arena *arena = pym_arena_find(heap, offset);
 	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
 
-	if (arena && pym_page_at_locked(arena, index) == page && pym_frame_is_joint(page))
+	if (arena && pym_page_at_locked(arena, index) == page && pym_frame_maybe_shared(page))
 		return arena;
 	return NULL;
 }
@@ -188,21 +208,21 @@ static bool refs_are_explained(struct page *page, int known)
 	return pym_frame_owners(page) == 1 && page_count(page) == known;
 }
 
-/* A joint page is the heap's alone from now on. */
+/* A page that may have been shared is the heap's alone from now on. */
 static void own_locked(struct pym_heap *heap, struct page *page)
 {
 	WRITE_ONCE(page->private, 0);
-	heap->joint--;
+	heap->maybe_shared--;
 	heap->nr_own++;
 }
 
 /* A page that refs_are_explained() of is the heap's alone, if it is still there. */
-static bool end_joint(struct pym_heap *heap, u64 offset, struct page *page)
+static bool end_sharing(struct pym_heap *heap, u64 offset, struct page *page)
 {
 	bool found;
 
 	spin_lock(&heap->lock);
-	found = joint_arena_locked(heap, offset, page);
+	found = shared_arena_locked(heap, offset, page);
 	if (found)
 		own_locked(heap, page);
 	spin_unlock(&heap->lock);
@@ -210,8 +230,8 @@ static bool end_joint(struct pym_heap *heap, u64 offset, struct page *page)
 }
 
 /*
- * Settle that a joint page is the heap's alone, if it is.  Then it is locked, and
- * nobody maps it.  The caller has a reference.
+ * Settle that a page is the heap's alone, if it is.  Then it is locked, and nobody
+ * maps it.  The caller has a reference.
  */
 static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 			struct page *page)
@@ -222,7 +242,9 @@ static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view
 		return false;
 	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &page, 1);
 	lock_page(page);
-	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) && end_joint(heap, offset, page);
+	/* A fault that has mapped it meanwhile has a reference, and the page stays as it is. */
+	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
+		end_sharing(heap, offset, page);
 	if (!alone)
 		unlock_page(page);
 	return alone;
@@ -238,7 +260,7 @@ struct exchange {
 	bool apart;
 };
 
-/* Put @new in the place of @old, if that is still there and still joint. */
+/* Put @new in the place of @old, if that is still there and may be shared. */
 static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 		      struct page *new, struct exchange *exchange)
 {
@@ -246,12 +268,12 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 	struct pym_arena *arena;
 
 	spin_lock(&heap->lock);
-	arena = joint_arena_locked(heap, offset, old);
+	arena = shared_arena_locked(heap, offset, old);
 	if (arena) {
 		exchange->apart = arena->apart & BIT_ULL(index);
 		exchange->payer = payer(heap, exchange->apart);
 		heap->pages_apart -= exchange->apart;
-		heap->joint--;
+		heap->maybe_shared--;
 		heap->nr_own++;
 		arena->pools[index].page = new;
 		pym_frame_pay_locked(heap, arena, index);
@@ -261,7 +283,7 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 }
 
 /*
- * Replace a joint page by a copy, unless somebody else has done so.  Returns the
+ * Replace a page that may be shared by a copy, unless somebody else has done so.  Returns the
  * copy locked, with a reference of the caller's own; NULL if there is none to be
  * made any more; or -ENOMEM.
  */
@@ -283,8 +305,11 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 	}
 	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &old, 1);
 	copy_highpage(new, old);
-	/* Not before: whoever is left with it may write to it. */
-	if (pym_frame_leave(old, exchange.apart))
+	/*
+	 * Drop ownership only after the copy: the last owner may then write in place,
+	 * and this heap must not see it.
+	 */
+	if (pym_frame_put(old, exchange.apart))
 		pym_quota_uncharge(exchange.payer, PAGE_SIZE);
 	put_page(old);
 	return new;
@@ -319,8 +344,9 @@ void pym_frame_done(struct page *page)
  * @offset: the offset
  * @view: its mappings, held
  * @fresh: out: the page, locked and with a reference, if it has become so only
- *	now; then nobody maps it.  NULL if there was nothing to be done, or if
- *	somebody else has done it: who maps it must look again
+ *	now; then nobody maps it, and whoever finds it waits until pym_frame_done()
+ *	or the like.  NULL if there was nothing to be done, or if somebody else has
+ *	done it: look the page up again
  *
  * Context: Sleeps.  Not under the gate.  The heap is not being cloned.
  * Return: 0, -EFAULT (there is no page), -EHWPOISON (others have it as well, and
@@ -334,7 +360,7 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 	*fresh = NULL;
 	if (!page)
 		return -EFAULT;
-	if (!pym_frame_is_joint(page)) {
+	if (!pym_frame_maybe_shared(page)) {
 		put_page(page);
 		return 0;
 	}
@@ -362,7 +388,7 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		struct page *page = pym_page_at_locked(arena, i);
 
-		if (page && pym_frame_is_joint(page) &&
+		if (page && pym_frame_maybe_shared(page) &&
 		    refs_are_explained(page, PYM_REFS_AT_REST))
 			own_locked(heap, page);
 	}
@@ -373,12 +399,12 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
  * @heap: the heap
  *
  * Context: Sleeps.  Nobody maps its pages, nor can while this goes on.
- * Return: true if the heap has no joint page any more.
+ * Return: true if no page of the heap may be shared any more.
  */
 bool pym_pages_settle(struct pym_heap *heap)
 {
 	static const struct pym_visit visit = { .arena_locked = settle_arena_locked };
 
 	pym_arenas_visit(heap, &visit);
-	return !READ_ONCE(heap->joint);
+	return !READ_ONCE(heap->maybe_shared);
 }

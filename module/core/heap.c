@@ -84,7 +84,7 @@ static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u6
 
 		if (!page || arena->apart & BIT_ULL(i))
 			continue;
-		ended += pym_frame_part(page);
+		ended += pym_frame_pay_apart(page);
 		parted++;
 		arena->apart |= BIT_ULL(i);
 	}
@@ -105,7 +105,7 @@ static bool change_user(struct pym_heap *heap, struct pym_quota *user)
 	pym_quota_uncharge(heap->user, apart);
 	pym_quota_force(user, apart);
 	heap->user = user;
-	all = !heap->joint;
+	all = !heap->maybe_shared;
 	if (all) {
 		unsigned long together = pym_page_bytes(heap->pages) - apart;
 

@@ -20,7 +20,11 @@
 #include "page.h"
 #include "quota.h"
 
-/* What is taken from the system at once, if it is to be had without effort. */
+/*
+ * 16 pages are taken from the system at once: by then most of what a call of the page
+ * allocator costs is spread, and a piece of 64 KiB is often there without effort.
+ * Larger pieces come opportunistically: no direct reclaim, and then single pages.
+ */
 #define FILL_ORDER	4
 #define GFP_CHEAP	((PYM_GFP & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY)
 
@@ -157,7 +161,7 @@ static void zap_pools(struct pym_heap *heap, const struct pym_view *view, struct
 static unsigned int put_pages(struct pym_heap *heap, struct pym_span span)
 {
 	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
-	unsigned int nr = 0, together = 0, apart = 0, joint = 0;
+	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0;
 	struct pym_arena *arena = span.arena;
 	unsigned int index;
 
@@ -165,12 +169,12 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_span span)
 	pym_for_each_bit(index, span.bits) {
 		struct pym_pool *pool = &arena->pools[index];
 
-		joint += pym_frame_is_joint(pool->page);
-		/* Who is left with a page of the family is left with its charge. */
+		nr_shared += pym_frame_maybe_shared(pool->page);
+		/* A shared page is charged once; its last owner uncharges it. */
 		if (arena->apart & BIT_ULL(index))
-			apart += pym_frame_leave(pool->page, true);
+			apart += pym_frame_put(pool->page, true);
 		else
-			together += pym_frame_leave(pool->page, false);
+			together += pym_frame_put(pool->page, false);
 		pages[nr++] = pool->page;
 		pool->page = NULL;
 	}
@@ -178,7 +182,7 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_span span)
 	arena->leaving &= ~span.bits;
 	heap->pages -= nr;
 	heap->pages_out += nr;
-	heap->joint -= joint;
+	heap->maybe_shared -= nr_shared;
 	heap->pages_apart -= apart;
 	pym_quota_uncharge(heap->purse, pym_page_bytes(together));
 	pym_quota_uncharge(heap->user, pym_page_bytes(apart));

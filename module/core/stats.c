@@ -121,7 +121,7 @@ int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
 	};
 	int err;
 
-	if (!READ_ONCE(heap->joint)) {
+	if (!READ_ONCE(heap->maybe_shared)) {
 		*shared_bytes = 0;
 		*pss_bytes = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
 		return 0;

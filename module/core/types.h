@@ -287,9 +287,9 @@ struct pym_heap_ops {
  * @pages_peak: the most that @pages has been
  * @pages_in: pages taken from the system so far
  * @pages_out: pages given back so far
- * @joint: those of @pages that are joint: see frame.h
+ * @maybe_shared: those of @pages that may be shared: see frame.c
  * @pages_apart: those of @pages that are paid for apart
- * @nr_own: joint pages that have become the heap's alone so far
+ * @nr_own: pages that may have been shared and have become the heap's alone so far
  * @runs: large objects
  * @run_pages: their pages
  * @nr_run_allocs: large objects allocated so far
@@ -329,7 +329,7 @@ struct pym_heap {
 	u64 pages_peak;
 	u64 pages_in;
 	u64 pages_out;
-	u64 joint;
+	u64 maybe_shared;
 	u64 pages_apart;
 	u64 nr_own;
 	u64 runs;

@@ -419,7 +419,7 @@ static void call_hold(void)
 	page = pym_page_get(&test.now->heap, below(test.now->heap.window));
 	if (!page)
 		return;
-	if (pym_frame_is_joint(page)) {
+	if (pym_frame_maybe_shared(page)) {
 		hold->page = page;
 		memcpy(hold->contents, page_address(page), PAGE_SIZE);
 	} else {

@@ -433,9 +433,9 @@ static void explain(struct shadow *shadow, u64 size, int err)
 }
 
 /* Have pages been copied, or been to be copied? */
-static bool has_been_joint(const struct shadow *shadow)
+static bool has_been_shared(const struct shadow *shadow)
 {
-	return shadow->heap.joint || shadow->heap.nr_own;
+	return shadow->heap.maybe_shared || shadow->heap.nr_own;
 }
 
 /* No block of the class was left behind, but for those that could not be cleared. */
@@ -444,7 +444,7 @@ static void class_is_used_up(struct shadow *shadow, u64 size)
 	struct pym_class_stats stats;
 
 	if (!class_of(shadow, size) ||
-	    (kernel.failures && has_been_joint(shadow)))
+	    (kernel.failures && has_been_shared(shadow)))
 		return;
 	pym_class_stats(&shadow->heap, class_of(shadow, size), &stats);
 	MUST(!stats.pools_used && !stats.blocks_free && !stats.blocks_untouched,
@@ -474,7 +474,7 @@ static void relearn(struct shadow *shadow)
 	frees += shadow->heap.nr_run_frees - shadow->nr_frees[0];
 	shadow->nr_allocs[0] = shadow->heap.nr_run_allocs;
 	shadow->nr_frees[0] = shadow->heap.nr_run_frees;
-	MUST(allocs == frees && (!allocs || has_been_joint(shadow)), "%llu objects were lost",
+	MUST(allocs == frees && (!allocs || has_been_shared(shadow)), "%llu objects were lost",
 	     allocs - frees);
 
 	while (allocs && at < shadow->heap.window) {

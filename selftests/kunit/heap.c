@@ -63,7 +63,7 @@ static void heap_end(void *data)
 	/* A page that is copied is taken away, too, but does not go. */
 	if (!th->heap.ops)
 		KUNIT_EXPECT_EQ(test, th->zapped, 0);
-	else if (th->heap.joint || th->heap.nr_own)
+	else if (th->heap.maybe_shared || th->heap.nr_own)
 		KUNIT_EXPECT_GE(test, th->zapped, th->heap.pages_out);
 	else
 		KUNIT_EXPECT_EQ(test, th->zapped, th->heap.pages_out);
