@@ -4,8 +4,8 @@
  * which arena serves next.
  *
  * A pool is in exactly one of three conditions: free (its bit in @free), on
- * its way (its bit in @busy), or in use (it has a class).  Whoever makes it
- * busy owns it until he gives it a class or frees it.
+ * its way (its bit in @busy), or in use (it has a class).  The task that makes it
+ * busy owns it until it gives the pool a class or frees it.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -31,8 +31,8 @@ static struct kmem_cache *arena_cache;
  */
 int pym_arena_cache_init(void)
 {
-	/* 3 % of the arena's pages. */
-	static_assert(sizeof(struct pym_arena) <= PYM_ARENA_BYTES);
+	/* What is charged, 2.5 % of the arena's pages, is what it takes, side table included. */
+	static_assert(sizeof(struct pym_arena) + PYM_ARENA_SPARE <= PYM_ARENA_BYTES);
 
 	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
 					0, SLAB_ACCOUNT, NULL);
@@ -50,9 +50,14 @@ void pym_arena_cache_exit(void)
 	kmem_cache_destroy(arena_cache);
 }
 
+static void arena_free(struct pym_arena *arena)
+{
+	kmem_cache_free(arena_cache, arena);
+}
+
 static void arena_free_rcu(struct rcu_head *rcu)
 {
-	kmem_cache_free(arena_cache, container_of(rcu, struct pym_arena, rcu));
+	arena_free(container_of(rcu, struct pym_arena, rcu));
 }
 
 /**
@@ -180,7 +185,15 @@ void pym_arena_free(struct pym_heap *heap, struct pym_span span)
 	spin_unlock(&heap->lock);
 }
 
-/* Charge and allocate the memory of an arena, @gfp beside the usual flags. */
+/**
+ * pym_arena_alloc() - charge and allocate the memory of an arena
+ * @heap: the heap
+ * @gfp: flags beside the usual ones
+ *
+ * Context: Sleeps.  As pym_meta_charge().
+ * Return: the memory, not cleared unless @gfp says so; or an error as of
+ *	pym_meta_charge().
+ */
 struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp)
 {
 	struct pym_arena *arena;
@@ -198,7 +211,7 @@ struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp)
 
 static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
 {
-	kmem_cache_free(arena_cache, arena);
+	arena_free(arena);
 	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
 }
 
@@ -220,6 +233,14 @@ static struct pym_arena *arena_new(struct pym_heap *heap, bool runs)
 	return arena;
 }
 
+/**
+ * pym_arena_insert_locked() - put an arena into its place, where it can be found
+ * @heap: the heap
+ * @arena: the arena, whole
+ * @number: its number, which is free
+ *
+ * Context: Holds @heap->lock.
+ */
 void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
 {
 	struct pym_region *region = pym_region_find(heap, number / PYM_REGION_ARENAS);

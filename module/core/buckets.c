@@ -20,7 +20,13 @@ void pym_buckets_init(struct pym_buckets *buckets)
 	buckets->mask = 0;
 }
 
-/* Move what has @room to the list where it belongs. */
+/**
+ * pym_buckets_move() - put an arena or a region into the list where it belongs
+ * @buckets: the lists
+ * @link: its link
+ * @bucket: in, out: which list it is in; 0 is none
+ * @room: how much room it has; 0 takes it out
+ */
 void pym_buckets_move(struct pym_buckets *buckets, struct list_head *link, u8 *bucket,
 		    unsigned int room)
 {
@@ -37,7 +43,13 @@ void pym_buckets_move(struct pym_buckets *buckets, struct list_head *link, u8 *b
 	*bucket = room;
 }
 
-/* The link of what has the least room, but at least @nr, or NULL. */
+/**
+ * pym_buckets_find() - find what has the least room, but enough
+ * @buckets: the lists
+ * @nr: how much is enough, at least 1
+ *
+ * Return: its link, or NULL.
+ */
 struct list_head *pym_buckets_find(const struct pym_buckets *buckets, unsigned int nr)
 {
 	u64 fits = buckets->mask & GENMASK_ULL(63, nr - 1);

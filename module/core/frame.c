@@ -177,7 +177,17 @@ static struct pym_quota *payer(struct pym_heap *heap, bool apart)
 	return apart ? heap->user : heap->purse;
 }
 
-/* A pool has a new page, which nobody shares, in the place of another or of none. */
+/**
+ * pym_frame_pay_locked() - charge a pool's new page, which no other heap has
+ * @heap: the heap
+ * @arena: the pool's arena
+ * @index: its place there
+ *
+ * The charge cannot be refused: it is for fork(), or a write to memory that the
+ * process has.
+ *
+ * Context: Holds @heap->lock.
+ */
 void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsigned int index)
 {
 	bool apart = heap->pays_apart;

@@ -364,7 +364,14 @@ void pym_pool_withhold(struct pym_heap *heap, u64 offset)
 	rcu_read_unlock();
 }
 
-/* The size of the allocated block at @ref, or 0. */
+/**
+ * pym_block_size() - the size of a block
+ * @heap: the heap
+ * @ref: any offset
+ *
+ * Context: Any that may take the locks of size classes.
+ * Return: its bytes; 0 if no allocated block starts there.
+ */
 u64 pym_block_size(struct pym_heap *heap, u64 ref)
 {
 	struct pym_class *class;

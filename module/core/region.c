@@ -224,7 +224,13 @@ void pym_region_give_locked(struct pym_heap *heap, struct pym_region *region,
 	region_requeue(heap, region);
 }
 
-/* From now on arenas may be made in it. */
+/**
+ * pym_region_open() - let arenas be made in a region
+ * @heap: the heap
+ * @region: the region, which is fresh; its part of the pool map is seen by everybody
+ *
+ * Context: Takes @heap->lock.
+ */
 void pym_region_open(struct pym_heap *heap, struct pym_region *region)
 {
 	spin_lock(&heap->lock);
@@ -273,9 +279,13 @@ static int region_create(struct pym_heap *heap, unsigned long number)
 	return 0;
 }
 
-/*
- * Find @nr arena numbers in a row, all in one region.  Returns the first of
- * them, or 0 if another region has to be made first.
+/**
+ * pym_numbers_find_locked() - find arena numbers in a row, all in one region
+ * @heap: the heap
+ * @nr: how many, at most 64
+ *
+ * Context: Holds @heap->lock.
+ * Return: the first of them, or 0 if another region has to be made before.
  */
 u32 pym_numbers_find_locked(struct pym_heap *heap, unsigned int nr)
 {
@@ -288,7 +298,17 @@ u32 pym_numbers_find_locked(struct pym_heap *heap, unsigned int nr)
 	return region->number * PYM_REGION_ARENAS + __ffs64(pym_run_starts(~region->used, nr));
 }
 
-/* Have @nr arena numbers in a row.  They may be somebody else's at once. */
+/**
+ * pym_numbers_reserve() - make regions until there are arena numbers in a row
+ * @heap: the heap
+ * @nr: how many, at most 64
+ *
+ * They are free, and another task may take them at once.
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: 0; -ENOSPC when the heap's extent is used up, -ENOMEM when its window or
+ *	memory is, -EDQUOT when the user's limit is.
+ */
 int pym_numbers_reserve(struct pym_heap *heap, unsigned int nr)
 {
 	unsigned long made;

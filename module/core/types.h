@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The core of the allocator: arenas, pools, blocks and heaps.
+ * The core of the allocator: its structs and its locks.
  *
- * It knows no files, no user memory and no mm.  The same sources build in
- * user space, where models and fuzzers drive them.
+ * The core knows no files, no user memory, no mm and no faults.  The same sources
+ * build in user space, where models and fuzzers drive them.
  *
  * Locks
  * -----
- * heap->gate		read side around every operation, write side around
- *			what needs the whole heap at rest (the checker, fork()).
- *			Sleeps.  Who only looks at the heap never takes it: a
- *			looker that is kept from running would keep the heap.
+ * heap->gate		read side around every operation, write side around what
+ *			needs the whole heap at rest (the checker, fork()).  Sleeps.
+ *			A look at the heap from outside never takes it: a task that
+ *			looks could be kept from running, and would keep the heap.
  *			An operation leaves it while it takes pages out of page
- *			tables, because fork() comes with those locked.
+ *			tables, because fork() comes with those locked: see ops.c.
  * class->lock		the pools that have this class: their bitmaps,
- *			boundaries, counts and lists; pool->class goes to and
+ *			boundaries, counts and lists.  pool->class goes to and
  *			from this class only under it.
  * heap->lock		arenas: where they are, which pools are free, empty
  *			or busy, all pages; runs; the heap's page counts.
  *
  * The two spinlocks are leaves and are never held together.  A pool that is on
- * its way between them is not free and has no class, so that only who holds it
- * can reach it: it is busy, and while the gate is left it is leaving, too.  An
- * arena may be looked up under RCU alone; it stays while one of its pools is not
- * free.
+ * its way between them is not free and has no class, so that only the task that
+ * brings it there can reach it: it is busy, and while the gate is left it is
+ * leaving, too.  An arena may be looked up under RCU alone; it stays while one of its
+ * pools is not free.
  */
 #ifndef PYM_TYPES_H
 #define PYM_TYPES_H
@@ -58,7 +58,11 @@
 #define PYM_GROUPS		4
 #define PYM_GROUP_FULL		PYM_GROUPS
 
-/* Empty pools that a heap keeps before it looks at its size. */
+/*
+ * Empty pools that a heap keeps whatever its size: an arena's worth (256 KiB), so
+ * that a program with one arena does not give it back and take it again.  Less would
+ * trim small heaps all the time; more would be held by every small process.
+ */
 #define PYM_EMPTY_MIN		64
 
 /**
@@ -121,6 +125,16 @@ struct pym_arena {
 	struct rcu_head rcu;
 	struct pym_pool pools[PYMALLOC_ARENA_POOLS];
 };
+
+/*
+ * Room for what comes: a pool has one byte left of its 96, but the slab that arenas
+ * come from leaves each of them about 300 bytes, which are charged anyway.  A side
+ * table of up to PYM_ARENA_SPARE bytes, 4 for each pool, fits into struct pym_arena
+ * behind @pools and costs nothing.  A larger one is a pointer there to memory of its
+ * own: pym_arena_alloc() charges and allocates, arena_free() frees (the last use of
+ * an arena is under RCU), and arena_copy() in clone.c copies for fork().
+ */
+#define PYM_ARENA_SPARE		(4 * PYMALLOC_ARENA_POOLS)
 
 /**
  * struct pym_span - pools of one arena
@@ -351,7 +365,10 @@ struct pym_heap {
 /* The first table: with its head a power of two, as those that replace it. */
 #define PYM_TABLE_BYTES		64
 
-/* All memory for a heap is charged, may fail, and kills nobody to succeed. */
+/*
+ * All memory for a heap is charged to the memory cgroup, may fail, and never invokes
+ * the OOM killer.
+ */
 #define PYM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
 static inline unsigned long pym_page_bytes(unsigned long nr)
