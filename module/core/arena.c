@@ -99,7 +99,7 @@ unsigned int pym_arena_room(const struct pym_arena *arena)
 static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
 {
 	pym_buckets_move(arena->runs ? &heap->usable_runs : &heap->usable, &arena->link,
-		   &arena->bucket, pym_arena_room(arena));
+			 &arena->bucket, pym_arena_room(arena));
 }
 
 /* Free pools become busy. */

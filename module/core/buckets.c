@@ -28,7 +28,7 @@ void pym_buckets_init(struct pym_buckets *buckets)
  * @room: how much room it has; 0 takes it out
  */
 void pym_buckets_move(struct pym_buckets *buckets, struct list_head *link, u8 *bucket,
-		    unsigned int room)
+		      unsigned int room)
 {
 	if (room == *bucket)
 		return;

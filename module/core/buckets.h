@@ -21,7 +21,7 @@ struct pym_buckets {
 
 void pym_buckets_init(struct pym_buckets *buckets);
 void pym_buckets_move(struct pym_buckets *buckets, struct list_head *link, u8 *bucket,
-		    unsigned int room);
+		      unsigned int room);
 struct list_head *pym_buckets_find(const struct pym_buckets *buckets, unsigned int nr);
 
 #endif /* PYM_BUCKETS_H */

@@ -202,7 +202,7 @@ void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsign
 
 /* The arena of a page that may still be shared, and is still there. */
 static struct pym_arena *shared_arena_locked(struct pym_heap *heap, u64 offset,
-					    const struct page *page)
+					     const struct page *page)
 {
 	struct pym_arena *arena = pym_arena_find(heap, offset);
 	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;

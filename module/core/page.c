@@ -141,42 +141,53 @@ u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 	return span.bits & ~rest.bits;
 }
 
-/* Take the pages of busy pools out of the mappings, which are held. */
-static void zap_pools(struct pym_heap *heap, const struct pym_view *view, struct pym_span span)
+/* Write the pages of busy pools to @pages.  Returns the pools that have one. */
+static u64 gather_pages(struct pym_span span, struct page **pages)
 {
-	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
+	struct pym_pool *pool;
+	u64 found = 0;
 
+	pym_for_each_pool(pool, span)
+		if (pool->page) {
+			*pages++ = pool->page;
+			found |= BIT_ULL(pool->index);
+		}
+	return found;
+}
+
+/* Take the pages of busy pools out of the mappings, which are held. */
+static void zap_pools(struct pym_heap *heap, const struct pym_view *view,
+		      struct pym_span span, struct page **pages)
+{
 	while (span.bits) {
 		unsigned int first = __ffs64(span.bits);
-		unsigned int nr = pym_run_length(span.bits, first), i;
+		unsigned int nr = pym_run_length(span.bits, first);
 
-		for (i = 0; i < nr; i++)
-			pages[i] = span.arena->pools[first + i].page;
 		pym_zap(heap, view, pym_pool_offset(&span.arena->pools[first]), pages, nr);
+		pages += nr;
 		span.bits &= ~pym_bits(first, nr);
 	}
 }
 
 /* The pages of busy pools, which nobody maps any more, go.  Returns how many. */
-static unsigned int put_pages(struct pym_heap *heap, struct pym_span span)
+static unsigned int put_pages(struct pym_heap *heap, struct pym_span span,
+			      struct page **pages)
 {
-	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
 	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0;
 	struct pym_arena *arena = span.arena;
 	unsigned int index;
 
 	spin_lock(&heap->lock);
 	pym_for_each_bit(index, span.bits) {
-		struct pym_pool *pool = &arena->pools[index];
+		struct page *page = pages[nr++];
 
-		nr_shared += pym_frame_maybe_shared(pool->page);
+		nr_shared += pym_frame_maybe_shared(page);
 		/* A shared page is charged once; its last owner uncharges it. */
 		if (arena->apart & BIT_ULL(index))
-			apart += pym_frame_put(pool->page, true);
+			apart += pym_frame_put(page, true);
 		else
-			together += pym_frame_put(pool->page, false);
-		pages[nr++] = pool->page;
-		pool->page = NULL;
+			together += pym_frame_put(page, false);
+		arena->pools[index].page = NULL;
 	}
 	arena->apart &= ~span.bits;
 	arena->leaving &= ~span.bits;
@@ -217,10 +228,11 @@ static void set_leaving(struct pym_heap *heap, struct pym_span span, bool leavin
  */
 int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 {
+	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
 	struct pym_view view;
 	int err;
 
-	span.bits = with_page(span);
+	span.bits = gather_pages(span, pages);
 	if (!span.bits)
 		return 0;
 	set_leaving(heap, span, true);
@@ -229,9 +241,9 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 		set_leaving(heap, span, false);
 		return err;
 	}
-	zap_pools(heap, &view, span);
+	zap_pools(heap, &view, span, pages);
 	pym_gate_enter(heap, &view);
-	return put_pages(heap, span);
+	return put_pages(heap, span, pages);
 }
 
 /**
@@ -242,12 +254,13 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
  */
 void pym_pages_destroy(struct pym_heap *heap)
 {
+	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
 	struct pym_span span;
 	u64 offset;
 
 	pym_for_each_arena(span.arena, offset, heap) {
 		span.bits = ~0ULL;
-		span.bits = with_page(span);
-		put_pages(heap, span);
+		span.bits = gather_pages(span, pages);
+		put_pages(heap, span, pages);
 	}
 }

@@ -191,7 +191,7 @@ struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number)
 static void region_requeue(struct pym_heap *heap, struct pym_region *region)
 {
 	pym_buckets_move(&heap->usable_regions, &region->link, &region->bucket,
-		   pym_longest_run(~region->used));
+			 pym_longest_run(~region->used));
 }
 
 /**

@@ -18,7 +18,7 @@
 
 /* The part of a run of @nr pages at @ref that starts after @done of them. */
 static struct pym_span run_part(struct pym_heap *heap, u64 ref, unsigned int nr,
-			    unsigned int done)
+				unsigned int done)
 {
 	u64 at = ref + ((u64)done << PYM_POOL_SHIFT);
 	unsigned int first = (at >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
