@@ -152,7 +152,7 @@ static pid_t client_number(const struct pym_service_heap *sheap)
  */
 int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *info)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	pym_heap_stats(&sheap->heap, &stats);
 	*info = (struct pymalloc_heap_info) {

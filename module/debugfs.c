@@ -33,16 +33,20 @@ struct map_row {
 struct snapshot {
 	const struct view *view;
 	struct pymalloc_heap_info info;
-	struct pymalloc_stats stats;
-	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
+	struct pym_stats stats;
+	struct pym_class_stats classes[PYMALLOC_NR_CLASSES];
 	struct pym_verdict verdict;
+	u64 shared_bytes;
+	u64 pss_bytes;
+	u64 cache_threads;
+	u64 cache_bytes_max;
 	u64 user_bytes;
 	u64 user_meta_bytes;
 	unsigned int user_heaps;
 	size_t nr;	/* entries of the array below */
 	size_t room;
 	union {
-		struct pymalloc_arena_info *arenas;
+		struct pym_arena_info *arenas;
 		struct map_row *rows;
 		struct pymalloc_heap_info *heaps;
 		void *array;
@@ -94,12 +98,13 @@ static int take_stats(struct snapshot *snap, struct pym_service_heap *sheap)
 	pym_heap_stats(&sheap->heap, &snap->stats);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
 		pym_class_stats(&sheap->heap, number, &snap->classes[snap->nr++]);
-	return pym_pages_shared(&sheap->heap, &snap->stats.shared_bytes,
-				&snap->stats.pss_bytes);
+	snap->cache_threads = READ_ONCE(sheap->cache_threads);
+	snap->cache_bytes_max = READ_ONCE(sheap->cache_bytes_max);
+	return pym_pages_shared(&sheap->heap, &snap->shared_bytes, &snap->pss_bytes);
 }
 
 static void print_class(struct seq_file *m, unsigned int index,
-			const struct pymalloc_class_stats *class)
+			const struct pym_class_stats *class)
 {
 	u64 pools = class->pools_used + class->pools_full;
 
@@ -113,7 +118,7 @@ static void print_class(struct seq_file *m, unsigned int index,
 
 static void print_stats(struct seq_file *m, const struct snapshot *snap)
 {
-	const struct pymalloc_stats *stats = &snap->stats;
+	const struct pym_stats *stats = &snap->stats;
 	u64 used = stats->block_bytes + (stats->run_pages << PYM_POOL_SHIFT);
 	u64 kept = per_mille(stats->page_bytes - used, stats->page_bytes);
 	size_t i;
@@ -126,7 +131,7 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 
 	seq_puts(m, "\n");
 	print_bytes(m, "arenas, object", stats->arenas);
-	print_bytes(m, "arenas, raw", stats->raw_arenas);
+	print_bytes(m, "arenas, raw", stats->run_arenas);
 	print_bytes(m, "pools used", stats->pools_used);
 	print_bytes(m, "pools full", stats->pools_full);
 	print_bytes(m, "pools empty, kept", stats->pools_empty);
@@ -136,8 +141,8 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 	print_bytes(m, "bytes in blocks", stats->block_bytes);
 	print_bytes(m, "bytes in pages", stats->page_bytes);
 	print_bytes(m, "bytes in pages, peak", stats->page_bytes_peak);
-	print_bytes(m, "bytes in pages, shared", stats->shared_bytes);
-	print_bytes(m, "bytes in pages, PSS", stats->pss_bytes);
+	print_bytes(m, "bytes in pages, shared", snap->shared_bytes);
+	print_bytes(m, "bytes in pages, PSS", snap->pss_bytes);
 	print_bytes(m, "bytes of metadata", stats->meta_bytes);
 	seq_printf(m, "%-24s %14llu.%llu %%\n", "held but not allocated", kept / 10, kept % 10);
 	seq_puts(m, "\n");
@@ -147,8 +152,8 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 	print_bytes(m, "pages taken", stats->nr_pages_in);
 	print_bytes(m, "pages given back", stats->nr_pages_out);
 	seq_puts(m, "\n");
-	print_bytes(m, "threads with magazines", stats->cache_threads);
-	print_bytes(m, "bytes in those of each", stats->cache_bytes_max);
+	print_bytes(m, "threads with magazines", snap->cache_threads);
+	print_bytes(m, "bytes in those of each", snap->cache_bytes_max);
 }
 
 static int take_arenas(struct snapshot *snap, struct pym_service_heap *sheap)
@@ -173,7 +178,7 @@ static void print_arenas(struct seq_file *m, const struct snapshot *snap)
 	seq_printf(m, "%14s %6s %6s %6s %6s %6s %9s\n", "offset", "kind", "none", "empty",
 		   "used", "full", "allocated");
 	for (i = 0; i < snap->nr; i++) {
-		const struct pymalloc_arena_info *arena = &snap->arenas[i];
+		const struct pym_arena_info *arena = &snap->arenas[i];
 
 		seq_printf(m, "%#14llx %6s %6u %6u %6u %6u %9u\n", arena->offset,
 			   arena->kind == PYMALLOC_ARENA_RAW ? "raw" : "object",
@@ -182,7 +187,7 @@ static void print_arenas(struct seq_file *m, const struct snapshot *snap)
 	}
 }
 
-static char pool_letter(const struct pymalloc_pool_info *pool)
+static char pool_letter(const struct pym_pool_info *pool)
 {
 	switch (pool->state) {
 	case PYMALLOC_POOL_NONE:
@@ -204,7 +209,7 @@ static char pool_letter(const struct pymalloc_pool_info *pool)
 static int take_pools(struct snapshot *snap, struct pym_service_heap *sheap)
 {
 	struct map_row *row = snap->rows - 1;
-	struct pymalloc_pool_info pool;
+	struct pym_pool_info pool;
 	u64 at = 0;
 	int err = 0;
 
@@ -343,7 +348,7 @@ static void print_summary(struct seq_file *m, const struct snapshot *snap)
 
 static const struct view heap_views[] = {
 	{ "stats", 0, take_stats, print_stats },
-	{ "arenas", sizeof(struct pymalloc_arena_info), take_arenas, print_arenas },
+	{ "arenas", sizeof(struct pym_arena_info), take_arenas, print_arenas },
 	{ "pools", sizeof(struct map_row), take_pools, print_pools },
 	{ "limits", 0, take_limits, print_limits },
 	{ "clients", 0, take_nothing, print_clients },
@@ -375,7 +380,7 @@ static void snapshot_free(struct snapshot *snap)
 static size_t entries_now(struct pym_service_heap *sheap)
 {
 	size_t nr = sheap ? READ_ONCE(sheap->heap.nr_arenas) +
-			    READ_ONCE(sheap->heap.nr_raw_arenas) :
+			    READ_ONCE(sheap->heap.nr_run_arenas) :
 			    pym_registry_count();
 
 	return nr + 64;

@@ -114,13 +114,13 @@ static vm_fault_t fault_insert_alone(struct vm_area_struct *vma, unsigned long a
 	return fault_insert_pages(&writable, address, pages, nr);
 }
 
-/* How many pages, from the first one on, are all joint or all the heap's alone. */
+/* How many pages, from the first one on, may all be shared, or are all the heap's alone. */
 static unsigned int fault_same_kind(struct page **pages, unsigned int nr)
 {
-	bool joint = pym_frame_is_joint(pages[0]);
+	bool maybe_shared = pym_frame_maybe_shared(pages[0]);
 	unsigned int i;
 
-	for (i = 1; i < nr && pym_frame_is_joint(pages[i]) == joint; i++)
+	for (i = 1; i < nr && pym_frame_maybe_shared(pages[i]) == maybe_shared; i++)
 		;
 	return i;
 }
@@ -131,7 +131,7 @@ static vm_fault_t fault_insert(struct vm_area_struct *vma, unsigned long address
 	unsigned int nr = fault_same_kind(pages, locked);
 
 	/* Writes are not protected, or have to be for these pages. */
-	if (!vma->vm_ops->page_mkwrite || pym_frame_is_joint(pages[0]))
+	if (!vma->vm_ops->page_mkwrite || pym_frame_maybe_shared(pages[0]))
 		return fault_insert_pages(vma, address, pages, nr);
 	return fault_insert_alone(vma, address, pages, nr);
 }
@@ -215,7 +215,7 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 	vm_fault_t result;
 	int err;
 
-	if (!READ_ONCE(sheap->heap.joint))
+	if (!READ_ONCE(sheap->heap.maybe_shared))
 		return 0;
 	fault_hold(vmf, &view);
 	pym_client_follow(sheap);
@@ -276,8 +276,8 @@ vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
 		return result;
 	lock_page(vmf->page);
 	if (!pym_pages_same(&sheap->heap, offset, &vmf->page, 1) ||
-	    pym_frame_is_joint(vmf->page))
-		/* It has been replaced, or is joint again: the access tries again. */
+	    pym_frame_maybe_shared(vmf->page))
+		/* It has been replaced, or may be shared again: the access tries again. */
 		result = VM_FAULT_NOPAGE;
 	else if (PageHWPoison(vmf->page))
 		result = fault_refuse_page(sheap, offset);
@@ -332,16 +332,16 @@ vm_fault_t pym_fault_pool_map(struct vm_fault *vmf)
 {
 	struct pym_client *client = vmf->vma->vm_private_data;
 	unsigned long number = vmf->pgoff - (PYMALLOC_POOL_MAP_OFFSET >> PAGE_SHIFT);
-	struct pym_heap *heap;
+	struct pym_service_heap *sheap;
 	vm_fault_t result = 0;
 
 	if (!client)
 		return VM_FAULT_SIGBUS;
-	heap = &pym_client_heap(client)->heap;
-	down_read(&heap->map_gate);
-	vmf->page = pym_pool_map_page(heap, number);
+	sheap = pym_client_heap(client);
+	down_read(&sheap->map_gate);
+	vmf->page = pym_pool_map_page(&sheap->heap, number);
 	if (!vmf->page)
 		result = pym_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
-	up_read(&heap->map_gate);
+	up_read(&sheap->map_gate);
 	return result;
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fork(): a child gets a heap of its own.  The pages are joint, its parent's and its
- * own, until one of the two writes to them.
+ * fork(): a child gets a heap of its own.  It shares each page with its parent until one
+ * of the two writes to the page.
  *
  * fork() copies an address space mapping by mapping, and calls .open of each copy.
  * With the first one of a heap:
  *
  * 1. all windows of the parent are unmapped, and their writes protected;
- * 2. the heap is cloned: pools and counts are copied, pages become joint;
+ * 2. the heap is cloned: pools and counts are copied, pages become shared;
  * 3. the copy of the mapping, and each later copy, becomes one of the child's heap.
  *
  * From then on the first write to a page is a fault, in which the heap gets the page
- * for itself, or a copy of it (pym_page_own()).  When no page is joint any more,
+ * for itself, or a copy of it (pym_page_own()).  When no page may be shared any more,
  * pym_fork_settle() ends the protection of writes.
  */
 #include <linux/err.h>
@@ -42,7 +42,7 @@ static void fork_unmap_windows(struct pym_client *client)
 	client->protected = true;
 }
 
-/* No page is joint: writes need no protection any more. */
+/* No page may be shared: writes need no protection any more. */
 static void fork_unprotect(struct pym_client *client)
 {
 	struct vm_area_struct *vma;
@@ -61,13 +61,13 @@ static void fork_unprotect(struct pym_client *client)
 static void fork_be_patient(struct pym_service_heap *sheap)
 {
 	atomic64_set(&sheap->client.patience,
-		     sheap->heap.nr_arenas + sheap->heap.nr_raw_arenas);
+		     sheap->heap.nr_arenas + sheap->heap.nr_run_arenas);
 }
 
-/* No page is joint, or it is time to find out which ones still are. */
+/* No page may be shared, or it is time to find out which ones still are. */
 static bool fork_may_settle(struct pym_service_heap *sheap)
 {
-	return !READ_ONCE(sheap->heap.joint) ||
+	return !READ_ONCE(sheap->heap.maybe_shared) ||
 	       (pym_family_is_alone(sheap->family) &&
 		atomic64_dec_return(&sheap->client.patience) < 0);
 }
@@ -76,7 +76,7 @@ static bool fork_may_settle(struct pym_service_heap *sheap)
  * pym_fork_settle_slow() - end the protection of writes, if that can be
  * @sheap: the caller's heap, which is about to allocate
  *
- * It can when no page is joint any more.  If all relatives have gone, all pages are
+ * It can when no page may be shared any more.  If all relatives have gone, all pages are
  * looked at, which may find that.
  *
  * Context: Sleeps.  Takes the mmap_lock for writing.
@@ -87,13 +87,13 @@ void pym_fork_settle_slow(struct pym_service_heap *sheap)
 
 	if (!fork_may_settle(sheap) || mmap_write_lock_killable(client->mm))
 		return;
-	if (READ_ONCE(sheap->heap.joint)) {
+	if (READ_ONCE(sheap->heap.maybe_shared)) {
 		fork_unmap_windows(client);
 		pym_pages_settle(&sheap->heap);
 		fork_be_patient(sheap);
 	}
-	/* No fork() can make pages joint meanwhile: it needs this lock. */
-	if (!READ_ONCE(sheap->heap.joint))
+	/* No fork() can share pages meanwhile: it needs this lock. */
+	if (!READ_ONCE(sheap->heap.maybe_shared))
 		fork_unprotect(client);
 	mmap_write_unlock(client->mm);
 }

@@ -50,11 +50,11 @@ int pym_notify_ioctl(struct pym_call *call)
  */
 int pym_caches_ioctl(struct pym_call *call)
 {
-	struct pym_heap *heap = &call->sheap->heap;
+	struct pym_service_heap *sheap = call->sheap;
 	struct pymalloc_caches *caches = &call->args.caches;
 
-	WRITE_ONCE(heap->cache_threads, caches->threads);
-	WRITE_ONCE(heap->cache_bytes_max, caches->bytes_max);
+	WRITE_ONCE(sheap->cache_threads, caches->threads);
+	WRITE_ONCE(sheap->cache_bytes_max, caches->bytes_max);
 	return 0;
 }
 

@@ -13,24 +13,76 @@
 #include "ioctl_inspect.h"
 #include "service_heap.h"
 
+static struct pymalloc_class_stats class_entry(struct pym_heap *heap, u32 number)
+{
+	struct pym_class_stats class;
+
+	pym_class_stats(heap, number, &class);
+	return (struct pymalloc_class_stats) {
+		.size = class.size,
+		.pools_used = class.pools_used,
+		.pools_full = class.pools_full,
+		.blocks = class.blocks,
+		.blocks_free = class.blocks_free,
+		.blocks_untouched = class.blocks_untouched,
+		.nr_allocs = class.nr_allocs,
+		.nr_frees = class.nr_frees,
+	};
+}
+
 static int put_class_stats(struct pym_heap *heap, struct pymalloc_stats *stats,
 			   const struct pymalloc_stats *asked)
 {
 	u32 number, step = heap->alignment / PYMALLOC_BLOCK_MIN;
-	struct pymalloc_class_stats class;
+	struct pymalloc_class_stats entry;
 	int err;
 
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step) {
 		if (stats->nr_classes == asked->nr_classes)
 			break;
-		pym_class_stats(heap, number, &class);
+		entry = class_entry(heap, number);
 		err = pym_put_entry(asked->classes, stats->nr_classes, asked->class_size,
-				    &class, sizeof(class));
+				    &entry, sizeof(entry));
 		if (err)
 			return err;
 		stats->nr_classes++;
 	}
 	return 0;
+}
+
+/* All but how many pages are shared. */
+static void fill_stats(struct pym_service_heap *sheap, struct pymalloc_stats *stats,
+		       const struct pymalloc_stats *asked)
+{
+	struct pym_stats figures;
+
+	pym_heap_stats(&sheap->heap, &figures);
+	*stats = (struct pymalloc_stats) {
+		.argsz = asked->argsz,
+		.limit = figures.limit,
+		.threshold = figures.threshold,
+		.page_bytes = figures.page_bytes,
+		.page_bytes_peak = figures.page_bytes_peak,
+		.meta_bytes = figures.meta_bytes,
+		.arenas = figures.arenas,
+		.raw_arenas = figures.run_arenas,
+		.pools_used = figures.pools_used,
+		.pools_full = figures.pools_full,
+		.pools_empty = figures.pools_empty,
+		.blocks = figures.blocks,
+		.block_bytes = figures.block_bytes,
+		.runs = figures.runs,
+		.run_pages = figures.run_pages,
+		.nr_allocs = figures.nr_allocs,
+		.nr_frees = figures.nr_frees,
+		.nr_bad_refs = figures.nr_bad_refs,
+		.nr_pages_in = figures.nr_pages_in,
+		.nr_pages_out = figures.nr_pages_out,
+		.classes = asked->classes,
+		.class_size = asked->class_size,
+		.cache_threads = READ_ONCE(sheap->cache_threads),
+		.cache_bytes_max = READ_ONCE(sheap->cache_bytes_max),
+	};
 }
 
 /**
@@ -51,17 +103,27 @@ int pym_stats_ioctl(struct pym_call *call)
 	     asked.class_size > PAGE_SIZE))
 		return -EINVAL;
 
-	pym_heap_stats(&sheap->heap, stats);
+	fill_stats(sheap, stats, &asked);
 	err = pym_pages_shared(&sheap->heap, &stats->shared_bytes, &stats->pss_bytes);
 	if (err)
 		return err;
 	/* Pages may have come between the two looks: the share is never above the whole. */
 	stats->pss_bytes = min(stats->pss_bytes, stats->page_bytes);
-	stats->argsz = asked.argsz;
-	stats->classes = asked.classes;
-	stats->class_size = asked.class_size;
 	return asked.classes ? put_class_stats(&sheap->heap, stats, &asked) : 0;
 }
+
+/* What comes next in a walk, as the core tells it and as the interface does. */
+union walk_entries {
+	struct pym_arena_info arena;
+	struct pym_pool_info pool;
+	DECLARE_FLEX_ARRAY(struct pym_block_info, blocks);
+};
+
+union walk_entry {
+	struct pymalloc_arena_info arena;
+	struct pymalloc_pool_info pool;
+	struct pymalloc_block_info block;
+};
 
 /*
  * A kind of walk: @size is that of an entry.  @step describes what comes next in
@@ -71,31 +133,82 @@ int pym_stats_ioctl(struct pym_call *call)
 struct walker {
 	size_t size;
 	unsigned int (*step)(struct pym_heap *heap, struct pymalloc_walk *walk,
-			     void *entries, unsigned int room);
+			     union walk_entries *entries, unsigned int room);
+	void (*convert)(const union walk_entries *entries, unsigned int i,
+			union walk_entry *entry);
 };
 
 static unsigned int step_arena(struct pym_heap *heap, struct pymalloc_walk *walk,
-			       void *entries, unsigned int room)
+			       union walk_entries *entries, unsigned int room)
 {
-	return pym_walk_arena(heap, &walk->next, walk->end, entries);
+	return pym_walk_arena(heap, &walk->next, walk->end, &entries->arena);
+}
+
+static void convert_arena(const union walk_entries *entries, unsigned int i,
+			  union walk_entry *entry)
+{
+	const struct pym_arena_info *arena = &entries->arena;
+
+	entry->arena = (struct pymalloc_arena_info) {
+		.offset = arena->offset,
+		.kind = arena->kind,
+		.pools_none = arena->pools_none,
+		.pools_empty = arena->pools_empty,
+		.pools_used = arena->pools_used,
+		.pools_full = arena->pools_full,
+		.blocks = arena->blocks,
+	};
 }
 
 static unsigned int step_pool(struct pym_heap *heap, struct pymalloc_walk *walk,
-			      void *entries, unsigned int room)
+			      union walk_entries *entries, unsigned int room)
 {
-	return pym_walk_pool(heap, &walk->next, walk->end, entries);
+	return pym_walk_pool(heap, &walk->next, walk->end, &entries->pool);
+}
+
+static void convert_pool(const union walk_entries *entries, unsigned int i,
+			 union walk_entry *entry)
+{
+	const struct pym_pool_info *pool = &entries->pool;
+
+	entry->pool = (struct pymalloc_pool_info) {
+		.offset = pool->offset,
+		.state = pool->state,
+		.size = pool->size,
+		.allocated = pool->allocated,
+		.free = pool->free,
+		.untouched = pool->untouched,
+	};
 }
 
 static unsigned int step_blocks(struct pym_heap *heap, struct pymalloc_walk *walk,
-				void *entries, unsigned int room)
+				union walk_entries *entries, unsigned int room)
 {
-	return pym_walk_blocks(heap, &walk->next, walk->end, entries, room);
+	return pym_walk_blocks(heap, &walk->next, walk->end, entries->blocks, room);
+}
+
+static void convert_block(const union walk_entries *entries, unsigned int i,
+			  union walk_entry *entry)
+{
+	const struct pym_block_info *block = &entries->blocks[i];
+
+	entry->block = (struct pymalloc_block_info) {
+		.ref = block->ref,
+		.size = block->size,
+		.state = block->state,
+	};
 }
 
 static const struct walker walkers[] = {
-	[PYMALLOC_WALK_ARENAS]	= { sizeof(struct pymalloc_arena_info), step_arena },
-	[PYMALLOC_WALK_POOLS]	= { sizeof(struct pymalloc_pool_info), step_pool },
-	[PYMALLOC_WALK_BLOCKS]	= { sizeof(struct pymalloc_block_info), step_blocks },
+	[PYMALLOC_WALK_ARENAS] = {
+		sizeof(struct pymalloc_arena_info), step_arena, convert_arena,
+	},
+	[PYMALLOC_WALK_POOLS] = {
+		sizeof(struct pymalloc_pool_info), step_pool, convert_pool,
+	},
+	[PYMALLOC_WALK_BLOCKS] = {
+		sizeof(struct pymalloc_block_info), step_blocks, convert_block,
+	},
 };
 
 /*
@@ -116,15 +229,18 @@ static int walk_check(struct pymalloc_walk *walk)
 	return 0;
 }
 
-static int walk_put(struct pymalloc_walk *walk, const char *entries, unsigned int nr)
+static int walk_put(struct pymalloc_walk *walk, const union walk_entries *entries,
+		    unsigned int nr)
 {
-	size_t size = walkers[walk->what].size;
+	const struct walker *walker = &walkers[walk->what];
+	union walk_entry entry;
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < nr; i++) {
-		err = pym_put_entry(walk->entries, walk->done, walk->entry_size,
-				    entries + i * size, size);
+		walker->convert(entries, i, &entry);
+		err = pym_put_entry(walk->entries, walk->done, walk->entry_size, &entry,
+				    walker->size);
 		if (err)
 			return err;
 		walk->done++;
@@ -132,7 +248,8 @@ static int walk_put(struct pymalloc_walk *walk, const char *entries, unsigned in
 	return 0;
 }
 
-static int walk_some(struct pym_heap *heap, struct pymalloc_walk *walk, void *entries)
+static int walk_some(struct pym_heap *heap, struct pymalloc_walk *walk,
+		     union walk_entries *entries)
 {
 	const struct walker *walker = &walkers[walk->what];
 	int err = 0;
@@ -174,14 +291,14 @@ int pym_walk_ioctl(struct pym_call *call)
 	struct pym_service_heap *sheap = call->sheap;
 	struct pymalloc_walk *walk = &call->args.walk;
 	u64 end = walk->end;
-	void *entries;
+	union walk_entries *entries;
 	int err;
 
 	pym_walk_reset(call);
 	err = walk_check(walk);
 	if (err)
 		return err;
-	entries = kcalloc(WALK_ROOM, walkers[walk->what].size, GFP_KERNEL_ACCOUNT);
+	entries = kcalloc(WALK_ROOM, sizeof(struct pym_block_info), GFP_KERNEL_ACCOUNT);
 	if (!entries)
 		return -ENOMEM;
 	walk->next = walk->start;

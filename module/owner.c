@@ -51,6 +51,7 @@ static const struct pym_heap_ops owner_ops = {
 	.hold	= pym_window_hold,
 	.release = pym_window_release,
 	.zap	= pym_window_zap,
+	.map_grown = pym_window_map_grown,
 	.grown	= owner_grown,
 	.pause	= owner_pause,
 };
@@ -208,7 +209,7 @@ static void owner_check_at_end(struct pym_service_heap *sheap)
 static void owner_trace_destroy(struct pym_service_heap *sheap)
 {
 	char comm[PYM_SHOWN_COMM];
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	if (!trace_heap_destroy_enabled())
 		return;
@@ -223,7 +224,7 @@ static void owner_trace_destroy(struct pym_service_heap *sheap)
 /* Remember the inherited counts, to report only this heap's own. */
 static void owner_note_inherited(struct pym_service_heap *sheap)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	pym_heap_stats(&sheap->heap, &stats);
 	sheap->inherited_allocs = stats.nr_allocs;
@@ -252,6 +253,7 @@ static struct pym_service_heap *owner_alloc(const char *name)
 		return NULL;
 	pym_service_ref_init(sheap);
 	mutex_init(&sheap->user_lock);
+	init_rwsem(&sheap->map_gate);
 	INIT_WORK(&sheap->appear, owner_appear_work);
 	INIT_WORK(&sheap->vanish, owner_vanish_work);
 	strscpy(sheap->name, name, sizeof(sheap->name));

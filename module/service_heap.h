@@ -8,6 +8,7 @@
 #include <linux/kref.h>
 #include <linux/log2.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/uidgid.h>
@@ -72,6 +73,10 @@ struct pym_client {
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
  * @heap: the heap
+ * @map_gate: held for reading around the mapping of zeroes where the pool map has no
+ *	page, and for writing when it has got one, to wait for those
+ * @cache_threads: threads of the process that have magazines, as the process says
+ * @cache_bytes_max: most bytes of blocks in the magazines of each of them
  * @nr_calls: calls made on it: ioctls, read() and write()
  * @client: the address space that uses it
  * @memcg: the memory cgroup that pays for pages and metadata
@@ -97,6 +102,9 @@ struct pym_service_heap {
 	u64 inherited_allocs;
 	u64 inherited_frees;
 	struct pym_heap heap;
+	struct rw_semaphore map_gate;
+	u64 cache_threads;
+	u64 cache_bytes_max;
 	atomic64_t nr_calls;
 	struct pym_client client;
 	struct mem_cgroup *memcg;

@@ -13,6 +13,7 @@
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
@@ -48,7 +49,7 @@ static const struct vm_operations_struct window_vm_ops = {
 };
 
 /*
- * Writes are protected: pages that may be joint are mapped for reading, and the first
+ * Writes are protected: pages that may be shared are mapped for reading, and the first
  * write to one is a fault.
  */
 static const struct vm_operations_struct protected_window_vm_ops = {
@@ -294,18 +295,10 @@ static void window_find_addresses(const struct pym_service_heap *sheap, u64 offs
 		*from = client->origin + offset;
 }
 
-/**
- * pym_window_zap() - take pages away from the client: .zap
- * @heap: the heap
- * @view: its mappings, held
- * @offset: where in the file they are
- * @bytes: how many
- *
- * Context: Sleeps.
- */
-void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
+/* Take a part of the file out of all mappings, which are held. */
+static void window_zap_everywhere(struct pym_service_heap *sheap, const struct pym_view *view,
+				  u64 offset, u64 bytes)
 {
-	struct pym_service_heap *sheap = pym_service_of(heap);
 	struct pym_client *client = &sheap->client;
 	struct vm_area_struct *vma;
 	unsigned long from, to;
@@ -320,6 +313,48 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offs
 	for (vma = pym_window_next(client, from); vma && vma->vm_start < to;
 	     vma = pym_window_next(client, vma->vm_end))
 		window_zap_part(vma, offset, bytes);
+}
+
+/**
+ * pym_window_zap() - take pages away from the client: .zap
+ * @heap: the heap
+ * @view: its mappings, held
+ * @offset: where in the window they are
+ * @pages: the pages, which cannot be found there any more
+ * @nr: how many
+ *
+ * Context: Sleeps.
+ */
+void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		    struct page **pages, unsigned int nr)
+{
+	unsigned int i;
+
+	/* A fault that has rechecked a page holds its lock until the page is mapped. */
+	for (i = 0; i < nr; i++)
+		wait_on_page_locked(pages[i]);
+	window_zap_everywhere(pym_service_of(heap), view, offset, (u64)nr << PAGE_SHIFT);
+}
+
+/**
+ * pym_window_map_grown() - take zeroes away where the pool map has got a page: .map_grown
+ * @heap: the heap
+ * @view: its mappings, held
+ * @number: the page's number
+ *
+ * Context: Sleeps.
+ */
+void pym_window_map_grown(struct pym_heap *heap, const struct pym_view *view,
+			  unsigned long number)
+{
+	struct pym_service_heap *sheap = pym_service_of(heap);
+
+	/* Wait for the faults that have found no page and are about to map zeroes. */
+	down_write(&sheap->map_gate);
+	up_write(&sheap->map_gate);
+	window_zap_everywhere(sheap, view,
+			      PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
+			      PYMALLOC_POOL_SIZE);
 }
 
 /* A mapping is split, moved, or copied by fork(). */

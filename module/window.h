@@ -8,6 +8,7 @@
 #include <linux/types.h>
 
 struct file;
+struct page;
 struct pym_client;
 struct pym_heap;
 struct pym_service_heap;
@@ -23,6 +24,9 @@ void pym_window_protect(struct vm_area_struct *vma, bool protect, bool scattered
 void pym_window_count(struct pym_client *client, const struct vm_area_struct *vma);
 int pym_window_hold(struct pym_heap *heap, struct pym_view *view);
 void pym_window_release(struct pym_heap *heap, struct pym_view *view);
-void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes);
+void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		    struct page **pages, unsigned int nr);
+void pym_window_map_grown(struct pym_heap *heap, const struct pym_view *view,
+			  unsigned long number);
 
 #endif /* PYM_WINDOW_H */

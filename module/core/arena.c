@@ -4,19 +4,22 @@
  * which arena serves next.
  *
  * A pool is in exactly one of three conditions: free (its bit in @free), on
- * its way (its bit in @busy), or in use (it has a class).  Whoever makes it
- * busy owns it until he gives it a class or frees it.
+ * its way (its bit in @busy), or in use (it has a class).  The task that makes it
+ * busy owns it until it gives the pool a class or frees it.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "bits.h"
+#include "quota.h"
+#include "region.h"
 #include "trace.h"
 
 static struct kmem_cache *arena_cache;
@@ -28,8 +31,8 @@ static struct kmem_cache *arena_cache;
  */
 int pym_arena_cache_init(void)
 {
-	/* 3 % of the arena's pages. */
-	static_assert(sizeof(struct pym_arena) <= PYM_ARENA_BYTES);
+	/* What is charged, 2.5 % of the arena's pages, is what it takes, side table included. */
+	static_assert(sizeof(struct pym_arena) + PYM_ARENA_SPARE <= PYM_ARENA_BYTES);
 
 	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
 					0, SLAB_ACCOUNT, NULL);
@@ -47,9 +50,14 @@ void pym_arena_cache_exit(void)
 	kmem_cache_destroy(arena_cache);
 }
 
+static void arena_free(struct pym_arena *arena)
+{
+	kmem_cache_free(arena_cache, arena);
+}
+
 static void arena_free_rcu(struct rcu_head *rcu)
 {
-	kmem_cache_free(arena_cache, container_of(rcu, struct pym_arena, rcu));
+	arena_free(container_of(rcu, struct pym_arena, rcu));
 }
 
 /**
@@ -77,33 +85,6 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end)
 	return NULL;
 }
 
-/* Bit i: @bits i to i + @nr - 1 are all set. */
-static u64 run_starts(u64 bits, unsigned int nr)
-{
-	unsigned int have = 1, step;
-
-	for (; have < nr; have += step) {
-		step = min(have, nr - have);
-		bits &= bits >> step;
-	}
-	return bits;
-}
-
-/**
- * pym_longest_run() - the length of the longest run of set bits
- * @bits: the bits
- *
- * Return: 0 to 64.
- */
-unsigned int pym_longest_run(u64 bits)
-{
-	unsigned int nr = 0;
-
-	for (; bits; bits &= bits >> 1)
-		nr++;
-	return nr;
-}
-
 /**
  * pym_arena_room() - what an arena can serve
  * @arena: the arena
@@ -112,54 +93,26 @@ unsigned int pym_longest_run(u64 bits)
  */
 unsigned int pym_arena_room(const struct pym_arena *arena)
 {
-	return arena->raw ? pym_longest_run(arena->free) : hweight64(arena->free);
-}
-
-/* Move what has @room to the list where it belongs. */
-static void rooms_move(struct pym_rooms *rooms, struct list_head *link, u8 *bucket,
-		       unsigned int room)
-{
-	if (room == *bucket)
-		return;
-
-	list_del_init(link);
-	if (*bucket && list_empty(&rooms->list[*bucket]))
-		rooms->mask &= ~BIT_ULL(*bucket - 1);
-	if (room) {
-		list_add(link, &rooms->list[room]);
-		rooms->mask |= BIT_ULL(room - 1);
-	}
-	*bucket = room;
-}
-
-/* The link of what has the least room, but at least @nr, or NULL. */
-static struct list_head *rooms_find(const struct pym_rooms *rooms, unsigned int nr)
-{
-	u64 fits = rooms->mask & GENMASK_ULL(63, nr - 1);
-
-	return fits ? rooms->list[__ffs64(fits) + 1].next : NULL;
+	return arena->runs ? pym_longest_run(arena->free) : hweight64(arena->free);
 }
 
 static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
 {
-	rooms_move(arena->raw ? &heap->usable_raw : &heap->usable, &arena->link,
-		   &arena->bucket, pym_arena_room(arena));
+	pym_buckets_move(arena->runs ? &heap->usable_runs : &heap->usable, &arena->link,
+			 &arena->bucket, pym_arena_room(arena));
 }
 
-static void region_requeue(struct pym_heap *heap, struct pym_region *region)
+/* Free pools become busy. */
+static void span_take_locked(struct pym_heap *heap, struct pym_span span)
 {
-	rooms_move(&heap->usable_regions, &region->link, &region->bucket,
-		   pym_longest_run(~region->used));
-}
+	struct pym_arena *arena = span.arena;
 
-static void arena_take_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
-{
-	heap->nr_cached -= hweight64(arena->cached & bits);
-	arena->cached &= ~bits;
-	if (!arena->cached)
-		list_del_init(&arena->cached_link);
-	arena->free &= ~bits;
-	arena->busy |= bits;
+	heap->nr_empty -= hweight64(arena->empty & span.bits);
+	arena->empty &= ~span.bits;
+	if (!arena->empty)
+		list_del_init(&arena->empty_link);
+	arena->free &= ~span.bits;
+	arena->busy |= span.bits;
 	arena_requeue(heap, arena);
 }
 
@@ -173,11 +126,10 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 	arena_requeue(heap, arena);
 
 	RCU_INIT_POINTER(region->arenas[slot], NULL);
-	region->used &= ~BIT_ULL(slot);
-	region_requeue(heap, region);
+	pym_region_give_locked(heap, region, slot);
 	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
-	if (arena->raw)
-		heap->nr_raw_arenas--;
+	if (arena->runs)
+		heap->nr_run_arenas--;
 	else
 		heap->nr_arenas--;
 	trace_arena_free(heap->id, (u64)arena->number << PYM_ARENA_SHIFT);
@@ -187,53 +139,62 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 /**
  * pym_arena_free_locked() - busy pools become free
  * @heap: the heap
- * @arena: the arena
- * @bits: the pools; those that have a page keep it for reuse
+ * @span: the pools; those that have a page keep it, and are empty
  *
  * An arena that has nothing left is gone afterwards.
+ *
+ * Context: Holds @heap->lock.
  */
-void pym_arena_free_locked(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+void pym_arena_free_locked(struct pym_heap *heap, struct pym_span span)
 {
-	u64 rest;
+	struct pym_arena *arena = span.arena;
+	struct pym_pool *pool;
 
 	lockdep_assert_held(&heap->lock);
 
-	for (rest = bits; rest; rest &= rest - 1) {
-		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
-
+	pym_for_each_pool(pool, span) {
 		WRITE_ONCE(*pym_pool_map(pool), 0);
 		if (!pool->page)
 			continue;
-		if (!arena->cached)
-			list_add_tail(&arena->cached_link, &heap->cached);
-		arena->cached |= BIT_ULL(pool->index);
-		heap->nr_cached++;
+		if (!arena->empty)
+			list_add_tail(&arena->empty_link, &heap->empty);
+		arena->empty |= BIT_ULL(pool->index);
+		heap->nr_empty++;
 	}
-	arena->busy &= ~bits;
-	arena->free |= bits;
-	if (arena->free == ~0ULL && !arena->cached)
+	arena->busy &= ~span.bits;
+	arena->free |= span.bits;
+	if (arena->free == ~0ULL && !arena->empty)
 		arena_remove_locked(heap, arena);
 	else
 		arena_requeue(heap, arena);
 }
 
 /**
- * pym_arena_free() - pym_arena_free_locked() for who does not hold the lock
+ * pym_arena_free() - busy pools become free, for callers without the lock
  * @heap: the heap
- * @arena: the arena
- * @bits: the pools
+ * @span: as for pym_arena_free_locked(); may have no pools
+ *
+ * Context: Takes @heap->lock.
  */
-void pym_arena_free(struct pym_heap *heap, struct pym_arena *arena, u64 bits)
+void pym_arena_free(struct pym_heap *heap, struct pym_span span)
 {
-	if (!bits)
+	if (!span.bits)
 		return;
 	spin_lock(&heap->lock);
-	pym_arena_free_locked(heap, arena, bits);
+	pym_arena_free_locked(heap, span);
 	spin_unlock(&heap->lock);
 }
 
-/* Charge and allocate the memory of an arena, @gfp beside the usual flags. */
-static struct pym_arena *arena_alloc(struct pym_heap *heap, gfp_t gfp)
+/**
+ * pym_arena_alloc() - charge and allocate the memory of an arena
+ * @heap: the heap
+ * @gfp: flags beside the usual ones
+ *
+ * Context: Sleeps.  As pym_meta_charge().
+ * Return: the memory, not cleared unless @gfp says so; or an error as of
+ *	pym_meta_charge().
+ */
+struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp)
 {
 	struct pym_arena *arena;
 	int err;
@@ -250,21 +211,21 @@ static struct pym_arena *arena_alloc(struct pym_heap *heap, gfp_t gfp)
 
 static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
 {
-	kmem_cache_free(arena_cache, arena);
+	arena_free(arena);
 	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
 }
 
-static struct pym_arena *arena_new(struct pym_heap *heap, bool raw)
+static struct pym_arena *arena_new(struct pym_heap *heap, bool runs)
 {
-	struct pym_arena *arena = arena_alloc(heap, __GFP_ZERO);
+	struct pym_arena *arena = pym_arena_alloc(heap, __GFP_ZERO);
 	unsigned int i;
 
 	if (IS_ERR(arena))
 		return arena;
-	arena->raw = raw;
+	arena->runs = runs;
 	arena->busy = ~0ULL;
 	INIT_LIST_HEAD(&arena->link);
-	INIT_LIST_HEAD(&arena->cached_link);
+	INIT_LIST_HEAD(&arena->empty_link);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		arena->pools[i].index = i;
 		INIT_LIST_HEAD(&arena->pools[i].link);
@@ -272,113 +233,28 @@ static struct pym_arena *arena_new(struct pym_heap *heap, bool raw)
 	return arena;
 }
 
-/* From now on arenas may be made in it. */
-static void region_open(struct pym_heap *heap, struct pym_region *region)
-{
-	spin_lock(&heap->lock);
-	region->fresh = false;
-	region_requeue(heap, region);
-	spin_unlock(&heap->lock);
-}
-
 /**
- * pym_regions_extend_locked() - let arenas lie in more of the window
+ * pym_arena_insert_locked() - put an arena into its place, where it can be found
  * @heap: the heap
- * @extent: its new extent, no smaller than the old one
+ * @arena: the arena, whole
+ * @number: its number, which is free
  *
- * Only the last region can have ended at the old one: the next is made when that
- * is beyond it.
+ * Context: Holds @heap->lock.
  */
-void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
-{
-	struct pym_region *region = NULL;
-	u64 outside = 0;
-
-	lockdep_assert_held(&heap->lock);
-
-	if (heap->made_regions) {
-		region = pym_region_find(heap, heap->made_regions - 1);
-		outside = pym_region_outside(heap, region);
-	}
-	heap->extent = extent;
-	if (!region)
-		return;
-	region->used &= ~outside | pym_region_outside(heap, region);
-	if (!region->fresh)
-		region_requeue(heap, region);
-}
-
-/* Make the region that comes next, unless somebody else does. */
-static int region_create(struct pym_heap *heap, unsigned long number)
-{
-	struct pym_region *region = pym_region_new(heap, number);
-
-	if (IS_ERR_OR_NULL(region))
-		return PTR_ERR(region);
-	/* Nobody may see zeroes any more when arenas come: neither shown later... */
-	down_write(&heap->map_gate);
-	up_write(&heap->map_gate);
-	/* ...nor before. */
-	pym_pages_zap(heap, PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
-		      PYMALLOC_POOL_SIZE);
-	region_open(heap, region);
-	return 0;
-}
-
-/*
- * Find @nr arena numbers in a row, all in one region.  Returns the first of
- * them, or 0 if another region has to be made first.
- */
-static u32 find_numbers_locked(struct pym_heap *heap, unsigned int nr)
-{
-	struct list_head *link = rooms_find(&heap->usable_regions, nr);
-	struct pym_region *region;
-
-	if (!link)
-		return 0;
-	region = list_entry(link, struct pym_region, link);
-	return region->number * PYM_REGION_ARENAS + __ffs64(run_starts(~region->used, nr));
-}
-
-static void arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
+void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number)
 {
 	struct pym_region *region = pym_region_find(heap, number / PYM_REGION_ARENAS);
 	unsigned int slot = number % PYM_REGION_ARENAS;
 
 	arena->number = number;
 	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
-	region->used |= BIT_ULL(slot);
-	region_requeue(heap, region);
-	if (arena->raw)
-		heap->nr_raw_arenas++;
+	pym_region_take_locked(heap, region, slot);
+	if (arena->runs)
+		heap->nr_run_arenas++;
 	else
 		heap->nr_arenas++;
-	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->raw);
+	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->runs);
 	rcu_assign_pointer(region->arenas[slot], arena);
-}
-
-/* Have @nr arena numbers in a row.  They may be somebody else's at once. */
-static int numbers_reserve(struct pym_heap *heap, unsigned int nr)
-{
-	unsigned long made;
-	bool found;
-	u64 extent;
-	int err;
-
-	for (;;) {
-		spin_lock(&heap->lock);
-		found = find_numbers_locked(heap, nr);
-		made = heap->made_regions;
-		extent = heap->extent;
-		spin_unlock(&heap->lock);
-		if (found)
-			return 0;
-		if ((u64)made << PYM_REGION_SHIFT >= extent)
-			return extent < heap->window ? -ENOSPC : -ENOMEM;
-		err = region_create(heap, made);
-		if (err)
-			return err;
-	}
 }
 
 /* Put new arenas into their place.  Returns false if there is none any more. */
@@ -388,13 +264,13 @@ static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsign
 	u32 number;
 
 	spin_lock(&heap->lock);
-	number = find_numbers_locked(heap, nr);
+	number = pym_numbers_find_locked(heap, nr);
 	if (number) {
 		u32 at = number;
 
 		list_for_each_entry_safe(arena, next, fresh, link) {
 			list_del_init(&arena->link);
-			arena_insert_locked(heap, arena, at++);
+			pym_arena_insert_locked(heap, arena, at++);
 		}
 	}
 	spin_unlock(&heap->lock);
@@ -402,14 +278,14 @@ static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsign
 }
 
 /* As pym_arena_create(); NULL if somebody else has taken the numbers. */
-static struct pym_arena *arenas_make(struct pym_heap *heap, bool raw, unsigned int nr)
+static struct pym_arena *arenas_make(struct pym_heap *heap, bool runs, unsigned int nr)
 {
 	struct pym_arena *arena, *next, *first = NULL;
 	LIST_HEAD(fresh);
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		arena = arena_new(heap, raw);
+		arena = arena_new(heap, runs);
 		if (IS_ERR(arena)) {
 			first = arena;
 			goto free;
@@ -429,7 +305,7 @@ free:
 /**
  * pym_arena_create() - make arenas next to each other
  * @heap: the heap
- * @raw: for runs
+ * @runs: for runs
  * @nr: how many, at most 64
  *
  * All their pools are busy and belong to the caller.
@@ -439,35 +315,37 @@ free:
  *	memory, the heap's limit or the window is used up, -ENOSPC when the heap's
  *	extent is, -EDQUOT when the user's limit is.
  */
-struct pym_arena *pym_arena_create(struct pym_heap *heap, bool raw, unsigned int nr)
+struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned int nr)
 {
 	struct pym_arena *first;
 	int err;
 
 	do {
 		/* Regions first: what is charged must be in its place before the gate is left. */
-		err = numbers_reserve(heap, nr);
+		err = pym_numbers_reserve(heap, nr);
 		if (err)
 			return ERR_PTR(err);
-		first = arenas_make(heap, raw, nr);
+		first = arenas_make(heap, runs, nr);
 	} while (!first);
 	return first;
 }
 
-/**
- * pym_lowest_bits() - the lowest bits that are set
- * @bits: the bits
- * @nr: how many of them
- *
- * Return: those; all if there are fewer.
- */
-u64 pym_lowest_bits(u64 bits, unsigned int nr)
+/* Of a new arena those pools are taken, and the others free. */
+static struct pym_span span_of_new(struct pym_heap *heap, bool runs, u64 bits)
 {
-	u64 rest = bits;
+	struct pym_span span = { pym_arena_create(heap, runs, 1), bits };
 
-	while (rest && nr--)
-		rest &= rest - 1;
-	return bits & ~rest;
+	if (!IS_ERR(span.arena))
+		pym_arena_free(heap, (struct pym_span) { span.arena, ~bits });
+	return span;
+}
+
+/* The arena with the least room, but room for @nr, or NULL. */
+static struct pym_arena *arena_with_room(const struct pym_buckets *buckets, unsigned int nr)
+{
+	struct list_head *link = pym_buckets_find(buckets, nr);
+
+	return link ? list_entry(link, struct pym_arena, link) : NULL;
 }
 
 /**
@@ -475,97 +353,78 @@ u64 pym_lowest_bits(u64 bits, unsigned int nr)
  * @heap: the heap
  * @want: how many, at least 1; what is returned may be fewer
  * @ahead: how many more if pages have to be taken from the system anyway
- * @bits: out: the pools, now busy
  *
  * They come from the fullest arena that has any (CPython's rule, so that
- * sparse arenas drain), those that have kept their page first.
+ * sparse arenas drain), empty ones first.
  *
- * Context: Sleeps.
- * Return: the arena, or an error as of pym_arena_create().
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: the pools, now busy; or as their arena an error as of pym_arena_create().
  */
-struct pym_arena *pym_pools_reserve(struct pym_heap *heap, unsigned int want,
-				    unsigned int ahead, u64 *bits)
+struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
+				  unsigned int ahead)
 {
-	struct pym_arena *arena;
-	struct list_head *link;
+	struct pym_span span;
 
 	want = min(want, PYMALLOC_ARENA_POOLS);
 
 	spin_lock(&heap->lock);
-	link = rooms_find(&heap->usable, 1);
-	if (link) {
-		arena = list_entry(link, struct pym_arena, link);
-		*bits = pym_lowest_bits(arena->cached, want);
-		if (hweight64(*bits) < want)
-			*bits |= pym_lowest_bits(arena->free & ~arena->cached,
-					     want + ahead - hweight64(*bits));
-		arena_take_locked(heap, arena, *bits);
+	span.arena = arena_with_room(&heap->usable, 1);
+	if (span.arena) {
+		span.bits = pym_lowest_bits(span.arena->empty, want);
+		if (hweight64(span.bits) < want)
+			span.bits |= pym_lowest_bits(span.arena->free & ~span.arena->empty,
+						     want + ahead - hweight64(span.bits));
+		span_take_locked(heap, span);
 		spin_unlock(&heap->lock);
-		return arena;
+		return span;
 	}
 	spin_unlock(&heap->lock);
-
-	arena = pym_arena_create(heap, false, 1);
-	if (IS_ERR(arena))
-		return arena;
-	*bits = pym_lowest_bits(~0ULL, want + ahead);
-	pym_arena_free(heap, arena, ~*bits);
-	return arena;
+	return span_of_new(heap, false, pym_lowest_bits(~0ULL, want + ahead));
 }
 
 /**
  * pym_run_reserve() - take a run of at most 64 free pages
  * @heap: the heap
  * @nr: how many pages
- * @first: out: the first page's place in the arena; all are now busy
  *
- * Context: Sleeps.
- * Return: the arena, or an error as of pym_arena_create().
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: the pools, now busy; or as their arena an error as of pym_arena_create().
  */
-struct pym_arena *pym_run_reserve(struct pym_heap *heap, unsigned int nr,
-				  unsigned int *first)
+struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr)
 {
-	struct pym_arena *arena;
-	struct list_head *link;
+	struct pym_span span;
 
 	spin_lock(&heap->lock);
-	link = rooms_find(&heap->usable_raw, nr);
-	if (link) {
-		arena = list_entry(link, struct pym_arena, link);
-		*first = __ffs64(run_starts(arena->free, nr));
-		arena_take_locked(heap, arena, pym_bits(*first, nr));
+	span.arena = arena_with_room(&heap->usable_runs, nr);
+	if (span.arena) {
+		span.bits = pym_bits(__ffs64(pym_run_starts(span.arena->free, nr)), nr);
+		span_take_locked(heap, span);
 		spin_unlock(&heap->lock);
-		return arena;
+		return span;
 	}
 	spin_unlock(&heap->lock);
-
-	arena = pym_arena_create(heap, true, 1);
-	if (IS_ERR(arena))
-		return arena;
-	*first = 0;
-	pym_arena_free(heap, arena, ~pym_bits(0, nr));
-	return arena;
+	return span_of_new(heap, true, pym_bits(0, nr));
 }
 
 /**
- * pym_cached_reserve() - take the empty pools of the arena that had one first
+ * pym_empty_reserve() - take the empty pools of the arena that had one first
  * @heap: the heap
- * @bits: out: the pools, now busy, with their pages
  *
- * Return: the arena, or NULL if no empty pool has kept its page.
+ * Context: Takes @heap->lock.
+ * Return: the pools, now busy, with their pages; without an arena if no pool is empty.
  */
-struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
+struct pym_span pym_empty_reserve(struct pym_heap *heap)
 {
-	struct pym_arena *arena;
+	struct pym_span span = {};
 
 	spin_lock(&heap->lock);
-	arena = list_first_entry_or_null(&heap->cached, struct pym_arena, cached_link);
-	if (arena) {
-		*bits = arena->cached;
-		arena_take_locked(heap, arena, *bits);
+	span.arena = list_first_entry_or_null(&heap->empty, struct pym_arena, empty_link);
+	if (span.arena) {
+		span.bits = span.arena->empty;
+		span_take_locked(heap, span);
 	}
 	spin_unlock(&heap->lock);
-	return arena;
+	return span;
 }
 
 /**
@@ -576,143 +435,90 @@ struct pym_arena *pym_cached_reserve(struct pym_heap *heap, u64 *bits)
  */
 int pym_arenas_init(struct pym_heap *heap)
 {
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(heap->usable.list); i++) {
-		INIT_LIST_HEAD(&heap->usable_regions.list[i]);
-		INIT_LIST_HEAD(&heap->usable.list[i]);
-		INIT_LIST_HEAD(&heap->usable_raw.list[i]);
-	}
-	INIT_LIST_HEAD(&heap->cached);
+	pym_buckets_init(&heap->usable);
+	pym_buckets_init(&heap->usable_runs);
+	INIT_LIST_HEAD(&heap->empty);
 	return pym_regions_init(heap);
 }
 
-/* An arena like another, in no list, all its pools busy and without pages. */
-static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_heap *child)
+/**
+ * pym_arena_at_rest() - the next arena of a heap at rest
+ * @heap: the heap
+ * @offset: as for pym_arena_next()
+ *
+ * Context: Sleeps.  Holds @heap->gate for writing, or nobody uses @heap any more:
+ *	so the arena stays.
+ * Return: the arena, or NULL if there is none any more.
+ */
+struct pym_arena *pym_arena_at_rest(struct pym_heap *heap, u64 *offset)
 {
-	struct pym_arena *copy = arena_alloc(child, 0);
-	unsigned int i;
+	struct pym_arena *arena;
 
-	if (IS_ERR(copy))
-		return copy;
-	memcpy(copy, arena, sizeof(*copy));
-	copy->bucket = 0;
-	copy->free = 0;
-	copy->cached = 0;
-	copy->busy = ~0ULL;
-	copy->leaving = 0;
-	INIT_LIST_HEAD(&copy->link);
-	INIT_LIST_HEAD(&copy->cached_link);
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		INIT_LIST_HEAD(&copy->pools[i].link);
-		copy->pools[i].page = NULL;
-	}
-	return copy;
+	cond_resched();
+	rcu_read_lock();
+	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
+	rcu_read_unlock();
+	return arena;
 }
 
-/* Put the pools that have a class where they belong. */
-static void link_pools(struct pym_heap *child, struct pym_arena *copy, u64 bits)
+static void visit_arena(struct pym_heap *heap, u64 offset, const struct pym_visit *visit)
 {
-	for (; bits; bits &= bits - 1) {
-		struct pym_pool *pool = &copy->pools[__ffs64(bits)];
+	struct pym_arena *arena;
 
-		if (pool->class <= PYMALLOC_NR_CLASSES)
-			pym_class_link(&child->classes[pool->class], pool);
-	}
-}
-
-/* The regions of a clone up to @number; nobody has mapped its pool map so far. */
-static int clone_regions(struct pym_heap *child, unsigned long number)
-{
-	while (child->made_regions <= number) {
-		struct pym_region *region = pym_region_new(child, child->made_regions);
-
-		if (IS_ERR(region))
-			return PTR_ERR(region);
-		region_open(child, region);
-	}
-	return 0;
-}
-
-/* Clone what is in use of an arena; empty pools stay with the original. */
-static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
-{
-	u64 used = ~(arena->free | arena->busy);
-	struct pym_arena *copy;
-	unsigned int nr;
-	int err;
-
-	if (!used)
-		return 0;
-	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
-	if (err)
-		return err;
-	copy = arena_copy(arena, child);
-	if (IS_ERR(copy))
-		return PTR_ERR(copy);
-
-	spin_lock(&child->lock);
-	arena_insert_locked(child, copy, arena->number);
-	pym_arena_free_locked(child, copy, ~used);
-	spin_unlock(&child->lock);
-
-	nr = pym_pages_share(heap, arena, child, copy, used);
-	if (nr < hweight64(used))
-		return -ENOMEM;
-
-	copy->busy = 0;
-	memcpy(copy->map, arena->map, PYMALLOC_ARENA_POOLS);
-	link_pools(child, copy, used);
-	return 0;
+	spin_lock(&heap->lock);
+	/* It may have gone since it was found, and another one have come. */
+	arena = pym_arena_find(heap, offset);
+	if (arena)
+		visit->arena_locked(heap, arena, offset, visit->data);
+	spin_unlock(&heap->lock);
+	if (arena && visit->arena)
+		visit->arena(heap, arena, offset, visit->data);
 }
 
 /**
- * pym_arenas_clone() - clone all arenas of a heap
- * @heap: the heap, at rest
- * @child: the clone; its classes have their counts
+ * pym_arenas_visit() - do something with each arena of a heap that goes on
+ * @heap: the heap
+ * @visit: what to do
  *
- * Context: Sleeps.  Holds @heap->gate for writing.
- * Return: 0 or -ENOMEM; then the clone is incomplete.
+ * The next arena is looked for under RCU: a heap that has become empty has a lot of
+ * window to search, for which nobody should wait.
+ *
+ * Context: Sleeps.
+ * Return: 0, or the error of @visit->pause.
  */
-int pym_arenas_clone(struct pym_heap *heap, struct pym_heap *child)
+int pym_arenas_visit(struct pym_heap *heap, const struct pym_visit *visit)
 {
-	struct pym_arena *arena;
 	u64 offset = 0;
-	int err;
+	bool found;
+	int err = 0;
 
-	for (;;) {
-		/* The gate keeps it alive. */
+	for (; !err; offset += PYMALLOC_ARENA_SIZE) {
 		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
+		found = pym_arena_next(heap, &offset, pym_made_bytes(heap));
+		if (found)
+			visit_arena(heap, offset, visit);
 		rcu_read_unlock();
-		if (!arena)
-			return 0;
-		err = clone_arena(heap, arena, child);
-		if (err)
-			return err;
-		offset += PYMALLOC_ARENA_SIZE;
+		if (!found)
+			break;
 		cond_resched();
+		if (visit->pause)
+			err = visit->pause(heap);
 	}
+	return err;
 }
 
 /**
  * pym_arenas_destroy() - free all arenas, whose pages have gone before
  * @heap: the heap, used by nobody any more
+ *
+ * Context: Sleeps.
  */
 void pym_arenas_destroy(struct pym_heap *heap)
 {
 	struct pym_arena *arena;
-	u64 offset = 0;
+	u64 offset;
 
-	for (;;) {
-		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, pym_made_bytes(heap));
-		rcu_read_unlock();
-		if (!arena)
-			break;
+	pym_for_each_arena(arena, offset, heap)
 		arena_delete(heap, arena);
-		offset += PYMALLOC_ARENA_SIZE;
-		cond_resched();
-	}
 	pym_regions_destroy(heap);
 }

@@ -14,8 +14,11 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "arena.h"
+#include "bits.h"
 #include "check.h"
 #include "frame.h"
+#include "pool.h"
 
 /**
  * pym_tally_new() - nothing seen, and nothing found
@@ -143,11 +146,11 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 	struct pym_pool *pool = &arena->pools[index];
 	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
 	bool leaving = arena->leaving & BIT_ULL(index);
-	bool cached = arena->cached & BIT_ULL(index);
+	bool empty = arena->empty & BIT_ULL(index);
 	bool blocks = pym_class_is_of_blocks(pool->class);
 
 	tally->pages += !!pool->page;
-	tally->joint += pool->page && pym_frame_is_joint(pool->page);
+	tally->maybe_shared += pool->page && pym_frame_maybe_shared(pool->page);
 	/* Who asks such a pool for its arena is led astray. */
 	if (!expect(tally, pool->index == index, offset, "the pool has forgotten its place"))
 		return;
@@ -156,11 +159,11 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 	expect(tally, !pool->class == free, offset,
 	       "the pool is free and has a class, or is neither");
 	expect(tally, free || pool->page, offset, "a pool in use has no page");
-	expect(tally, !free || leaving || !pool->page == !cached, offset,
+	expect(tally, !free || leaving || !pool->page == !empty, offset,
 	       "an empty pool's page is not counted, or counted without being there");
-	expect(tally, pool->class < PYM_CLASS_RUN || arena->raw, offset,
+	expect(tally, pool->class < PYM_CLASS_RUN || arena->runs, offset,
 	       "a run lies in an arena of pools");
-	expect(tally, !blocks || !arena->raw, offset, "a pool of blocks lies in a raw arena");
+	expect(tally, !blocks || !arena->runs, offset, "a pool of blocks lies in an arena of runs");
 	expect(tally, *pym_pool_map(pool) == (blocks ? pool->class : 0), offset,
 	       "the pool map shows another class");
 	expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
@@ -200,15 +203,15 @@ bool pym_check_arena(struct tally *tally, struct pym_arena *arena, u64 offset)
 	if (!expect(tally, arena->map == map_of(tally->heap, arena), offset,
 		    "the arena has another's part of the pool map"))
 		return false;
-	expect(tally, !(arena->cached & ~arena->free), offset,
-	       "a pool is both kept for reuse and in use");
+	expect(tally, !(arena->empty & ~arena->free), offset,
+	       "a pool is both empty and in use");
 	expect(tally, arena->bucket == room, offset,
 	       "the arena is in the list of another fullness");
 	expect(tally, list_empty(&arena->link) == !room, offset,
 	       "the arena is in a list though it is full, or in none though it is not");
-	expect(tally, list_empty(&arena->cached_link) == !arena->cached, offset,
+	expect(tally, list_empty(&arena->empty_link) == !arena->empty, offset,
 	       "the arena's empty pools are not on the list of those to trim");
-	expect(tally, arena->cached || ~arena->free, offset,
+	expect(tally, arena->empty || ~arena->free, offset,
 	       "an arena with nothing in it still exists");
 	return true;
 }
@@ -217,12 +220,12 @@ static void check_arena_at_rest(struct tally *tally, struct pym_arena *arena, u6
 {
 	unsigned int i;
 
-	tally->arenas += !arena->raw;
-	tally->raw_arenas += arena->raw;
+	tally->arenas += !arena->runs;
+	tally->run_arenas += arena->runs;
 	tally->meta += PYM_ARENA_BYTES;
-	tally->rooms[arena->raw][pym_arena_room(arena)]++;
-	tally->cached += hweight64(arena->cached);
-	tally->cached_arenas += !!arena->cached;
+	tally->buckets[arena->runs][pym_arena_room(arena)]++;
+	tally->empty += hweight64(arena->empty);
+	tally->empty_arenas += !!arena->empty;
 	if (!pym_check_arena(tally, arena, offset))
 		return;
 	expect(tally, arena->busy == arena->leaving, offset,
@@ -241,24 +244,18 @@ static int pause_check(const struct tally *tally)
 
 static int check_arenas(struct tally *tally)
 {
-	struct pym_heap *heap = tally->heap;
 	struct pym_arena *arena;
-	u64 offset = 0;
-	int err = 0;
+	u64 offset;
+	int err;
 
-	while (!err) {
-		/* The gate keeps it alive. */
-		rcu_read_lock();
-		arena = pym_arena_next(heap, &offset, heap->window);
-		rcu_read_unlock();
-		if (!arena)
-			break;
+	pym_for_each_arena(arena, offset, tally->heap) {
 		expect(tally, offset, 0, "an arena lies where none may be");
 		check_arena_at_rest(tally, arena, offset);
-		offset += PYMALLOC_ARENA_SIZE;
 		err = pause_check(tally);
+		if (err)
+			return err;
 	}
-	return err;
+	return 0;
 }
 
 /**
@@ -281,7 +278,7 @@ void pym_check_region(struct tally *tally, const struct pym_region *region)
 	       "the arena numbers in use are not those of arenas");
 	expect(tally, region->bucket == (region->fresh ? 0 : room), offset,
 	       "the region is in the list of another room");
-	tally->region_rooms[region->fresh ? 0 : room]++;
+	tally->region_buckets[region->fresh ? 0 : room]++;
 }
 
 static int check_regions(struct tally *tally)
@@ -305,14 +302,14 @@ static int check_regions(struct tally *tally)
 	return err;
 }
 
-static void check_lists(struct tally *tally, const struct pym_rooms *rooms, const u64 *nr)
+static void check_lists(struct tally *tally, const struct pym_buckets *buckets, const u64 *nr)
 {
 	unsigned int room;
 
-	for (room = 1; room < ARRAY_SIZE(rooms->list); room++) {
-		expect(tally, list_has(&rooms->list[room], nr[room]), 0,
+	for (room = 1; room < ARRAY_SIZE(buckets->list); room++) {
+		expect(tally, list_has(&buckets->list[room], nr[room]), 0,
 		       "a list of arenas or regions has more or fewer than there are");
-		expect(tally, !nr[room] == !(rooms->mask & BIT_ULL(room - 1)), 0,
+		expect(tally, !nr[room] == !(buckets->mask & BIT_ULL(room - 1)), 0,
 		       "a mask of lists is not what the lists are");
 	}
 }
@@ -347,10 +344,10 @@ static void check_totals(struct tally *tally)
 
 	for (number = 0; number <= PYMALLOC_NR_CLASSES; number++)
 		check_class(tally, number);
-	check_lists(tally, &heap->usable_regions, tally->region_rooms);
-	check_lists(tally, &heap->usable, tally->rooms[false]);
-	check_lists(tally, &heap->usable_raw, tally->rooms[true]);
-	expect(tally, list_has(&heap->cached, tally->cached_arenas), 0,
+	check_lists(tally, &heap->usable_regions, tally->region_buckets);
+	check_lists(tally, &heap->usable, tally->buckets[false]);
+	check_lists(tally, &heap->usable_runs, tally->buckets[true]);
+	expect(tally, list_has(&heap->empty, tally->empty_arenas), 0,
 	       "the list of arenas with empty pools has more or fewer than there are");
 	expect(tally, heap->pages == tally->pages, 0, "the heap's count of pages is wrong");
 	expect(tally, (u64)atomic_long_read(&heap->quota.meta) == tally->meta, 0,
@@ -360,11 +357,11 @@ static void check_totals(struct tally *tally)
 	       "what is charged is not what is held");
 	expect(tally, heap->pages_in - heap->pages_out == tally->pages, 0,
 	       "the pages taken and given back do not make those held");
-	expect(tally, heap->nr_cached == tally->cached, 0,
+	expect(tally, heap->nr_empty == tally->empty, 0,
 	       "the heap's count of empty pools is wrong");
 	expect(tally, heap->nr_arenas == tally->arenas, 0, "the heap's count of arenas is wrong");
-	expect(tally, heap->nr_raw_arenas == tally->raw_arenas, 0,
-	       "the heap's count of raw arenas is wrong");
+	expect(tally, heap->nr_run_arenas == tally->run_arenas, 0,
+	       "the heap's count of arenas of runs is wrong");
 	expect(tally, heap->runs == tally->runs, 0, "the heap's count of large objects is wrong");
 	expect(tally, heap->nr_run_allocs - heap->nr_run_frees == tally->runs, 0,
 	       "large objects allocated and freed do not make those held");
@@ -373,14 +370,14 @@ static void check_totals(struct tally *tally)
 }
 
 /* Faults go on, and change these; then there is nothing to be compared. */
-static void check_joint(struct tally *tally)
+static void check_shared(struct tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
 
 	spin_lock(&heap->lock);
 	if (heap->nr_own == tally->nr_own) {
-		expect(tally, heap->joint == tally->joint, 0,
-		       "the heap's count of joint pages is wrong");
+		expect(tally, heap->maybe_shared == tally->maybe_shared, 0,
+		       "the heap's count of pages that may be shared is wrong");
 		expect(tally, heap->pages_apart == tally->apart, 0,
 		       "the heap's count of pages paid for apart is wrong");
 	}
@@ -399,7 +396,7 @@ static int check_all(struct tally *tally)
 	if (err)
 		return err;
 	check_totals(tally);
-	check_joint(tally);
+	check_shared(tally);
 	return 0;
 }
 

@@ -6,25 +6,39 @@
 #ifndef PYM_CHECK_H
 #define PYM_CHECK_H
 
-#include "core.h"
+#include "types.h"
+
+/**
+ * struct pym_verdict - what the checker found
+ * @errors: contradictions; 0 is a sound heap
+ * @offset: where in the window the first one is, if it has a place
+ * @message: the first one in words
+ */
+struct pym_verdict {
+	u64 errors;
+	u64 offset;
+	char message[80];
+};
 
 /* What a checker has seen, to be compared with what the heap believes. */
 struct tally {
 	struct pym_heap *heap;
 	struct pym_verdict *verdict;
 	u64 meta;	/* bytes of metadata */
-	u64 pages, joint, apart, cached, arenas, raw_arenas, runs, run_pages;
+	u64 pages, maybe_shared, apart, empty, arenas, run_arenas, runs, run_pages;
 	bool killable;
 	u64 nr_own;	/* of the heap, when the walk began */
 	u64 tail_end;	/* the run that is being walked ends here */
-	u64 cached_arenas;
-	u64 rooms[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas and raw arenas by room */
-	u64 region_rooms[PYM_REGION_ARENAS + 1];
+	u64 empty_arenas;
+	u64 buckets[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas of pools and of runs by room */
+	u64 region_buckets[PYM_REGION_ARENAS + 1];
 	struct {
 		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched;
 	} class[PYMALLOC_NR_CLASSES + 1];
 };
 
+int pym_check(struct pym_heap *heap, struct pym_verdict *verdict);
+int pym_check_killable(struct pym_heap *heap, struct pym_verdict *verdict);
 struct tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdict);
 void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message);
 void pym_check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset);

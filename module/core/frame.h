@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Frames: a physical page, and the heaps that have it.
- *
- * A page of a heap is no page of a file and not on any list of the memory
- * management, so that page->private is free for the core.  It says who has the
- * page besides the one who asks:
- *
- *	bit 0		the frame is joint: more than one heap has had it since
- *			it last belonged to one alone
- *	bits 1 to 31	how many more heaps have it
- *	bits 32 to 63	how many of all its heaps pay for it apart, counted
- *			while more than one has it
- *
- * 0 is a frame of one heap alone: only that heap's fork() changes it.  Heaps of
- * one family pay for a frame together, once, from their common purse; a heap
- * whose process has become another user pays for each of its frames apart.
+ * Frames: a physical page, and the heaps that have it.  See frame.c.
  */
 #ifndef PYM_FRAME_H
 #define PYM_FRAME_H
@@ -24,9 +10,36 @@
 #include <linux/mm.h>
 #include <linux/types.h>
 
-#define PYM_FRAME_JOINT	BIT(0)
-#define PYM_FRAME_OWNER	BIT(1)
-#define PYM_FRAME_APART	BIT(32)
+#include "types.h"
+
+/* References to a page that nobody maps, pins or looks at: the pool's. */
+#define PYM_REFS_AT_REST	1
+
+#define PYM_FRAME_MAYBE_SHARED	BIT(0)
+#define PYM_FRAME_OWNER		BIT(1)
+#define PYM_FRAME_APART		BIT(32)
+
+struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index);
+unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
+			   unsigned int nr);
+unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
+			    unsigned int nr);
+struct page *pym_page_get(struct pym_heap *heap, u64 offset);
+void pym_pages_count_in(struct pym_heap *heap, unsigned int nr);
+void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena,
+			  unsigned int index);
+int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+		 struct page **fresh);
+bool pym_pages_settle(struct pym_heap *heap);
+void pym_frame_wait_locked(struct page *page);
+void pym_frame_done(struct page *page);
+
+/* Wait until a frame is whole, of which the caller has a reference.  Sleeps. */
+static inline void pym_frame_wait(struct page *page)
+{
+	if (PageLocked(page))
+		pym_frame_wait_locked(page);
+}
 
 static inline unsigned long pym_word_owners(unsigned long word)
 {
@@ -41,26 +54,29 @@ static inline unsigned long pym_word_apart(unsigned long word)
 /* How many heaps have it. */
 static inline unsigned long pym_frame_owners(const struct page *page)
 {
-	/* Pairs with the cmpxchg in pym_frame_leave(): who left has done with it. */
+	/*
+	 * Pairs with the cmpxchg in pym_frame_put(): a heap that has left has done
+	 * all its reading before.
+	 */
 	return pym_word_owners(smp_load_acquire(&page->private));
 }
 
-/* May anybody else be able to see what is written to it? */
-static inline bool pym_frame_is_joint(const struct page *page)
+/* May another heap, or a reader that it knows of, see what is written to it? */
+static inline bool pym_frame_maybe_shared(const struct page *page)
 {
 	return READ_ONCE(page->private);
 }
 
 /* One heap more has it.  Both pay for it apart, or neither does. */
-static inline void pym_frame_join(struct page *page, bool apart)
+static inline void pym_frame_share(struct page *page, bool apart)
 {
 	unsigned long word = READ_ONCE(page->private), joined;
 
 	do {
-		joined = word | PYM_FRAME_JOINT;
-		/* Of a single owner nobody has noted how he pays. */
+		joined = word | PYM_FRAME_MAYBE_SHARED;
+		/* How the only owner pays has not been noted so far. */
 		if (pym_word_owners(word) == 1)
-			joined = PYM_FRAME_JOINT | (apart ? PYM_FRAME_APART : 0);
+			joined = PYM_FRAME_MAYBE_SHARED | (apart ? PYM_FRAME_APART : 0);
 		joined += PYM_FRAME_OWNER + (apart ? PYM_FRAME_APART : 0);
 	} while (!try_cmpxchg(&page->private, &word, joined));
 	get_page(page);
@@ -68,9 +84,10 @@ static inline void pym_frame_join(struct page *page, bool apart)
 
 /*
  * One heap less has it; its reference is still there.  Returns whether that ends
- * what was paid for it: apart, or from the purse.
+ * what was paid for it: apart, or from the purse.  The cmpxchg pairs with the acquire
+ * in pym_frame_owners(): what this heap has read is read before it leaves.
  */
-static inline bool pym_frame_leave(struct page *page, bool apart)
+static inline bool pym_frame_put(struct page *page, bool apart)
 {
 	unsigned long word = READ_ONCE(page->private), left, owners;
 
@@ -87,7 +104,7 @@ static inline bool pym_frame_leave(struct page *page, bool apart)
  * One of its heaps pays for it apart from now on.  Returns whether that ends what
  * was paid for it from the purse.
  */
-static inline bool pym_frame_part(struct page *page)
+static inline bool pym_frame_pay_apart(struct page *page)
 {
 	unsigned long word = READ_ONCE(page->private);
 

@@ -2,7 +2,15 @@
 /*
  * Heaps: how they begin and end.
  */
-#include "core.h"
+#include <linux/bitops.h>
+
+#include "arena.h"
+#include "frame.h"
+#include "heap.h"
+#include "page.h"
+#include "pool.h"
+#include "quota.h"
+#include "region.h"
 
 /**
  * pym_heap_init() - an empty heap
@@ -42,47 +50,6 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 	return err;
 }
 
-static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
-{
-	u32 number;
-
-	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
-		pym_class_clone(&heap->classes[number], &child->classes[number]);
-	child->runs = heap->runs;
-	child->run_pages = heap->run_pages;
-	child->nr_run_allocs = heap->nr_run_allocs;
-	child->nr_run_frees = heap->nr_run_frees;
-	return pym_arenas_clone(heap, child);
-}
-
-/**
- * pym_heap_clone() - make a heap a copy of another, with the same pages
- * @heap: the heap; from now on its pages may be joint
- * @child: an empty heap, initialised alike but without a user, that nobody else
- *	knows yet
- *
- * Whoever writes to a page must call pym_page_own() before, in either heap.
- *
- * Context: Sleeps.  Nobody maps pages of @heap, nor can before this has returned.
- * Return: 0 or -ENOMEM; then @child must be destroyed.
- */
-int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child)
-{
-	int err;
-
-	down_write(&heap->gate);
-	child->purse = heap->purse;
-	child->user = heap->user;
-	child->pays_apart = heap->pays_apart;
-	child->extent = heap->extent;
-	pym_quota_move_meta(NULL, child->user, atomic_long_read(&child->quota.meta));
-	child->cloning = true;
-	err = clone_contents(heap, child);
-	child->cloning = false;
-	up_write(&heap->gate);
-	return err;
-}
-
 /**
  * pym_heap_grow() - let arenas lie in more of the window
  * @heap: the heap
@@ -104,6 +71,72 @@ int pym_heap_grow(struct pym_heap *heap, u64 extent)
 	spin_unlock(&heap->lock);
 	up_read(&heap->gate);
 	return err;
+}
+
+/* From now on the heap pays apart for the pages of an arena. */
+static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			      void *unused)
+{
+	unsigned int i, ended = 0, parted = 0;
+
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		struct page *page = arena->pools[i].page;
+
+		if (!page || arena->apart & BIT_ULL(i))
+			continue;
+		ended += pym_frame_pay_apart(page);
+		parted++;
+		arena->apart |= BIT_ULL(i);
+	}
+	heap->pages_apart += parted;
+	pym_quota_uncharge(heap->purse, pym_page_bytes(ended));
+	pym_quota_force(heap->user, pym_page_bytes(parted));
+}
+
+/* What the heap pays for apart goes to another user.  Returns if that is all. */
+static bool change_user(struct pym_heap *heap, struct pym_quota *user)
+{
+	unsigned long apart;
+	bool all;
+
+	spin_lock(&heap->lock);
+	apart = pym_page_bytes(heap->pages_apart);
+	pym_quota_move_meta(heap->user, user, atomic_long_read(&heap->quota.meta));
+	pym_quota_uncharge(heap->user, apart);
+	pym_quota_force(user, apart);
+	heap->user = user;
+	all = !heap->maybe_shared;
+	if (all) {
+		unsigned long together = pym_page_bytes(heap->pages) - apart;
+
+		pym_quota_uncharge(heap->purse, together);
+		pym_quota_force(user, together);
+		heap->purse = user;
+	}
+	heap->pays_apart = !all;
+	spin_unlock(&heap->lock);
+	return all;
+}
+
+/**
+ * pym_heap_move() - have a heap's pages and metadata count against another user
+ * @heap: the heap
+ * @user: the user's quota; may be exceeded
+ *
+ * If it has pages together with others, it leaves their purse, and pays from now
+ * on for each of its pages apart, whoever else has it: so neither of the two users
+ * can spend what is the other's.
+ *
+ * Context: Sleeps.  Takes @heap->gate for writing.
+ */
+void pym_heap_move(struct pym_heap *heap, struct pym_quota *user)
+{
+	static const struct pym_visit visit = { .arena_locked = part_arena_locked };
+
+	down_write(&heap->gate);
+	if (!change_user(heap, user))
+		pym_arenas_visit(heap, &visit);
+	up_write(&heap->gate);
 }
 
 /**

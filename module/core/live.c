@@ -14,7 +14,10 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "check.h"
+#include "arena.h"
+#include "live.h"
+#include "ops.h"
+#include "pool.h"
 
 /**
  * struct flow - how many there are of something, at one moment
@@ -37,6 +40,7 @@ struct live {
 	struct flows before;
 	struct flows after;
 	u64 busy;	/* pools seen on their way, whose pages are not told */
+	bool sound;	/* the arena that is looked at */
 };
 
 static void take_blocks(struct live *live, struct flow *flow, u32 number)
@@ -108,7 +112,7 @@ static void check_pool_locked(struct live *live, struct pym_arena *arena, unsign
 {
 	struct pym_pool *pool = &arena->pools[index];
 	bool free = arena->free & BIT_ULL(index);
-	bool cached = arena->cached & BIT_ULL(index);
+	bool empty = arena->empty & BIT_ULL(index);
 	u8 class = READ_ONCE(pool->class);
 	struct tally *tally = live->tally;
 
@@ -119,14 +123,14 @@ static void check_pool_locked(struct live *live, struct pym_arena *arena, unsign
 	tally->pages += !!pool->page;
 	expect(tally, !free || !class, offset, "the pool is free and has a class, or is neither");
 	expect(tally, free || pool->page, offset, "a pool in use has no page");
-	expect(tally, !free || !pool->page == !cached, offset,
+	expect(tally, !free || !pool->page == !empty, offset,
 	       "an empty pool's page is not counted, or counted without being there");
 	expect(tally, !free || !READ_ONCE(*pym_pool_map(pool)), offset,
 	       "the pool map shows another class");
-	expect(tally, class < PYM_CLASS_RUN || arena->raw, offset,
+	expect(tally, class < PYM_CLASS_RUN || arena->runs, offset,
 	       "a run lies in an arena of pools");
-	expect(tally, !pym_class_is_of_blocks(class) || !arena->raw, offset,
-	       "a pool of blocks lies in a raw arena");
+	expect(tally, !pym_class_is_of_blocks(class) || !arena->runs, offset,
+	       "a pool of blocks lies in an arena of runs");
 	expect(tally, class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
 	       "a run has lost one of its pages");
 	if (class >= PYM_CLASS_RUN)
@@ -143,7 +147,8 @@ static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
 	return offset + ((u64)i << PYM_POOL_SHIFT);
 }
 
-static bool check_arena_locked(struct live *live, struct pym_arena *arena, u64 offset)
+/* Returns whether the arena is so sound that its pools can be looked at. */
+static bool arena_is_sound(struct live *live, struct pym_arena *arena, u64 offset)
 {
 	struct tally *tally = live->tally;
 	unsigned int i;
@@ -181,43 +186,34 @@ static void check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
 	spin_unlock(&class->lock);
 }
 
-/*
- * The next arena, in itself.  It may go, and another one come, between the looks:
- * there was nothing in it then.  Returns false if there is no further one.
- */
-static bool check_next(struct live *live, u64 *offset)
+static void check_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			       void *data)
 {
-	struct pym_heap *heap = live->tally->heap;
-	struct pym_arena *arena;
-	bool sound = false;
+	struct live *live = data;
+
+	expect(live->tally, offset, 0, "an arena lies where none may be");
+	live->sound = arena_is_sound(live, arena, offset);
+}
+
+static void check_arena_blocks(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			       void *data)
+{
+	struct live *live = data;
 	unsigned int i;
 
-	rcu_read_lock();
-	arena = pym_arena_next(heap, offset, pym_made_bytes(heap));
-	if (arena) {
-		expect(live->tally, *offset, 0, "an arena lies where none may be");
-		spin_lock(&heap->lock);
-		if (pym_arena_find(heap, *offset) == arena)
-			sound = check_arena_locked(live, arena, *offset);
-		spin_unlock(&heap->lock);
-	}
-	for (i = 0; sound && i < PYMALLOC_ARENA_POOLS; i++)
+	for (i = 0; live->sound && i < PYMALLOC_ARENA_POOLS; i++)
 		check_blocks(live->tally, &arena->pools[i],
-			     *offset + ((u64)i << PYM_POOL_SHIFT));
-	rcu_read_unlock();
-	return arena;
+			     offset + ((u64)i << PYM_POOL_SHIFT));
 }
 
 static int check_arenas(struct live *live)
 {
-	u64 offset = 0;
-	int err = 0;
+	const struct pym_visit visit = {
+		.arena_locked = check_arena_locked, .arena = check_arena_blocks,
+		.pause = pym_pause, .data = live,
+	};
 
-	while (!err && check_next(live, &offset)) {
-		offset += PYMALLOC_ARENA_SIZE;
-		err = pym_pause(live->tally->heap);
-	}
-	return err;
+	return pym_arenas_visit(live->tally->heap, &visit);
 }
 
 static int check_regions(struct live *live)
@@ -273,17 +269,4 @@ free_tally:
 free:
 	kfree(live);
 	return err;
-}
-
-/**
- * pym_pause() - between two pieces of a look at a heap
- * @heap: the heap
- *
- * Context: Sleeps.  Holds nothing.
- * Return: 0, or a negative error if the look is to end.
- */
-int pym_pause(struct pym_heap *heap)
-{
-	cond_resched();
-	return heap->ops->pause ? heap->ops->pause(heap) : 0;
 }

@@ -2,13 +2,20 @@
 /*
  * The object allocator: batches of blocks, whose classes it finds and feeds
  * with pools, and whose empty pools it hands on.  What is larger than a block
- * goes to the raw allocator.
+ * is a run of pages.
  */
 #include <linux/err.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "bits.h"
+#include "copy.h"
+#include "object.h"
+#include "page.h"
+#include "pool.h"
+#include "run.h"
 #include "trace.h"
+#include "trim.h"
 
 /* The number of the class that serves a size of at most PYMALLOC_BLOCK_MAX. */
 static u32 class_number(const struct pym_heap *heap, u64 size)
@@ -34,31 +41,30 @@ static void take_locked(struct pym_class *class, struct wanted *wanted)
  * Put pools that have their page to work: as many as are wanted, as others may
  * have freed blocks meanwhile.  Returns those.
  */
-static u64 class_add(struct pym_heap *heap, struct pym_arena *arena, u64 bits,
-		     struct wanted *wanted)
+static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted *wanted)
 {
 	struct pym_class *class = &heap->classes[wanted->number];
-	u64 used, rest;
+	struct pym_pool *pool;
+	unsigned int index;
 
-	for (rest = bits; rest; rest &= rest - 1)
-		WRITE_ONCE(*pym_pool_map(&arena->pools[__ffs64(rest)]), wanted->number);
+	pym_for_each_bit(index, span.bits)
+		WRITE_ONCE(span.arena->map[index], wanted->number);
 
 	spin_lock(&heap->lock);
-	arena->busy &= ~bits;
+	span.arena->busy &= ~span.bits;
 	spin_unlock(&heap->lock);
 
 	spin_lock(&class->lock);
 	take_locked(class, wanted);
-	used = pym_lowest_bits(bits, DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
-	for (rest = used; rest; rest &= rest - 1) {
-		struct pym_pool *pool = &arena->pools[__ffs64(rest)];
-
+	span.bits = pym_lowest_bits(span.bits,
+				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
+	pym_for_each_pool(pool, span) {
 		pym_class_add_locked(class, pool, wanted->number);
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
 	take_locked(class, wanted);
 	spin_unlock(&class->lock);
-	return used;
+	return span.bits;
 }
 
 /*
@@ -76,18 +82,18 @@ static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 {
 	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done,
 					 heap->classes[wanted->number].capacity);
-	struct pym_arena *arena;
-	u64 bits, filled;
+	struct pym_span span, filled;
 	int err;
 
-	arena = pym_pools_reserve(heap, want, pages_ahead(heap), &bits);
-	if (IS_ERR(arena))
-		return PTR_ERR(arena);
-	filled = pym_lowest_bits(pym_pages_fill(heap, arena, bits, &err), want);
-	if (filled)
-		bits &= ~class_add(heap, arena, filled, wanted);
-	pym_arena_free(heap, arena, bits);
-	return filled ? 0 : err;
+	span = pym_pools_reserve(heap, want, pages_ahead(heap));
+	if (IS_ERR(span.arena))
+		return PTR_ERR(span.arena);
+	filled.arena = span.arena;
+	filled.bits = pym_lowest_bits(pym_pages_fill(heap, span, &err), want);
+	if (filled.bits)
+		span.bits &= ~class_add(heap, filled, wanted);
+	pym_arena_free(heap, span);
+	return filled.bits ? 0 : err;
 }
 
 static int class_grow(struct pym_heap *heap, struct wanted *wanted)
@@ -124,58 +130,6 @@ static unsigned int alloc_runs(struct pym_heap *heap, u64 size, u64 *refs,
 			break;
 	}
 	return done;
-}
-
-/* The entry for no class if the pool is no pool of blocks. */
-static struct pym_class *pool_class(struct pym_heap *heap, const struct pym_pool *pool)
-{
-	u8 number = READ_ONCE(pool->class);
-
-	return &heap->classes[number > PYMALLOC_NR_CLASSES ? PYM_CLASS_NONE : number];
-}
-
-/**
- * pym_pool_class_lock() - lock a pool's size class
- * @heap: the heap
- * @pool: the pool, found under RCU
- *
- * Context: Under RCU.
- * Return: the class, locked; its size is 0 if the pool is no pool of blocks.
- */
-struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
-	__acquires(class_lock)
-{
-	for (;;) {
-		struct pym_class *class = pool_class(heap, pool);
-
-		spin_lock(&class->lock);
-		if (class == pool_class(heap, pool))
-			return class;
-		spin_unlock(&class->lock);
-	}
-}
-
-/**
- * pym_pool_withhold() - hand out no more blocks of a page with a memory error
- * @heap: the heap
- * @offset: where the page is; nothing happens unless there is a pool of blocks
- *
- * Context: Any that may take the locks of size classes.
- */
-void pym_pool_withhold(struct pym_heap *heap, u64 offset)
-{
-	struct pym_class *class;
-	struct pym_pool *pool;
-
-	rcu_read_lock();
-	pool = pym_pool_find(heap, offset);
-	if (pool) {
-		class = pym_pool_class_lock(heap, pool);
-		if (class->size)
-			pym_class_withhold_locked(class, pool);
-		spin_unlock(&class->lock);
-	}
-	rcu_read_unlock();
 }
 
 /*
@@ -225,7 +179,8 @@ static void free_pools(struct pym_heap *heap, struct list_head *empty)
 	list_for_each_entry_safe(pool, next, empty, link) {
 		list_del_init(&pool->link);
 		trace_pool_free(heap->id, pym_pool_offset(pool));
-		pym_arena_free_locked(heap, pym_arena_of(pool), BIT_ULL(pool->index));
+		pym_arena_free_locked(heap, (struct pym_span) {
+			pym_arena_of(pool), BIT_ULL(pool->index) });
 	}
 	spin_unlock(&heap->lock);
 	pym_trim_excess(heap);
@@ -373,25 +328,6 @@ unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
 	return done;
 }
 
-/* The size of the allocated block at @ref, or 0. */
-static u64 block_size(struct pym_heap *heap, u64 ref)
-{
-	struct pym_class *class;
-	struct pym_pool *pool;
-	u64 size = 0;
-
-	rcu_read_lock();
-	pool = pym_pool_find(heap, ref);
-	if (pool) {
-		class = pym_pool_class_lock(heap, pool);
-		if (class->size && pym_pool_find_block(class, pool, ref) == PYMALLOC_REF_OK)
-			size = class->size;
-		spin_unlock(&class->lock);
-	}
-	rcu_read_unlock();
-	return size;
-}
-
 /**
  * pym_usable() - the size of an object
  * @heap: the heap
@@ -401,7 +337,7 @@ static u64 block_size(struct pym_heap *heap, u64 ref)
  */
 u64 pym_usable(struct pym_heap *heap, u64 ref)
 {
-	return block_size(heap, ref) ?: pym_run_size(heap, ref);
+	return pym_block_size(heap, ref) ?: pym_run_size(heap, ref);
 }
 
 static int resize_move_once(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)

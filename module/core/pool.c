@@ -9,7 +9,9 @@
 #include <linux/bitops.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "block.h"
+#include "pool.h"
 
 /**
  * pym_class_init() - prepare a size class
@@ -231,43 +233,6 @@ unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned 
 }
 
 /*
- * Where an offset in a pool is, in blocks, as 32.32 fixed point: the integer is
- * the block, the fraction is below the class's inverse at the start of a block
- * and nowhere else (Lemire, Kaser and Kurz, "Faster remainder by direct
- * computation", 2019).
- */
-static u64 pool_position(u32 inverse, u64 offset)
-{
-	return offset * inverse;
-}
-
-/**
- * pym_pool_find_block() - say exactly what a ref names
- * @class: the pool's class
- * @pool: the pool that the ref points into
- * @ref: the ref
- *
- * Context: Holds @class->lock.
- * Return: PYMALLOC_REF_OK if it is an allocated block, else what is wrong.
- */
-enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
-					     const struct pym_pool *pool, u64 ref)
-{
-	u64 position = pool_position(class->inverse, ref & (PYMALLOC_POOL_SIZE - 1));
-	unsigned int index = position >> 32;
-
-	lockdep_assert_held(&class->lock);
-
-	if ((u32)position >= class->inverse || index >= class->capacity)
-		return PYMALLOC_REF_MISALIGNED;
-	if (index >= pool->boundary)
-		return PYMALLOC_REF_UNTOUCHED;
-	if (pool->free[index / 64] & BIT_ULL(index % 64))
-		return PYMALLOC_REF_FREE;
-	return PYMALLOC_REF_OK;
-}
-
-/*
  * Mark blocks as free, as long as the refs from @next on name blocks of @pool.
  * Returns the first one that does not, or @end.
  */
@@ -284,7 +249,7 @@ static __always_inline const u64 *pool_mark(const struct pym_class *class,
 
 		if (offset >= PYMALLOC_POOL_SIZE)
 			break;
-		position = pool_position(inverse, offset);
+		position = pym_block_position(inverse, offset);
 		if ((u32)position >= inverse || position >> 32 >= boundary ||
 		    __test_and_set_bit(position >> 32, pool->free))
 			break;
@@ -345,4 +310,82 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 	batch->bad += bad;
 	class->blocks -= next - first - bad;
 	class->nr_frees += next - first - bad;
+}
+
+/* The entry for no class if the pool is no pool of blocks. */
+static struct pym_class *pool_class(struct pym_heap *heap, const struct pym_pool *pool)
+{
+	u8 number = READ_ONCE(pool->class);
+
+	return &heap->classes[number > PYMALLOC_NR_CLASSES ? PYM_CLASS_NONE : number];
+}
+
+/**
+ * pym_pool_class_lock() - lock a pool's size class
+ * @heap: the heap
+ * @pool: the pool, found under RCU
+ *
+ * Context: Under RCU.
+ * Return: the class, locked; its size is 0 if the pool is no pool of blocks.
+ */
+struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
+	__acquires(class_lock)
+{
+	for (;;) {
+		struct pym_class *class = pool_class(heap, pool);
+
+		spin_lock(&class->lock);
+		if (class == pool_class(heap, pool))
+			return class;
+		spin_unlock(&class->lock);
+	}
+}
+
+/**
+ * pym_pool_withhold() - hand out no more blocks of a page with a memory error
+ * @heap: the heap
+ * @offset: where the page is; nothing happens unless there is a pool of blocks
+ *
+ * Context: Any that may take the locks of size classes.
+ */
+void pym_pool_withhold(struct pym_heap *heap, u64 offset)
+{
+	struct pym_class *class;
+	struct pym_pool *pool;
+
+	rcu_read_lock();
+	pool = pym_pool_find(heap, offset);
+	if (pool) {
+		class = pym_pool_class_lock(heap, pool);
+		if (class->size)
+			pym_class_withhold_locked(class, pool);
+		spin_unlock(&class->lock);
+	}
+	rcu_read_unlock();
+}
+
+/**
+ * pym_block_size() - the size of a block
+ * @heap: the heap
+ * @ref: any offset
+ *
+ * Context: Any that may take the locks of size classes.
+ * Return: its bytes; 0 if no allocated block starts there.
+ */
+u64 pym_block_size(struct pym_heap *heap, u64 ref)
+{
+	struct pym_class *class;
+	struct pym_pool *pool;
+	u64 size = 0;
+
+	rcu_read_lock();
+	pool = pym_pool_find(heap, ref);
+	if (pool) {
+		class = pym_pool_class_lock(heap, pool);
+		if (class->size && pym_pool_find_block(class, pool, ref) == PYMALLOC_REF_OK)
+			size = class->size;
+		spin_unlock(&class->lock);
+	}
+	rcu_read_unlock();
+	return size;
 }

@@ -5,7 +5,7 @@
  */
 #include <linux/errno.h>
 
-#include "core.h"
+#include "quota.h"
 
 /**
  * pym_quota_charge() - take bytes from a quota
@@ -81,7 +81,7 @@ void pym_quota_move_meta(struct pym_quota *from, struct pym_quota *to, unsigned 
 	count_meta(to, bytes);
 }
 
-static int charge(struct pym_heap *heap, unsigned long bytes)
+static int heap_charge(struct pym_heap *heap, unsigned long bytes)
 {
 	int err;
 
@@ -94,13 +94,13 @@ static int charge(struct pym_heap *heap, unsigned long bytes)
 	return err;
 }
 
-static void force(struct pym_heap *heap, unsigned long bytes)
+static void heap_force(struct pym_heap *heap, unsigned long bytes)
 {
 	pym_quota_force(&heap->quota, bytes);
 	pym_quota_force(heap->user, bytes);
 }
 
-static void uncharge(struct pym_heap *heap, unsigned long bytes)
+static void heap_uncharge(struct pym_heap *heap, unsigned long bytes)
 {
 	pym_quota_uncharge(&heap->quota, bytes);
 	pym_quota_uncharge(heap->user, bytes);
@@ -117,7 +117,7 @@ static void uncharge(struct pym_heap *heap, unsigned long bytes)
  */
 int pym_pages_charge(struct pym_heap *heap, unsigned int nr)
 {
-	return charge(heap, pym_page_bytes(nr));
+	return heap_charge(heap, pym_page_bytes(nr));
 }
 
 /**
@@ -129,7 +129,7 @@ int pym_pages_charge(struct pym_heap *heap, unsigned int nr)
  */
 void pym_pages_uncharge(struct pym_heap *heap, unsigned int nr)
 {
-	uncharge(heap, pym_page_bytes(nr));
+	heap_uncharge(heap, pym_page_bytes(nr));
 }
 
 /**
@@ -149,9 +149,9 @@ int pym_meta_charge(struct pym_heap *heap, unsigned long bytes)
 	int err = 0;
 
 	if (heap->cloning)
-		force(heap, bytes);
+		heap_force(heap, bytes);
 	else
-		err = charge(heap, bytes);
+		err = heap_charge(heap, bytes);
 	if (err)
 		return err;
 	count_meta(&heap->quota, bytes);
@@ -170,5 +170,5 @@ void pym_meta_uncharge(struct pym_heap *heap, unsigned long bytes)
 {
 	count_meta(&heap->quota, -bytes);
 	count_meta(heap->user, -bytes);
-	uncharge(heap, bytes);
+	heap_uncharge(heap, bytes);
 }

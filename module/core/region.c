@@ -14,7 +14,10 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "bits.h"
+#include "ops.h"
+#include "quota.h"
+#include "region.h"
 
 /* Charge and allocate a table of so many bytes. */
 static struct pym_table *table_new(struct pym_heap *heap, size_t bytes)
@@ -185,13 +188,156 @@ struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number)
 	return NULL;
 }
 
+static void region_requeue(struct pym_heap *heap, struct pym_region *region)
+{
+	pym_buckets_move(&heap->usable_regions, &region->link, &region->bucket,
+			 pym_longest_run(~region->used));
+}
+
+/**
+ * pym_region_take_locked() - an arena has got a number of a region
+ * @heap: the heap
+ * @region: the region
+ * @slot: the number's place in it
+ */
+void pym_region_take_locked(struct pym_heap *heap, struct pym_region *region,
+			    unsigned int slot)
+{
+	lockdep_assert_held(&heap->lock);
+
+	region->used |= BIT_ULL(slot);
+	region_requeue(heap, region);
+}
+
+/**
+ * pym_region_give_locked() - the reverse
+ * @heap: the heap
+ * @region: the region
+ * @slot: the number's place in it
+ */
+void pym_region_give_locked(struct pym_heap *heap, struct pym_region *region,
+			    unsigned int slot)
+{
+	lockdep_assert_held(&heap->lock);
+
+	region->used &= ~BIT_ULL(slot);
+	region_requeue(heap, region);
+}
+
+/**
+ * pym_region_open() - let arenas be made in a region
+ * @heap: the heap
+ * @region: the region, which is fresh; its part of the pool map is seen by everybody
+ *
+ * Context: Takes @heap->lock.
+ */
+void pym_region_open(struct pym_heap *heap, struct pym_region *region)
+{
+	spin_lock(&heap->lock);
+	region->fresh = false;
+	region_requeue(heap, region);
+	spin_unlock(&heap->lock);
+}
+
+/**
+ * pym_regions_extend_locked() - let arenas lie in more of the window
+ * @heap: the heap
+ * @extent: its new extent, no smaller than the old one
+ *
+ * Only the last region can have ended at the old one: the next is made when that
+ * is beyond it.
+ */
+void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
+{
+	struct pym_region *region = NULL;
+	u64 outside = 0;
+
+	lockdep_assert_held(&heap->lock);
+
+	if (heap->made_regions) {
+		region = pym_region_find(heap, heap->made_regions - 1);
+		outside = pym_region_outside(heap, region);
+	}
+	heap->extent = extent;
+	if (!region)
+		return;
+	region->used &= ~outside | pym_region_outside(heap, region);
+	if (!region->fresh)
+		region_requeue(heap, region);
+}
+
+/* Make the region that comes next, unless somebody else does. */
+static int region_create(struct pym_heap *heap, unsigned long number)
+{
+	struct pym_region *region = pym_region_new(heap, number);
+
+	if (IS_ERR_OR_NULL(region))
+		return PTR_ERR(region);
+	/* Before there are arenas: where zeroes are mapped, classes would not be seen. */
+	pym_map_grown(heap, number);
+	pym_region_open(heap, region);
+	return 0;
+}
+
+/**
+ * pym_numbers_find_locked() - find arena numbers in a row, all in one region
+ * @heap: the heap
+ * @nr: how many, at most 64
+ *
+ * Context: Holds @heap->lock.
+ * Return: the first of them, or 0 if another region has to be made before.
+ */
+u32 pym_numbers_find_locked(struct pym_heap *heap, unsigned int nr)
+{
+	struct list_head *link = pym_buckets_find(&heap->usable_regions, nr);
+	struct pym_region *region;
+
+	if (!link)
+		return 0;
+	region = list_entry(link, struct pym_region, link);
+	return region->number * PYM_REGION_ARENAS + __ffs64(pym_run_starts(~region->used, nr));
+}
+
+/**
+ * pym_numbers_reserve() - make regions until there are arena numbers in a row
+ * @heap: the heap
+ * @nr: how many, at most 64
+ *
+ * They are free, and another task may take them at once.
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: 0; -ENOSPC when the heap's extent is used up, -ENOMEM when its window or
+ *	memory is, -EDQUOT when the user's limit is.
+ */
+int pym_numbers_reserve(struct pym_heap *heap, unsigned int nr)
+{
+	unsigned long made;
+	bool found;
+	u64 extent;
+	int err;
+
+	for (;;) {
+		spin_lock(&heap->lock);
+		found = pym_numbers_find_locked(heap, nr);
+		made = heap->made_regions;
+		extent = heap->extent;
+		spin_unlock(&heap->lock);
+		if (found)
+			return 0;
+		if ((u64)made << PYM_REGION_SHIFT >= extent)
+			return extent < heap->window ? -ENOSPC : -ENOMEM;
+		err = region_create(heap, made);
+		if (err)
+			return err;
+	}
+}
+
 /**
  * pym_pool_map_page() - a page of the pool map
  * @heap: the heap
  * @number: any number
  *
- * Whoever shows zeroes where there is none must hold @heap->map_gate for reading
- * while he looks and until they are mapped.
+ * Where there is none, zeroes may be mapped, until @heap->ops->map_grown has been called.
  *
  * Context: Any.
  * Return: the page with a reference; NULL if no arena can have been there.
@@ -218,7 +364,7 @@ int pym_regions_init(struct pym_heap *heap)
 
 	if (IS_ERR(table))
 		return PTR_ERR(table);
-	init_rwsem(&heap->map_gate);
+	pym_buckets_init(&heap->usable_regions);
 	RCU_INIT_POINTER(heap->table, table);
 	return 0;
 }

@@ -4,7 +4,10 @@
  */
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "frame.h"
+#include "ops.h"
+#include "stats.h"
 
 /**
  * pym_class_stats() - the figures of one size class, at one moment
@@ -12,7 +15,7 @@
  * @number: the class
  * @stats: out: the figures
  */
-void pym_class_stats(struct pym_heap *heap, u32 number, struct pymalloc_class_stats *stats)
+void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *stats)
 {
 	struct pym_class *class = &heap->classes[number];
 
@@ -30,7 +33,7 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pymalloc_class_st
 	spin_unlock(&class->lock);
 }
 
-static void add_class(struct pymalloc_stats *stats, const struct pymalloc_class_stats *class)
+static void add_class(struct pym_stats *stats, const struct pym_class_stats *class)
 {
 	stats->pools_used += class->pools_used;
 	stats->pools_full += class->pools_full;
@@ -43,12 +46,12 @@ static void add_class(struct pymalloc_stats *stats, const struct pymalloc_class_
 /**
  * pym_heap_stats() - the figures of a heap
  * @heap: the heap
- * @stats: out: all but the fields that describe the call
+ * @stats: out: the figures
  */
-void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
+void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 {
 	u32 number, step = heap->alignment / PYMALLOC_BLOCK_MIN;
-	struct pymalloc_class_stats class;
+	struct pym_class_stats class;
 
 	memset(stats, 0, sizeof(*stats));
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step) {
@@ -57,8 +60,6 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	}
 	stats->limit = heap->limit;
 	stats->threshold = READ_ONCE(heap->threshold);
-	stats->cache_threads = READ_ONCE(heap->cache_threads);
-	stats->cache_bytes_max = READ_ONCE(heap->cache_bytes_max);
 	stats->meta_bytes = atomic_long_read(&heap->quota.meta);
 	stats->nr_bad_refs = atomic64_read(&heap->nr_bad_refs);
 
@@ -66,8 +67,8 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	stats->page_bytes = heap->pages << PYM_POOL_SHIFT;
 	stats->page_bytes_peak = heap->pages_peak << PYM_POOL_SHIFT;
 	stats->arenas = heap->nr_arenas;
-	stats->raw_arenas = heap->nr_raw_arenas;
-	stats->pools_empty = heap->nr_cached;
+	stats->run_arenas = heap->nr_run_arenas;
+	stats->pools_empty = heap->nr_empty;
 	stats->runs = heap->runs;
 	stats->run_pages = heap->run_pages;
 	stats->nr_allocs += heap->nr_run_allocs;
@@ -75,4 +76,58 @@ void pym_heap_stats(struct pym_heap *heap, struct pymalloc_stats *stats)
 	stats->nr_pages_in = heap->pages_in;
 	stats->nr_pages_out = heap->pages_out;
 	spin_unlock(&heap->lock);
+}
+
+/* What pages have been found to be shared. */
+struct shares {
+	u64 pages;
+	u64 shared;
+	u64 parts;	/* of pages, in 1/PAGE_SIZE of a byte */
+};
+
+static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			       void *data)
+{
+	struct shares *shares = data;
+	unsigned int i;
+
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		unsigned long owners;
+
+		if (!arena->pools[i].page)
+			continue;
+		owners = pym_frame_owners(arena->pools[i].page);
+		shares->pages++;
+		shares->shared += owners > 1;
+		shares->parts += owners > 1 ? PAGE_SIZE * PAGE_SIZE / owners :
+					      PAGE_SIZE * PAGE_SIZE;
+	}
+}
+
+/**
+ * pym_pages_shared() - how much of its pages a heap shares
+ * @heap: the heap
+ * @shared_bytes: out: bytes of pages that other heaps have as well
+ * @pss_bytes: out: bytes of all its pages, each divided by the number of its heaps
+ *
+ * Context: Sleeps.
+ * Return: 0, or why pym_pause() has ended it, and then nothing is known.
+ */
+int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
+{
+	struct shares shares = {};
+	const struct pym_visit visit = {
+		.arena_locked = count_arena_locked, .pause = pym_pause, .data = &shares,
+	};
+	int err;
+
+	if (!READ_ONCE(heap->maybe_shared)) {
+		*shared_bytes = 0;
+		*pss_bytes = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
+		return 0;
+	}
+	err = pym_arenas_visit(heap, &visit);
+	*shared_bytes = shares.shared << PYM_POOL_SHIFT;
+	*pss_bytes = shares.parts >> PYM_POOL_SHIFT;
+	return err;
 }

@@ -2,13 +2,16 @@
 /*
  * Trim: empty pools give their pages back.
  *
- * A heap keeps a stock of them, because the next batch may want them: a fixed
- * number and an eighth of its pages.  What is above goes at once, in runs as
- * long as the arenas have them.
+ * A heap keeps some of these pages, because the next batch may want them: a fixed
+ * number and an eighth of its pages.  When it has more, half of what it may keep
+ * stays: so each trim is worth what it costs, which is mostly the TLB flush of an
+ * arena, and allocations and frees that take turns at the limit do not trim each time.
  */
 #include <linux/sched.h>
 
-#include "core.h"
+#include "arena.h"
+#include "page.h"
+#include "trim.h"
 
 /**
  * pym_trim_gated() - give pages of empty pools back
@@ -20,16 +23,16 @@
  */
 u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 {
-	struct pym_arena *arena;
-	u64 nr = 0, bits;
+	struct pym_span span;
+	u64 nr = 0;
 	int dropped;
 
-	while (READ_ONCE(heap->nr_cached) > keep) {
-		arena = pym_cached_reserve(heap, &bits);
-		if (!arena)
+	while (READ_ONCE(heap->nr_empty) > keep) {
+		span = pym_empty_reserve(heap);
+		if (!span.arena)
 			break;
-		dropped = pym_pages_drop(heap, arena, bits);
-		pym_arena_free(heap, arena, bits);
+		dropped = pym_pages_drop(heap, span);
+		pym_arena_free(heap, span);
 		if (dropped < 0)
 			break;
 		nr += dropped;
@@ -39,17 +42,17 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 }
 
 /**
- * pym_trim_excess() - give back what is above the stock
+ * pym_trim_excess() - give pages back when too many pools are empty
  * @heap: the heap
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
  */
 void pym_trim_excess(struct pym_heap *heap)
 {
-	u64 stock = PYM_STOCK_MIN + READ_ONCE(heap->pages) / 8;
+	u64 max = PYM_EMPTY_MIN + READ_ONCE(heap->pages) / 8;
 
-	if (READ_ONCE(heap->nr_cached) > stock)
-		pym_trim_gated(heap, stock / 2);
+	if (READ_ONCE(heap->nr_empty) > max)
+		pym_trim_gated(heap, max / 2);
 }
 
 /**

@@ -9,7 +9,10 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 
-#include "core.h"
+#include "arena.h"
+#include "block.h"
+#include "pool.h"
+#include "walk.h"
 
 static u32 state_without_class(const struct pym_pool *pool)
 {
@@ -21,7 +24,7 @@ static u32 state_without_class(const struct pym_pool *pool)
 }
 
 static void copy_pool_of_blocks(const struct pym_class *class, const struct pym_pool *pool,
-				struct pymalloc_pool_info *info)
+				struct pym_pool_info *info)
 {
 	info->state = pool->nr_alloc == class->capacity ? PYMALLOC_POOL_FULL :
 							  PYMALLOC_POOL_USED;
@@ -32,7 +35,7 @@ static void copy_pool_of_blocks(const struct pym_class *class, const struct pym_
 }
 
 static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
-		      struct pymalloc_pool_info *info)
+		      struct pym_pool_info *info)
 {
 	struct pym_class *class = pym_pool_class_lock(heap, pool);
 	bool blocks = class->size;
@@ -52,7 +55,7 @@ static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
 	spin_unlock(&heap->lock);
 }
 
-static void count_pool(struct pymalloc_arena_info *info, const struct pymalloc_pool_info *pool)
+static void count_pool(struct pym_arena_info *info, const struct pym_pool_info *pool)
 {
 	switch (pool->state) {
 	case PYMALLOC_POOL_NONE:
@@ -80,9 +83,9 @@ static void count_pool(struct pymalloc_arena_info *info, const struct pymalloc_p
  * Return: false if there is none.
  */
 bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
-		    struct pymalloc_arena_info *info)
+		    struct pym_arena_info *info)
 {
-	struct pymalloc_pool_info pool;
+	struct pym_pool_info pool;
 	struct pym_arena *arena;
 	unsigned int i;
 
@@ -91,7 +94,7 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
 	arena = pym_arena_next(heap, at, end);
 	if (arena) {
 		info->offset = (u64)arena->number << PYM_ARENA_SHIFT;
-		info->kind = arena->raw ? PYMALLOC_ARENA_RAW : PYMALLOC_ARENA_OBJECT;
+		info->kind = arena->runs ? PYMALLOC_ARENA_RAW : PYMALLOC_ARENA_OBJECT;
 		for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 			copy_pool(heap, &arena->pools[i], &pool);
 			count_pool(info, &pool);
@@ -112,7 +115,7 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
  * Return: false if there is none.
  */
 bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
-		   struct pymalloc_pool_info *info)
+		   struct pym_pool_info *info)
 {
 	struct pym_arena *arena;
 
@@ -127,18 +130,9 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 	return arena;
 }
 
-static u32 block_state(const struct pym_pool *pool, unsigned int index)
-{
-	if (index >= pool->boundary)
-		return PYMALLOC_BLOCK_UNTOUCHED;
-	if (pool->free[index / 64] & BIT_ULL(index % 64))
-		return PYMALLOC_BLOCK_FREE;
-	return PYMALLOC_BLOCK_ALLOCATED;
-}
-
 /* Describe the blocks of a pool from *@at to @end, and move *@at behind them. */
 static unsigned int copy_blocks(const struct pym_class *class, const struct pym_pool *pool,
-				u64 *at, u64 end, struct pymalloc_block_info *info,
+				u64 *at, u64 end, struct pym_block_info *info,
 				unsigned int room)
 {
 	u64 base = pym_pool_offset(pool);
@@ -148,10 +142,10 @@ static unsigned int copy_blocks(const struct pym_class *class, const struct pym_
 	for (done = 0; index < class->capacity && done < room; done++, index++) {
 		if (base + index * class->size >= end)
 			break;
-		info[done] = (struct pymalloc_block_info) {
+		info[done] = (struct pym_block_info) {
 			.ref = base + index * class->size,
 			.size = class->size,
-			.state = block_state(pool, index),
+			.state = pym_block_state(pool, index),
 		};
 	}
 	*at = base + (index < class->capacity ? index * class->size : PYMALLOC_POOL_SIZE);
@@ -159,16 +153,16 @@ static unsigned int copy_blocks(const struct pym_class *class, const struct pym_
 }
 
 static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *at,
-			     struct pymalloc_block_info *info)
+			     struct pym_block_info *info)
 {
-	struct pymalloc_pool_info run;
+	struct pym_pool_info run;
 	bool whole = !offset_in_page(*at);
 
 	*at = round_down(*at, PYMALLOC_POOL_SIZE) + PYMALLOC_POOL_SIZE;
 	copy_pool(heap, pool, &run);
 	if (run.state != PYMALLOC_POOL_RUN || !whole)
 		return 0;
-	*info = (struct pymalloc_block_info) {
+	*info = (struct pym_block_info) {
 		.ref = run.offset,
 		.size = run.size,
 		.state = PYMALLOC_BLOCK_ALLOCATED,
@@ -187,7 +181,7 @@ static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *
  * Return: how many were described.  0 says nothing about what is behind *@at.
  */
 unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
-			     struct pymalloc_block_info *info, unsigned int room)
+			     struct pym_block_info *info, unsigned int room)
 {
 	struct pym_arena *arena;
 	struct pym_class *class;

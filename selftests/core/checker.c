@@ -11,6 +11,7 @@ static const struct pym_heap_ops ops = {
 	.hold = mappings_hold,
 	.release = mappings_release,
 	.zap = mappings_zap,
+	.map_grown = mappings_map_grown,
 };
 
 static struct pym_verdict check(struct pym_heap *heap)

@@ -9,6 +9,7 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 
+#include "core/bits.h"
 #include "corruptions.h"
 
 #define SCENE_USED_FREE		10
@@ -70,7 +71,7 @@ bool scene_build(struct scene *scene, struct pym_heap *heap)
 		return false;
 	place(scene, SCENE_RUN, refs[0]);
 	place(scene, SCENE_TAIL, refs[0] + PYMALLOC_POOL_SIZE);
-	scene->raw = pym_arena_of(scene->pool[SCENE_RUN]);
+	scene->runs = pym_arena_of(scene->pool[SCENE_RUN]);
 
 	if (!alloc(heap, 2 * PYMALLOC_POOL_SIZE, refs, 1))
 		return false;
@@ -105,9 +106,9 @@ static struct list_head *arena_list(struct scene *s)
 	return &s->heap->usable.list[s->arena->bucket];
 }
 
-static struct list_head *raw_list(struct scene *s)
+static struct list_head *runs_list(struct scene *s)
 {
-	return &s->heap->usable_raw.list[s->raw->bucket];
+	return &s->heap->usable_runs.list[s->runs->bucket];
 }
 
 static struct pym_region *first_region(struct scene *s)
@@ -133,28 +134,28 @@ static u64 bit_of(struct scene *s, enum scene_place place)
 
 /* Arenas */
 FLIP(arena_number, s->arena->number, 1)
-FLIP(arena_kind, s->arena->raw, 1)
+FLIP(arena_kind, s->arena->runs, 1)
 FLIP(arena_busy, s->arena->busy, bit_of(s, SCENE_BARE))
 FLIP(arena_bucket, s->arena->bucket, 1)
 FLIP(arena_pool_not_free, s->arena->free, bit_of(s, SCENE_BARE))
-FLIP(arena_kept_pool_in_use, s->arena->free, bit_of(s, SCENE_EMPTY))
-FLIP(arena_kept_pool_forgotten, s->arena->cached, bit_of(s, SCENE_EMPTY))
-FLIP(arena_kept_pool_without_page, s->arena->cached, bit_of(s, SCENE_BARE))
+FLIP(arena_empty_pool_in_use, s->arena->free, bit_of(s, SCENE_EMPTY))
+FLIP(arena_empty_pool_forgotten, s->arena->empty, bit_of(s, SCENE_EMPTY))
+FLIP(arena_empty_pool_without_page, s->arena->empty, bit_of(s, SCENE_BARE))
 RELINK(arena_in_no_list, &s->arena->link, &s->arena->link)
-RELINK(arena_not_to_be_trimmed, &s->arena->cached_link, &s->arena->cached_link)
+RELINK(arena_not_to_be_trimmed, &s->arena->empty_link, &s->arena->empty_link)
 
 static void arena_map(struct scene *s)
 {
 	u8 *was = s->arena->map;
 
-	s->arena->map = s->raw->map;
-	s->raw->map = was;
+	s->arena->map = s->runs->map;
+	s->runs->map = was;
 }
 
 static void arena_with_nothing(struct scene *s)
 {
-	s->raw->free ^= pym_bits(0, 5);
-	s->raw->bucket ^= (PYMALLOC_ARENA_POOLS - 5) ^ PYMALLOC_ARENA_POOLS;
+	s->runs->free ^= pym_bits(0, 5);
+	s->runs->bucket ^= (PYMALLOC_ARENA_POOLS - 5) ^ PYMALLOC_ARENA_POOLS;
 }
 
 static void arena_at_zero(struct scene *s)
@@ -231,19 +232,19 @@ RELINK(class_list, &used_class(s)->partial[0], &used_class(s)->partial[0])
 
 /* The heap */
 FLIP(heap_mask, s->heap->usable.mask, BIT_ULL(0))
-FLIP(heap_raw_mask, s->heap->usable_raw.mask, BIT_ULL(0))
+FLIP(heap_runs_mask, s->heap->usable_runs.mask, BIT_ULL(0))
 FLIP(heap_pages, s->heap->pages, 1)
 FLIP(heap_pages_in, s->heap->pages_in, 1)
 FLIP(heap_pages_out, s->heap->pages_out, 1)
-FLIP(heap_cached, s->heap->nr_cached, 1)
+FLIP(heap_empty, s->heap->nr_empty, 1)
 FLIP(heap_arenas, s->heap->nr_arenas, 1)
-FLIP(heap_raw_arenas, s->heap->nr_raw_arenas, 1)
+FLIP(heap_run_arenas, s->heap->nr_run_arenas, 1)
 FLIP(heap_runs, s->heap->runs, 1)
 FLIP(heap_run_allocs, s->heap->nr_run_allocs, 1)
 FLIP(heap_run_pages, s->heap->run_pages, 1)
 RELINK(heap_list, arena_list(s), arena_list(s))
-RELINK(heap_raw_list, raw_list(s), raw_list(s))
-RELINK(heap_cached_list, &s->heap->cached, &s->heap->cached)
+RELINK(heap_runs_list, runs_list(s), runs_list(s))
+RELINK(heap_empty_list, &s->heap->empty, &s->heap->empty)
 
 static void heap_charge(struct scene *s)
 {
@@ -271,17 +272,17 @@ static void heap_meta(struct scene *s)
 const struct corruption corruptions[] = {
 	CORRUPTION(arena_number, SCENE_FULL, "the arena is not where it believes to be"),
 	CORRUPTION(arena_map, SCENE_FULL, "the arena has another's part of the pool map"),
-	CORRUPTION(arena_kind, SCENE_FULL, "a pool of blocks lies in a raw arena"),
+	CORRUPTION(arena_kind, SCENE_FULL, "a pool of blocks lies in an arena of runs"),
 	SEEN(arena_busy, SCENE_FULL, "pools of the arena are on their way at rest",
 	     "a pool is free and on its way at once"),
 	CORRUPTION(arena_bucket, SCENE_FULL, "the arena is in the list of another fullness"),
 	CORRUPTION(arena_pool_not_free, SCENE_FULL,
 		   "the arena is in the list of another fullness"),
-	CORRUPTION(arena_kept_pool_in_use, SCENE_FULL,
-		   "a pool is both kept for reuse and in use"),
-	CORRUPTION(arena_kept_pool_forgotten, SCENE_FULL,
+	CORRUPTION(arena_empty_pool_in_use, SCENE_FULL,
+		   "a pool is both empty and in use"),
+	CORRUPTION(arena_empty_pool_forgotten, SCENE_FULL,
 		   "the arena's empty pools are not on the list of those to trim"),
-	CORRUPTION(arena_kept_pool_without_page, SCENE_BARE,
+	CORRUPTION(arena_empty_pool_without_page, SCENE_BARE,
 		   "an empty pool's page is not counted, or counted without being there"),
 	CORRUPTION(arena_in_no_list, SCENE_FULL,
 		   "the arena is in a list though it is full, or in none though it is not"),
@@ -311,7 +312,7 @@ const struct corruption corruptions[] = {
 		   "the pool's class is not one of the heap's"),
 	CORRUPTION(pool_of_run_among_pools, SCENE_FULL, "a run lies in an arena of pools"),
 	CORRUPTION(pool_of_blocks_among_runs, SCENE_TAIL,
-		   "a pool of blocks lies in a raw arena"),
+		   "a pool of blocks lies in an arena of runs"),
 	CORRUPTION(pool_boundary, SCENE_USED, "the untouched boundary lies beyond the pool"),
 	CORRUPTION(pool_untouched_block_free, SCENE_USED, "an untouched block is marked free"),
 	CORRUPTION(pool_untouched_word_free, SCENE_USED, "an untouched block is marked free"),
@@ -354,7 +355,7 @@ const struct corruption corruptions[] = {
 
 	AT_REST(heap_mask, SCENE_NOWHERE,
 		   "a mask of lists is not what the lists are"),
-	AT_REST(heap_raw_mask, SCENE_NOWHERE,
+	AT_REST(heap_runs_mask, SCENE_NOWHERE,
 		   "a mask of lists is not what the lists are"),
 	SEEN(heap_pages, SCENE_NOWHERE, "the heap's count of pages is wrong",
 	     "the pages taken and given back do not make those held"),
@@ -364,9 +365,9 @@ const struct corruption corruptions[] = {
 		   "the pages taken and given back do not make those held"),
 	CORRUPTION(heap_pages_out, SCENE_NOWHERE,
 		   "the pages taken and given back do not make those held"),
-	AT_REST(heap_cached, SCENE_NOWHERE, "the heap's count of empty pools is wrong"),
+	AT_REST(heap_empty, SCENE_NOWHERE, "the heap's count of empty pools is wrong"),
 	AT_REST(heap_arenas, SCENE_NOWHERE, "the heap's count of arenas is wrong"),
-	AT_REST(heap_raw_arenas, SCENE_NOWHERE, "the heap's count of raw arenas is wrong"),
+	AT_REST(heap_run_arenas, SCENE_NOWHERE, "the heap's count of arenas of runs is wrong"),
 	SEEN(heap_runs, SCENE_NOWHERE, "the heap's count of large objects is wrong",
 	     "large objects allocated and freed do not make those held"),
 	CORRUPTION(heap_run_allocs, SCENE_NOWHERE,
@@ -375,9 +376,9 @@ const struct corruption corruptions[] = {
 		   "the heap's count of large objects' pages is wrong"),
 	AT_REST(heap_list, SCENE_NOWHERE,
 		   "a list of arenas or regions has more or fewer than there are"),
-	AT_REST(heap_raw_list, SCENE_NOWHERE,
+	AT_REST(heap_runs_list, SCENE_NOWHERE,
 		   "a list of arenas or regions has more or fewer than there are"),
-	AT_REST(heap_cached_list, SCENE_NOWHERE,
+	AT_REST(heap_empty_list, SCENE_NOWHERE,
 		   "the list of arenas with empty pools has more or fewer than there are"),
 };
 

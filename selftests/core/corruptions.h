@@ -26,7 +26,7 @@ enum scene_place {
  * struct scene - a heap with one pool of each kind
  * @heap: the heap
  * @arena: its arena of pools
- * @raw: its arena of runs
+ * @runs: its arena of runs
  * @pool: the pools by enum scene_place
  * @offset: where they are; 0 for SCENE_NOWHERE
  * @page: where a page is kept that is missing
@@ -35,7 +35,7 @@ enum scene_place {
 struct scene {
 	struct pym_heap *heap;
 	struct pym_arena *arena;
-	struct pym_arena *raw;
+	struct pym_arena *runs;
 	struct pym_pool *pool[SCENE_POOLS];
 	u64 offset[SCENE_POOLS + 1];
 	struct page *page;

@@ -73,7 +73,7 @@ static struct shadow *prepare(const struct scenario *scenario, u64 *ref)
 		MUST(shadow_alloc(shadow, scenario->kept, false, refs, MAX_BATCH) == MAX_BATCH,
 		     "no memory");
 		MUST(!shadow_free(shadow, refs, MAX_BATCH), "bad refs");
-		MUST(shadow->heap.nr_cached, "nothing is kept");
+		MUST(shadow->heap.nr_empty, "nothing is kept");
 	}
 	return shadow;
 }
@@ -92,7 +92,7 @@ static unsigned int make(struct shadow *shadow, const struct scenario *scenario,
 /* Objects of @size that a heap's pages have room for. */
 static u64 room(const struct shadow *shadow, u64 size)
 {
-	u64 pages = shadow->heap.pages - shadow->heap.nr_cached;
+	u64 pages = shadow->heap.pages - shadow->heap.nr_empty;
 	u64 rounded = shadow_rounded(shadow, size);
 
 	return rounded < POOL ? pages * (POOL / rounded) : pages * POOL / rounded;

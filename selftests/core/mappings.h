@@ -23,12 +23,25 @@ static inline void mappings_release(struct pym_heap *heap, struct pym_view *view
 	cond_resched();
 }
 
+/* A fault that has found one of the pages before holds its lock until it is mapped. */
 static inline void mappings_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
-				u64 bytes)
+				struct page **pages, unsigned int nr)
 {
 	(void)offset;
 	MUST(view->space == heap, "mappings change that are not held");
-	MUST(bytes, "no pages are taken away");
+	MUST(nr, "no pages are taken away");
+	while (nr--)
+		wait_on_page_locked(*pages++);
+}
+
+static inline void mappings_map_grown(struct pym_heap *heap, const struct pym_view *view,
+				      unsigned long number)
+{
+	struct page *page = pym_pool_map_page(heap, number);
+
+	MUST(view->space == heap, "mappings change that are not held");
+	MUST(page, "a page of the pool map cannot be found");
+	put_page(page);
 }
 
 /* What a fault does to a page that it writes to.  Returns 0 or an error. */
@@ -40,10 +53,8 @@ static inline int mappings_own(struct pym_heap *heap, u64 offset)
 
 	mappings_hold(heap, &view);
 	err = pym_page_own(heap, offset, &view, &fresh);
-	if (fresh) {
-		unlock_page(fresh);
-		put_page(fresh);
-	}
+	if (fresh)
+		pym_frame_done(fresh);
 	mappings_release(heap, &view);
 	return err;
 }

@@ -347,10 +347,10 @@ static void call_resize(void)
 static void call_look(void)
 {
 	u64 at = below(test.now->heap.window), end = test.now->heap.window, before = at;
-	struct pymalloc_block_info blocks[64];
-	struct pymalloc_arena_info arena;
-	struct pymalloc_pool_info pool;
-	struct pymalloc_stats stats;
+	struct pym_block_info blocks[64];
+	struct pym_arena_info arena;
+	struct pym_pool_info pool;
+	struct pym_stats stats;
 
 	switch (below(4)) {
 	case 0:
@@ -419,7 +419,7 @@ static void call_hold(void)
 	page = pym_page_get(&test.now->heap, below(test.now->heap.window));
 	if (!page)
 		return;
-	if (pym_frame_is_joint(page)) {
+	if (pym_frame_maybe_shared(page)) {
 		hold->page = page;
 		memcpy(hold->contents, page_address(page), PAGE_SIZE);
 	} else {
@@ -476,7 +476,7 @@ static void preempt(void)
 
 static void verify_member(void)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 	struct pym_verdict verdict;
 	unsigned int i;
 	u64 bytes = 0;
@@ -520,20 +520,19 @@ static void verify(void)
 	kernel.preempt = preempt;
 }
 
-static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
+static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		struct page **pages, unsigned int nr)
 {
 	struct fault *fault = test.fault;
 	struct pym_pool *pool;
 	struct page *page;
 
-	mappings_zap(heap, view, offset, bytes);
-	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
-		return;
+	mappings_zap(heap, view, offset, pages, nr);
 	cond_resched();
 	if (fault && heap == fault->heap && offset == round_down(fault->at, PAGE_SIZE))
 		MUST(!memcmp(page_address(fault->page), fault->contents, PAGE_SIZE),
 		     "a page has changed that others can still see");
-	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
+	for (; nr; nr--, offset += PAGE_SIZE) {
 		rcu_read_lock();
 		pool = pym_pool_find(heap, offset);
 		rcu_read_unlock();
@@ -554,6 +553,7 @@ static const struct pym_heap_ops ops = {
 	.hold = mappings_hold,
 	.release = mappings_release,
 	.zap = zap,
+	.map_grown = mappings_map_grown,
 	.grown = grown,
 };
 

@@ -28,23 +28,25 @@ static void make_pattern(void)
 	}
 }
 
-static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset, u64 bytes)
+static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+		struct page **pages, unsigned int nr)
 {
-	struct page *page;
+	unsigned int i;
 
-	mappings_zap(heap, view, offset, bytes);
+	mappings_zap(heap, view, offset, pages, nr);
 
-	if (offset >= PYMALLOC_POOL_MAP_OFFSET)
-		return;
-	MUST(offset % PYMALLOC_ARENA_SIZE + bytes <= PYMALLOC_ARENA_SIZE,
+	MUST(offset % PYMALLOC_ARENA_SIZE + nr * PAGE_SIZE <= PYMALLOC_ARENA_SIZE,
 	     "no pages are taken away, or other arenas'");
-	for (; bytes; bytes -= PAGE_SIZE, offset += PAGE_SIZE) {
+	for (i = 0; i < nr; i++, offset += PAGE_SIZE) {
 		struct pym_pool *pool;
+		struct page *page;
 
 		rcu_read_lock();
 		pool = pym_pool_find(heap, offset);
 		rcu_read_unlock();
 		MUST(pool && pool->page, "a page is taken away that is not there");
+		MUST(!(pym_arena_of(pool)->busy & BIT_ULL(pool->index)) ||
+		     pool->page == pages[i], "another page is taken away");
 		MUST(!pym_arena_of(pool)->busy || !pym_pages_get(heap, offset, &page, 1),
 		     "a page that is going away can still be found");
 	}
@@ -64,6 +66,7 @@ static const struct pym_heap_ops ops = {
 	.hold = mappings_hold,
 	.release = mappings_release,
 	.zap = zap,
+	.map_grown = mappings_map_grown,
 	.grown = grown,
 };
 
@@ -420,8 +423,8 @@ static void explain(struct shadow *shadow, u64 size, int err)
 		     "error %d", err);
 		return;
 	}
-	MUST(!shadow->heap.nr_cached, "%llu empty pools are left, and it has failed",
-	     shadow->heap.nr_cached);
+	MUST(!shadow->heap.nr_empty, "%llu empty pools are left, and it has failed",
+	     shadow->heap.nr_empty);
 	full = (!place && !may_grow) || bytes_left(&shadow->heap.quota) < most;
 	quota = bytes_left(shadow->heap.user) < most;
 	MUST(!place || full || quota, "%llu bytes could not be had, without a reason", size);
@@ -430,18 +433,18 @@ static void explain(struct shadow *shadow, u64 size, int err)
 }
 
 /* Have pages been copied, or been to be copied? */
-static bool has_been_joint(const struct shadow *shadow)
+static bool has_been_shared(const struct shadow *shadow)
 {
-	return shadow->heap.joint || shadow->heap.nr_own;
+	return shadow->heap.maybe_shared || shadow->heap.nr_own;
 }
 
 /* No block of the class was left behind, but for those that could not be cleared. */
 static void class_is_used_up(struct shadow *shadow, u64 size)
 {
-	struct pymalloc_class_stats stats;
+	struct pym_class_stats stats;
 
 	if (!class_of(shadow, size) ||
-	    (kernel.failures && has_been_joint(shadow)))
+	    (kernel.failures && has_been_shared(shadow)))
 		return;
 	pym_class_stats(&shadow->heap, class_of(shadow, size), &stats);
 	MUST(!stats.pools_used && !stats.blocks_free && !stats.blocks_untouched,
@@ -455,8 +458,8 @@ static void class_is_used_up(struct shadow *shadow, u64 size)
 static void relearn(struct shadow *shadow)
 {
 	u64 at = 0, allocs = 0, frees = 0;
-	struct pymalloc_class_stats stats;
-	struct pymalloc_block_info info;
+	struct pym_class_stats stats;
+	struct pym_block_info info;
 	struct shadow_page *page;
 	u32 number, *slot;
 
@@ -471,7 +474,7 @@ static void relearn(struct shadow *shadow)
 	frees += shadow->heap.nr_run_frees - shadow->nr_frees[0];
 	shadow->nr_allocs[0] = shadow->heap.nr_run_allocs;
 	shadow->nr_frees[0] = shadow->heap.nr_run_frees;
-	MUST(allocs == frees && (!allocs || has_been_joint(shadow)), "%llu objects were lost",
+	MUST(allocs == frees && (!allocs || has_been_shared(shadow)), "%llu objects were lost",
 	     allocs - frees);
 
 	while (allocs && at < shadow->heap.window) {
@@ -533,7 +536,7 @@ unsigned int shadow_alloc(struct shadow *shadow, u64 size, bool zero, u64 *refs,
 
 unsigned int shadow_free(struct shadow *shadow, const u64 *refs, unsigned int nr)
 {
-	u64 stock = PYM_STOCK_MIN + shadow->heap.pages / 8, cached = shadow->heap.nr_cached;
+	u64 keep = PYM_EMPTY_MIN + shadow->heap.pages / 8, before = shadow->heap.nr_empty;
 	u8 expected[MAX_BATCH], status[MAX_BATCH];
 	unsigned int i, bad = 0, returned;
 	struct shadow_object *object;
@@ -557,8 +560,8 @@ unsigned int shadow_free(struct shadow *shadow, const u64 *refs, unsigned int nr
 		MUST(status[i] == expected[i], "ref %u of %u, %#llx: status %u, not %u",
 		     i, nr, refs[i], status[i], expected[i]);
 	MUST(returned == bad, "%u bad refs, not %u", returned, bad);
-	MUST(shadow->heap.nr_cached <= max(stock, cached), "%llu empty pools are kept",
-	     shadow->heap.nr_cached);
+	MUST(shadow->heap.nr_empty <= max(keep, before), "%llu empty pools are kept",
+	     shadow->heap.nr_empty);
 	call_ends(shadow, ~0ULL >> PYM_POOL_SHIFT);
 	return bad;
 }
@@ -690,7 +693,7 @@ struct shadow *shadow_fork(struct shadow *parent)
 		shadow_delete(child);
 		return NULL;
 	}
-	MUST(child->heap.pages == parent->heap.pages - parent->heap.nr_cached,
+	MUST(child->heap.pages == parent->heap.pages - parent->heap.nr_empty,
 	     "a clone of %llu pages has %llu", parent->heap.pages, child->heap.pages);
 	copy_shadow(parent, child);
 	kernel_at_rest();
@@ -699,10 +702,10 @@ struct shadow *shadow_fork(struct shadow *parent)
 
 u64 shadow_trim(struct shadow *shadow)
 {
-	u64 cached = shadow->heap.nr_cached, bytes = pym_trim(&shadow->heap);
+	u64 before = shadow->heap.nr_empty, bytes = pym_trim(&shadow->heap);
 
-	MUST(bytes == cached << PYM_POOL_SHIFT, "%llu bytes of %llu empty pools", bytes, cached);
-	MUST(!shadow->heap.nr_cached, "empty pools are left");
+	MUST(bytes == before << PYM_POOL_SHIFT, "%llu bytes of %llu empty pools", bytes, before);
+	MUST(!shadow->heap.nr_empty, "empty pools are left");
 	kernel_at_rest();
 	return bytes;
 }

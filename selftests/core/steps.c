@@ -28,6 +28,7 @@ static const struct pym_heap_ops ops = {
 	.hold = mappings_hold,
 	.release = mappings_release,
 	.zap = mappings_zap,
+	.map_grown = mappings_map_grown,
 };
 
 static void alloc(u64 size, u64 *refs, unsigned int nr)
@@ -123,7 +124,7 @@ static void bad_ref(void)
 
 static void look(void)
 {
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	pym_heap_stats(&heap, &stats);
 }

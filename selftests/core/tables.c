@@ -113,7 +113,7 @@ static void expect_in_a_row(const u64 *refs, unsigned int nr, u32 size)
 static void expect_figures(struct shadow *shadow, u32 size, u64 nr)
 {
 	u32 capacity = POOL / size;
-	struct pymalloc_class_stats stats;
+	struct pym_class_stats stats;
 
 	pym_class_stats(&shadow->heap, size / PYMALLOC_BLOCK_MIN, &stats);
 	MUST(stats.size == size && stats.blocks == nr && stats.pools_full == nr / capacity &&
@@ -467,7 +467,7 @@ static void bad_frees(const void *unused)
 }
 
 /* Empty pools are kept up to a bound, and trim returns them all. */
-static void stock(const void *unused)
+static void empty_pools(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
 	u64 refs[512], nr, kept;
@@ -476,8 +476,8 @@ static void stock(const void *unused)
 	for (nr = 8; nr <= 512; nr += 8) {
 		many(shadow, 512, refs, nr);
 		MUST(!shadow_free(shadow, refs, nr), "bad refs");
-		kept = shadow->heap.nr_cached;
-		MUST(kept == shadow->heap.pages && kept >= min(nr / 8, PYM_STOCK_MIN / 2),
+		kept = shadow->heap.nr_empty;
+		MUST(kept == shadow->heap.pages && kept >= min(nr / 8, PYM_EMPTY_MIN / 2),
 		     "%llu pools are kept of %llu", kept, nr / 8);
 	}
 	MUST(shadow_trim(shadow) == kept * POOL && !shadow->heap.nr_arenas, "something is left");
@@ -518,7 +518,7 @@ static void metadata(const void *what)
 {
 	u64 size = *(const u64 *)what, ref;
 	struct shadow *shadow = heap_of(8, WINDOW);
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	while (shadow->heap.pages < (WINDOW - ARENA) / POOL)
 		ref = one(shadow, size);
@@ -545,7 +545,7 @@ static const struct {
 	{ "runs of several arenas", long_runs },
 	{ "runs that shrink", shrinking_runs },
 	{ "bad frees", bad_frees },
-	{ "the stock of empty pools", stock },
+	{ "empty pools that are kept", empty_pools },
 	{ "a page that somebody holds", pinned_page },
 };
 

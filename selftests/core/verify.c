@@ -45,7 +45,7 @@ static u32 page_state(const struct shadow_page *page, bool empty)
 								 PYMALLOC_POOL_USED;
 }
 
-static void expect_pool(const struct shadow *shadow, const struct pymalloc_pool_info *info)
+static void expect_pool(const struct shadow *shadow, const struct pym_pool_info *info)
 {
 	u64 number = info->offset >> PYM_POOL_SHIFT;
 	const struct shadow_page *page = &shadow->pages[number];
@@ -61,8 +61,8 @@ static void expect_pool(const struct shadow *shadow, const struct pymalloc_pool_
 	MUST(info->state == page_state(page, empty), "page %llu has state %u, not %u", number,
 	     info->state, page_state(page, empty));
 	MUST(!empty || shadow_kind(shadow, round_down(number, ARENA_PAGES)) !=
-		       PYMALLOC_ARENA_RAW, "page %llu of a raw arena is kept", number);
-	MUST(info->size == size && !info->reserved &&
+		       PYMALLOC_ARENA_RAW, "page %llu of an arena of runs is kept", number);
+	MUST(info->size == size &&
 	     info->allocated == (capacity ? page->allocated : 0) &&
 	     info->free == (capacity ? page->touched - page->allocated : 0) &&
 	     info->untouched == (capacity ? capacity - page->touched : 0),
@@ -74,7 +74,7 @@ static void expect_pool(const struct shadow *shadow, const struct pymalloc_pool_
 static u64 walk_pools(struct shadow *shadow, u64 start, u64 end)
 {
 	u64 at = start, before = start, empty = 0;
-	struct pymalloc_pool_info info;
+	struct pym_pool_info info;
 
 	while (pym_walk_pool(&shadow->heap, &at, end, &info)) {
 		MUST(at > before && at == info.offset + PAGE_SIZE,
@@ -88,7 +88,7 @@ static u64 walk_pools(struct shadow *shadow, u64 start, u64 end)
 	return empty;
 }
 
-static void expect_arena(const struct shadow *shadow, const struct pymalloc_arena_info *info)
+static void expect_arena(const struct shadow *shadow, const struct pym_arena_info *info)
 {
 	u64 first = info->offset >> PYM_POOL_SHIFT, i;
 	u32 used = 0, full = 0, blocks = 0;
@@ -113,7 +113,7 @@ static void expect_arena(const struct shadow *shadow, const struct pymalloc_aren
 static void walk_arenas(struct shadow *shadow, u64 start, u64 end)
 {
 	u64 at = start, before = start;
-	struct pymalloc_arena_info info;
+	struct pym_arena_info info;
 
 	while (pym_walk_arena(&shadow->heap, &at, end, &info)) {
 		MUST(at > before && at == info.offset + PYMALLOC_ARENA_SIZE,
@@ -143,7 +143,7 @@ static u64 next_block(const struct shadow *shadow, u64 at)
 	return at;
 }
 
-static void expect_block(const struct shadow *shadow, const struct pymalloc_block_info *info)
+static void expect_block(const struct shadow *shadow, const struct pym_block_info *info)
 {
 	const struct shadow_page *page = &shadow->pages[info->ref >> PYM_POOL_SHIFT];
 	u32 size, state;
@@ -164,7 +164,7 @@ static void expect_block(const struct shadow *shadow, const struct pymalloc_bloc
 static void walk_blocks(struct shadow *shadow, u64 start, u64 end, unsigned int room)
 {
 	u64 at = start, before = start, seen = start;
-	struct pymalloc_block_info info[WALK_ROOM];
+	struct pym_block_info info[WALK_ROOM];
 	unsigned int nr, i;
 
 	for (; at < end; before = at) {
@@ -189,7 +189,7 @@ void shadow_walk(struct shadow *shadow, u64 start, u64 end, unsigned int room)
 }
 
 /* What the shadow knows of all classes. */
-static void count_classes(const struct shadow *shadow, struct pymalloc_class_stats *stats)
+static void count_classes(const struct shadow *shadow, struct pym_class_stats *stats)
 {
 	u64 i, nr = shadow->heap.window >> PYM_POOL_SHIFT;
 	u32 number;
@@ -202,7 +202,7 @@ static void count_classes(const struct shadow *shadow, struct pymalloc_class_sta
 	}
 	for (i = 0; i < nr; i++) {
 		const struct shadow_page *page = &shadow->pages[i];
-		struct pymalloc_class_stats *class;
+		struct pym_class_stats *class;
 
 		if (!has_blocks(page))
 			continue;
@@ -217,7 +217,7 @@ static void count_classes(const struct shadow *shadow, struct pymalloc_class_sta
 	}
 }
 
-static void add_class(struct pymalloc_stats *stats, const struct pymalloc_class_stats *class)
+static void add_class(struct pym_stats *stats, const struct pym_class_stats *class)
 {
 	stats->pools_used += class->pools_used;
 	stats->pools_full += class->pools_full;
@@ -227,10 +227,10 @@ static void add_class(struct pymalloc_stats *stats, const struct pymalloc_class_
 	stats->nr_frees += class->nr_frees;
 }
 
-static void expect_classes(struct shadow *shadow, struct pymalloc_stats *sum)
+static void expect_classes(struct shadow *shadow, struct pym_stats *sum)
 {
 	u32 number, step = shadow->heap.alignment / PYMALLOC_BLOCK_MIN;
-	struct pymalloc_class_stats class, expected[PYMALLOC_NR_CLASSES + 1];
+	struct pym_class_stats class, expected[PYMALLOC_NR_CLASSES + 1];
 
 	count_classes(shadow, expected);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step) {
@@ -241,7 +241,7 @@ static void expect_classes(struct shadow *shadow, struct pymalloc_stats *sum)
 	}
 }
 
-static u64 count_meta(const struct shadow *shadow, const struct pymalloc_stats *stats)
+static u64 count_meta(const struct shadow *shadow, const struct pym_stats *stats)
 {
 	const struct pym_heap *heap = &shadow->heap;
 	u64 table = 64;
@@ -250,12 +250,12 @@ static u64 count_meta(const struct shadow *shadow, const struct pymalloc_stats *
 	while (table < (heap->made_regions + 3) * sizeof(void *))
 		table *= 2;
 	return SHADOW_BASE_BYTES + table + heap->made_regions * PYM_REGION_BYTES +
-	       (stats->arenas + stats->raw_arenas) * PYM_ARENA_BYTES;
+	       (stats->arenas + stats->run_arenas) * PYM_ARENA_BYTES;
 }
 
 static void expect_stats(struct shadow *shadow, u64 empty)
 {
-	struct pymalloc_stats stats, sum = {};
+	struct pym_stats stats, sum = {};
 	u64 i;
 
 	pym_heap_stats(&shadow->heap, &stats);
@@ -287,7 +287,7 @@ static void expect_stats(struct shadow *shadow, u64 empty)
 	sum.page_bytes_peak = stats.page_bytes_peak;
 	sum.meta_bytes = stats.meta_bytes;
 	sum.arenas = stats.arenas;
-	sum.raw_arenas = stats.raw_arenas;
+	sum.run_arenas = stats.run_arenas;
 	sum.nr_pages_in = stats.nr_pages_in;
 	sum.nr_pages_out = stats.nr_pages_out;
 	MUST(!memcmp(&stats, &sum, sizeof(sum)), "the heap's figures are wrong");
@@ -296,14 +296,14 @@ static void expect_stats(struct shadow *shadow, u64 empty)
 static void expect_arena_counts(struct shadow *shadow)
 {
 	u64 at = 0, arenas[3] = {};
-	struct pymalloc_arena_info info;
+	struct pym_arena_info info;
 
 	while (pym_walk_arena(&shadow->heap, &at, shadow->heap.window, &info))
 		arenas[info.kind]++;
 	MUST(shadow->heap.nr_arenas == arenas[PYMALLOC_ARENA_OBJECT] &&
-	     shadow->heap.nr_raw_arenas == arenas[PYMALLOC_ARENA_RAW],
-	     "%llu arenas and %llu raw arenas", shadow->heap.nr_arenas,
-	     shadow->heap.nr_raw_arenas);
+	     shadow->heap.nr_run_arenas == arenas[PYMALLOC_ARENA_RAW],
+	     "%llu arenas and %llu arenas of runs", shadow->heap.nr_arenas,
+	     shadow->heap.nr_run_arenas);
 }
 
 static void expect_pool_map(struct shadow *shadow)

@@ -5,6 +5,7 @@
 #include <linux/err.h>
 #include <linux/mm.h>
 
+#include "core/bits.h"
 #include "kunit.h"
 
 #define POOL_BLOCKS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MAX)
@@ -112,7 +113,7 @@ static void a_few_empty_pools_are_kept(struct kunit *test)
 	u64 *refs = alloc_many(test, heap, PYMALLOC_BLOCK_MAX, nr), pages_in = heap->pages_in;
 
 	free_many(test, heap, refs, nr);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, heap->pages);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, heap->pages);
 	KUNIT_EXPECT_GE(test, heap->pages, 10);
 	alloc_one(test, heap, 64);
 	KUNIT_EXPECT_EQ_MSG(test, heap->pages_in, pages_in, "they serve before new pages");
@@ -125,8 +126,8 @@ static void many_empty_pools_are_not(struct kunit *test)
 	u64 *refs = alloc_many(test, heap, PYMALLOC_BLOCK_MAX, nr);
 
 	free_many(test, heap, refs, nr);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, heap->pages);
-	KUNIT_EXPECT_LE(test, heap->nr_cached, PYM_STOCK_MIN + heap->pages / 8);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, heap->pages);
+	KUNIT_EXPECT_LE(test, heap->nr_empty, PYM_EMPTY_MIN + heap->pages / 8);
 }
 
 static void the_window_ends(struct kunit *test)
@@ -168,7 +169,8 @@ static void drop_arenas(struct pym_heap *heap, const struct row *row)
 	for (i = 0; row->number && i < row->nr; i++) {
 		u64 offset = (u64)(row->number + i) << PYM_ARENA_SHIFT;
 
-		pym_arena_free(heap, pym_arena_of(heap_pool(heap, offset)), ~0ULL);
+		pym_arena_free(heap, (struct pym_span) {
+			pym_arena_of(heap_pool(heap, offset)), ~0ULL });
 	}
 }
 
@@ -189,10 +191,10 @@ static void arenas_lie_within_a_region(struct kunit *test)
 		if (!IS_ERR(arena))
 			KUNIT_EXPECT_EQ_MSG(test, arena->number, rows[i].number, "row %u", i);
 	}
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 3 * PYM_REGION_ARENAS + 5 - 1);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 3 * PYM_REGION_ARENAS + 5 - 1);
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		drop_arenas(heap, &rows[i]);
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 0);
 }
 
 static void only_what_exists_is_found(struct kunit *test)

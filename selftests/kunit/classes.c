@@ -36,7 +36,7 @@ static void every_size_has_its_class(struct kunit *test)
 static void expect_class_stats(struct kunit *test, struct pym_heap *heap, u32 number,
 			       u64 full, u64 used, u64 untouched)
 {
-	struct pymalloc_class_stats stats;
+	struct pym_class_stats stats;
 
 	pym_class_stats(heap, number, &stats);
 	KUNIT_EXPECT_EQ_MSG(test, stats.pools_full, full, "class %u", number);

@@ -25,8 +25,8 @@ static void a_clone_has_what_the_heap_has(struct kunit *test)
 	struct scene *scene = scene_new(test);
 	struct test_heap *parent = container_of(scene->heap, struct test_heap, heap);
 	struct test_heap *child = heap_clone(test, parent);
-	struct pymalloc_stats stats = heap_stats(&parent->heap), copy = heap_stats(&child->heap);
-	struct pymalloc_pool_info pool, pool_copy;
+	struct pym_stats stats = heap_stats(&parent->heap), copy = heap_stats(&child->heap);
+	struct pym_pool_info pool, pool_copy;
 	u64 at = 0, at_copy = 0;
 
 	heap_check(test, &parent->heap);
@@ -177,7 +177,7 @@ static void what_somebody_writes_is_not_shared(struct kunit *test)
 	page_ref_sub(page, GUP_PIN_COUNTING_BIAS);
 	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
 	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, ref, 64, 1));
-	KUNIT_EXPECT_EQ(test, parent->heap.joint, 0);
+	KUNIT_EXPECT_EQ(test, parent->heap.maybe_shared, 0);
 }
 
 /* Who only refers to it, like a pipe, may be read by the child. */
@@ -192,12 +192,12 @@ static void what_somebody_reads_is_not_shared(struct kunit *test)
 	child = heap_clone(test, parent);
 	KUNIT_EXPECT_PTR_NE(test, page_at(child, ref), page);
 	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, ref, 64, 1));
-	KUNIT_EXPECT_EQ(test, parent->heap.joint, 1);
+	KUNIT_EXPECT_EQ(test, parent->heap.maybe_shared, 1);
 	write(test, parent, ref, 64, 2);
 	KUNIT_EXPECT_PTR_NE_MSG(test, page_at(parent, ref), page, "the pipe has the old one");
 	put_page(page);
 	KUNIT_EXPECT_TRUE(test, is_filled(&child->heap, ref, 64, 1));
-	KUNIT_EXPECT_EQ(test, parent->heap.joint, 0);
+	KUNIT_EXPECT_EQ(test, parent->heap.maybe_shared, 0);
 	heap_check(test, &parent->heap);
 }
 
@@ -226,14 +226,14 @@ static void what_nobody_holds_is_settled(struct kunit *test)
 	struct page *page = page_at(parent, ref);
 
 	child = heap_clone(test, parent);
-	KUNIT_EXPECT_EQ(test, parent->heap.joint, 5);
+	KUNIT_EXPECT_EQ(test, parent->heap.maybe_shared, 5);
 	KUNIT_EXPECT_FALSE(test, pym_pages_settle(&parent->heap));
 	heap_drop(test, child);
 	KUNIT_EXPECT_EQ(test, heap_own(parent, ref), 0);
 	KUNIT_EXPECT_PTR_EQ(test, page_at(parent, ref), page);
-	KUNIT_EXPECT_EQ(test, parent->heap.joint, 4);
+	KUNIT_EXPECT_EQ(test, parent->heap.maybe_shared, 4);
 	KUNIT_EXPECT_TRUE(test, pym_pages_settle(&parent->heap));
-	KUNIT_EXPECT_EQ(test, parent->heap.joint, 0);
+	KUNIT_EXPECT_EQ(test, parent->heap.maybe_shared, 0);
 }
 
 static long pages_of(const struct test_heap *th)

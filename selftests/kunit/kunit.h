@@ -40,7 +40,7 @@ void heap_set_user(struct test_heap *th, struct pym_quota *user);
 void heap_drop(struct kunit *test, struct test_heap *th);
 struct scene *scene_new(struct kunit *test);
 void heap_check(struct kunit *test, struct pym_heap *heap);
-struct pymalloc_stats heap_stats(struct pym_heap *heap);
+struct pym_stats heap_stats(struct pym_heap *heap);
 struct pym_pool *heap_pool(struct pym_heap *heap, u64 ref);
 
 u64 alloc_one(struct kunit *test, struct pym_heap *heap, u64 size);

@@ -103,9 +103,9 @@ static void a_heap_trims_before_it_fails(struct kunit *test)
 	heap->limit = meta_with(heap, 1) + PAGES(4);
 	KUNIT_EXPECT_EQ(test, alloc_all(heap, &err), 4 * POOL_BLOCKS);
 	free_many(test, heap, refs, 4 * POOL_BLOCKS);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, 4);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, 4);
 	free_one(heap, alloc_one(test, heap, PAGES(4)));
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, 0);
 
 	heap->limit = 0;
 	th->user_max = meta_with(heap, 1) + PAGES(4);
@@ -126,9 +126,9 @@ static void a_class_trims_before_it_fails(struct kunit *test)
 	pym_trim(heap);
 	free_many(test, heap, all + arena, 2 * POOL_BLOCKS);
 	heap->limit = meta_with(heap, 2) + PAGES(heap->pages);
-	KUNIT_ASSERT_EQ(test, heap->nr_cached, 2);
+	KUNIT_ASSERT_EQ(test, heap->nr_empty, 2);
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, 8), all[0]);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, 0);
 }
 
 static void a_run_is_charged_whole_or_not_at_all(struct kunit *test)
@@ -141,7 +141,7 @@ static void a_run_is_charged_whole_or_not_at_all(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(71), false, refs, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	KUNIT_EXPECT_EQ(test, heap->pages, 0);
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 0);
 	heap_check(test, heap);
 
 	th->user_max = meta_with(heap, 2) + PAGES(69);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The raw allocator: runs of pages for large objects.
+ * Runs: whole pages in a row, for large objects.
  */
 #include <linux/mm.h>
 
@@ -21,7 +21,7 @@ static void a_run_is_whole_zeroed_and_goes(struct kunit *test)
 {
 	unsigned int nr = *(const unsigned int *)test->param_value;
 	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 	u64 ref;
 
 	/* The last page is used to its first byte or to its last but one. */
@@ -31,7 +31,7 @@ static void a_run_is_whole_zeroed_and_goes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats.runs, 1);
 	KUNIT_EXPECT_EQ(test, stats.run_pages, nr);
 	KUNIT_EXPECT_EQ(test, stats.page_bytes, PAGES(nr));
-	KUNIT_EXPECT_EQ(test, stats.raw_arenas, DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
+	KUNIT_EXPECT_EQ(test, stats.run_arenas, DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
 	KUNIT_EXPECT_TRUE(test, is_filled(heap, ref, PAGES(nr), 0));
 	heap_check(test, heap);
 
@@ -39,7 +39,7 @@ static void a_run_is_whole_zeroed_and_goes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, free_one(heap, ref), PYMALLOC_REF_OK);
 	stats = heap_stats(heap);
 	KUNIT_EXPECT_EQ(test, stats.page_bytes, 0);
-	KUNIT_EXPECT_EQ(test, stats.raw_arenas, 0);
+	KUNIT_EXPECT_EQ(test, stats.run_arenas, 0);
 
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, PAGES(nr)), ref);
 	KUNIT_EXPECT_TRUE(test, is_filled(heap, ref, PAGES(nr), 0));
@@ -107,11 +107,11 @@ static void a_run_shrinks_in_place(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_usable(heap, ref), PAGES(shrink->to));
 	KUNIT_EXPECT_TRUE(test, is_filled(heap, ref, PAGES(shrink->to), 0xa5));
 	KUNIT_EXPECT_EQ(test, heap->pages, shrink->to);
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas,
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas,
 			DIV_ROUND_UP(shrink->to, PYMALLOC_ARENA_POOLS));
 	heap_check(test, heap);
 	KUNIT_EXPECT_EQ(test, free_one(heap, ref), PYMALLOC_REF_OK);
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 0);
 }
 
 static void holes_are_used_again(struct kunit *test)
@@ -156,9 +156,9 @@ static void a_long_run_leaves_the_rest_to_others(struct kunit *test)
 	u64 ref = alloc_one(test, heap, PAGES(65));
 
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, PAGES(63)), ref + PAGES(65));
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 2);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 2);
 	free_one(heap, ref);
-	KUNIT_EXPECT_EQ(test, heap->nr_raw_arenas, 1);
+	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 1);
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, PAGES(1)), ref + PAGES(64));
 }
 

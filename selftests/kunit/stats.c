@@ -7,14 +7,14 @@
 static void figures_add_up(struct kunit *test)
 {
 	struct scene *scene = scene_new(test);
-	struct pymalloc_stats want = {
+	struct pym_stats want = {
 		.limit = 1 << 20,
 		.threshold = 1 << 19,
 		.page_bytes = 8 * PYMALLOC_POOL_SIZE,
 		.page_bytes_peak = 8 * PYMALLOC_POOL_SIZE,
 		.meta_bytes = atomic_long_read(&scene->heap->quota.meta),
 		.arenas = 1,
-		.raw_arenas = 1,
+		.run_arenas = 1,
 		.pools_used = 1,
 		.pools_full = 1,
 		.pools_empty = 1,
@@ -27,7 +27,7 @@ static void figures_add_up(struct kunit *test)
 		.nr_bad_refs = 1,
 		.nr_pages_in = 8,
 	};
-	struct pymalloc_stats stats;
+	struct pym_stats stats;
 
 	scene->heap->limit = want.limit;
 	scene->heap->threshold = want.threshold;
@@ -39,7 +39,7 @@ static void figures_add_up(struct kunit *test)
 static void a_class_has_its_figures(struct kunit *test)
 {
 	struct scene *scene = scene_new(test);
-	struct pymalloc_class_stats stats, want = {
+	struct pym_class_stats stats, want = {
 		.size = 16,
 		.pools_used = 1,
 		.blocks = 30,
@@ -82,7 +82,7 @@ static void trim_gives_back_all_that_is_empty(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_trim(heap), (held - 20) * PYMALLOC_POOL_SIZE);
 	KUNIT_EXPECT_EQ(test, th->zapped, held - 20);
 	KUNIT_EXPECT_EQ(test, heap->pages, 20);
-	KUNIT_EXPECT_EQ(test, heap->nr_cached, 0);
+	KUNIT_EXPECT_EQ(test, heap->nr_empty, 0);
 	KUNIT_EXPECT_EQ(test, pym_trim(heap), 0);
 	KUNIT_EXPECT_EQ(test, heap->pages_peak, held);
 }

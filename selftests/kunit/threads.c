@@ -109,8 +109,8 @@ static void start(struct crowd *crowd)
 /* Look at the heap, from all sides, while it is at work. */
 static void look(struct kunit *test, struct pym_heap *heap)
 {
-	struct pymalloc_stats stats = heap_stats(heap);
-	struct pymalloc_pool_info info;
+	struct pym_stats stats = heap_stats(heap);
+	struct pym_pool_info info;
 	u64 at = 0;
 
 	KUNIT_EXPECT_GE(test, stats.page_bytes_peak, stats.page_bytes);

@@ -8,7 +8,7 @@
 static void arenas_are_described(struct kunit *test)
 {
 	struct scene *scene = scene_new(test);
-	struct pymalloc_arena_info want[] = {
+	struct pym_arena_info want[] = {
 		{
 			.offset = scene->offset[SCENE_FULL],
 			.kind = PYMALLOC_ARENA_OBJECT,
@@ -25,7 +25,7 @@ static void arenas_are_described(struct kunit *test)
 			.blocks = 2,
 		},
 	};
-	struct pymalloc_arena_info info;
+	struct pym_arena_info info;
 	unsigned int i;
 	u64 at = 0;
 
@@ -41,7 +41,7 @@ static void arenas_are_described(struct kunit *test)
 
 struct pool_row {
 	enum scene_place place;
-	struct pymalloc_pool_info info;
+	struct pym_pool_info info;
 };
 
 static const struct pool_row pool_rows[] = {
@@ -58,7 +58,7 @@ static const struct pool_row pool_rows[] = {
 static void pools_are_described(struct kunit *test)
 {
 	struct scene *scene = scene_new(test);
-	struct pymalloc_pool_info info, want;
+	struct pym_pool_info info, want;
 	unsigned int i, nr = 0;
 	u64 at;
 
@@ -89,7 +89,7 @@ KUNIT_ARRAY_PARAM(room, rooms, describe_room);
 static void blocks_are_described(struct kunit *test)
 {
 	unsigned int room = *(const unsigned int *)test->param_value, nr, i;
-	struct pymalloc_block_info *info;
+	struct pym_block_info *info;
 	struct scene *scene = scene_new(test);
 	unsigned int states[PYMALLOC_BLOCK_ALLOCATED + 1] = {};
 	u64 at = 0, last = 0, large = 0;
@@ -120,7 +120,7 @@ static void blocks_are_described(struct kunit *test)
 static void a_walk_starts_at_the_next_object(struct kunit *test)
 {
 	struct scene *scene = scene_new(test);
-	struct pymalloc_block_info info;
+	struct pym_block_info info;
 	u64 at = scene->offset[SCENE_USED] + 17;
 
 	KUNIT_EXPECT_EQ(test, pym_walk_blocks(scene->heap, &at, TEST_WINDOW, &info, 1), 1);

@@ -414,6 +414,12 @@ static inline void unlock_page(struct page *page)
 	current->page_locks--;
 }
 
+static inline bool PageLocked(const struct page *page)
+{
+	cond_resched();
+	return page->locked;
+}
+
 static inline void wait_on_page_locked(struct page *page)
 {
 	MUST(page->users && !page->locked, "a page that is free or never unlocked is waited for");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The raw allocator: runs of whole pages for objects over 512 bytes.
+ * Runs: whole pages in a row, for large objects, those over 512 bytes.
  *
  * A run of up to 64 pages lies within one arena; a longer one has arenas of
  * its own, next to each other, and leaves the rest of the last one to others.
@@ -10,22 +10,20 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 
-#include "core.h"
-
-/* One arena's part of a run. */
-struct part {
-	struct pym_arena *arena;
-	u64 bits;
-};
+#include "arena.h"
+#include "bits.h"
+#include "page.h"
+#include "run.h"
+#include "trim.h"
 
 /* The part of a run of @nr pages at @ref that starts after @done of them. */
-static struct part run_part(struct pym_heap *heap, u64 ref, unsigned int nr,
-			    unsigned int done)
+static struct pym_span run_part(struct pym_heap *heap, u64 ref, unsigned int nr,
+				unsigned int done)
 {
 	u64 at = ref + ((u64)done << PYM_POOL_SHIFT);
 	unsigned int first = (at >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
 	unsigned int here = min(nr - done, PYMALLOC_ARENA_POOLS - first);
-	struct part part = { .bits = pym_bits(first, here) };
+	struct pym_span part = { .bits = pym_bits(first, here) };
 
 	/* It has busy pools or a class, so that it cannot go away. */
 	rcu_read_lock();
@@ -34,29 +32,37 @@ static struct part run_part(struct pym_heap *heap, u64 ref, unsigned int nr,
 	return part;
 }
 
+/* Arenas next to each other for more pages than one has.  What is left goes to others. */
+static struct pym_span reserve_arenas(struct pym_heap *heap, unsigned int nr)
+{
+	unsigned int last = nr % PYMALLOC_ARENA_POOLS;
+	struct pym_span span = { .bits = ~0ULL };
+
+	span.arena = pym_arena_create(heap, true, DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
+	if (!IS_ERR(span.arena) && last) {
+		struct pym_span rest = run_part(heap, pym_pool_offset(span.arena->pools),
+						nr, nr - last);
+
+		rest.bits = ~rest.bits;
+		pym_arena_free(heap, rest);
+	}
+	return span;
+}
+
 /* Reserve @nr pages in a row.  Returns where, or 0 and *@err. */
 static u64 run_reserve(struct pym_heap *heap, unsigned int nr, int *err)
 {
-	unsigned int first = 0, last = nr % PYMALLOC_ARENA_POOLS;
-	struct pym_arena *arena;
-	u64 ref;
+	struct pym_span span;
 
 	if (nr <= PYMALLOC_ARENA_POOLS)
-		arena = pym_run_reserve(heap, nr, &first);
+		span = pym_run_reserve(heap, nr);
 	else
-		arena = pym_arena_create(heap, true,
-					 DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
-	if (IS_ERR(arena)) {
-		*err = PTR_ERR(arena);
+		span = reserve_arenas(heap, nr);
+	if (IS_ERR(span.arena)) {
+		*err = PTR_ERR(span.arena);
 		return 0;
 	}
-	ref = pym_pool_offset(&arena->pools[first]);
-	if (nr > PYMALLOC_ARENA_POOLS && last) {
-		struct part part = run_part(heap, ref, nr, nr - last);
-
-		pym_arena_free(heap, part.arena, ~part.bits);
-	}
-	return ref;
+	return pym_pool_offset(&span.arena->pools[__ffs64(span.bits)]);
 }
 
 /* Give the pages of busy pools back, and free the pools. */
@@ -65,11 +71,11 @@ static void run_release(struct pym_heap *heap, u64 ref, unsigned int nr)
 	unsigned int done = 0;
 
 	while (done < nr) {
-		struct part part = run_part(heap, ref, nr, done);
+		struct pym_span part = run_part(heap, ref, nr, done);
 
-		pym_pages_drop(heap, part.arena, part.bits);
+		pym_pages_drop(heap, part);
 		done += hweight64(part.bits);
-		pym_arena_free(heap, part.arena, part.bits);
+		pym_arena_free(heap, part);
 		cond_resched();
 	}
 }
@@ -80,9 +86,9 @@ static int run_fill(struct pym_heap *heap, u64 ref, unsigned int nr)
 	int err = 0;
 
 	for (done = 0; done < nr && !err;) {
-		struct part part = run_part(heap, ref, nr, done);
+		struct pym_span part = run_part(heap, ref, nr, done);
 
-		pym_pages_fill(heap, part.arena, part.bits, &err);
+		pym_pages_fill(heap, part, &err);
 		done += hweight64(part.bits);
 		cond_resched();
 	}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Arenas.
+ */
+#ifndef PYM_ARENA_H
+#define PYM_ARENA_H
+
+#include <linux/bitops.h>
+
+#include "region.h"
+#include "types.h"
+
+/* For each pool of a span. */
+#define pym_for_each_pool(pool, span)						\
+	for (u64 _left = (span).bits;						\
+	     _left && ((pool) = &(span).arena->pools[__ffs64(_left)], true);	\
+	     _left &= _left - 1)
+
+/* For each arena of a heap at rest, at @offset.  Sleeps between two. */
+#define pym_for_each_arena(arena, offset, heap)					\
+	for ((offset) = 0; ((arena) = pym_arena_at_rest(heap, &(offset)));	\
+	     (offset) += PYMALLOC_ARENA_SIZE)
+
+/**
+ * struct pym_visit - what is done with each arena of a heap that goes on
+ * @arena_locked: called for the arena at @offset with @heap->lock held
+ * @arena: called after that under RCU alone, if it is still the same arena or another
+ *	one that has come in its place; may be NULL
+ * @pause: between two arenas: an error ends the visit.  May be NULL
+ * @data: for the two functions
+ */
+struct pym_visit {
+	void (*arena_locked)(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			     void *data);
+	void (*arena)(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+		      void *data);
+	int (*pause)(struct pym_heap *heap);
+	void *data;
+};
+
+int pym_arena_cache_init(void);
+void pym_arena_cache_exit(void);
+int pym_arenas_init(struct pym_heap *heap);
+void pym_arenas_destroy(struct pym_heap *heap);
+struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end);
+struct pym_arena *pym_arena_at_rest(struct pym_heap *heap, u64 *offset);
+int pym_arenas_visit(struct pym_heap *heap, const struct pym_visit *visit);
+unsigned int pym_arena_room(const struct pym_arena *arena);
+struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp);
+void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number);
+struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned int nr);
+void pym_arena_free(struct pym_heap *heap, struct pym_span span);
+void pym_arena_free_locked(struct pym_heap *heap, struct pym_span span);
+struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
+				  unsigned int ahead);
+struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr);
+struct pym_span pym_empty_reserve(struct pym_heap *heap);
+
+/* The arena of a pool. */
+static inline struct pym_arena *pym_arena_of(const struct pym_pool *pool)
+{
+	return container_of(pool - pool->index, struct pym_arena, pools[0]);
+}
+
+/* A pool's byte in the pool map. */
+static inline u8 *pym_pool_map(const struct pym_pool *pool)
+{
+	return pym_arena_of(pool)->map + pool->index;
+}
+
+/* Where a pool is in the window. */
+static inline u64 pym_pool_offset(const struct pym_pool *pool)
+{
+	return ((u64)pym_arena_of(pool)->number << PYM_ARENA_SHIFT) |
+	       (pool->index << PYM_POOL_SHIFT);
+}
+
+/**
+ * pym_arena_find() - look an arena up
+ * @heap: the heap
+ * @ref: any offset in the window, or beyond
+ *
+ * Context: Holds @heap->lock, or is under RCU: then the arena may be on its
+ *	way out.
+ * Return: the arena, or NULL.
+ */
+static inline struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref)
+{
+	struct pym_region *region = pym_region_find(heap, ref >> PYM_REGION_SHIFT);
+
+	if (!region)
+		return NULL;
+	return rcu_dereference_check(region->arenas[(ref >> PYM_ARENA_SHIFT) %
+						    PYM_REGION_ARENAS],
+				     lockdep_is_held(&heap->lock));
+}
+
+/* The pool of an arena that an offset lies in. */
+static inline struct pym_pool *pym_pool_at(struct pym_arena *arena, u64 ref)
+{
+	return &arena->pools[(ref >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS];
+}
+
+/* The pool that an offset lies in, as pym_arena_find() finds its arena. */
+static inline struct pym_pool *pym_pool_find(struct pym_heap *heap, u64 ref)
+{
+	struct pym_arena *arena = pym_arena_find(heap, ref);
+
+	return arena ? pym_pool_at(arena, ref) : NULL;
+}
+
+#endif /* PYM_ARENA_H */

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Blocks: where they are, and in which state.
+ */
+#include <linux/bitops.h>
+
+#include "block.h"
+
+/**
+ * pym_pool_find_block() - say exactly what a ref names
+ * @class: the pool's class
+ * @pool: the pool that the ref points into
+ * @ref: the ref
+ *
+ * Context: Holds @class->lock.
+ * Return: PYMALLOC_REF_OK if it is an allocated block, else what is wrong.
+ */
+enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
+					     const struct pym_pool *pool, u64 ref)
+{
+	u64 position = pym_block_position(class->inverse, ref & (PYMALLOC_POOL_SIZE - 1));
+	unsigned int index = position >> 32;
+
+	lockdep_assert_held(&class->lock);
+
+	if ((u32)position >= class->inverse || index >= class->capacity)
+		return PYMALLOC_REF_MISALIGNED;
+	if (index >= pool->boundary)
+		return PYMALLOC_REF_UNTOUCHED;
+	if (pool->free[index / 64] & BIT_ULL(index % 64))
+		return PYMALLOC_REF_FREE;
+	return PYMALLOC_REF_OK;
+}

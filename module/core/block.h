@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Blocks: where they are, and in which state.
+ */
+#ifndef PYM_BLOCK_H
+#define PYM_BLOCK_H
+
+#include "types.h"
+
+enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
+					     const struct pym_pool *pool, u64 ref);
+
+/*
+ * Where an offset in a pool is, in blocks, as 32.32 fixed point: the integer is
+ * the block, the fraction is below the class's inverse at the start of a block
+ * and nowhere else (Lemire, Kaser and Kurz, "Faster remainder by direct
+ * computation", 2019).
+ */
+static inline u64 pym_block_position(u32 inverse, u64 offset)
+{
+	return offset * inverse;
+}
+
+static inline u32 pym_block_state(const struct pym_pool *pool, unsigned int index)
+{
+	if (index >= pool->boundary)
+		return PYMALLOC_BLOCK_UNTOUCHED;
+	if (pool->free[index / 64] & BIT_ULL(index % 64))
+		return PYMALLOC_BLOCK_FREE;
+	return PYMALLOC_BLOCK_ALLOCATED;
+}
+
+#endif /* PYM_BLOCK_H */

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Clones: the heap that fork() gives a child.
+ */
+#include <linux/bitops.h>
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+
+#include "arena.h"
+#include "bits.h"
+#include "clone.h"
+#include "frame.h"
+#include "pool.h"
+#include "quota.h"
+#include "region.h"
+
+/*
+ * The clone's page: the same one, or a copy.
+ *
+ * 1. Shared already, or with no reference but the pool's: nobody else can see it.
+ *    It is shared.  So is one with a memory error, which nobody may read to copy it.
+ * 2. Pinned: somebody may be writing to it.  The clone gets a copy, and the page
+ *    stays the parent's alone.
+ * 3. Any other reference: somebody may be reading, and the child may know of it (a
+ *    pipe).  The clone gets a copy, and the page may be shared from now on, though
+ *    it has one owner: the parent must not write to it in place either.
+ */
+static struct page *share_page(struct page *page, bool apart)
+{
+	struct page *copy;
+
+	if (pym_frame_owners(page) > 1 || page_count(page) == PYM_REFS_AT_REST ||
+	    PageHWPoison(page)) {
+		pym_frame_share(page, apart);
+		return page;
+	}
+	copy = alloc_page(PYM_GFP);
+	if (!copy)
+		return NULL;
+	copy_highpage(copy, page);
+	if (!folio_maybe_dma_pinned(page_folio(page)))
+		WRITE_ONCE(page->private, PYM_FRAME_MAYBE_SHARED);
+	return copy;
+}
+
+/* Account for what the clone of an arena has got: those of @bits, @copied among them. */
+static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bits,
+			 u64 copied)
+{
+	unsigned int index;
+
+	spin_lock(&child->lock);
+	copy->apart &= bits & ~copied;
+	child->pages_apart += hweight64(copy->apart);
+	child->maybe_shared += hweight64(bits & ~copied);
+	pym_quota_force(child->user, pym_page_bytes(hweight64(copy->apart)));
+	pym_for_each_bit(index, copied)
+		pym_frame_pay_locked(child, copy, index);
+	spin_unlock(&child->lock);
+	pym_quota_force(&child->quota, pym_page_bytes(hweight64(bits)));
+	pym_pages_count_in(child, hweight64(bits));
+}
+
+/*
+ * Give a cloned arena the pages of its original, those of @bits.  Returns how many
+ * have got one: all, unless there is no memory.
+ */
+static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
+				struct pym_heap *child, struct pym_arena *copy, u64 bits)
+{
+	u64 copied = 0;
+	unsigned int nr_shared = 0, index;
+
+	pym_for_each_bit(index, bits) {
+		struct page *page = arena->pools[index].page, *given;
+		bool was_shared = pym_frame_maybe_shared(page);
+
+		given = share_page(page, arena->apart & BIT_ULL(index));
+		if (!given) {
+			/* Those before have got theirs. */
+			bits &= BIT_ULL(index) - 1;
+			break;
+		}
+		copy->pools[index].page = given;
+		if (given != page)
+			copied |= BIT_ULL(index);
+		nr_shared += pym_frame_maybe_shared(page) && !was_shared;
+	}
+	spin_lock(&heap->lock);
+	heap->maybe_shared += nr_shared;
+	spin_unlock(&heap->lock);
+	count_shared(child, copy, bits, copied);
+	return hweight64(bits);
+}
+
+/* An arena like another, in no list, all its pools busy and without pages. */
+static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_heap *child)
+{
+	struct pym_arena *copy = pym_arena_alloc(child, 0);
+	unsigned int i;
+
+	if (IS_ERR(copy))
+		return copy;
+	memcpy(copy, arena, sizeof(*copy));
+	copy->bucket = 0;
+	copy->free = 0;
+	copy->empty = 0;
+	copy->busy = ~0ULL;
+	copy->leaving = 0;
+	INIT_LIST_HEAD(&copy->link);
+	INIT_LIST_HEAD(&copy->empty_link);
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		INIT_LIST_HEAD(&copy->pools[i].link);
+		copy->pools[i].page = NULL;
+	}
+	return copy;
+}
+
+/* Put the pools that have a class where they belong. */
+static void link_pools(struct pym_heap *child, struct pym_span span)
+{
+	struct pym_pool *pool;
+
+	pym_for_each_pool(pool, span)
+		if (pool->class <= PYMALLOC_NR_CLASSES)
+			pym_class_link(&child->classes[pool->class], pool);
+}
+
+/* The regions of a clone up to @number; nobody has mapped its pool map so far. */
+static int clone_regions(struct pym_heap *child, unsigned long number)
+{
+	while (child->made_regions <= number) {
+		struct pym_region *region = pym_region_new(child, child->made_regions);
+
+		if (IS_ERR(region))
+			return PTR_ERR(region);
+		pym_region_open(child, region);
+	}
+	return 0;
+}
+
+/* Clone what is in use of an arena; empty pools stay with the original. */
+static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
+{
+	u64 used = ~(arena->free | arena->busy);
+	struct pym_arena *copy;
+	unsigned int nr;
+	int err;
+
+	if (!used)
+		return 0;
+	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
+	if (err)
+		return err;
+	copy = arena_copy(arena, child);
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
+
+	spin_lock(&child->lock);
+	pym_arena_insert_locked(child, copy, arena->number);
+	pym_arena_free_locked(child, (struct pym_span) { copy, ~used });
+	spin_unlock(&child->lock);
+
+	nr = share_pages(heap, arena, child, copy, used);
+	if (nr < hweight64(used))
+		return -ENOMEM;
+
+	copy->busy = 0;
+	memcpy(copy->map, arena->map, PYMALLOC_ARENA_POOLS);
+	link_pools(child, (struct pym_span) { copy, used });
+	return 0;
+}
+
+/* Clone all arenas of a heap at rest. */
+static int clone_arenas(struct pym_heap *heap, struct pym_heap *child)
+{
+	struct pym_arena *arena;
+	u64 offset;
+	int err;
+
+	pym_for_each_arena(arena, offset, heap) {
+		err = clone_arena(heap, arena, child);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
+{
+	u32 number;
+
+	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
+		pym_class_clone(&heap->classes[number], &child->classes[number]);
+	child->runs = heap->runs;
+	child->run_pages = heap->run_pages;
+	child->nr_run_allocs = heap->nr_run_allocs;
+	child->nr_run_frees = heap->nr_run_frees;
+	return clone_arenas(heap, child);
+}
+
+/**
+ * pym_heap_clone() - make a heap a copy of another, with the same pages
+ * @heap: the heap; from now on its pages may be shared
+ * @child: an empty heap, initialised alike but without a user, that nobody else
+ *	knows yet
+ *
+ * Whoever writes to a page must call pym_page_own() before, in either heap.
+ *
+ * Context: Sleeps.  Nobody maps pages of @heap, nor can before this has returned.
+ * Return: 0 or -ENOMEM; then @child must be destroyed.
+ */
+int pym_heap_clone(struct pym_heap *heap, struct pym_heap *child)
+{
+	int err;
+
+	down_write(&heap->gate);
+	child->purse = heap->purse;
+	child->user = heap->user;
+	child->pays_apart = heap->pays_apart;
+	child->extent = heap->extent;
+	pym_quota_move_meta(NULL, child->user, atomic_long_read(&child->quota.meta));
+	child->cloning = true;
+	err = clone_contents(heap, child);
+	child->cloning = false;
+	up_write(&heap->gate);
+	return err;
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Contents: what the kernel itself writes to a heap's pages.
+ */
+#include <linux/err.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include "copy.h"
+#include "frame.h"
+#include "ops.h"
+
+static int own_page(struct pym_heap *heap, u64 offset)
+{
+	struct page *fresh;
+	struct pym_view view;
+	int err;
+
+	err = pym_gate_leave(heap, &view);
+	if (err)
+		return err;
+	err = pym_page_own(heap, offset, &view, &fresh);
+	if (fresh)
+		pym_frame_done(fresh);
+	pym_gate_enter(heap, &view);
+	return err;
+}
+
+/*
+ * A page for the kernel to write to: the heap's alone until the gate is left.  Has
+ * a reference.  Or an error: -EFAULT without a page, -EHWPOISON, -ENOMEM.
+ */
+static struct page *get_own_page(struct pym_heap *heap, u64 offset)
+{
+	for (;;) {
+		struct page *page = pym_page_get(heap, offset);
+		bool bad;
+		int err;
+
+		if (!page)
+			return ERR_PTR(-EFAULT);
+		/* It may be a copy that is not yet finished. */
+		pym_frame_wait(page);
+		bad = PageHWPoison(page);
+		if (!bad && !pym_frame_maybe_shared(page))
+			return page;
+		put_page(page);
+		err = bad ? -EHWPOISON : own_page(heap, offset);
+		if (err)
+			return ERR_PTR(err);
+	}
+}
+
+/**
+ * pym_pages_zero() - clear bytes of one page
+ * @heap: the heap
+ * @offset: where they are
+ * @bytes: how many
+ *
+ * Does nothing if the page goes away meanwhile, as pym_pages_copy().
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: 0, -EHWPOISON (the page has a memory error) or -ENOMEM.
+ */
+int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
+{
+	struct page *page = get_own_page(heap, offset);
+
+	if (IS_ERR(page))
+		return PTR_ERR(page) == -EFAULT ? 0 : PTR_ERR(page);
+	memzero_page(page, offset_in_page(offset), bytes);
+	put_page(page);
+	return 0;
+}
+
+/*
+ * A page that may be shared can be replaced at any time, and then be written to by its
+ * last owner: what was read counts only if the page is still there.
+ */
+static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 from,
+			unsigned int bytes)
+{
+	bool same;
+
+	do {
+		struct page *source = pym_page_get(heap, from);
+
+		if (!source)
+			return -EFAULT;
+		pym_frame_wait(source);
+		if (PageHWPoison(source)) {
+			put_page(source);
+			return -EHWPOISON;
+		}
+		memcpy_page(target, offset_in_page(to), source, offset_in_page(from), bytes);
+		same = pym_pages_same(heap, from, &source, 1);
+		put_page(source);
+	} while (!same);
+	return 0;
+}
+
+static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned int bytes)
+{
+	struct page *target = get_own_page(heap, to);
+	int err;
+
+	if (IS_ERR(target))
+		return PTR_ERR(target) == -EHWPOISON ? -EAGAIN : PTR_ERR(target);
+	err = copy_to_page(heap, target, to, from, bytes);
+	put_page(target);
+	return err;
+}
+
+/**
+ * pym_pages_copy() - copy bytes from one place of the window to another
+ * @heap: the heap
+ * @to: where to
+ * @from: where from
+ * @bytes: how many
+ *
+ * Stops early if one of the two goes away meanwhile: they are the caller's
+ * objects, and only his own mistake can free them.
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
+ * Return: 0, -ENOMEM; -EHWPOISON if a page that was to be read has a memory error,
+ *	-EAGAIN if one that was to be written to has.
+ */
+int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)
+{
+	int err = 0;
+
+	while (bytes && !err) {
+		unsigned int now = PAGE_SIZE - max(offset_in_page(to), offset_in_page(from));
+
+		now = min_t(u64, now, bytes);
+		err = copy_within_pages(heap, to, from, now);
+		to += now;
+		from += now;
+		bytes -= now;
+		cond_resched();
+	}
+	return err == -EFAULT ? 0 : err;
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Frames: a physical page, and the heaps that have it.
+ *
+ * A frame is allocated by the core, is no page of a file, and is on no list of the
+ * memory management.  Of struct page the core uses
+ *
+ *	private		who has the frame, and who pays for it; the core's alone:
+ *
+ *		bit 0		it may be shared: more than one heap has had it
+ *				since it last belonged to one alone
+ *		bits 1 to 31	how many more heaps than one have it
+ *		bits 32 to 63	how many of all its heaps pay for it apart, counted
+ *				while more than one has it
+ *
+ *			0 is a frame of one heap alone.  Only that heap's fork() changes
+ *			it then.  Else it changes by cmpxchg, or under the lock of its
+ *			only heap
+ *	_refcount	a reference of each heap that has it, of each entry of a page
+ *			table, and of whoever pins it or reads it in passing
+ *	PG_locked	it is not to be seen yet: it is about to take another's place,
+ *			or has just done so and is not whole.  Whoever finds it must
+ *			wait.  (What shows the frames may lock them for its own ends.)
+ *	PG_hwpoison	its memory has an error, as the memory management has found:
+ *			nobody may read it
+ *
+ * Heaps of one family pay for a frame together, once, from their common purse.  A heap
+ * whose process has become another user pays for each of its frames apart.
+ *
+ * Copy on write
+ * -------------
+ * A page is written to in place only by a heap that has it alone and knows of every
+ * reference to it.  This is the memory management's rule for anonymous pages
+ * (do_wp_page(), PG_anon_exclusive), with the means of a driver:
+ *
+ * 1. A frame that one heap alone has had since it was allocated, copied or settled
+ *    is not shared.  It may be mapped for writing, and pinned; the kernel may write
+ *    to it.
+ * 2. fork() takes the pages out of the parent's page tables first, and then looks
+ *    at their references: share_page() in clone.c.  GUP-fast is not missed: it takes
+ *    a reference before it looks at the page table again.
+ * 3. A frame that may be shared is mapped for reading only.  A reference that was
+ *    taken through such a mapping is a reader's, who must never see what another heap
+ *    writes later.  So a heap that wants to write gets a copy, also as the last owner,
+ *    unless the frame is settled.
+ * 4. A frame is settled if it has one owner and, out of all page tables, two
+ *    references: the pool's, and that of the caller who counts them.  Then it is the
+ *    heap's alone again.
+ *
+ * No counter of mappings is compared with a counter of references: both change
+ * while they are looked at.
+ *
+ * A copy takes the place of the original locked, and stays locked until nobody maps
+ * the original any more and all is copied.  Whoever finds it before, in a fault or
+ * in a call, waits for the lock.  So all threads go from one to the other at one
+ * moment, and nobody writes to the copy before it is whole.
+ */
+#include <linux/bitops.h>
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
+
+#include "arena.h"
+#include "frame.h"
+#include "ops.h"
+#include "quota.h"
+
+/**
+ * pym_page_at_locked() - the page that may be shown at a place of an arena
+ * @arena: the arena
+ * @index: the place
+ *
+ * Context: Holds the lock of the arena's heap.
+ * Return: the page, without a reference, or NULL.
+ */
+struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
+{
+	return arena->busy & BIT_ULL(index) ? NULL : arena->pools[index].page;
+}
+
+/**
+ * pym_pages_get() - the pages behind an offset of the window
+ * @heap: the heap
+ * @offset: the offset, or anything beyond the window
+ * @pages: out: the pages, each with a reference
+ * @nr: how many are wanted
+ *
+ * Context: Any that may take @heap->lock.
+ * Return: how many there are in a row from @offset on, within its arena.
+ */
+unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
+			   unsigned int nr)
+{
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
+	struct pym_arena *arena;
+
+	nr = min(nr, PYMALLOC_ARENA_POOLS - index);
+	spin_lock(&heap->lock);
+	arena = pym_arena_find(heap, offset);
+	for (; arena && i < nr; i++) {
+		pages[i] = pym_page_at_locked(arena, index + i);
+		if (!pages[i])
+			break;
+		get_page(pages[i]);
+	}
+	spin_unlock(&heap->lock);
+	return i;
+}
+
+/**
+ * pym_pages_same() - are they still there?
+ * @heap: the heap
+ * @offset: as for pym_pages_get()
+ * @pages: what that found
+ * @nr: how many
+ *
+ * Context: Any that may take @heap->lock.
+ * Return: how many are where they were, from the first on.
+ */
+unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
+			    unsigned int nr)
+{
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
+	struct pym_arena *arena;
+
+	spin_lock(&heap->lock);
+	arena = pym_arena_find(heap, offset);
+	while (arena && i < nr && pym_page_at_locked(arena, index + i) == pages[i])
+		i++;
+	spin_unlock(&heap->lock);
+	return i;
+}
+
+/**
+ * pym_page_get() - the page behind an offset of the window
+ * @heap: the heap
+ * @offset: the offset, or anything beyond the window
+ *
+ * Context: Any that may take @heap->lock.
+ * Return: the page, with a reference, or NULL.
+ */
+struct page *pym_page_get(struct pym_heap *heap, u64 offset)
+{
+	struct page *page;
+
+	return pym_pages_get(heap, offset, &page, 1) ? page : NULL;
+}
+
+/**
+ * pym_pages_count_in() - count pages that a heap has got
+ * @heap: the heap
+ * @nr: how many
+ */
+void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
+{
+	u64 threshold = READ_ONCE(heap->threshold), before, after;
+
+	spin_lock(&heap->lock);
+	before = heap->pages;
+	heap->pages += nr;
+	heap->pages_in += nr;
+	heap->pages_peak = max(heap->pages_peak, heap->pages);
+	after = heap->pages;
+	spin_unlock(&heap->lock);
+
+	if (threshold && before << PYM_POOL_SHIFT < threshold &&
+	    after << PYM_POOL_SHIFT >= threshold)
+		pym_grown(heap);
+}
+
+/* Whose quota a pool's page counts against. */
+static struct pym_quota *payer(struct pym_heap *heap, bool apart)
+{
+	return apart ? heap->user : heap->purse;
+}
+
+/**
+ * pym_frame_pay_locked() - charge a pool's new page, which no other heap has
+ * @heap: the heap
+ * @arena: the pool's arena
+ * @index: its place there
+ *
+ * The charge cannot be refused: it is for fork(), or a write to memory that the
+ * process has.
+ *
+ * Context: Holds @heap->lock.
+ */
+void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsigned int index)
+{
+	bool apart = heap->pays_apart;
+
+	pym_quota_force(payer(heap, apart), PAGE_SIZE);
+	if (apart)
+		arena->apart |= BIT_ULL(index);
+	else
+		arena->apart &= ~BIT_ULL(index);
+	heap->pages_apart += apart;
+}
+
+/* The arena of a page that may still be shared, and is still there. */
+static struct pym_arena *shared_arena_locked(struct pym_heap *heap, u64 offset,
+					     const struct page *page)
+{
+	struct pym_arena *arena = pym_arena_find(heap, offset);
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
+
+	if (arena && pym_page_at_locked(arena, index) == page && pym_frame_maybe_shared(page))
+		return arena;
+	return NULL;
+}
+
+/* Has nobody any reference to a page that has been unmapped, but for @known? */
+static bool refs_are_explained(struct page *page, int known)
+{
+	return pym_frame_owners(page) == 1 && page_count(page) == known;
+}
+
+/* A page that may have been shared is the heap's alone from now on. */
+static void own_locked(struct pym_heap *heap, struct page *page)
+{
+	WRITE_ONCE(page->private, 0);
+	heap->maybe_shared--;
+	heap->nr_own++;
+}
+
+/* A page that refs_are_explained() of is the heap's alone, if it is still there. */
+static bool end_sharing(struct pym_heap *heap, u64 offset, struct page *page)
+{
+	bool found;
+
+	spin_lock(&heap->lock);
+	found = shared_arena_locked(heap, offset, page);
+	if (found)
+		own_locked(heap, page);
+	spin_unlock(&heap->lock);
+	return found;
+}
+
+/*
+ * Settle that a page is the heap's alone, if it is.  Then it is locked, and nobody
+ * maps it.  The caller has a reference.
+ */
+static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+			struct page *page)
+{
+	bool alone;
+
+	if (pym_frame_owners(page) > 1)
+		return false;
+	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &page, 1);
+	lock_page(page);
+	/* A fault that has mapped it meanwhile has a reference, and the page stays as it is. */
+	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
+		end_sharing(heap, offset, page);
+	if (!alone)
+		unlock_page(page);
+	return alone;
+}
+
+/**
+ * struct exchange - a page that has been put in the place of another
+ * @payer: who paid for the other one
+ * @apart: apart from its family
+ */
+struct exchange {
+	struct pym_quota *payer;
+	bool apart;
+};
+
+/* Put @new in the place of @old, if that is still there and may be shared. */
+static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
+		      struct page *new, struct exchange *exchange)
+{
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
+	struct pym_arena *arena;
+
+	spin_lock(&heap->lock);
+	arena = shared_arena_locked(heap, offset, old);
+	if (arena) {
+		exchange->apart = arena->apart & BIT_ULL(index);
+		exchange->payer = payer(heap, exchange->apart);
+		heap->pages_apart -= exchange->apart;
+		heap->maybe_shared--;
+		heap->nr_own++;
+		arena->pools[index].page = new;
+		pym_frame_pay_locked(heap, arena, index);
+	}
+	spin_unlock(&heap->lock);
+	return arena;
+}
+
+/*
+ * Replace a page that may be shared by a copy, unless somebody else has done so.  Returns the
+ * copy locked, with a reference of the caller's own; NULL if there is none to be
+ * made any more; or -ENOMEM.
+ */
+static struct page *replace_page(struct pym_heap *heap, u64 offset,
+				 const struct pym_view *view, struct page *old)
+{
+	struct page *new = alloc_page(PYM_GFP);
+	struct exchange exchange;
+
+	if (!new)
+		return ERR_PTR(-ENOMEM);
+	lock_page(new);
+	get_page(new);
+	if (!swap_page(heap, offset, old, new, &exchange)) {
+		unlock_page(new);
+		put_page(new);
+		put_page(new);
+		return NULL;
+	}
+	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &old, 1);
+	copy_highpage(new, old);
+	/*
+	 * Drop ownership only after the copy: the last owner may then write in place,
+	 * and this heap must not see it.
+	 */
+	if (pym_frame_put(old, exchange.apart))
+		pym_quota_uncharge(exchange.payer, PAGE_SIZE);
+	put_page(old);
+	return new;
+}
+
+/**
+ * pym_frame_wait_locked() - wait until a locked frame is whole
+ * @page: the frame, with a reference
+ *
+ * Context: Sleeps.
+ */
+void pym_frame_wait_locked(struct page *page)
+{
+	wait_on_page_locked(page);
+}
+
+/**
+ * pym_frame_done() - let others see a frame that pym_page_own() has returned
+ * @page: the frame, whose reference goes
+ *
+ * Context: Sleeps.
+ */
+void pym_frame_done(struct page *page)
+{
+	unlock_page(page);
+	put_page(page);
+}
+
+/**
+ * pym_page_own() - make the page behind an offset the heap's alone
+ * @heap: the heap
+ * @offset: the offset
+ * @view: its mappings, held
+ * @fresh: out: the page, locked and with a reference, if it has become so only
+ *	now; then nobody maps it, and whoever finds it waits until pym_frame_done()
+ *	or the like.  NULL if there was nothing to be done, or if somebody else has
+ *	done it: look the page up again
+ *
+ * Context: Sleeps.  Not under the gate.  The heap is not being cloned.
+ * Return: 0, -EFAULT (there is no page), -EHWPOISON (others have it as well, and
+ *	it has a memory error) or -ENOMEM.
+ */
+int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+		 struct page **fresh)
+{
+	struct page *page = pym_page_get(heap, offset), *copy;
+
+	*fresh = NULL;
+	if (!page)
+		return -EFAULT;
+	if (!pym_frame_maybe_shared(page)) {
+		put_page(page);
+		return 0;
+	}
+	if (PageHWPoison(page)) {
+		put_page(page);
+		return -EHWPOISON;
+	}
+	if (settle_page(heap, offset, view, page)) {
+		*fresh = page;
+		return 0;
+	}
+	copy = replace_page(heap, offset, view, page);
+	put_page(page);
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
+	*fresh = copy;
+	return 0;
+}
+
+static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+				void *unused)
+{
+	unsigned int i;
+
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		struct page *page = pym_page_at_locked(arena, i);
+
+		if (page && pym_frame_maybe_shared(page) &&
+		    refs_are_explained(page, PYM_REFS_AT_REST))
+			own_locked(heap, page);
+	}
+}
+
+/**
+ * pym_pages_settle() - settle all pages that are the heap's alone
+ * @heap: the heap
+ *
+ * Context: Sleeps.  Nobody maps its pages, nor can while this goes on.
+ * Return: true if no page of the heap may be shared any more.
+ */
+bool pym_pages_settle(struct pym_heap *heap)
+{
+	static const struct pym_visit visit = { .arena_locked = settle_arena_locked };
+
+	pym_arenas_visit(heap, &visit);
+	return !READ_ONCE(heap->maybe_shared);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the core asks of whoever shows the heap: see struct pym_heap_ops.  A heap
+ * without operations has no window: nobody maps it, and there is nothing to ask.
+ */
+#ifndef PYM_OPS_H
+#define PYM_OPS_H
+
+#include "types.h"
+
+int pym_gate_leave(struct pym_heap *heap, struct pym_view *view);
+void pym_gate_enter(struct pym_heap *heap, struct pym_view *view);
+void pym_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+	     struct page **pages, unsigned int nr);
+void pym_map_grown(struct pym_heap *heap, unsigned long number);
+void pym_grown(struct pym_heap *heap);
+int pym_pause(struct pym_heap *heap);
+
+#endif /* PYM_OPS_H */

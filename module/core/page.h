@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Pages: how pools get and give back theirs.
+ */
+#ifndef PYM_PAGE_H
+#define PYM_PAGE_H
+
+#include "types.h"
+
+u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err);
+int pym_pages_drop(struct pym_heap *heap, struct pym_span span);
+void pym_pages_destroy(struct pym_heap *heap);
+
+#endif /* PYM_PAGE_H */

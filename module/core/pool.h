@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Pools of one size class.
+ */
+#ifndef PYM_POOL_H
+#define PYM_POOL_H
+
+#include "types.h"
+
+/**
+ * struct pym_batch - refs that are being freed
+ * @refs: the refs
+ * @status: an enum pymalloc_ref_status for each that has been dealt with
+ * @nr: how many there are
+ * @until_bad: the first bad one is the last that is dealt with
+ * @done: how many have been dealt with
+ * @bad: how many of those were bad
+ * @empty: pools that have lost their last block, and their class
+ */
+struct pym_batch {
+	const u64 *refs;
+	u8 *status;
+	unsigned int nr;
+	bool until_bad;
+	unsigned int done;
+	unsigned int bad;
+	struct list_head empty;
+};
+
+void pym_class_init(struct pym_class *class, u32 size);
+void pym_class_clone(const struct pym_class *class, struct pym_class *child);
+void pym_class_link(struct pym_class *class, struct pym_pool *pool);
+void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number);
+unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned int nr);
+void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool);
+u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool);
+void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
+			   struct pym_pool *pool, struct pym_batch *batch);
+void pym_pool_withhold(struct pym_heap *heap, u64 offset);
+struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
+	__acquires(class_lock);
+u64 pym_block_size(struct pym_heap *heap, u64 ref);
+
+#endif /* PYM_POOL_H */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Trim: empty pools give their pages back.
+ */
+#ifndef PYM_TRIM_H
+#define PYM_TRIM_H
+
+#include "types.h"
+
+u64 pym_trim(struct pym_heap *heap);
+u64 pym_trim_gated(struct pym_heap *heap, u64 keep);
+void pym_trim_excess(struct pym_heap *heap);
+
+#endif /* PYM_TRIM_H */
