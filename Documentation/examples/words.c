@@ -32,7 +32,7 @@ static void show(struct pymalloc_heap *heap, const char *when)
 	       cache.blocks);
 	printf("  %llu bytes of blocks and %llu pages of large objects, in %llu bytes of pages\n",
 	       stats.block_bytes, stats.run_pages, stats.page_bytes);
-	printf("  %llu fills, %llu flushes\n", cache.nr_refills,
+	printf("  %llu fills, %llu flushes\n", cache.nr_fills,
 	       cache.nr_flushes);
 }
 
