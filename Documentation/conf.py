@@ -4,6 +4,7 @@
 import glob
 import logging
 import os
+import pathlib
 import re
 import sys
 
@@ -69,6 +70,38 @@ def align_figures(_, doctree):
             table["classes"].append("figures")
 
 
+# The tables of class "layers" in design.rst, and the folder whose rooms each lists.
+LAYERS = {"core": "module/core", "module": "module", "lib": "userspace/lib"}
+
+
+def headers_of(room, folder):
+    """The rooms of a folder whose headers the files of a room include."""
+    for path in folder.glob(room + ".[ch]"):
+        for name in re.findall(r'^#include "([^"/]+)"', path.read_text("utf-8"), re.MULTILINE):
+            if (folder / name).exists():
+                yield name.rpartition(".")[0]
+
+
+def check_layers(_, doctree):
+    """Warn if a room is in no table, or uses one that does not stand above it there."""
+    for table in doctree.findall(nodes.table):
+        folder = next((LAYERS[key] for key in table["classes"] if key in LAYERS), None)
+        if not folder:
+            continue
+        folder = pathlib.Path(root, folder)
+        above = set()
+        for row in table.findall(nodes.row):
+            rooms = [literal.astext() for literal in row[0].findall(nodes.literal)]
+            above.update(rooms)
+            for room in rooms:
+                for lower in set(headers_of(room, folder)) - above:
+                    getLogger(__name__).warning("%s stands above %s, which it uses",
+                                                room, lower, location=table)
+        if above != {path.stem for path in folder.glob("*.[ch]")}:
+            getLogger(__name__).warning("these rooms are not those of %s: %s", folder,
+                                        " ".join(sorted(above)), location=table)
+
+
 def find_unpublished(app, env):
     """Warn of functions of the module that have a kernel-doc comment and are on no page."""
     published = {name for name, _, kind, *_ in env.get_domain("c").get_objects()
@@ -83,5 +116,6 @@ def find_unpublished(app, env):
 def setup(app):
     app.connect("doctree-read", fit_literals)
     app.connect("doctree-read", align_figures)
+    app.connect("doctree-read", check_layers)
     app.connect("env-check-consistency", find_unpublished)
     logging.getLogger("sphinx.sphinx.domains.c").addFilter(not_a_name_twice)
