@@ -131,10 +131,10 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 
 	seq_puts(m, "\n");
 	print_bytes(m, "arenas, object", stats->arenas);
-	print_bytes(m, "arenas, raw", stats->run_arenas);
+	print_bytes(m, "arenas, runs", stats->run_arenas);
 	print_bytes(m, "pools used", stats->pools_used);
 	print_bytes(m, "pools full", stats->pools_full);
-	print_bytes(m, "pools empty, kept", stats->pools_empty);
+	print_bytes(m, "pools empty", stats->pools_empty);
 	print_bytes(m, "large objects", stats->runs);
 	print_bytes(m, "their pages", stats->run_pages);
 	seq_puts(m, "\n");
@@ -181,7 +181,7 @@ static void print_arenas(struct seq_file *m, const struct snapshot *snap)
 		const struct pym_arena_info *arena = &snap->arenas[i];
 
 		seq_printf(m, "%#14llx %6s %6u %6u %6u %6u %9u\n", arena->offset,
-			   arena->kind == PYMALLOC_ARENA_RAW ? "raw" : "object",
+			   arena->kind == PYMALLOC_ARENA_RUNS ? "runs" : "object",
 			   arena->pools_none, arena->pools_empty, arena->pools_used,
 			   arena->pools_full, arena->blocks);
 	}

@@ -65,7 +65,7 @@ static void fill_stats(struct pym_service_heap *sheap, struct pymalloc_stats *st
 		.page_bytes_peak = figures.page_bytes_peak,
 		.meta_bytes = figures.meta_bytes,
 		.arenas = figures.arenas,
-		.raw_arenas = figures.run_arenas,
+		.run_arenas = figures.run_arenas,
 		.pools_used = figures.pools_used,
 		.pools_full = figures.pools_full,
 		.pools_empty = figures.pools_empty,

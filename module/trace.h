@@ -70,20 +70,20 @@ TRACE_EVENT(heap_destroy,
 );
 
 TRACE_EVENT(arena_new,
-	TP_PROTO(u64 heap, u64 offset, bool raw),
-	TP_ARGS(heap, offset, raw),
+	TP_PROTO(u64 heap, u64 offset, bool runs),
+	TP_ARGS(heap, offset, runs),
 	TP_STRUCT__entry(
 		__field(u64, heap)
 		__field(u64, offset)
-		__field(bool, raw)
+		__field(bool, runs)
 	),
 	TP_fast_assign(
 		__entry->heap = heap;
 		__entry->offset = offset;
-		__entry->raw = raw;
+		__entry->runs = runs;
 	),
-	TP_printk("heap=%llu offset=0x%llx raw=%d",
-		  __entry->heap, __entry->offset, __entry->raw)
+	TP_printk("heap=%llu offset=0x%llx runs=%d",
+		  __entry->heap, __entry->offset, __entry->runs)
 );
 
 TRACE_EVENT(pool_new,

@@ -94,7 +94,7 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
 	arena = pym_arena_next(heap, at, end);
 	if (arena) {
 		info->offset = (u64)arena->number << PYM_ARENA_SHIFT;
-		info->kind = arena->runs ? PYMALLOC_ARENA_RAW : PYMALLOC_ARENA_OBJECT;
+		info->kind = arena->runs ? PYMALLOC_ARENA_RUNS : PYMALLOC_ARENA_OBJECT;
 		for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 			copy_pool(heap, &arena->pools[i], &pool);
 			count_pool(info, &pool);

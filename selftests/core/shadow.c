@@ -354,7 +354,7 @@ u32 shadow_kind(const struct shadow *shadow, u64 first)
 	for (i = first; i < first + ARENA_PAGES; i++)
 		if (shadow->pages[i].class)
 			return shadow->pages[i].class < PYM_CLASS_RUN ?
-				PYMALLOC_ARENA_OBJECT : PYMALLOC_ARENA_RAW;
+				PYMALLOC_ARENA_OBJECT : PYMALLOC_ARENA_RUNS;
 	return 0;
 }
 
@@ -387,7 +387,7 @@ static bool has_place(const struct shadow *shadow, u64 nr)
 			if (!nr && longest_run(shadow, first))
 				return true;
 			break;
-		case PYMALLOC_ARENA_RAW:
+		case PYMALLOC_ARENA_RUNS:
 			empty = 0;
 			if (nr && nr <= longest_run(shadow, first))
 				return true;

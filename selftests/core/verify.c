@@ -61,7 +61,7 @@ static void expect_pool(const struct shadow *shadow, const struct pym_pool_info 
 	MUST(info->state == page_state(page, empty), "page %llu has state %u, not %u", number,
 	     info->state, page_state(page, empty));
 	MUST(!empty || shadow_kind(shadow, round_down(number, ARENA_PAGES)) !=
-		       PYMALLOC_ARENA_RAW, "page %llu of an arena of runs is kept", number);
+		       PYMALLOC_ARENA_RUNS, "page %llu of an arena of runs is kept", number);
 	MUST(info->size == size &&
 	     info->allocated == (capacity ? page->allocated : 0) &&
 	     info->free == (capacity ? page->touched - page->allocated : 0) &&
@@ -301,7 +301,7 @@ static void expect_arena_counts(struct shadow *shadow)
 	while (pym_walk_arena(&shadow->heap, &at, shadow->heap.window, &info))
 		arenas[info.kind]++;
 	MUST(shadow->heap.nr_arenas == arenas[PYMALLOC_ARENA_OBJECT] &&
-	     shadow->heap.nr_run_arenas == arenas[PYMALLOC_ARENA_RAW],
+	     shadow->heap.nr_run_arenas == arenas[PYMALLOC_ARENA_RUNS],
 	     "%llu arenas and %llu arenas of runs", shadow->heap.nr_arenas,
 	     shadow->heap.nr_run_arenas);
 }

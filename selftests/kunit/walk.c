@@ -19,7 +19,7 @@ static void arenas_are_described(struct kunit *test)
 			.blocks = 8 + 30,
 		}, {
 			.offset = scene->offset[SCENE_RUN],
-			.kind = PYMALLOC_ARENA_RAW,
+			.kind = PYMALLOC_ARENA_RUNS,
 			.pools_none = 59,
 			.pools_full = 5,
 			.blocks = 2,

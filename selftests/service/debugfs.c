@@ -182,10 +182,10 @@ TEST_F(debugfs, stats)
 		}
 	}
 	EXPECT_EQ(stats.arenas, number(self, "arenas, object"));
-	EXPECT_EQ(stats.raw_arenas, number(self, "arenas, raw"));
+	EXPECT_EQ(stats.run_arenas, number(self, "arenas, runs"));
 	EXPECT_EQ(stats.pools_used, number(self, "pools used"));
 	EXPECT_EQ(stats.pools_full, number(self, "pools full"));
-	EXPECT_EQ(stats.pools_empty, number(self, "pools empty, kept"));
+	EXPECT_EQ(stats.pools_empty, number(self, "pools empty"));
 	EXPECT_EQ(stats.runs, number(self, "large objects"));
 	EXPECT_EQ(stats.block_bytes, number(self, "bytes in blocks"));
 	EXPECT_EQ(stats.page_bytes, number(self, "bytes in pages"));
@@ -220,7 +220,7 @@ TEST_F(debugfs, arenas)
 	EXPECT_EQ(1, full);
 	EXPECT_EQ(12, blocks);
 	ASSERT_NE(NULL, arena_row(self, self->run));
-	fields = sscanf(arena_row(self, self->run), " raw %u %u %u %u %u", &none, &empty,
+	fields = sscanf(arena_row(self, self->run), " runs %u %u %u %u %u", &none, &empty,
 			&used, &full, &blocks);
 	ASSERT_EQ(5, fields);
 	EXPECT_EQ(61, none);

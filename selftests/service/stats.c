@@ -65,7 +65,7 @@ TEST_F(stats, of_a_known_heap)
 	ASSERT_EQ(0, ask(self, PYMALLOC_NR_CLASSES, sizeof(self->classes[0])));
 	EXPECT_EQ(PYMALLOC_NR_CLASSES, stats->nr_classes);
 	EXPECT_EQ(1, stats->arenas);
-	EXPECT_EQ(1, stats->raw_arenas);
+	EXPECT_EQ(1, stats->run_arenas);
 	EXPECT_EQ(2, stats->pools_used);
 	EXPECT_EQ(1, stats->pools_full);
 	EXPECT_EQ(0, stats->pools_empty);

@@ -105,9 +105,9 @@ TEST_F(tracepoints, figures)
 	read_trace(_metadata, self);
 	EXPECT_TRUE(traced(self, "heap_create: heap=%llu window=%llu limit=%u\n", life.id,
 			   life.window, 1 << 20)) TH_LOG("%s", self->text);
-	EXPECT_TRUE(traced(self, "arena_new: heap=%llu offset=%#llx raw=0\n", life.id,
+	EXPECT_TRUE(traced(self, "arena_new: heap=%llu offset=%#llx runs=0\n", life.id,
 			   life.pool & -ARENA));
-	EXPECT_TRUE(traced(self, "arena_new: heap=%llu offset=%#llx raw=1\n", life.id,
+	EXPECT_TRUE(traced(self, "arena_new: heap=%llu offset=%#llx runs=1\n", life.id,
 			   life.run & -ARENA));
 	EXPECT_TRUE(traced(self, "pool_new: heap=%llu offset=%#llx size=64\n", life.id,
 			   life.pool));

@@ -75,16 +75,16 @@ TEST_F(walk, arenas)
 			.offset = self->full[0] & -ARENA, .kind = PYMALLOC_ARENA_OBJECT,
 			.pools_none = 62, .pools_used = 1, .pools_full = 1, .blocks = 12,
 		}, {
-			.offset = self->run & -ARENA, .kind = PYMALLOC_ARENA_RAW,
+			.offset = self->run & -ARENA, .kind = PYMALLOC_ARENA_RUNS,
 			.pools_none = 61, .pools_full = 3, .blocks = 1,
 		},
 	};
 
 	ASSERT_EQ(2, gather(_metadata, self, PYMALLOC_WALK_ARENAS, MAX_ENTRIES));
 	for (int i = 0; i < 2; i++) {
-		bool raw = arenas[i].kind == PYMALLOC_ARENA_RAW;
+		bool runs = arenas[i].kind == PYMALLOC_ARENA_RUNS;
 
-		EXPECT_EQ(0, memcmp(&expected[raw], &arenas[i], sizeof(arenas[i])));
+		EXPECT_EQ(0, memcmp(&expected[runs], &arenas[i], sizeof(arenas[i])));
 	}
 	EXPECT_LT(arenas[0].offset, arenas[1].offset);
 	EXPECT_NE(arenas[0].kind, arenas[1].kind);

@@ -433,7 +433,7 @@ struct pymalloc_class_stats {
  * @meta_bytes: bytes of kernel memory that describe the heap, with what the kernel's
  *	allocators round up: see Documentation/limits.rst
  * @arenas: arenas that hold pools
- * @raw_arenas: arenas that hold large objects (runs)
+ * @run_arenas: arenas that hold large objects (runs)
  * @pools_used: pools with some blocks allocated, but not all
  * @pools_full: pools with all blocks allocated, or whose page has a memory error
  * @pools_empty: pools with no block allocated that keep their page for reuse
@@ -470,7 +470,7 @@ struct pymalloc_stats {
 	__u64 page_bytes_peak;
 	__u64 meta_bytes;
 	__u64 arenas;
-	__u64 raw_arenas;
+	__u64 run_arenas;
 	__u64 pools_used;
 	__u64 pools_full;
 	__u64 pools_empty;
@@ -519,11 +519,11 @@ enum pymalloc_state {
 /**
  * enum pymalloc_arena_kind - what an arena holds
  * @PYMALLOC_ARENA_OBJECT: pools of blocks
- * @PYMALLOC_ARENA_RAW: large objects, which are runs of pages
+ * @PYMALLOC_ARENA_RUNS: large objects, which are runs of pages
  */
 enum pymalloc_arena_kind {
 	PYMALLOC_ARENA_OBJECT = 1,
-	PYMALLOC_ARENA_RAW,
+	PYMALLOC_ARENA_RUNS,
 };
 
 /**

@@ -32,7 +32,7 @@ static const struct column pool_columns[] = {
 
 static const char *kind_name(__u32 kind)
 {
-	return kind == PYMALLOC_ARENA_RAW ? "raw" : "object";
+	return kind == PYMALLOC_ARENA_RUNS ? "runs" : "object";
 }
 
 static const char *state_name(__u32 state)

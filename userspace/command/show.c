@@ -27,7 +27,7 @@ static const struct column heap_columns[] = {
 	{ "FRAG", KIND_PERCENT },
 	{ "METADATA", KIND_BYTES },
 	{ "ARENAS", KIND_NUMBER },
-	{ "RAW_ARENAS", KIND_NUMBER },
+	{ "RUN_ARENAS", KIND_NUMBER },
 	{ "POOLS_USED", KIND_NUMBER },
 	{ "POOLS_FULL", KIND_NUMBER },
 	{ "POOLS_EMPTY", KIND_NUMBER },
@@ -84,7 +84,7 @@ static struct table *heap_table(const struct pymalloc_heap_info *heap,
 	table_number(table, fragmentation(stats->page_bytes, used));
 	table_number(table, stats->meta_bytes);
 	table_number(table, stats->arenas);
-	table_number(table, stats->raw_arenas);
+	table_number(table, stats->run_arenas);
 	table_number(table, stats->pools_used);
 	table_number(table, stats->pools_full);
 	table_number(table, stats->pools_empty);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The raw allocator: runs of whole pages for objects of more than 512 bytes.
+ * Runs: whole pages for objects of more than 512 bytes.
  */
 #include "service.h"
 
@@ -73,7 +73,7 @@ TEST_F(service, batch_of_runs)
 	}
 	heap_trim(heap);
 	EXPECT_EQ(0, heap_stats(heap).page_bytes);
-	EXPECT_EQ(0, heap_stats(heap).raw_arenas);
+	EXPECT_EQ(0, heap_stats(heap).run_arenas);
 }
 
 /*
@@ -88,7 +88,7 @@ TEST_F(service, holes_are_reused)
 	__u64 arenas;
 
 	alloc(heap, 4 * POOL, refs, ARRAY_SIZE(refs));
-	arenas = heap_stats(heap).raw_arenas;
+	arenas = heap_stats(heap).run_arenas;
 	for (int round = 0; round < 1000; round++) {
 		__u64 *ref = &refs[next_random(&seed) % ARRAY_SIZE(refs)];
 
@@ -96,7 +96,7 @@ TEST_F(service, holes_are_reused)
 		*ref = alloc_one(heap, POOL * (1 + next_random(&seed) % 4));
 	}
 	heap_check(heap);
-	EXPECT_GE(arenas, heap_stats(heap).raw_arenas);
+	EXPECT_GE(arenas, heap_stats(heap).run_arenas);
 }
 
 /* Blocks and runs never share the pages of an arena. */
