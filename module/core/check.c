@@ -3,9 +3,9 @@
  * The checker of a heap at rest: proves that its bitmaps, counts, lists and pages
  * agree.
  *
- * It holds the gate, so that nothing is on its way but pools whose pages are being
- * taken out of page tables: every other pool is either free or in use, and every
- * sum must be exact.
+ * It holds the gate, so that only those pools are busy whose pages are being taken out of
+ * page tables: they are leaving.  Every other pool is either free or in use, and
+ * every sum must be exact.
  */
 #include <linux/bitops.h>
 #include <linux/kernel.h>
@@ -21,8 +21,8 @@
 #include "pool.h"
 
 /**
- * pym_tally_new() - nothing seen, and nothing found
- * @heap: the heap that is to be checked
+ * pym_tally_new() - begin a check
+ * @heap: the heap to check
  * @verdict: where findings go; is cleared
  *
  * Context: Sleeps.
@@ -54,7 +54,7 @@ void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message
 	strscpy(verdict->message, message, sizeof(verdict->message));
 }
 
-/* Does a list have @nr entries?  It may be broken, and go round in a circle. */
+/* Does a list have @nr entries?  Stops after that: a broken list may be a circle. */
 static bool list_has(const struct list_head *list, u64 nr)
 {
 	const struct list_head *entry;
@@ -151,7 +151,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 
 	tally->pages += !!pool->page;
 	tally->maybe_shared += pool->page && pym_frame_maybe_shared(pool->page);
-	/* Who asks such a pool for its arena is led astray. */
+	/* Stop here: pym_arena_of() finds the wrong arena if the index is wrong. */
 	if (!expect(tally, pool->index == index, offset, "the pool has forgotten its place"))
 		return;
 	expect(tally, !pool->class || blocks || pool->class >= PYM_CLASS_RUN, offset,
@@ -175,7 +175,7 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 		pym_check_run(tally, pool, offset);
 }
 
-/* Where in the pool map an arena's part is. */
+/* Where an arena's part of the pool map must be. */
 static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
 {
 	struct pym_region *region = pym_region_get(heap, arena->number / PYM_REGION_ARENAS);
@@ -191,7 +191,7 @@ static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
  * @offset: where it was found
  *
  * Context: Holds the heap's lock, or the gate for writing.
- * Return: false if the arena, and so its pools, are not what they seem to be.
+ * Return: false if the arena is not at its place, so that its pools cannot be checked.
  */
 bool pym_check_arena(struct tally *tally, struct pym_arena *arena, u64 offset)
 {
@@ -235,7 +235,7 @@ static void check_arena_at_rest(struct tally *tally, struct pym_arena *arena, u6
 		check_pool(tally, arena, i, offset + ((u64)i << PYM_POOL_SHIFT));
 }
 
-/* Between two pieces.  Returns -EINTR if the caller is being killed. */
+/* Let others run between two pieces.  Returns -EINTR if the caller is being killed. */
 static int pause_check(const struct tally *tally)
 {
 	cond_resched();
@@ -369,7 +369,10 @@ static void check_totals(struct tally *tally)
 	       "the heap's count of large objects' pages is wrong");
 }
 
-/* Faults go on, and change these; then there is nothing to be compared. */
+/*
+ * Faults do not wait for the gate, and make pages the heap's own.  If one has done so
+ * since the walk began, these counts cannot be compared.
+ */
 static void check_shared(struct tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
@@ -430,8 +433,8 @@ static int check_alone(struct pym_heap *heap, struct pym_verdict *verdict, bool 
  * @heap: the heap
  * @verdict: out: what was found
  *
- * Context: Sleeps.  Everything else on the heap waits, but for faults, and for
- *	those who only look.
+ * Context: Sleeps.  All other calls on the heap wait, except faults and inspections
+ *	that do not take the gate.
  * Return: 0 or -ENOMEM.
  */
 int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
@@ -440,7 +443,7 @@ int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
 }
 
 /**
- * pym_check_killable() - pym_check() for who can be killed meanwhile
+ * pym_check_killable() - as pym_check(), but ends early if the caller is killed
  * @heap: the heap
  * @verdict: out: what was found
  *

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The checker of a heap that goes on: for those who only look at it.
+ * The checker of a heap that is in use meanwhile: for callers that only inspect it.
  *
- * It never holds more than a spinlock, and that for a pool or an arena: nobody who
- * holds one is kept from running by his priority or his quota.  So each pool and
- * each arena is proved at a moment of its own, and of the sums it can be said only
- * that they lie between what there was and what has come and gone meanwhile: what
- * was there before, and has not been given back, is seen; and so is nothing that
- * was neither there nor has come.  Of a heap at rest these sums are exact, too.
+ * It never takes the gate, but only one spinlock at a time, and that for one pool or one
+ * arena.  A task with a spinlock is not preempted, so its low priority or a limit on
+ * its CPU time cannot make the heap's process wait.
+ *
+ * So each pool and each arena is checked at a moment of its own, and a sum over them need
+ * not be exact.  But it has bounds.  What was there before the walk and has not been
+ * given back by its end is counted.  What is counted was there before, or has
+ * come meanwhile.  If nothing changes during the walk, the sums must be exact.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -29,7 +31,7 @@ struct flow {
 	u64 nr, in, out;
 };
 
-/* All that is counted both in pools and in the heap. */
+/* All that can be counted in two ways: pool by pool, and in the heap. */
 struct flows {
 	struct flow pages, runs;
 	struct flow blocks[PYMALLOC_NR_CLASSES + 1];
@@ -39,8 +41,8 @@ struct live {
 	struct tally *tally;
 	struct flows before;
 	struct flows after;
-	u64 busy;	/* pools seen on their way, whose pages are not told */
-	bool sound;	/* the arena that is looked at */
+	u64 busy;	/* busy pools, which may have a page or not */
+	bool sound;	/* the present arena: its pools can be checked */
 };
 
 static void take_blocks(struct live *live, struct flow *flow, u32 number)
@@ -62,7 +64,7 @@ static void take_pages(struct live *live, struct flows *flows)
 	spin_lock(&heap->lock);
 	flows->pages = (struct flow) { heap->pages, heap->pages_in, heap->pages_out };
 	flows->runs = (struct flow) { heap->runs, heap->nr_run_allocs, heap->nr_run_frees };
-	/* A page is charged before it is counted, and the reverse. */
+	/* A page is charged before it is counted, and uncharged after that has ended. */
 	charged = atomic_long_read(&heap->quota.used);
 	spin_unlock(&heap->lock);
 	expect(live->tally, flows->pages.in - flows->pages.out == flows->pages.nr, 0,
@@ -82,7 +84,10 @@ static void take_flows(struct live *live, struct flows *flows)
 	take_pages(live, flows);
 }
 
-/* Can @seen have been counted between two moments, or @unknown more? */
+/*
+ * Can a walk between two moments have counted @seen?  It may have missed up to @unknown,
+ * of which it could not tell whether they are there.
+ */
 static bool lies_between(const struct flow *before, const struct flow *after, u64 seen,
 			 u64 unknown)
 {
@@ -106,7 +111,7 @@ static void compare_flows(struct live *live)
 	       "the heap's count of large objects is wrong");
 }
 
-/* Under the heap's lock, what is free stays so, and what is part of a run. */
+/* Check what the heap's lock protects: which pools are free, and pages of runs. */
 static void check_pool_locked(struct live *live, struct pym_arena *arena, unsigned int index,
 			      u64 offset)
 {
@@ -137,7 +142,7 @@ static void check_pool_locked(struct live *live, struct pym_arena *arena, unsign
 		pym_check_run(tally, pool, offset);
 }
 
-/* The arena begins with pages of a run that begins before it: where does that end? */
+/* Where the run ends that began in an arena before this one; @offset if there is none. */
 static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
 {
 	unsigned int i = 0;
@@ -147,7 +152,7 @@ static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
 	return offset + ((u64)i << PYM_POOL_SHIFT);
 }
 
-/* Returns whether the arena is so sound that its pools can be looked at. */
+/* Check an arena.  Returns whether the blocks of its pools can be checked as well. */
 static bool arena_is_sound(struct live *live, struct pym_arena *arena, u64 offset)
 {
 	struct tally *tally = live->tally;
@@ -170,7 +175,7 @@ static bool arena_is_sound(struct live *live, struct pym_arena *arena, u64 offse
 	return true;
 }
 
-/* Under the lock of its class, a pool of blocks has it. */
+/* Check what the class's lock protects.  A pool of blocks keeps its class under it. */
 static void check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
 {
 	struct pym_class *class = pym_pool_class_lock(tally->heap, pool);
@@ -236,15 +241,15 @@ static int check_regions(struct live *live)
 }
 
 /**
- * pym_check_live() - prove what can be proved of a heap that goes on
+ * pym_check_live() - prove what can be proved of a heap that is in use meanwhile
  * @heap: the heap
  * @verdict: out: what was found
  *
- * Nobody waits for longer than one arena takes to be looked at.  What only the
- * whole heap at rest can show (that its lists are whole) is left to pym_check().
+ * Other tasks wait at most as long as the check of one arena takes.  That the heap's
+ * lists are complete can only be seen in a heap at rest: pym_check() does that.
  *
  * Context: Sleeps.
- * Return: 0, -ENOMEM, or why pym_pause() has ended it.
+ * Return: 0, -ENOMEM, or an error of pym_pause().
  */
 int pym_check_live(struct pym_heap *heap, struct pym_verdict *verdict)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap's figures.
+ * Statistics: a heap's figures.
  */
 #include <linux/string.h>
 
@@ -78,11 +78,11 @@ void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 	spin_unlock(&heap->lock);
 }
 
-/* What pages have been found to be shared. */
+/* How many pages have been counted, and how far they are shared. */
 struct shares {
 	u64 pages;
 	u64 shared;
-	u64 parts;	/* of pages, in 1/PAGE_SIZE of a byte */
+	u64 parts;	/* the heap's part of the pages, in 1/PAGE_SIZE of a byte */
 };
 
 static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
@@ -111,7 +111,7 @@ static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u
  * @pss_bytes: out: bytes of all its pages, each divided by the number of its heaps
  *
  * Context: Sleeps.
- * Return: 0, or why pym_pause() has ended it, and then nothing is known.
+ * Return: 0; or an error of pym_pause(), and then the figures mean nothing.
  */
 int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Walks: the heap piece by piece, for those who look at it from outside.
+ * Walks: describe a heap piece by piece, for callers that inspect it from outside.
  *
- * A pool is copied under the lock that guards it, so that it is right for one
- * moment; between two pools the heap goes on.
+ * Each pool is described under the lock that protects it, so that its figures belong to
+ * one moment.  Between two pools the heap may change.
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>
@@ -76,7 +76,7 @@ static void count_pool(struct pym_arena_info *info, const struct pym_pool_info *
 /**
  * pym_walk_arena() - describe the next arena
  * @heap: the heap
- * @at: in: from which offset to look; out: behind the arena
+ * @at: in: the offset to search from; out: the end of the arena
  * @end: where to stop
  * @info: out: the arena
  *
@@ -108,7 +108,7 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
 /**
  * pym_walk_pool() - describe the next pool
  * @heap: the heap
- * @at: in: from which offset to look; out: behind the pool
+ * @at: in: the offset to search from; out: the end of the pool
  * @end: where to stop
  * @info: out: the pool
  *
@@ -173,12 +173,12 @@ static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *
 /**
  * pym_walk_blocks() - describe the blocks of the next pool
  * @heap: the heap
- * @at: in: from which offset to look; out: behind the last block described
+ * @at: in: the offset to search from; out: the end of the last block described
  * @end: where to stop
  * @info: out: the blocks
  * @room: how many @info has room for, at least 1
  *
- * Return: how many were described.  0 says nothing about what is behind *@at.
+ * Return: how many were described.  0 does not mean that there are none after *@at.
  */
 unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 			     struct pym_block_info *info, unsigned int room)
