@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The scene and what can be wrong with it.
+ * The scene: a heap with one pool of each kind, and corruptions to plant in it.
  *
- * Every function that plants a corruption is its own inverse, so that one heap
- * serves for all of them, and is sound again at the end.
+ * A function that plants a corruption removes it when it is called again.  So all of them
+ * can use one heap, which is sound at the end.
  */
 #include <linux/bitops.h>
 #include <linux/kernel.h>
@@ -12,6 +12,7 @@
 #include "core/bits.h"
 #include "corruptions.h"
 
+/* Both fit into the first word of the bitmap: a corruption flips bits of one word. */
 #define SCENE_USED_FREE		10
 #define SCENE_USED_BLOCKS	40
 
@@ -79,7 +80,7 @@ bool scene_build(struct scene *scene, struct pym_heap *heap)
 	return true;
 }
 
-/* Let a link lead to @to, or where it should. */
+/* Let a link lead to @to; or, if it does so already, to where it led before. */
 static void relink(struct scene *s, struct list_head *link, struct list_head *to)
 {
 	struct list_head *was = link->next;
@@ -266,7 +267,7 @@ static void heap_meta(struct scene *s)
 
 #define CORRUPTION(_toggle, _place, _message)	SEEN(_toggle, _place, _message, _message)
 
-/* A heap that goes on may be like that for a moment. */
+/* A heap that is in use may look like that for a moment: only pym_check() finds it. */
 #define AT_REST(_toggle, _place, _message)	SEEN(_toggle, _place, _message, NULL)
 
 const struct corruption corruptions[] = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What surrounds the core, as far as it can be used without a process: users,
- * the registry, families, and the rules of who may change a heap.
+ * The module around the core, as far as it can be tested without a process: users, the
+ * registry, families, and the rules for changing a heap.
  */
 #include <linux/fs.h>
 #include <linux/slab.h>
@@ -16,7 +16,7 @@
 #include "service_heap.h"
 #include "user.h"
 
-/* Nobody has them, so that nothing else counts. */
+/* No real user has this number, so that no other heap is charged to it. */
 #define TEST_UID	KUIDT_INIT(0xfffffff0)
 #define OTHER_UID	KUIDT_INIT(0xfffffff1)
 
@@ -61,7 +61,7 @@ static void a_user_has_so_many_heaps(struct kunit *test)
 	pym_user_put(user);
 }
 
-/* A heap with an address space that nobody else has, and that is not used. */
+/* A heap of a new address space, in which no process runs. */
 static struct pym_service_heap *heap_of_process(struct kunit *test)
 {
 	struct pym_service_heap *sheap = kunit_kzalloc(test, sizeof(*sheap), GFP_KERNEL);
@@ -282,7 +282,7 @@ static void a_heap_is_changed_by_its_process(struct kunit *test)
 	call->sheap = kunit_kzalloc(test, sizeof(*call->sheap), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, call->file);
 	KUNIT_ASSERT_NOT_NULL(test, call->sheap);
-	/* This thread has no address space, and that makes it the heap's client. */
+	/* This thread's mm is NULL.  It is the client of a heap with the same mm. */
 	call->sheap->client.mm = change->client ? current->mm : (struct mm_struct *)call;
 	call->file->f_mode = change->mode;
 	KUNIT_EXPECT_EQ(test, pym_client_may_change(call->file, call->sheap,
