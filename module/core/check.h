@@ -21,7 +21,7 @@ struct pym_verdict {
 };
 
 /* What a checker has counted, to compare with the heap's own counts. */
-struct tally {
+struct pym_tally {
 	struct pym_heap *heap;
 	struct pym_verdict *verdict;
 	u64 meta;	/* bytes of metadata */
@@ -39,15 +39,16 @@ struct tally {
 
 int pym_check(struct pym_heap *heap, struct pym_verdict *verdict);
 int pym_check_killable(struct pym_heap *heap, struct pym_verdict *verdict);
-struct tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdict);
+struct pym_tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdict);
 void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message);
-void pym_check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset);
-void pym_check_run(struct tally *tally, struct pym_pool *pool, u64 offset);
-bool pym_check_arena(struct tally *tally, struct pym_arena *arena, u64 offset);
-void pym_check_region(struct tally *tally, const struct pym_region *region);
+void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset);
+void pym_check_run(struct pym_tally *tally, struct pym_pool *pool, u64 offset);
+bool pym_check_arena(struct pym_tally *tally, struct pym_arena *arena, u64 offset);
+void pym_check_region(struct pym_tally *tally, const struct pym_region *region);
 
 /* Note a contradiction unless @ok.  Returns @ok. */
-static inline bool expect(struct tally *tally, bool ok, u64 offset, const char *message)
+static inline bool pym_expect(struct pym_tally *tally, bool ok, u64 offset,
+			      const char *message)
 {
 	if (!ok)
 		pym_contradict(tally->verdict, offset, message);

@@ -11,7 +11,7 @@
 #include "frame.h"
 #include "ops.h"
 
-static int own_page(struct pym_heap *heap, u64 offset)
+static int copy_own_page(struct pym_heap *heap, u64 offset)
 {
 	struct page *fresh;
 	struct pym_view view;
@@ -32,7 +32,7 @@ static int own_page(struct pym_heap *heap, u64 offset)
  * is left, because fork() needs the gate.  Returns the page with a reference; or
  * -EFAULT (there is no page), -EHWPOISON or -ENOMEM.
  */
-static struct page *get_own_page(struct pym_heap *heap, u64 offset)
+static struct page *copy_get_own_page(struct pym_heap *heap, u64 offset)
 {
 	for (;;) {
 		struct page *page = pym_page_get(heap, offset);
@@ -47,7 +47,7 @@ static struct page *get_own_page(struct pym_heap *heap, u64 offset)
 		if (!bad && !pym_frame_maybe_shared(page))
 			return page;
 		put_page(page);
-		err = bad ? -EHWPOISON : own_page(heap, offset);
+		err = bad ? -EHWPOISON : copy_own_page(heap, offset);
 		if (err)
 			return ERR_PTR(err);
 	}
@@ -67,7 +67,7 @@ static struct page *get_own_page(struct pym_heap *heap, u64 offset)
  */
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 {
-	struct page *page = get_own_page(heap, offset);
+	struct page *page = copy_get_own_page(heap, offset);
 
 	if (IS_ERR(page))
 		return PTR_ERR(page) == -EFAULT ? 0 : PTR_ERR(page);
@@ -107,7 +107,7 @@ static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 
 
 static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned int bytes)
 {
-	struct page *target = get_own_page(heap, to);
+	struct page *target = copy_get_own_page(heap, to);
 	int err;
 
 	if (IS_ERR(target))

@@ -175,7 +175,7 @@ void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
 }
 
 /* The quota that a page is charged to. */
-static struct pym_quota *payer(struct pym_heap *heap, bool apart)
+static struct pym_quota *frame_payer(struct pym_heap *heap, bool apart)
 {
 	return apart ? heap->user : heap->purse;
 }
@@ -195,7 +195,7 @@ void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsign
 {
 	bool apart = heap->pays_apart;
 
-	pym_quota_force(payer(heap, apart), PAGE_SIZE);
+	pym_quota_force(frame_payer(heap, apart), PAGE_SIZE);
 	if (apart)
 		arena->apart |= BIT_ULL(index);
 	else
@@ -225,7 +225,7 @@ static bool refs_are_explained(struct page *page, int known)
 }
 
 /* From now on a page that may have been shared belongs to the heap alone. */
-static void own_locked(struct pym_heap *heap, struct page *page)
+static void frame_own_locked(struct pym_heap *heap, struct page *page)
 {
 	WRITE_ONCE(page->private, 0);
 	heap->maybe_shared--;
@@ -233,14 +233,14 @@ static void own_locked(struct pym_heap *heap, struct page *page)
 }
 
 /* Settle a page whose references are all known, if it is still there. */
-static bool end_sharing(struct pym_heap *heap, u64 offset, struct page *page)
+static bool frame_end_sharing(struct pym_heap *heap, u64 offset, struct page *page)
 {
 	bool found;
 
 	spin_lock(&heap->lock);
 	found = shared_arena_locked(heap, offset, page);
 	if (found)
-		own_locked(heap, page);
+		frame_own_locked(heap, page);
 	spin_unlock(&heap->lock);
 	return found;
 }
@@ -260,7 +260,7 @@ static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view
 	lock_page(page);
 	/* A fault that has mapped it meanwhile has a reference: then do not settle it. */
 	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
-		end_sharing(heap, offset, page);
+		frame_end_sharing(heap, offset, page);
 	if (!alone)
 		unlock_page(page);
 	return alone;
@@ -287,7 +287,7 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 	arena = shared_arena_locked(heap, offset, old);
 	if (arena) {
 		exchange->apart = arena->apart & BIT_ULL(index);
-		exchange->payer = payer(heap, exchange->apart);
+		exchange->payer = frame_payer(heap, exchange->apart);
 		heap->pages_apart -= exchange->apart;
 		heap->maybe_shared--;
 		heap->nr_own++;
@@ -407,7 +407,7 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
 
 		if (page && pym_frame_maybe_shared(page) &&
 		    refs_are_explained(page, PYM_REFS_AT_REST))
-			own_locked(heap, page);
+			frame_own_locked(heap, page);
 	}
 }
 

@@ -77,8 +77,8 @@ int pym_heap_grow(struct pym_heap *heap, u64 extent)
 }
 
 /* Make the heap pay apart, from now on, for the pages of an arena. */
-static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
-			      void *unused)
+static void heap_part_arena_locked(struct pym_heap *heap, struct pym_arena *arena,
+				   u64 offset, void *unused)
 {
 	unsigned int i, ended = 0, parted = 0;
 
@@ -100,7 +100,7 @@ static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u6
  * Charge what the heap pays for apart, and its metadata, to another user.  If no page may
  * be shared, all other pages, too.  Returns whether that was all.
  */
-static bool change_user(struct pym_heap *heap, struct pym_quota *user)
+static bool heap_change_user(struct pym_heap *heap, struct pym_quota *user)
 {
 	unsigned long apart;
 	bool all;
@@ -137,10 +137,10 @@ static bool change_user(struct pym_heap *heap, struct pym_quota *user)
  */
 void pym_heap_move(struct pym_heap *heap, struct pym_quota *user)
 {
-	static const struct pym_visit visit = { .arena_locked = part_arena_locked };
+	static const struct pym_visit visit = { .arena_locked = heap_part_arena_locked };
 
 	down_write(&heap->gate);
-	if (!change_user(heap, user))
+	if (!heap_change_user(heap, user))
 		pym_arenas_visit(heap, &visit);
 	up_write(&heap->gate);
 }

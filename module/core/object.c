@@ -31,7 +31,7 @@ struct wanted {
 	unsigned int done;
 };
 
-static void take_locked(struct pym_class *class, struct wanted *wanted)
+static void object_take_locked(struct pym_class *class, struct wanted *wanted)
 {
 	wanted->done += pym_class_take_locked(class, wanted->refs + wanted->done,
 					      wanted->nr - wanted->done);
@@ -57,14 +57,14 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 	spin_unlock(&heap->lock);
 
 	spin_lock(&class->lock);
-	take_locked(class, wanted);
+	object_take_locked(class, wanted);
 	span.bits = pym_lowest_bits(span.bits,
 				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
 	pym_for_each_pool(pool, span) {
 		pym_class_add_locked(class, pool, wanted->number);
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
-	take_locked(class, wanted);
+	object_take_locked(class, wanted);
 	spin_unlock(&class->lock);
 	return span.bits;
 }
@@ -114,7 +114,7 @@ static unsigned int alloc_blocks(struct pym_heap *heap, u32 number, u64 *refs,
 	struct pym_class *class = &heap->classes[number];
 
 	spin_lock(&class->lock);
-	take_locked(class, &wanted);
+	object_take_locked(class, &wanted);
 	spin_unlock(&class->lock);
 	while (wanted.done < nr && !*err)
 		*err = class_grow(heap, &wanted);

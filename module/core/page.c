@@ -30,7 +30,7 @@
 #define GFP_CHEAP	((PYM_GFP & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY)
 
 /* Charge and allocate 2 to the power of @order pages, zeroed. */
-static int take_pages(struct pym_heap *heap, struct page **pages, unsigned int order)
+static int pages_take(struct pym_heap *heap, struct page **pages, unsigned int order)
 {
 	gfp_t gfp = (order ? GFP_CHEAP : PYM_GFP) | __GFP_ZERO;
 	int err;
@@ -52,7 +52,7 @@ static int take_pages(struct pym_heap *heap, struct page **pages, unsigned int o
  * Give some of the pools a page each: as many as are taken from the system at once.
  * Returns the pools that have got one; or 0, and an error in *@err.
  */
-static u64 fill_some(struct pym_heap *heap, struct pym_span span, int *err)
+static u64 pages_fill_some(struct pym_heap *heap, struct pym_span span, int *err)
 {
 	unsigned int order, i;
 	struct page *pages;
@@ -60,10 +60,10 @@ static u64 fill_some(struct pym_heap *heap, struct pym_span span, int *err)
 
 	order = ilog2(hweight64(span.bits));
 	order = min_t(unsigned int, order, FILL_ORDER);
-	*err = fatal_signal_pending(current) ? -EINTR : take_pages(heap, &pages, order);
+	*err = fatal_signal_pending(current) ? -EINTR : pages_take(heap, &pages, order);
 	if (*err && *err != -EINTR && order) {
 		order = 0;
-		*err = take_pages(heap, &pages, order);
+		*err = pages_take(heap, &pages, order);
 	}
 	if (*err)
 		return 0;
@@ -76,7 +76,7 @@ static u64 fill_some(struct pym_heap *heap, struct pym_span span, int *err)
 }
 
 /* Returns which of the pools have a page. */
-static u64 with_page(struct pym_span span)
+static u64 pools_with_page(struct pym_span span)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
@@ -88,7 +88,7 @@ static u64 with_page(struct pym_span span)
 }
 
 /* Returns which of the pools have a page with a memory error. */
-static u64 with_bad_page(struct pym_span span)
+static u64 pools_with_bad_page(struct pym_span span)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
@@ -100,7 +100,7 @@ static u64 with_bad_page(struct pym_span span)
 }
 
 /* Note for pools with a new page that the heap pays for it apart, if it does so. */
-static void note_payer(struct pym_heap *heap, struct pym_span span)
+static void pages_note_payer(struct pym_heap *heap, struct pym_span span)
 {
 	if (!heap->pays_apart)
 		return;
@@ -123,9 +123,9 @@ static void note_payer(struct pym_heap *heap, struct pym_span span)
  */
 u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 {
-	struct pym_span bad = { span.arena, with_bad_page(span) };
+	struct pym_span bad = { span.arena, pools_with_bad_page(span) };
 	int dropped = bad.bits ? pym_pages_drop(heap, bad) : 0;
-	u64 missing = span.bits & ~with_page(span);
+	u64 missing = span.bits & ~pools_with_page(span);
 	struct pym_span rest = { span.arena, missing };
 
 	*err = min(dropped, 0);
@@ -133,17 +133,17 @@ u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 	if (*err)
 		rest.bits |= bad.bits;
 	while (rest.bits && !*err)
-		rest.bits &= ~fill_some(heap, rest, err);
+		rest.bits &= ~pages_fill_some(heap, rest, err);
 	missing &= ~rest.bits;
 	if (missing) {
-		note_payer(heap, (struct pym_span) { span.arena, missing });
+		pages_note_payer(heap, (struct pym_span) { span.arena, missing });
 		pym_pages_count_in(heap, hweight64(missing));
 	}
 	return span.bits & ~rest.bits;
 }
 
 /* Write the pages of busy pools to @pages.  Returns which of the pools have one. */
-static u64 gather_pages(struct pym_span span, struct page **pages)
+static u64 pages_gather(struct pym_span span, struct page **pages)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
@@ -171,7 +171,7 @@ static void zap_pools(struct pym_heap *heap, const struct pym_view *view,
 }
 
 /* Give back the pages of busy pools, which nobody maps any more.  Returns how many. */
-static unsigned int put_pages(struct pym_heap *heap, struct pym_span span,
+static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 			      struct page **pages)
 {
 	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0;
@@ -205,7 +205,7 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_span span,
 	return nr;
 }
 
-static void set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving)
+static void pages_set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving)
 {
 	spin_lock(&heap->lock);
 	if (leaving)
@@ -233,18 +233,18 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 	struct pym_view view;
 	int err;
 
-	span.bits = gather_pages(span, pages);
+	span.bits = pages_gather(span, pages);
 	if (!span.bits)
 		return 0;
-	set_leaving(heap, span, true);
+	pages_set_leaving(heap, span, true);
 	err = pym_gate_leave(heap, &view);
 	if (err) {
-		set_leaving(heap, span, false);
+		pages_set_leaving(heap, span, false);
 		return err;
 	}
 	zap_pools(heap, &view, span, pages);
 	pym_gate_enter(heap, &view);
-	return put_pages(heap, span, pages);
+	return pages_put(heap, span, pages);
 }
 
 /**
@@ -261,7 +261,7 @@ void pym_pages_destroy(struct pym_heap *heap)
 
 	pym_for_each_arena(span.arena, offset, heap) {
 		span.bits = ~0ULL;
-		span.bits = gather_pages(span, pages);
-		put_pages(heap, span, pages);
+		span.bits = pages_gather(span, pages);
+		pages_put(heap, span, pages);
 	}
 }

@@ -128,8 +128,8 @@ static void pool_retire(struct pym_class *class, struct pym_pool *pool,
 }
 
 /* Take the pool's first @nr free blocks; it has at least so many. */
-static u64 *take_free(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
-		      unsigned int nr)
+static u64 *pool_take_free(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
+			   unsigned int nr)
 {
 	unsigned long *word;
 
@@ -153,7 +153,7 @@ static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
 	u64 at = pym_pool_offset(pool);
 
 	pool->nr_alloc += old + fresh;
-	refs = take_free(pool, at, size, refs, old);
+	refs = pool_take_free(pool, at, size, refs, old);
 	if (fresh) {
 		at += pool->boundary * size;
 		pool->boundary += fresh;

@@ -210,7 +210,7 @@ static void pool_without_page(struct scene *s)
 	swap_page(s, s->pool[SCENE_USED]);
 }
 
-static void kept_pool_without_page(struct scene *s)
+static void empty_pool_without_page(struct scene *s)
 {
 	swap_page(s, s->pool[SCENE_EMPTY]);
 }
@@ -331,7 +331,7 @@ const struct corruption corruptions[] = {
 	CORRUPTION(pool_in_list_though_full, SCENE_FULL,
 		   "the pool is in a list though it is full, or in none though it is not"),
 	CORRUPTION(pool_without_page, SCENE_USED, "a pool in use has no page"),
-	CORRUPTION(kept_pool_without_page, SCENE_EMPTY,
+	CORRUPTION(empty_pool_without_page, SCENE_EMPTY,
 		   "an empty pool's page is not counted, or counted without being there"),
 
 	CORRUPTION(run_without_length, SCENE_RUN, "a run has no length"),

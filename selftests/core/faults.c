@@ -438,7 +438,7 @@ int main(void)
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		run_scenario(&scenarios[i]);
 	tap_run("making and checking a heap", make_heap, NULL);
-	tap_run("killing who checks a heap", kill_check, NULL);
+	tap_run("killing a task that checks a heap", kill_check, NULL);
 	tap_run("forking a heap", fork_heap, NULL);
 	tap_run("writing to shared pages at the user's limit", copy_at_limit, NULL);
 	tap_run("the heap's limit", limits, NULL);

@@ -135,7 +135,7 @@ void spin_lock(struct spinlock *lock)
 
 void spin_unlock(struct spinlock *lock)
 {
-	MUST(lock->owner == current, "a spinlock is given back by who has not got it");
+	MUST(lock->owner == current, "a task gives back a spinlock that it does not hold");
 	lock->owner = NULL;
 	current->spinlocks--;
 	spinlocks--;
@@ -154,7 +154,7 @@ void down_read(struct rw_semaphore *gate)
 
 void up_read(struct rw_semaphore *gate)
 {
-	MUST(gate->readers && current->gates, "a gate is left by who was not in");
+	MUST(gate->readers && current->gates, "a task leaves a gate that it is not in");
 	gate->readers--;
 	current->gates--;
 }
@@ -169,7 +169,7 @@ void down_write(struct rw_semaphore *gate)
 
 void up_write(struct rw_semaphore *gate)
 {
-	MUST(gate->writer && current->gates, "a gate is left by who was not in");
+	MUST(gate->writer && current->gates, "a task leaves a gate that it is not in");
 	gate->writer = false;
 	current->gates--;
 }

@@ -67,7 +67,7 @@ static const struct plan plans[] = {
 	{ "a heap at its limit",
 	  { .alignment = 8, .window = 16 * MIB, .limit = 2 * MIB + 1234, .threshold = MIB },
 	  .size_max = 40000, .batch = 60, .share = 15 },
-	{ "two heaps of one user at his limit",
+	{ "two heaps of one user at its limit",
 	  { .alignment = 8, .window = 16 * MIB, .limit = 3 * MIB },
 	  .heaps = 2, .user_max = 4 * MIB, .size_max = 40000, .batch = 60, .share = 10 },
 	{ "allocations that fail, and signals", { .alignment = 8, .window = 16 * MIB },

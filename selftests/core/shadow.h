@@ -120,8 +120,8 @@ void shadow_walk(struct shadow *shadow, u64 start, u64 end, unsigned int room);
 void shadow_verify(struct shadow *shadow);
 
 /*
- * The enum pymalloc_arena_kind of the arena whose first page is @first; 0 if no page of it
- * has a class.
+ * The enum pymalloc_arena_kind of the arena whose first page is @first; 0 if no page of
+ * it has a class.
  */
 u32 shadow_kind(const struct shadow *shadow, u64 first);
 /* @size rounded up to what an object of it really has: its class's size, or pages. */

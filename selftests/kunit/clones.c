@@ -245,7 +245,7 @@ static long pages_of(const struct test_heap *th)
 }
 
 /* A child becomes another user while it shares five of its six pages with its parent. */
-static void each_user_pays_for_his_own(struct kunit *test)
+static void each_user_pays_for_its_own(struct kunit *test)
 {
 	struct test_heap *other = heap_new(test, 8, TEST_WINDOW);
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child, *grandchild;
@@ -333,7 +333,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_somebody_reads_is_not_shared),
 	KUNIT_CASE(what_somebody_holds_is_copied),
 	KUNIT_CASE(what_nobody_holds_is_settled),
-	KUNIT_CASE(each_user_pays_for_his_own),
+	KUNIT_CASE(each_user_pays_for_its_own),
 	KUNIT_CASE(a_heap_alone_moves_as_a_whole),
 	KUNIT_CASE(shared_pages_count_in_parts),
 	KUNIT_CASE(only_what_is_shared_is_copied),

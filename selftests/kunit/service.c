@@ -20,7 +20,7 @@
 #define TEST_UID	KUIDT_INIT(0xfffffff0)
 #define OTHER_UID	KUIDT_INIT(0xfffffff1)
 
-static void a_user_is_one_while_he_is_used(struct kunit *test)
+static void a_user_is_one_while_it_is_used(struct kunit *test)
 {
 	struct pym_user *user = pym_user_get(TEST_UID);
 	struct pym_user *again = pym_user_get(TEST_UID);
@@ -35,7 +35,7 @@ static void a_user_is_one_while_he_is_used(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_user_charge_heap(user), 0);
 	pym_user_put(again);
 	again = pym_user_get(TEST_UID);
-	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&again->heaps), 1, "he is still the same");
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&again->heaps), 1, "it is still the same");
 	pym_user_uncharge_heap(again);
 	pym_user_put(again);
 	pym_user_put(user);
@@ -94,7 +94,8 @@ static void heaps_are_found_by_number(struct kunit *test)
 	KUNIT_EXPECT_GT(test, two->heap.id, one->heap.id);
 	KUNIT_EXPECT_EQ(test, pym_registry_count(), before + 2);
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_find(one->heap.id), one);
-	KUNIT_EXPECT_EQ_MSG(test, kref_read(&one->ref), 2, "who finds it holds it");
+	KUNIT_EXPECT_EQ_MSG(test, kref_read(&one->ref), 2,
+			    "the call that finds it holds it");
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_next(one->heap.id - 1), one);
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_next(one->heap.id), two);
 	KUNIT_EXPECT_NULL(test, pym_registry_next(two->heap.id));
@@ -170,7 +171,8 @@ static void each_process_finds_its_own_heap(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_family_add(family, child), 0);
 	KUNIT_EXPECT_FALSE(test, pym_family_is_alone(family));
 	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, child->client.mm), child);
-	KUNIT_EXPECT_EQ_MSG(test, kref_read(&child->ref), 2, "who finds it holds it");
+	KUNIT_EXPECT_EQ_MSG(test, kref_read(&child->ref), 2,
+			    "the call that finds it holds it");
 	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, founder->client.mm), founder);
 	KUNIT_EXPECT_EQ_MSG(test, kref_read(&founder->ref), 3, "so does the family");
 	KUNIT_EXPECT_NULL(test, pym_family_enter(family, (struct mm_struct *)family));
@@ -290,7 +292,7 @@ static void a_heap_is_changed_by_its_process(struct kunit *test)
 }
 
 static struct kunit_case cases[] = {
-	KUNIT_CASE(a_user_is_one_while_he_is_used),
+	KUNIT_CASE(a_user_is_one_while_it_is_used),
 	KUNIT_CASE(a_user_has_so_many_heaps),
 	KUNIT_CASE(heaps_are_found_by_number),
 	KUNIT_CASE(a_heap_that_goes_is_not_found),
