@@ -23,7 +23,7 @@
  * Under RCU: the process of an address space, or NULL.  A child that has not used its
  * heap yet is known by that alone.
  */
-static struct task_struct *mm_task(const struct mm_struct *mm)
+static struct task_struct *access_mm_task(const struct mm_struct *mm)
 {
 #ifdef CONFIG_MEMCG
 	return rcu_dereference(mm->owner);
@@ -33,14 +33,14 @@ static struct task_struct *mm_task(const struct mm_struct *mm)
 }
 
 /* Under RCU: the process that a heap belongs to, or NULL. */
-static struct task_struct *client_task(const struct pym_service_heap *sheap)
+static struct task_struct *access_client_task(const struct pym_service_heap *sheap)
 {
 	struct pid *pid = READ_ONCE(sheap->client.pid);
 
-	return pid ? pid_task(pid, PIDTYPE_TGID) : mm_task(sheap->client.mm);
+	return pid ? pid_task(pid, PIDTYPE_TGID) : access_mm_task(sheap->client.mm);
 }
 
-static bool is_same_user(const struct cred *cred, const struct cred *theirs)
+static bool access_is_same_user(const struct cred *cred, const struct cred *theirs)
 {
 	return uid_eq(cred->fsuid, theirs->euid) && uid_eq(cred->fsuid, theirs->suid) &&
 	       uid_eq(cred->fsuid, theirs->uid) && gid_eq(cred->fsgid, theirs->egid) &&
@@ -48,18 +48,19 @@ static bool is_same_user(const struct cred *cred, const struct cred *theirs)
 }
 
 /* As cap_ptrace_access_check() has it. */
-static bool has_no_more_capabilities(const struct cred *theirs, const struct cred *cred)
+static bool access_has_no_more_caps(const struct cred *theirs, const struct cred *cred)
 {
 	return theirs->user_ns == cred->user_ns &&
 	       cap_issubset(theirs->cap_permitted, cred->cap_effective);
 }
 
 /* Under RCU. */
-static bool may_look_at(const struct task_struct *task, struct mm_struct *mm)
+static bool access_may_look_at(const struct task_struct *task, struct mm_struct *mm)
 {
 	const struct cred *cred = current_cred(), *theirs = __task_cred(task);
 
-	if (!is_same_user(cred, theirs) && !ns_capable(theirs->user_ns, CAP_SYS_PTRACE))
+	if (!access_is_same_user(cred, theirs) &&
+	    !ns_capable(theirs->user_ns, CAP_SYS_PTRACE))
 		return false;
 	/*
 	 * A process that drops privileges becomes not dumpable before it gets its new
@@ -69,7 +70,7 @@ static bool may_look_at(const struct task_struct *task, struct mm_struct *mm)
 	smp_rmb();
 	if (get_dumpable(mm) != SUID_DUMP_USER && !ns_capable(mm->user_ns, CAP_SYS_PTRACE))
 		return false;
-	return has_no_more_capabilities(theirs, cred) ||
+	return access_has_no_more_caps(theirs, cred) ||
 	       ns_capable(theirs->user_ns, CAP_SYS_PTRACE);
 }
 
@@ -90,9 +91,9 @@ bool pym_may_look(const struct pym_service_heap *sheap)
 	if (current->mm == sheap->client.mm)
 		return true;
 	rcu_read_lock();
-	task = client_task(sheap);
+	task = access_client_task(sheap);
 	if (task)
-		may = may_look_at(task, sheap->client.mm);
+		may = access_may_look_at(task, sheap->client.mm);
 	else
 		may = ns_capable(sheap->client.mm->user_ns, CAP_SYS_PTRACE);
 	rcu_read_unlock();
@@ -127,7 +128,7 @@ void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm)
 }
 
 /* The number of a heap's process as the caller sees it, also after its death. */
-static pid_t client_number(const struct pym_service_heap *sheap)
+static pid_t access_client_pid(const struct pym_service_heap *sheap)
 {
 	struct pid *pid = READ_ONCE(sheap->client.pid);
 	struct task_struct *task;
@@ -136,7 +137,7 @@ static pid_t client_number(const struct pym_service_heap *sheap)
 	if (pid)
 		return pid_vnr(pid);
 	rcu_read_lock();
-	task = mm_task(sheap->client.mm);
+	task = access_mm_task(sheap->client.mm);
 	number = task ? task_tgid_vnr(task) : 0;
 	rcu_read_unlock();
 	return number;
@@ -163,7 +164,7 @@ int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *inf
 		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
 		.alignment = sheap->heap.alignment,
 		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
-		.pid = client_number(sheap),
+		.pid = access_client_pid(sheap),
 	};
 	memcpy(info->comm, sheap->client.comm, sizeof(info->comm));
 	memcpy(info->name, sheap->name, sizeof(info->name));

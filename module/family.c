@@ -120,7 +120,7 @@ int pym_family_add(struct pym_family *family, struct pym_service_heap *clone)
 }
 
 /* Take over the family's reference to its founder's heap, if it still has one. */
-static struct pym_service_heap *take_founder(struct pym_family *family)
+static struct pym_service_heap *family_take_founder(struct pym_family *family)
 {
 	struct pym_service_heap *founder = unrcu_pointer(xchg(&family->founder, NULL));
 
@@ -129,9 +129,9 @@ static struct pym_service_heap *take_founder(struct pym_family *family)
 	return founder;
 }
 
-static void put_founder(struct pym_family *family)
+static void family_put_founder(struct pym_family *family)
 {
-	struct pym_service_heap *founder = take_founder(family);
+	struct pym_service_heap *founder = family_take_founder(family);
 
 	if (founder)
 		pym_service_put_dead(founder);
@@ -149,7 +149,7 @@ void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap
 	WRITE_ONCE(sheap->forgotten, true);
 	if (sheap->inherited)
 		xa_cmpxchg(&family->clones, (unsigned long)sheap->client.mm, sheap, NULL, 0);
-	else if (take_founder(family))
+	else if (family_take_founder(family))
 		pym_service_put_later(sheap);
 }
 
@@ -162,7 +162,7 @@ void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap
 void pym_family_lose_keeper(struct pym_family *family)
 {
 	if (atomic_dec_and_test(&family->keepers))
-		put_founder(family);
+		family_put_founder(family);
 }
 
 /**
@@ -177,7 +177,7 @@ void pym_family_lose_keeper(struct pym_family *family)
 void pym_family_bury(struct pym_family *family)
 {
 	if (!atomic_read(&family->mm->mm_users))
-		put_founder(family);
+		family_put_founder(family);
 }
 
 /**

@@ -79,7 +79,7 @@ void pym_registry_exit(void)
 }
 
 /* Under RCU: take a reference, unless the heap is ending or its process has died. */
-static bool get_if_alive(struct pym_service_heap *sheap)
+static bool registry_get_alive(struct pym_service_heap *sheap)
 {
 	if (!kref_get_unless_zero(&sheap->ref))
 		return false;
@@ -101,7 +101,7 @@ struct pym_service_heap *pym_registry_find(u64 id)
 
 	rcu_read_lock();
 	sheap = xa_load(&registry, id);
-	if (sheap && !get_if_alive(sheap))
+	if (sheap && !registry_get_alive(sheap))
 		sheap = NULL;
 	rcu_read_unlock();
 	return sheap;
@@ -151,7 +151,7 @@ struct pym_service_heap *pym_registry_next(u64 after)
 	rcu_read_lock();
 	do {
 		sheap = xa_find_after(&registry, &id, ULONG_MAX, XA_PRESENT);
-	} while (sheap && !get_if_alive(sheap));
+	} while (sheap && !registry_get_alive(sheap));
 	rcu_read_unlock();
 	return sheap;
 }

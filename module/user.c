@@ -13,7 +13,7 @@
 static DEFINE_HASHTABLE(users, 6);
 static DEFINE_SPINLOCK(users_lock);
 
-static struct pym_user *find_user_locked(kuid_t uid)
+static struct pym_user *user_find_locked(kuid_t uid)
 {
 	struct pym_user *user;
 
@@ -24,7 +24,7 @@ static struct pym_user *find_user_locked(kuid_t uid)
 	return NULL;
 }
 
-static struct pym_user *new_user(kuid_t uid)
+static struct pym_user *user_new(kuid_t uid)
 {
 	struct pym_user *user = kzalloc(sizeof(*user), PYM_GFP);
 
@@ -37,12 +37,12 @@ static struct pym_user *new_user(kuid_t uid)
 }
 
 /* The user with a reference, if it is in the table; else NULL. */
-static struct pym_user *get_known(kuid_t uid)
+static struct pym_user *user_get_known(kuid_t uid)
 {
 	struct pym_user *user;
 
 	spin_lock(&users_lock);
-	user = find_user_locked(uid);
+	user = user_find_locked(uid);
 	if (user)
 		atomic_inc(&user->refs);
 	spin_unlock(&users_lock);
@@ -53,12 +53,12 @@ static struct pym_user *get_known(kuid_t uid)
  * Put a new user into the table, unless another call has just done so.  Returns the
  * one that is there, with a reference.
  */
-static struct pym_user *add_user(struct pym_user *fresh)
+static struct pym_user *user_add(struct pym_user *fresh)
 {
 	struct pym_user *user;
 
 	spin_lock(&users_lock);
-	user = find_user_locked(fresh->uid);
+	user = user_find_locked(fresh->uid);
 	if (user)
 		atomic_inc(&user->refs);
 	else
@@ -81,12 +81,12 @@ static struct pym_user *add_user(struct pym_user *fresh)
  */
 struct pym_user *pym_user_get(kuid_t uid)
 {
-	struct pym_user *user = get_known(uid);
+	struct pym_user *user = user_get_known(uid);
 
 	if (user)
 		return user;
-	user = new_user(uid);
-	return user ? add_user(user) : NULL;
+	user = user_new(uid);
+	return user ? user_add(user) : NULL;
 }
 
 /**
@@ -101,7 +101,7 @@ struct pym_user *pym_user_ref(struct pym_user *user)
 	return user;
 }
 
-static void free_user_locked(struct pym_user *user)
+static void user_free_locked(struct pym_user *user)
 {
 	lockdep_assert_held(&users_lock);
 	hash_del(&user->node);
@@ -124,7 +124,7 @@ void pym_user_put(struct pym_user *user)
 	if (!atomic_dec_and_lock(&user->refs, &users_lock))
 		return;
 	if (!atomic_long_read(&user->quota.used))
-		free_user_locked(user);
+		user_free_locked(user);
 	spin_unlock(&users_lock);
 }
 
@@ -141,7 +141,7 @@ void pym_user_exit(void)
 
 	spin_lock(&users_lock);
 	hash_for_each_safe(users, bucket, next, user, node)
-		free_user_locked(user);
+		user_free_locked(user);
 	spin_unlock(&users_lock);
 }
 

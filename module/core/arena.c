@@ -3,9 +3,9 @@
  * Arenas: where they are in the window, which of their pools are free, and
  * which arena serves next.
  *
- * A pool is in exactly one of three conditions: free (its bit in @free), on
- * its way (its bit in @busy), or in use (it has a class).  The task that makes it
- * busy owns it until it gives the pool a class or frees it.
+ * A pool is in exactly one of three conditions: free (its bit in @free is set), busy (its
+ * bit in @busy is set), or in use (it has a class).  The task that makes a pool busy owns
+ * it until it gives the pool a class or makes it free again.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -25,13 +25,13 @@
 static struct kmem_cache *arena_cache;
 
 /**
- * pym_arena_cache_init() - prepare the memory that arenas are described in
+ * pym_arena_cache_init() - make the slab cache for struct pym_arena
  *
  * Return: 0 or -ENOMEM.
  */
 int pym_arena_cache_init(void)
 {
-	/* What is charged, 2.5 % of the arena's pages, is what it takes, side table included. */
+	/* The charge, 2.5 % of the arena's pages, has room for a side table, too. */
 	static_assert(sizeof(struct pym_arena) + PYM_ARENA_SPARE <= PYM_ARENA_BYTES);
 
 	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
@@ -102,7 +102,7 @@ static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
 			 &arena->bucket, pym_arena_room(arena));
 }
 
-/* Free pools become busy. */
+/* Make free pools busy. */
 static void span_take_locked(struct pym_heap *heap, struct pym_span span)
 {
 	struct pym_arena *arena = span.arena;
@@ -121,7 +121,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 	struct pym_region *region = pym_region_find(heap, arena->number / PYM_REGION_ARENAS);
 	unsigned int slot = arena->number % PYM_REGION_ARENAS;
 
-	/* No room, no bucket. */
+	/* Without free pools it is taken out of its bucket. */
 	arena->free = 0;
 	arena_requeue(heap, arena);
 
@@ -137,11 +137,11 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 }
 
 /**
- * pym_arena_free_locked() - busy pools become free
+ * pym_arena_free_locked() - make busy pools free
  * @heap: the heap
- * @span: the pools; those that have a page keep it, and are empty
+ * @span: the pools; those that have a page keep it, and are empty from then on
  *
- * An arena that has nothing left is gone afterwards.
+ * Removes the arena if all of its pools are free and none has a page.
  *
  * Context: Holds @heap->lock.
  */
@@ -170,7 +170,7 @@ void pym_arena_free_locked(struct pym_heap *heap, struct pym_span span)
 }
 
 /**
- * pym_arena_free() - busy pools become free, for callers without the lock
+ * pym_arena_free() - make busy pools free, for callers without the lock
  * @heap: the heap
  * @span: as for pym_arena_free_locked(); may have no pools
  *
@@ -236,7 +236,7 @@ static struct pym_arena *arena_new(struct pym_heap *heap, bool runs)
 /**
  * pym_arena_insert_locked() - put an arena into its place, where it can be found
  * @heap: the heap
- * @arena: the arena, whole
+ * @arena: the arena, complete but for its place
  * @number: its number, which is free
  *
  * Context: Holds @heap->lock.
@@ -254,10 +254,11 @@ void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32
 	else
 		heap->nr_arenas++;
 	trace_arena_new(heap->id, (u64)number << PYM_ARENA_SHIFT, arena->runs);
+	/* Pairs with the rcu_dereference_check() in pym_arena_find(). */
 	rcu_assign_pointer(region->arenas[slot], arena);
 }
 
-/* Put new arenas into their place.  Returns false if there is none any more. */
+/* Put new arenas into their place.  Returns false if no place is free any more. */
 static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsigned int nr)
 {
 	struct pym_arena *arena, *next;
@@ -277,7 +278,7 @@ static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsign
 	return number;
 }
 
-/* As pym_arena_create(); NULL if somebody else has taken the numbers. */
+/* As pym_arena_create(); NULL if another task has taken the numbers. */
 static struct pym_arena *arenas_make(struct pym_heap *heap, bool runs, unsigned int nr)
 {
 	struct pym_arena *arena, *next, *first = NULL;
@@ -321,7 +322,10 @@ struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned in
 	int err;
 
 	do {
-		/* Regions first: what is charged must be in its place before the gate is left. */
+		/*
+		 * Regions first: making one may leave the gate, and then no arena may be
+		 * charged that the checker cannot find.
+		 */
 		err = pym_numbers_reserve(heap, nr);
 		if (err)
 			return ERR_PTR(err);
@@ -330,7 +334,7 @@ struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned in
 	return first;
 }
 
-/* Of a new arena those pools are taken, and the others free. */
+/* Make an arena, and take the pools of @bits; its other pools are free. */
 static struct pym_span span_of_new(struct pym_heap *heap, bool runs, u64 bits)
 {
 	struct pym_span span = { pym_arena_create(heap, runs, 1), bits };
@@ -340,7 +344,7 @@ static struct pym_span span_of_new(struct pym_heap *heap, bool runs, u64 bits)
 	return span;
 }
 
-/* The arena with the least room, but room for @nr, or NULL. */
+/* The arena with the least room that is enough for @nr, or NULL. */
 static struct pym_arena *arena_with_room(const struct pym_buckets *buckets, unsigned int nr)
 {
 	struct list_head *link = pym_buckets_find(buckets, nr);
@@ -352,10 +356,10 @@ static struct pym_arena *arena_with_room(const struct pym_buckets *buckets, unsi
  * pym_pools_reserve() - take free pools, all from one arena
  * @heap: the heap
  * @want: how many, at least 1; what is returned may be fewer
- * @ahead: how many more if pages have to be taken from the system anyway
+ * @ahead: how many more to take if the empty pools are not enough
  *
- * They come from the fullest arena that has any (CPython's rule, so that
- * sparse arenas drain), empty ones first.
+ * They come from the fullest arena that has a free pool, so that sparse arenas become
+ * empty (CPython's rule).  Pools that have a page are taken first.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: the pools, now busy; or as their arena an error as of pym_arena_create().
@@ -407,11 +411,11 @@ struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr)
 }
 
 /**
- * pym_empty_reserve() - take the empty pools of the arena that had one first
+ * pym_empty_reserve() - take the empty pools of the arena that has had one for longest
  * @heap: the heap
  *
  * Context: Takes @heap->lock.
- * Return: the pools, now busy, with their pages; without an arena if no pool is empty.
+ * Return: the pools, now busy, with their pages; the arena is NULL if no pool is empty.
  */
 struct pym_span pym_empty_reserve(struct pym_heap *heap)
 {
@@ -428,7 +432,7 @@ struct pym_span pym_empty_reserve(struct pym_heap *heap)
 }
 
 /**
- * pym_arenas_init() - a heap without arenas
+ * pym_arenas_init() - prepare a heap's lists of arenas, and its regions
  * @heap: the heap, its window set
  *
  * Return: 0 or an error as of pym_meta_charge().
@@ -446,8 +450,8 @@ int pym_arenas_init(struct pym_heap *heap)
  * @heap: the heap
  * @offset: as for pym_arena_next()
  *
- * Context: Sleeps.  Holds @heap->gate for writing, or nobody uses @heap any more:
- *	so the arena stays.
+ * Context: Sleeps.  Holds @heap->gate for writing, or nobody uses @heap any more: the
+ *	arena is not removed meanwhile.
  * Return: the arena, or NULL if there is none any more.
  */
 struct pym_arena *pym_arena_at_rest(struct pym_heap *heap, u64 *offset)
@@ -466,7 +470,7 @@ static void visit_arena(struct pym_heap *heap, u64 offset, const struct pym_visi
 	struct pym_arena *arena;
 
 	spin_lock(&heap->lock);
-	/* It may have gone since it was found, and another one have come. */
+	/* Recheck: since it was found it may have been removed, or replaced. */
 	arena = pym_arena_find(heap, offset);
 	if (arena)
 		visit->arena_locked(heap, arena, offset, visit->data);
@@ -476,12 +480,12 @@ static void visit_arena(struct pym_heap *heap, u64 offset, const struct pym_visi
 }
 
 /**
- * pym_arenas_visit() - do something with each arena of a heap that goes on
+ * pym_arenas_visit() - do something with each arena of a heap that is in use
  * @heap: the heap
  * @visit: what to do
  *
- * The next arena is looked for under RCU: a heap that has become empty has a lot of
- * window to search, for which nobody should wait.
+ * The next arena is searched under RCU, not under a lock: if a large heap has become
+ * empty, much of the window is searched, and no other task should have to wait for that.
  *
  * Context: Sleeps.
  * Return: 0, or the error of @visit->pause.
@@ -508,7 +512,7 @@ int pym_arenas_visit(struct pym_heap *heap, const struct pym_visit *visit)
 }
 
 /**
- * pym_arenas_destroy() - free all arenas, whose pages have gone before
+ * pym_arenas_destroy() - free all arenas; their pages have been freed before
  * @heap: the heap, used by nobody any more
  *
  * Context: Sleeps.

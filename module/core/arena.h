@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Arenas.
+ * Arenas, and how they are found: see arena.c.
  */
 #ifndef PYM_ARENA_H
 #define PYM_ARENA_H
@@ -16,17 +16,17 @@
 	     _left && ((pool) = &(span).arena->pools[__ffs64(_left)], true);	\
 	     _left &= _left - 1)
 
-/* For each arena of a heap at rest, at @offset.  Sleeps between two. */
+/* For each arena of a heap at rest; @offset is where it starts.  Sleeps between two. */
 #define pym_for_each_arena(arena, offset, heap)					\
 	for ((offset) = 0; ((arena) = pym_arena_at_rest(heap, &(offset)));	\
 	     (offset) += PYMALLOC_ARENA_SIZE)
 
 /**
- * struct pym_visit - what is done with each arena of a heap that goes on
+ * struct pym_visit - what to do with each arena of a heap that is in use meanwhile
  * @arena_locked: called for the arena at @offset with @heap->lock held
- * @arena: called after that under RCU alone, if it is still the same arena or another
- *	one that has come in its place; may be NULL
- * @pause: between two arenas: an error ends the visit.  May be NULL
+ * @arena: called for the same arena after that, under RCU alone, so that the arena may
+ *	just be removed; may be NULL
+ * @pause: called between two arenas: an error ends the visit.  May be NULL
  * @data: for the two functions
  */
 struct pym_visit {
@@ -80,8 +80,10 @@ static inline u64 pym_pool_offset(const struct pym_pool *pool)
  * @heap: the heap
  * @ref: any offset in the window, or beyond
  *
- * Context: Holds @heap->lock, or is under RCU: then the arena may be on its
- *	way out.
+ * The lookup pairs with the rcu_assign_pointer() in pym_arena_insert_locked(): an arena
+ * that is found is complete.
+ *
+ * Context: Holds @heap->lock, or is under RCU: then the arena may just be removed.
  * Return: the arena, or NULL.
  */
 static inline struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref)

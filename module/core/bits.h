@@ -9,13 +9,13 @@
 #include <linux/minmax.h>
 #include <linux/types.h>
 
-/* For each bit that is set in @bits, from the lowest on: its number in @bit. */
+/* For each bit that is set in @bits, from the lowest on: @bit becomes its number. */
 #define pym_for_each_bit(bit, bits)				\
 	for (u64 _left = (bits);				\
 	     _left && ((bit) = __ffs64(_left), true);		\
 	     _left &= _left - 1)
 
-/* Take the lowest bit that is set out of @bits, which has one.  Returns its number. */
+/* Clear the lowest set bit of @bits, which is not 0.  Returns the number of that bit. */
 static inline unsigned int pym_pop_bit(u64 *bits)
 {
 	unsigned int bit = __ffs64(*bits);
@@ -33,9 +33,9 @@ static inline u64 pym_bits(unsigned int first, unsigned int nr)
 /**
  * pym_lowest_bits() - the lowest bits that are set
  * @bits: the bits
- * @nr: how many of them
+ * @nr: how many are wanted
  *
- * Return: those; all if there are fewer.
+ * Return: the lowest @nr set bits; all set bits if there are fewer.
  */
 static inline u64 pym_lowest_bits(u64 bits, unsigned int nr)
 {
@@ -46,7 +46,7 @@ static inline u64 pym_lowest_bits(u64 bits, unsigned int nr)
 	return bits & ~rest;
 }
 
-/* Bit i: @bits i to i + @nr - 1 are all set. */
+/* Where runs of @nr set bits start: bit i says that bits i to i + @nr - 1 are all set. */
 static inline u64 pym_run_starts(u64 bits, unsigned int nr)
 {
 	unsigned int have = 1, step;

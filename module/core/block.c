@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Blocks: where they are, and in which state.
+ * Blocks: which block a ref names, and in which state that block is.
  */
 #include <linux/bitops.h>
 
 #include "block.h"
 
 /**
- * pym_pool_find_block() - say exactly what a ref names
+ * pym_pool_find_block() - say whether a ref names an allocated block
  * @class: the pool's class
  * @pool: the pool that the ref points into
  * @ref: the ref

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Blocks: where they are, and in which state.
+ * Blocks: which block a ref names, and in which state that block is.
  */
 #ifndef PYM_BLOCK_H
 #define PYM_BLOCK_H
@@ -11,10 +11,10 @@ enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 					     const struct pym_pool *pool, u64 ref);
 
 /*
- * Where an offset in a pool is, in blocks, as 32.32 fixed point: the integer is
- * the block, the fraction is below the class's inverse at the start of a block
- * and nowhere else (Lemire, Kaser and Kurz, "Faster remainder by direct
- * computation", 2019).
+ * Divide an offset in a pool by the block size, without a division.  The result is a
+ * 32.32 fixed-point number.  Its integer part is the index of the block.  Its fraction
+ * is less than the class's inverse exactly if the offset is the start of a block (Lemire,
+ * Kaser and Kurz, "Faster remainder by direct computation", 2019).
  */
 static inline u64 pym_block_position(u32 inverse, u64 offset)
 {

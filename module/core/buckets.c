@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buckets: arenas or regions that have room, by how much.
+ * Buckets: lists of arenas or regions, one list for each amount of room, so that the
+ * one with the least room that is enough is found at once.
  */
 #include <linux/bitops.h>
 #include <linux/kernel.h>
@@ -8,7 +9,7 @@
 #include "buckets.h"
 
 /**
- * pym_buckets_init() - nothing has room
+ * pym_buckets_init() - prepare buckets in which there is nothing
  * @buckets: the lists
  */
 void pym_buckets_init(struct pym_buckets *buckets)
@@ -21,11 +22,11 @@ void pym_buckets_init(struct pym_buckets *buckets)
 }
 
 /**
- * pym_buckets_move() - put an arena or a region into the list where it belongs
+ * pym_buckets_move() - put an arena or a region into the list of its room
  * @buckets: the lists
- * @link: its link
+ * @link: the link of the arena or region
  * @bucket: in, out: which list it is in; 0 is none
- * @room: how much room it has; 0 takes it out
+ * @room: how much room it has; with 0 it is in no list afterwards
  */
 void pym_buckets_move(struct pym_buckets *buckets, struct list_head *link, u8 *bucket,
 		      unsigned int room)
@@ -44,11 +45,11 @@ void pym_buckets_move(struct pym_buckets *buckets, struct list_head *link, u8 *b
 }
 
 /**
- * pym_buckets_find() - find what has the least room, but enough
+ * pym_buckets_find() - find the arena or region with the least room that is enough
  * @buckets: the lists
- * @nr: how much is enough, at least 1
+ * @nr: how much room is enough, at least 1
  *
- * Return: its link, or NULL.
+ * Return: its link, or NULL if none has enough.
  */
 struct list_head *pym_buckets_find(const struct pym_buckets *buckets, unsigned int nr)
 {

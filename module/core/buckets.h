@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Buckets: arenas or regions that have room, by how much.
+ * Buckets: lists of arenas or regions, one list for each amount of room, so that the
+ * one with the least room that is enough is found at once.
  */
 #ifndef PYM_BUCKETS_H
 #define PYM_BUCKETS_H
@@ -9,8 +10,9 @@
 #include <linux/types.h>
 
 /**
- * struct pym_buckets - arenas or regions that have room, by how much
- * @list: index 1 to 64: free pools, or the longest run of free pages, or of
+ * struct pym_buckets - arenas or regions by their room
+ * @list: the index, 1 to 64, is the room: of an arena of pools its free pools, of an
+ *	arena of runs its longest run of free pages, of a region its longest run of
  *	free arena numbers
  * @mask: bit n - 1: list[n] is not empty
  */

@@ -3,9 +3,9 @@
  * The checker of a heap at rest: proves that its bitmaps, counts, lists and pages
  * agree.
  *
- * It holds the gate, so that nothing is on its way but pools whose pages are being
- * taken out of page tables: every other pool is either free or in use, and every
- * sum must be exact.
+ * It holds the gate, so that only those pools are busy whose pages are being taken out of
+ * page tables: they are leaving.  Every other pool is either free or in use, and
+ * every sum must be exact.
  */
 #include <linux/bitops.h>
 #include <linux/kernel.h>
@@ -21,16 +21,16 @@
 #include "pool.h"
 
 /**
- * pym_tally_new() - nothing seen, and nothing found
- * @heap: the heap that is to be checked
+ * pym_tally_new() - begin a check
+ * @heap: the heap to check
  * @verdict: where findings go; is cleared
  *
  * Context: Sleeps.
  * Return: the tally, to be freed by kfree(), or NULL.
  */
-struct tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdict)
+struct pym_tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdict)
 {
-	struct tally *tally = kzalloc(sizeof(*tally), GFP_KERNEL);
+	struct pym_tally *tally = kzalloc(sizeof(*tally), GFP_KERNEL);
 
 	memset(verdict, 0, sizeof(*verdict));
 	if (tally) {
@@ -54,8 +54,8 @@ void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message
 	strscpy(verdict->message, message, sizeof(verdict->message));
 }
 
-/* Does a list have @nr entries?  It may be broken, and go round in a circle. */
-static bool list_has(const struct list_head *list, u64 nr)
+/* Does a list have @nr entries?  Stops after that: a broken list may be a circle. */
+static bool check_list_has(const struct list_head *list, u64 nr)
 {
 	const struct list_head *entry;
 
@@ -94,26 +94,29 @@ static bool free_beyond_boundary(const struct pym_pool *pool)
  *
  * Context: Holds the lock of its class, or the gate for writing.
  */
-void pym_check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
+void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 {
 	struct pym_class *class = &tally->heap->classes[pool->class];
 	u8 group;
 
-	if (!expect(tally, class->size, offset, "the pool's class is not one of the heap's"))
+	if (!pym_expect(tally, class->size, offset,
+			"the pool's class is not one of the heap's"))
 		return;
-	if (!expect(tally, pool->boundary <= class->capacity, offset,
-		    "the untouched boundary lies beyond the pool"))
+	if (!pym_expect(tally, pool->boundary <= class->capacity, offset,
+			"the untouched boundary lies beyond the pool"))
 		return;
-	expect(tally, !free_beyond_boundary(pool), offset, "an untouched block is marked free");
-	if (!expect(tally, pool->nr_alloc == pool->boundary - count_free_blocks(pool), offset,
-		    "the pool's count of allocated blocks is not what its bitmap says"))
+	pym_expect(tally, !free_beyond_boundary(pool), offset,
+		   "an untouched block is marked free");
+	if (!pym_expect(tally,
+			pool->nr_alloc == pool->boundary - count_free_blocks(pool), offset,
+			"the pool's count of allocated blocks is not what its bitmap says"))
 		return;
-	expect(tally, pool->nr_alloc, offset, "a pool without blocks has a class");
+	pym_expect(tally, pool->nr_alloc, offset, "a pool without blocks has a class");
 	group = pool->withheld ? PYM_GROUP_FULL : pym_pool_group(class, pool);
-	expect(tally, pool->group == group, offset,
-	       "the pool is in the list of another fullness");
-	expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,
-	       "the pool is in a list though it is full, or in none though it is not");
+	pym_expect(tally, pool->group == group, offset,
+		   "the pool is in the list of another fullness");
+	pym_expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,
+		   "the pool is in a list though it is full, or in none though it is not");
 
 	tally->class[pool->class].groups[group]++;
 	tally->class[pool->class].blocks += pool->nr_alloc;
@@ -128,20 +131,21 @@ void pym_check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
  *
  * Context: Holds the heap's lock, or the gate for writing.
  */
-void pym_check_run(struct tally *tally, struct pym_pool *pool, u64 offset)
+void pym_check_run(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 {
 	if (pool->class == PYM_CLASS_TAIL) {
-		expect(tally, offset < tally->tail_end, offset, "a run's page belongs to no run");
+		pym_expect(tally, offset < tally->tail_end, offset,
+			   "a run's page belongs to no run");
 		return;
 	}
-	expect(tally, pool->run_pages, offset, "a run has no length");
+	pym_expect(tally, pool->run_pages, offset, "a run has no length");
 	tally->tail_end = offset + ((u64)pool->run_pages << PYM_POOL_SHIFT);
 	tally->runs++;
 	tally->run_pages += pool->run_pages;
 }
 
-static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned int index,
-		       u64 offset)
+static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
+		       unsigned int index, u64 offset)
 {
 	struct pym_pool *pool = &arena->pools[index];
 	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
@@ -151,23 +155,25 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 
 	tally->pages += !!pool->page;
 	tally->maybe_shared += pool->page && pym_frame_maybe_shared(pool->page);
-	/* Who asks such a pool for its arena is led astray. */
-	if (!expect(tally, pool->index == index, offset, "the pool has forgotten its place"))
+	/* Stop here: pym_arena_of() finds the wrong arena if the index is wrong. */
+	if (!pym_expect(tally, pool->index == index, offset,
+			"the pool has forgotten its place"))
 		return;
-	expect(tally, !pool->class || blocks || pool->class >= PYM_CLASS_RUN, offset,
-	       "the pool's class does not exist");
-	expect(tally, !pool->class == free, offset,
-	       "the pool is free and has a class, or is neither");
-	expect(tally, free || pool->page, offset, "a pool in use has no page");
-	expect(tally, !free || leaving || !pool->page == !empty, offset,
-	       "an empty pool's page is not counted, or counted without being there");
-	expect(tally, pool->class < PYM_CLASS_RUN || arena->runs, offset,
-	       "a run lies in an arena of pools");
-	expect(tally, !blocks || !arena->runs, offset, "a pool of blocks lies in an arena of runs");
-	expect(tally, *pym_pool_map(pool) == (blocks ? pool->class : 0), offset,
-	       "the pool map shows another class");
-	expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
-	       "a run has lost one of its pages");
+	pym_expect(tally, !pool->class || blocks || pool->class >= PYM_CLASS_RUN, offset,
+		   "the pool's class does not exist");
+	pym_expect(tally, !pool->class == free, offset,
+		   "the pool is free and has a class, or is neither");
+	pym_expect(tally, free || pool->page, offset, "a pool in use has no page");
+	pym_expect(tally, !free || leaving || !pool->page == !empty, offset,
+		   "an empty pool's page is not counted, or counted without being there");
+	pym_expect(tally, pool->class < PYM_CLASS_RUN || arena->runs, offset,
+		   "a run lies in an arena of pools");
+	pym_expect(tally, !blocks || !arena->runs, offset,
+		   "a pool of blocks lies in an arena of runs");
+	pym_expect(tally, *pym_pool_map(pool) == (blocks ? pool->class : 0), offset,
+		   "the pool map shows another class");
+	pym_expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end,
+		   offset, "a run has lost one of its pages");
 
 	if (blocks)
 		pym_check_blocks(tally, pool, offset);
@@ -175,8 +181,8 @@ static void check_pool(struct tally *tally, struct pym_arena *arena, unsigned in
 		pym_check_run(tally, pool, offset);
 }
 
-/* Where in the pool map an arena's part is. */
-static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
+/* Where an arena's part of the pool map must be. */
+static u8 *check_map_of(struct pym_heap *heap, const struct pym_arena *arena)
 {
 	struct pym_region *region = pym_region_get(heap, arena->number / PYM_REGION_ARENAS);
 
@@ -191,32 +197,33 @@ static u8 *map_of(struct pym_heap *heap, const struct pym_arena *arena)
  * @offset: where it was found
  *
  * Context: Holds the heap's lock, or the gate for writing.
- * Return: false if the arena, and so its pools, are not what they seem to be.
+ * Return: false if the arena is not at its place, so that its pools cannot be checked.
  */
-bool pym_check_arena(struct tally *tally, struct pym_arena *arena, u64 offset)
+bool pym_check_arena(struct pym_tally *tally, struct pym_arena *arena, u64 offset)
 {
 	unsigned int room = pym_arena_room(arena);
 
-	if (!expect(tally, (u64)arena->number << PYM_ARENA_SHIFT == offset, offset,
-		    "the arena is not where it believes to be"))
+	if (!pym_expect(tally, (u64)arena->number << PYM_ARENA_SHIFT == offset, offset,
+			"the arena is not where it believes to be"))
 		return false;
-	if (!expect(tally, arena->map == map_of(tally->heap, arena), offset,
-		    "the arena has another's part of the pool map"))
+	if (!pym_expect(tally, arena->map == check_map_of(tally->heap, arena), offset,
+			"the arena has another's part of the pool map"))
 		return false;
-	expect(tally, !(arena->empty & ~arena->free), offset,
-	       "a pool is both empty and in use");
-	expect(tally, arena->bucket == room, offset,
-	       "the arena is in the list of another fullness");
-	expect(tally, list_empty(&arena->link) == !room, offset,
-	       "the arena is in a list though it is full, or in none though it is not");
-	expect(tally, list_empty(&arena->empty_link) == !arena->empty, offset,
-	       "the arena's empty pools are not on the list of those to trim");
-	expect(tally, arena->empty || ~arena->free, offset,
-	       "an arena with nothing in it still exists");
+	pym_expect(tally, !(arena->empty & ~arena->free), offset,
+		   "a pool is both empty and in use");
+	pym_expect(tally, arena->bucket == room, offset,
+		   "the arena is in the list of another fullness");
+	pym_expect(tally, list_empty(&arena->link) == !room, offset,
+		   "the arena is in a list though it is full, or in none though it is not");
+	pym_expect(tally, list_empty(&arena->empty_link) == !arena->empty, offset,
+		   "the arena's empty pools are not on the list of those to trim");
+	pym_expect(tally, arena->empty || ~arena->free, offset,
+		   "an arena with nothing in it still exists");
 	return true;
 }
 
-static void check_arena_at_rest(struct tally *tally, struct pym_arena *arena, u64 offset)
+static void check_arena_at_rest(struct pym_tally *tally, struct pym_arena *arena,
+				u64 offset)
 {
 	unsigned int i;
 
@@ -228,28 +235,28 @@ static void check_arena_at_rest(struct tally *tally, struct pym_arena *arena, u6
 	tally->empty_arenas += !!arena->empty;
 	if (!pym_check_arena(tally, arena, offset))
 		return;
-	expect(tally, arena->busy == arena->leaving, offset,
-	       "pools of the arena are on their way at rest");
+	pym_expect(tally, arena->busy == arena->leaving, offset,
+		   "pools of the arena are on their way at rest");
 	tally->apart += hweight64(arena->apart);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
 		check_pool(tally, arena, i, offset + ((u64)i << PYM_POOL_SHIFT));
 }
 
-/* Between two pieces.  Returns -EINTR if the caller is being killed. */
-static int pause_check(const struct tally *tally)
+/* Let others run between two pieces.  Returns -EINTR if the caller is being killed. */
+static int pause_check(const struct pym_tally *tally)
 {
 	cond_resched();
 	return tally->killable && fatal_signal_pending(current) ? -EINTR : 0;
 }
 
-static int check_arenas(struct tally *tally)
+static int check_arenas(struct pym_tally *tally)
 {
 	struct pym_arena *arena;
 	u64 offset;
 	int err;
 
 	pym_for_each_arena(arena, offset, tally->heap) {
-		expect(tally, offset, 0, "an arena lies where none may be");
+		pym_expect(tally, offset, 0, "an arena lies where none may be");
 		check_arena_at_rest(tally, arena, offset);
 		err = pause_check(tally);
 		if (err)
@@ -265,7 +272,7 @@ static int check_arenas(struct tally *tally)
  *
  * Context: Holds the heap's lock, or the gate for writing.
  */
-void pym_check_region(struct tally *tally, const struct pym_region *region)
+void pym_check_region(struct pym_tally *tally, const struct pym_region *region)
 {
 	u64 used = pym_region_outside(tally->heap, region);
 	u64 offset = (u64)region->number << PYM_REGION_SHIFT;
@@ -274,14 +281,14 @@ void pym_check_region(struct tally *tally, const struct pym_region *region)
 	for (slot = 0; slot < PYM_REGION_ARENAS; slot++)
 		if (rcu_access_pointer(region->arenas[slot]))
 			used |= BIT_ULL(slot);
-	expect(tally, region->used == used, offset,
-	       "the arena numbers in use are not those of arenas");
-	expect(tally, region->bucket == (region->fresh ? 0 : room), offset,
-	       "the region is in the list of another room");
+	pym_expect(tally, region->used == used, offset,
+		   "the arena numbers in use are not those of arenas");
+	pym_expect(tally, region->bucket == (region->fresh ? 0 : room), offset,
+		   "the region is in the list of another room");
 	tally->region_buckets[region->fresh ? 0 : room]++;
 }
 
-static int check_regions(struct tally *tally)
+static int check_regions(struct pym_tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
 	unsigned long number;
@@ -293,8 +300,8 @@ static int check_regions(struct tally *tally)
 	for (number = 0; number < heap->made_regions && !err; number++) {
 		const struct pym_region *region = pym_region_get(heap, number);
 
-		if (expect(tally, region->number == number, 0,
-			   "the region is not where it believes to be"))
+		if (pym_expect(tally, region->number == number, 0,
+			       "the region is not where it believes to be"))
 			pym_check_region(tally, region);
 		tally->meta += PYM_REGION_BYTES;
 		err = pause_check(tally);
@@ -302,19 +309,20 @@ static int check_regions(struct tally *tally)
 	return err;
 }
 
-static void check_lists(struct tally *tally, const struct pym_buckets *buckets, const u64 *nr)
+static void check_lists(struct pym_tally *tally, const struct pym_buckets *buckets,
+			const u64 *nr)
 {
 	unsigned int room;
 
 	for (room = 1; room < ARRAY_SIZE(buckets->list); room++) {
-		expect(tally, list_has(&buckets->list[room], nr[room]), 0,
-		       "a list of arenas or regions has more or fewer than there are");
-		expect(tally, !nr[room] == !(buckets->mask & BIT_ULL(room - 1)), 0,
-		       "a mask of lists is not what the lists are");
+		pym_expect(tally, check_list_has(&buckets->list[room], nr[room]), 0,
+			   "a list of arenas or regions has more or fewer than there are");
+		pym_expect(tally, !nr[room] == !(buckets->mask & BIT_ULL(room - 1)), 0,
+			   "a mask of lists is not what the lists are");
 	}
 }
 
-static void check_class(struct tally *tally, u32 number)
+static void check_class(struct pym_tally *tally, u32 number)
 {
 	struct pym_class *class = &tally->heap->classes[number];
 	const u64 *groups = tally->class[number].groups;
@@ -323,21 +331,23 @@ static void check_class(struct tally *tally, u32 number)
 
 	for (group = 0; group < PYM_GROUPS; group++) {
 		used += groups[group];
-		expect(tally, !class->size || list_has(&class->partial[group], groups[group]), 0,
-		       "a class's list of used pools has more or fewer than there are");
+		pym_expect(tally, !class->size || check_list_has(&class->partial[group],
+								 groups[group]), 0,
+			   "a class's list of used pools has more or fewer than there are");
 	}
-	expect(tally, class->pools_used == used, 0, "a class's count of used pools is wrong");
-	expect(tally, class->pools_full == groups[PYM_GROUP_FULL], 0,
-	       "a class's count of full pools is wrong");
-	expect(tally, class->blocks == tally->class[number].blocks, 0,
-	       "a class's count of allocated blocks is wrong");
-	expect(tally, class->untouched == tally->class[number].untouched, 0,
-	       "a class's count of untouched blocks is wrong");
-	expect(tally, class->nr_allocs - class->nr_frees == class->blocks, 0,
-	       "a class's allocations and frees do not make its blocks");
+	pym_expect(tally, class->pools_used == used, 0,
+		   "a class's count of used pools is wrong");
+	pym_expect(tally, class->pools_full == groups[PYM_GROUP_FULL], 0,
+		   "a class's count of full pools is wrong");
+	pym_expect(tally, class->blocks == tally->class[number].blocks, 0,
+		   "a class's count of allocated blocks is wrong");
+	pym_expect(tally, class->untouched == tally->class[number].untouched, 0,
+		   "a class's count of untouched blocks is wrong");
+	pym_expect(tally, class->nr_allocs - class->nr_frees == class->blocks, 0,
+		   "a class's allocations and frees do not make its blocks");
 }
 
-static void check_totals(struct tally *tally)
+static void check_totals(struct pym_tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
 	u32 number;
@@ -347,44 +357,50 @@ static void check_totals(struct tally *tally)
 	check_lists(tally, &heap->usable_regions, tally->region_buckets);
 	check_lists(tally, &heap->usable, tally->buckets[false]);
 	check_lists(tally, &heap->usable_runs, tally->buckets[true]);
-	expect(tally, list_has(&heap->empty, tally->empty_arenas), 0,
-	       "the list of arenas with empty pools has more or fewer than there are");
-	expect(tally, heap->pages == tally->pages, 0, "the heap's count of pages is wrong");
-	expect(tally, (u64)atomic_long_read(&heap->quota.meta) == tally->meta, 0,
-	       "the metadata charged is not what there is");
-	expect(tally, (u64)atomic_long_read(&heap->quota.used) ==
-		      pym_page_bytes(tally->pages) + tally->meta, 0,
-	       "what is charged is not what is held");
-	expect(tally, heap->pages_in - heap->pages_out == tally->pages, 0,
-	       "the pages taken and given back do not make those held");
-	expect(tally, heap->nr_empty == tally->empty, 0,
-	       "the heap's count of empty pools is wrong");
-	expect(tally, heap->nr_arenas == tally->arenas, 0, "the heap's count of arenas is wrong");
-	expect(tally, heap->nr_run_arenas == tally->run_arenas, 0,
-	       "the heap's count of arenas of runs is wrong");
-	expect(tally, heap->runs == tally->runs, 0, "the heap's count of large objects is wrong");
-	expect(tally, heap->nr_run_allocs - heap->nr_run_frees == tally->runs, 0,
-	       "large objects allocated and freed do not make those held");
-	expect(tally, heap->run_pages == tally->run_pages, 0,
-	       "the heap's count of large objects' pages is wrong");
+	pym_expect(tally, check_list_has(&heap->empty, tally->empty_arenas), 0,
+		   "the list of arenas with empty pools has more or fewer than there are");
+	pym_expect(tally, heap->pages == tally->pages, 0,
+		   "the heap's count of pages is wrong");
+	pym_expect(tally, (u64)atomic_long_read(&heap->quota.meta) == tally->meta, 0,
+		   "the metadata charged is not what there is");
+	pym_expect(tally, (u64)atomic_long_read(&heap->quota.used) ==
+			  pym_page_bytes(tally->pages) + tally->meta, 0,
+		   "what is charged is not what is held");
+	pym_expect(tally, heap->pages_in - heap->pages_out == tally->pages, 0,
+		   "the pages taken and given back do not make those held");
+	pym_expect(tally, heap->nr_empty == tally->empty, 0,
+		   "the heap's count of empty pools is wrong");
+	pym_expect(tally, heap->nr_arenas == tally->arenas, 0,
+		   "the heap's count of arenas is wrong");
+	pym_expect(tally, heap->nr_run_arenas == tally->run_arenas, 0,
+		   "the heap's count of arenas of runs is wrong");
+	pym_expect(tally, heap->runs == tally->runs, 0,
+		   "the heap's count of large objects is wrong");
+	pym_expect(tally, heap->nr_run_allocs - heap->nr_run_frees == tally->runs, 0,
+		   "large objects allocated and freed do not make those held");
+	pym_expect(tally, heap->run_pages == tally->run_pages, 0,
+		   "the heap's count of large objects' pages is wrong");
 }
 
-/* Faults go on, and change these; then there is nothing to be compared. */
-static void check_shared(struct tally *tally)
+/*
+ * Faults do not wait for the gate, and make pages the heap's own.  If one has done so
+ * since the walk began, these counts cannot be compared.
+ */
+static void check_shared(struct pym_tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
 
 	spin_lock(&heap->lock);
 	if (heap->nr_own == tally->nr_own) {
-		expect(tally, heap->maybe_shared == tally->maybe_shared, 0,
-		       "the heap's count of pages that may be shared is wrong");
-		expect(tally, heap->pages_apart == tally->apart, 0,
-		       "the heap's count of pages paid for apart is wrong");
+		pym_expect(tally, heap->maybe_shared == tally->maybe_shared, 0,
+			   "the heap's count of pages that may be shared is wrong");
+		pym_expect(tally, heap->pages_apart == tally->apart, 0,
+			   "the heap's count of pages paid for apart is wrong");
 	}
 	spin_unlock(&heap->lock);
 }
 
-static int check_all(struct tally *tally)
+static int check_all(struct pym_tally *tally)
 {
 	int err;
 
@@ -400,7 +416,7 @@ static int check_all(struct tally *tally)
 	return 0;
 }
 
-static int enter_alone(struct tally *tally)
+static int enter_alone(struct pym_tally *tally)
 {
 	if (tally->killable)
 		return down_write_killable(&tally->heap->gate);
@@ -410,7 +426,7 @@ static int enter_alone(struct tally *tally)
 
 static int check_alone(struct pym_heap *heap, struct pym_verdict *verdict, bool killable)
 {
-	struct tally *tally = pym_tally_new(heap, verdict);
+	struct pym_tally *tally = pym_tally_new(heap, verdict);
 	int err;
 
 	if (!tally)
@@ -430,8 +446,8 @@ static int check_alone(struct pym_heap *heap, struct pym_verdict *verdict, bool 
  * @heap: the heap
  * @verdict: out: what was found
  *
- * Context: Sleeps.  Everything else on the heap waits, but for faults, and for
- *	those who only look.
+ * Context: Sleeps.  All other calls on the heap wait, except faults and inspections
+ *	that do not take the gate.
  * Return: 0 or -ENOMEM.
  */
 int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
@@ -440,7 +456,7 @@ int pym_check(struct pym_heap *heap, struct pym_verdict *verdict)
 }
 
 /**
- * pym_check_killable() - pym_check() for who can be killed meanwhile
+ * pym_check_killable() - as pym_check(), but ends early if the caller is killed
  * @heap: the heap
  * @verdict: out: what was found
  *

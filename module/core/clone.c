@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Clones: the heap that fork() gives a child.
+ * Clones: fork() gives the child a heap of its own, a copy of the parent's with the
+ * same pages.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -20,15 +21,19 @@
 #include "region.h"
 
 /*
- * The clone's page: the same one, or a copy.
+ * Give the clone a page of the parent, or a copy of it.
  *
- * 1. Shared already, or with no reference but the pool's: nobody else can see it.
- *    It is shared.  So is one with a memory error, which nobody may read to copy it.
- * 2. Pinned: somebody may be writing to it.  The clone gets a copy, and the page
- *    stays the parent's alone.
- * 3. Any other reference: somebody may be reading, and the child may know of it (a
- *    pipe).  The clone gets a copy, and the page may be shared from now on, though
- *    it has one owner: the parent must not write to it in place either.
+ * 1. Several heaps have the page already, or the pool's is the only reference: nobody
+ *    writes to it.  The clone gets the same page.  This is also done if the page has
+ *    a memory error, because it cannot be read to copy it.
+ * 2. The page is pinned: a device or the kernel may be writing to it.  The clone gets
+ *    a copy, and the page stays the parent's alone.
+ * 3. There is any other reference: something may still read the page, and the child
+ *    may see what it reads (a pipe, for example).  The clone gets a copy, and the page
+ *    is marked as one that may be shared, although one heap has it: so the parent
+ *    does not write to it in place either.
+ *
+ * Returns the page or the copy; NULL without memory.
  */
 static struct page *share_page(struct page *page, bool apart)
 {
@@ -48,7 +53,10 @@ static struct page *share_page(struct page *page, bool apart)
 	return copy;
 }
 
-/* Account for what the clone of an arena has got: those of @bits, @copied among them. */
+/*
+ * Count and charge the pages of a cloned arena.  @bits are all pools that have got one;
+ * those of @copied, which are part of @bits, have got a copy.
+ */
 static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bits,
 			 u64 copied)
 {
@@ -67,8 +75,8 @@ static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bit
 }
 
 /*
- * Give a cloned arena the pages of its original, those of @bits.  Returns how many
- * have got one: all, unless there is no memory.
+ * Give pools of a cloned arena, those of @bits, the pages of the original or copies.
+ * Returns how many pools have got one: all of them, unless there is no memory.
  */
 static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 				struct pym_heap *child, struct pym_arena *copy, u64 bits)
@@ -82,7 +90,7 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 
 		given = share_page(page, arena->apart & BIT_ULL(index));
 		if (!given) {
-			/* Those before have got theirs. */
+			/* Only the pools before this one have got a page. */
 			bits &= BIT_ULL(index) - 1;
 			break;
 		}
@@ -98,7 +106,7 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 	return hweight64(bits);
 }
 
-/* An arena like another, in no list, all its pools busy and without pages. */
+/* Copy an arena.  The copy is in no list, and its pools are busy and have no pages. */
 static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_heap *child)
 {
 	struct pym_arena *copy = pym_arena_alloc(child, 0);
@@ -121,7 +129,7 @@ static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_he
 	return copy;
 }
 
-/* Put the pools that have a class where they belong. */
+/* Put the pools of blocks into the lists of their classes. */
 static void link_pools(struct pym_heap *child, struct pym_span span)
 {
 	struct pym_pool *pool;
@@ -131,7 +139,7 @@ static void link_pools(struct pym_heap *child, struct pym_span span)
 			pym_class_link(&child->classes[pool->class], pool);
 }
 
-/* The regions of a clone up to @number; nobody has mapped its pool map so far. */
+/* Make the regions of a clone up to @number.  No process has its pool map mapped yet. */
 static int clone_regions(struct pym_heap *child, unsigned long number)
 {
 	while (child->made_regions <= number) {
@@ -144,7 +152,7 @@ static int clone_regions(struct pym_heap *child, unsigned long number)
 	return 0;
 }
 
-/* Clone what is in use of an arena; empty pools stay with the original. */
+/* Clone the pools of an arena that are in use; empty pools stay with the original. */
 static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
 {
 	u64 used = ~(arena->free | arena->busy);
@@ -207,10 +215,10 @@ static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
 /**
  * pym_heap_clone() - make a heap a copy of another, with the same pages
  * @heap: the heap; from now on its pages may be shared
- * @child: an empty heap, initialised alike but without a user, that nobody else
- *	knows yet
+ * @child: a new heap, initialised like @heap but without a user, that no other task
+ *	can find yet
  *
- * Whoever writes to a page must call pym_page_own() before, in either heap.
+ * Before anything writes to a page of one of the two, it must call pym_page_own().
  *
  * Context: Sleeps.  Nobody maps pages of @heap, nor can before this has returned.
  * Return: 0 or -ENOMEM; then @child must be destroyed.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Contents: what the kernel itself writes to a heap's pages.
+ * Contents: the kernel itself clears and copies bytes of a heap's pages.
  */
 #include <linux/err.h>
 #include <linux/highmem.h>
@@ -11,7 +11,7 @@
 #include "frame.h"
 #include "ops.h"
 
-static int own_page(struct pym_heap *heap, u64 offset)
+static int copy_own_page(struct pym_heap *heap, u64 offset)
 {
 	struct page *fresh;
 	struct pym_view view;
@@ -28,10 +28,11 @@ static int own_page(struct pym_heap *heap, u64 offset)
 }
 
 /*
- * A page for the kernel to write to: the heap's alone until the gate is left.  Has
- * a reference.  Or an error: -EFAULT without a page, -EHWPOISON, -ENOMEM.
+ * Get a page that the kernel may write to: it belongs to this heap alone until the gate
+ * is left, because fork() needs the gate.  Returns the page with a reference; or
+ * -EFAULT (there is no page), -EHWPOISON or -ENOMEM.
  */
-static struct page *get_own_page(struct pym_heap *heap, u64 offset)
+static struct page *copy_get_own_page(struct pym_heap *heap, u64 offset)
 {
 	for (;;) {
 		struct page *page = pym_page_get(heap, offset);
@@ -40,13 +41,13 @@ static struct page *get_own_page(struct pym_heap *heap, u64 offset)
 
 		if (!page)
 			return ERR_PTR(-EFAULT);
-		/* It may be a copy that is not yet finished. */
+		/* It may be a copy whose bytes are not all there yet. */
 		pym_frame_wait(page);
 		bad = PageHWPoison(page);
 		if (!bad && !pym_frame_maybe_shared(page))
 			return page;
 		put_page(page);
-		err = bad ? -EHWPOISON : own_page(heap, offset);
+		err = bad ? -EHWPOISON : copy_own_page(heap, offset);
 		if (err)
 			return ERR_PTR(err);
 	}
@@ -58,14 +59,15 @@ static struct page *get_own_page(struct pym_heap *heap, u64 offset)
  * @offset: where they are
  * @bytes: how many
  *
- * Does nothing if the page goes away meanwhile, as pym_pages_copy().
+ * Does nothing if the page is gone: only a mistake of the process, which frees the object
+ * at the same time, can cause that.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: 0, -EHWPOISON (the page has a memory error) or -ENOMEM.
  */
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 {
-	struct page *page = get_own_page(heap, offset);
+	struct page *page = copy_get_own_page(heap, offset);
 
 	if (IS_ERR(page))
 		return PTR_ERR(page) == -EFAULT ? 0 : PTR_ERR(page);
@@ -75,8 +77,11 @@ int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 }
 
 /*
- * A page that may be shared can be replaced at any time, and then be written to by its
- * last owner: what was read counts only if the page is still there.
+ * Copy from the page behind @from to a page that the heap owns.
+ *
+ * The page at @from may be shared.  Then a fault can replace it at any time, and its last
+ * owner can write to it in place.  So recheck after the copy that the page is still
+ * there; if not, copy again from the page that has taken its place.
  */
 static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 from,
 			unsigned int bytes)
@@ -102,7 +107,7 @@ static int copy_to_page(struct pym_heap *heap, struct page *target, u64 to, u64 
 
 static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned int bytes)
 {
-	struct page *target = get_own_page(heap, to);
+	struct page *target = copy_get_own_page(heap, to);
 	int err;
 
 	if (IS_ERR(target))
@@ -119,12 +124,12 @@ static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned i
  * @from: where from
  * @bytes: how many
  *
- * Stops early if one of the two goes away meanwhile: they are the caller's
- * objects, and only his own mistake can free them.
+ * Stops early if one of the two places has no page any more: both are objects of the
+ * caller, and only a mistake of its own can free them meanwhile.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0, -ENOMEM; -EHWPOISON if a page that was to be read has a memory error,
- *	-EAGAIN if one that was to be written to has.
+ * Return: 0 or -ENOMEM; or -EHWPOISON if a page to read from has a memory error, -EAGAIN
+ *	if a page to write to has one.
  */
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)
 {

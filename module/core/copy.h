@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Contents: what the kernel itself writes to a heap's pages.
+ * Contents: the kernel itself clears and copies bytes of a heap's pages.
  */
 #ifndef PYM_COPY_H
 #define PYM_COPY_H

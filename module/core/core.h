@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The core of the allocator, for those outside of it: heaps, and what can be asked
- * of them.
+ * Everything of the core, for code outside of it.  Files of the core include only the
+ * headers that they need.
  */
 #ifndef PYM_CORE_H
 #define PYM_CORE_H

@@ -5,55 +5,58 @@
  * A frame is allocated by the core, is no page of a file, and is on no list of the
  * memory management.  Of struct page the core uses
  *
- *	private		who has the frame, and who pays for it; the core's alone:
+ *	private		which heaps have the frame, and which pay for it.  Only the
+ *			core reads and writes it:
  *
  *		bit 0		it may be shared: more than one heap has had it
  *				since it last belonged to one alone
- *		bits 1 to 31	how many more heaps than one have it
+ *		bits 1 to 31	how many heaps have it, less one
  *		bits 32 to 63	how many of all its heaps pay for it apart, counted
  *				while more than one has it
  *
- *			0 is a frame of one heap alone.  Only that heap's fork() changes
- *			it then.  Else it changes by cmpxchg, or under the lock of its
- *			only heap
- *	_refcount	a reference of each heap that has it, of each entry of a page
- *			table, and of whoever pins it or reads it in passing
- *	PG_locked	it is not to be seen yet: it is about to take another's place,
- *			or has just done so and is not whole.  Whoever finds it must
- *			wait.  (What shows the frames may lock them for its own ends.)
- *	PG_hwpoison	its memory has an error, as the memory management has found:
+ *			0 is a frame of one heap alone.  Then only fork() of that heap
+ *			changes it.  Otherwise it changes by cmpxchg, or, if one heap
+ *			has it, under that heap's lock
+ *	_refcount	one reference for each heap that has it, for each entry of a
+ *			page table, for each pin and for each task that reads it
+ *	PG_locked	it must not be used yet: it is about to take the place of
+ *			another, or has just done so and its bytes are not all there.
+ *			A task that finds it must wait.  (The code that maps frames
+ *			may lock them for its own purposes, too.)
+ *	PG_hwpoison	the memory management has found an error in its memory:
  *			nobody may read it
  *
- * Heaps of one family pay for a frame together, once, from their common purse.  A heap
- * whose process has become another user pays for each of its frames apart.
+ * Heaps of one family pay for a frame together, once, from their common purse: the quota
+ * of the user that they belong to.  A heap whose process has become another user pays
+ * for each of its frames apart, from the quota of that user.
  *
  * Copy on write
  * -------------
- * A page is written to in place only by a heap that has it alone and knows of every
- * reference to it.  This is the memory management's rule for anonymous pages
- * (do_wp_page(), PG_anon_exclusive), with the means of a driver:
+ * A heap writes to a page in place only if no other heap has it and every reference to
+ * it is known.  This is the memory management's rule for anonymous pages (do_wp_page(),
+ * PG_anon_exclusive), with what a driver can use:
  *
  * 1. A frame that one heap alone has had since it was allocated, copied or settled
  *    is not shared.  It may be mapped for writing, and pinned; the kernel may write
  *    to it.
- * 2. fork() takes the pages out of the parent's page tables first, and then looks
- *    at their references: share_page() in clone.c.  GUP-fast is not missed: it takes
- *    a reference before it looks at the page table again.
- * 3. A frame that may be shared is mapped for reading only.  A reference that was
- *    taken through such a mapping is a reader's, who must never see what another heap
- *    writes later.  So a heap that wants to write gets a copy, also as the last owner,
- *    unless the frame is settled.
- * 4. A frame is settled if it has one owner and, out of all page tables, two
- *    references: the pool's, and that of the caller who counts them.  Then it is the
- *    heap's alone again.
+ * 2. fork() takes the pages out of the parent's page tables first, and counts their
+ *    references only then: share_page() in clone.c.  This includes references by
+ *    GUP-fast: it takes a reference before it reads the page table a second time.
+ * 3. A frame that may be shared is mapped for reading only.  A task that takes a
+ *    reference through such a mapping only reads, and must never see what another
+ *    heap writes later.  So a heap that wants to write gets a copy, even if it is the
+ *    last owner, unless the frame can be settled.
+ * 4. A frame is settled, which means that it is the heap's alone again, if it has one
+ *    owner and, after it has been taken out of all page tables, two references: that
+ *    of the pool, and that of the task that counts them.
  *
- * No counter of mappings is compared with a counter of references: both change
- * while they are looked at.
+ * The core never compares the number of mappings with the number of references: both
+ * can change between the two reads.
  *
- * A copy takes the place of the original locked, and stays locked until nobody maps
- * the original any more and all is copied.  Whoever finds it before, in a fault or
- * in a call, waits for the lock.  So all threads go from one to the other at one
- * moment, and nobody writes to the copy before it is whole.
+ * A copy is locked when it takes the place of the original, and stays locked until
+ * nobody maps the original any more and all bytes are copied.  A task that finds it
+ * earlier, in a fault or in a call, waits for the lock.  So no thread still uses the
+ * original when another writes to the copy, and nobody writes before all is copied.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -111,14 +114,14 @@ unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **page
 }
 
 /**
- * pym_pages_same() - are they still there?
+ * pym_pages_same() - recheck that pages are still where they were found
  * @heap: the heap
- * @offset: as for pym_pages_get()
- * @pages: what that found
+ * @offset: the offset that pym_pages_get() was called with
+ * @pages: the pages that it returned
  * @nr: how many
  *
  * Context: Any that may take @heap->lock.
- * Return: how many are where they were, from the first on.
+ * Return: how many of them, counted from the first, are where they were.
  */
 unsigned int pym_pages_same(struct pym_heap *heap, u64 offset, struct page **pages,
 			    unsigned int nr)
@@ -171,8 +174,8 @@ void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
 		pym_grown(heap);
 }
 
-/* Whose quota a pool's page counts against. */
-static struct pym_quota *payer(struct pym_heap *heap, bool apart)
+/* The quota that a page is charged to. */
+static struct pym_quota *frame_payer(struct pym_heap *heap, bool apart)
 {
 	return apart ? heap->user : heap->purse;
 }
@@ -181,10 +184,10 @@ static struct pym_quota *payer(struct pym_heap *heap, bool apart)
  * pym_frame_pay_locked() - charge a pool's new page, which no other heap has
  * @heap: the heap
  * @arena: the pool's arena
- * @index: its place there
+ * @index: the pool's place in the arena
  *
- * The charge cannot be refused: it is for fork(), or a write to memory that the
- * process has.
+ * No limit is checked: this is for fork(), and for a write to memory that the process
+ * already has.
  *
  * Context: Holds @heap->lock.
  */
@@ -192,7 +195,7 @@ void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsign
 {
 	bool apart = heap->pays_apart;
 
-	pym_quota_force(payer(heap, apart), PAGE_SIZE);
+	pym_quota_force(frame_payer(heap, apart), PAGE_SIZE);
 	if (apart)
 		arena->apart |= BIT_ULL(index);
 	else
@@ -200,7 +203,7 @@ void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsign
 	heap->pages_apart += apart;
 }
 
-/* The arena of a page that may still be shared, and is still there. */
+/* The arena of a page, if that is still at @offset and may be shared; else NULL. */
 static struct pym_arena *shared_arena_locked(struct pym_heap *heap, u64 offset,
 					     const struct page *page)
 {
@@ -212,36 +215,39 @@ static struct pym_arena *shared_arena_locked(struct pym_heap *heap, u64 offset,
 	return NULL;
 }
 
-/* Has nobody any reference to a page that has been unmapped, but for @known? */
+/*
+ * Is every reference to an unmapped page known?  @known is how many the pool and the
+ * caller have.
+ */
 static bool refs_are_explained(struct page *page, int known)
 {
 	return pym_frame_owners(page) == 1 && page_count(page) == known;
 }
 
-/* A page that may have been shared is the heap's alone from now on. */
-static void own_locked(struct pym_heap *heap, struct page *page)
+/* From now on a page that may have been shared belongs to the heap alone. */
+static void frame_own_locked(struct pym_heap *heap, struct page *page)
 {
 	WRITE_ONCE(page->private, 0);
 	heap->maybe_shared--;
 	heap->nr_own++;
 }
 
-/* A page that refs_are_explained() of is the heap's alone, if it is still there. */
-static bool end_sharing(struct pym_heap *heap, u64 offset, struct page *page)
+/* Settle a page whose references are all known, if it is still there. */
+static bool frame_end_sharing(struct pym_heap *heap, u64 offset, struct page *page)
 {
 	bool found;
 
 	spin_lock(&heap->lock);
 	found = shared_arena_locked(heap, offset, page);
 	if (found)
-		own_locked(heap, page);
+		frame_own_locked(heap, page);
 	spin_unlock(&heap->lock);
 	return found;
 }
 
 /*
- * Settle that a page is the heap's alone, if it is.  Then it is locked, and nobody
- * maps it.  The caller has a reference.
+ * Settle a page, if it belongs to the heap alone.  Then it is locked, and nobody maps it.
+ * The caller has a reference.
  */
 static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 			struct page *page)
@@ -252,18 +258,18 @@ static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view
 		return false;
 	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &page, 1);
 	lock_page(page);
-	/* A fault that has mapped it meanwhile has a reference, and the page stays as it is. */
+	/* A fault that has mapped it meanwhile has a reference: then do not settle it. */
 	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
-		end_sharing(heap, offset, page);
+		frame_end_sharing(heap, offset, page);
 	if (!alone)
 		unlock_page(page);
 	return alone;
 }
 
 /**
- * struct exchange - a page that has been put in the place of another
- * @payer: who paid for the other one
- * @apart: apart from its family
+ * struct exchange - how the page was paid for that a copy has replaced
+ * @payer: the quota that it was charged to
+ * @apart: the heap paid for it apart from its family
  */
 struct exchange {
 	struct pym_quota *payer;
@@ -281,7 +287,7 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 	arena = shared_arena_locked(heap, offset, old);
 	if (arena) {
 		exchange->apart = arena->apart & BIT_ULL(index);
-		exchange->payer = payer(heap, exchange->apart);
+		exchange->payer = frame_payer(heap, exchange->apart);
 		heap->pages_apart -= exchange->apart;
 		heap->maybe_shared--;
 		heap->nr_own++;
@@ -293,9 +299,9 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 }
 
 /*
- * Replace a page that may be shared by a copy, unless somebody else has done so.  Returns the
- * copy locked, with a reference of the caller's own; NULL if there is none to be
- * made any more; or -ENOMEM.
+ * Replace a page that may be shared by a copy.  Returns the copy, locked and with a
+ * reference for the caller; NULL if another task has replaced or settled the page before;
+ * or -ENOMEM.
  */
 static struct page *replace_page(struct pym_heap *heap, u64 offset,
 				 const struct pym_view *view, struct page *old)
@@ -326,7 +332,7 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 }
 
 /**
- * pym_frame_wait_locked() - wait until a locked frame is whole
+ * pym_frame_wait_locked() - wait until all bytes of a locked frame are there
  * @page: the frame, with a reference
  *
  * Context: Sleeps.
@@ -337,8 +343,8 @@ void pym_frame_wait_locked(struct page *page)
 }
 
 /**
- * pym_frame_done() - let others see a frame that pym_page_own() has returned
- * @page: the frame, whose reference goes
+ * pym_frame_done() - let others use a frame that pym_page_own() has returned
+ * @page: the frame; is unlocked, and its reference is dropped
  *
  * Context: Sleeps.
  */
@@ -353,14 +359,15 @@ void pym_frame_done(struct page *page)
  * @heap: the heap
  * @offset: the offset
  * @view: its mappings, held
- * @fresh: out: the page, locked and with a reference, if it has become so only
- *	now; then nobody maps it, and whoever finds it waits until pym_frame_done()
- *	or the like.  NULL if there was nothing to be done, or if somebody else has
- *	done it: look the page up again
+ * @fresh: out: if this call has made the page the heap's alone: the page, locked and
+ *	with a reference.  Then nobody maps it, and a task that finds it waits until
+ *	the caller unlocks it, for example by pym_frame_done().  NULL if the page was
+ *	the heap's alone already, or if another task was faster: then the caller
+ *	must look it up again
  *
  * Context: Sleeps.  Not under the gate.  The heap is not being cloned.
- * Return: 0, -EFAULT (there is no page), -EHWPOISON (others have it as well, and
- *	it has a memory error) or -ENOMEM.
+ * Return: 0, -EFAULT (there is no page), -EHWPOISON (the page may be shared, and has a
+ *	memory error) or -ENOMEM.
  */
 int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 		 struct page **fresh)
@@ -400,7 +407,7 @@ static void settle_arena_locked(struct pym_heap *heap, struct pym_arena *arena, 
 
 		if (page && pym_frame_maybe_shared(page) &&
 		    refs_are_explained(page, PYM_REFS_AT_REST))
-			own_locked(heap, page);
+			frame_own_locked(heap, page);
 	}
 }
 

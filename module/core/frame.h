@@ -12,9 +12,10 @@
 
 #include "types.h"
 
-/* References to a page that nobody maps, pins or looks at: the pool's. */
+/* References to a page that nobody maps, pins or reads: one, that of its pool. */
 #define PYM_REFS_AT_REST	1
 
+/* The bits of page->private: see the top of frame.c. */
 #define PYM_FRAME_MAYBE_SHARED	BIT(0)
 #define PYM_FRAME_OWNER		BIT(1)
 #define PYM_FRAME_APART		BIT(32)
@@ -34,7 +35,7 @@ bool pym_pages_settle(struct pym_heap *heap);
 void pym_frame_wait_locked(struct page *page);
 void pym_frame_done(struct page *page);
 
-/* Wait until a frame is whole, of which the caller has a reference.  Sleeps. */
+/* Wait until all bytes of a frame are there.  The caller has a reference.  Sleeps. */
 static inline void pym_frame_wait(struct page *page)
 {
 	if (PageLocked(page))
@@ -51,30 +52,38 @@ static inline unsigned long pym_word_apart(unsigned long word)
 	return word >> 32;
 }
 
-/* How many heaps have it. */
+/* How many heaps have the frame. */
 static inline unsigned long pym_frame_owners(const struct page *page)
 {
 	/*
-	 * Pairs with the cmpxchg in pym_frame_put(): a heap that has left has done
-	 * all its reading before.
+	 * Pairs with the cmpxchg in pym_frame_put(): a caller that sees the lower count
+	 * writes only after the heap that has left has read all that it needed.
 	 */
 	return pym_word_owners(smp_load_acquire(&page->private));
 }
 
-/* May another heap, or a reader that it knows of, see what is written to it? */
+/*
+ * May another heap, or somebody who got a reference from it, see what is written to the
+ * frame?  Needs no barrier: only fork() sets this, while it holds the gate for writing
+ * and the parent's mappings.
+ */
 static inline bool pym_frame_maybe_shared(const struct page *page)
 {
 	return READ_ONCE(page->private);
 }
 
-/* One heap more has it.  Both pay for it apart, or neither does. */
+/*
+ * One heap more has the frame.  Parent and clone both pay for it apart, or neither does.
+ * The cmpxchg orders nothing, and has no partner: other heaps of the family may change
+ * the word at the same time.
+ */
 static inline void pym_frame_share(struct page *page, bool apart)
 {
 	unsigned long word = READ_ONCE(page->private), joined;
 
 	do {
 		joined = word | PYM_FRAME_MAYBE_SHARED;
-		/* How the only owner pays has not been noted so far. */
+		/* While there was one owner, the word did not say how that one pays. */
 		if (pym_word_owners(word) == 1)
 			joined = PYM_FRAME_MAYBE_SHARED | (apart ? PYM_FRAME_APART : 0);
 		joined += PYM_FRAME_OWNER + (apart ? PYM_FRAME_APART : 0);
@@ -83,9 +92,10 @@ static inline void pym_frame_share(struct page *page, bool apart)
 }
 
 /*
- * One heap less has it; its reference is still there.  Returns whether that ends
- * what was paid for it: apart, or from the purse.  The cmpxchg pairs with the acquire
- * in pym_frame_owners(): what this heap has read is read before it leaves.
+ * One heap less has the frame; the heap's reference is still there.  Returns whether the
+ * caller must uncharge the page: from the heap's user if it was paid for apart, or from
+ * the purse if no other heap pays from it.  The cmpxchg pairs with the acquire in
+ * pym_frame_owners(): this heap's reads are done before another one sees the lower count.
  */
 static inline bool pym_frame_put(struct page *page, bool apart)
 {
@@ -101,8 +111,9 @@ static inline bool pym_frame_put(struct page *page, bool apart)
 }
 
 /*
- * One of its heaps pays for it apart from now on.  Returns whether that ends what
- * was paid for it from the purse.
+ * One of the frame's heaps pays for it apart from now on.  Returns whether the caller
+ * must uncharge the page from the purse, because no heap pays from that any more.  The
+ * cmpxchg orders nothing, and has no partner.
  */
 static inline bool pym_frame_pay_apart(struct page *page)
 {

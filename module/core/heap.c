@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Heaps: how they begin and end.
+ * Heaps: how they begin, change and end.
  */
 #include <linux/bitops.h>
 
@@ -13,15 +13,15 @@
 #include "region.h"
 
 /**
- * pym_heap_init() - an empty heap
+ * pym_heap_init() - make a heap without objects
  * @heap: zeroed memory, with @id, @extent (0 is all of the window), @limit,
  *	@base_bytes, @threshold, @ops and @user set
  * @alignment: 8 or 16
  * @window: bytes of the window, a multiple of the arena's size
  *
  * Context: Sleeps.
- * Return: 0; or -ENOMEM (the limit among the reasons) or -EDQUOT (the user's), and
- *	nothing needs to be destroyed.
+ * Return: 0; or -ENOMEM (memory, or the heap's limit) or -EDQUOT (the user's limit):
+ *	then the heap needs no pym_heap_destroy().
  */
 int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 {
@@ -34,7 +34,10 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 	heap->quota.max = &heap->limit;
 	heap->purse = heap->user;
 	spin_lock_init(&heap->lock);
-	/* Also of those that this heap has not: a checker meets any in a broken pool. */
+	/*
+	 * Also the locks of classes that this heap does not have: a broken pool may name
+	 * one of them, and a checker takes the lock of the class that a pool names.
+	 */
 	for (number = 0; number <= PYMALLOC_NR_CLASSES; number++)
 		spin_lock_init(&heap->classes[number].lock);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
@@ -56,7 +59,7 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
  * @extent: bytes of the window, from its start on, a multiple of the arena's size
  *
  * Context: Sleeps.
- * Return: 0, or -EINVAL if that is less than so far, or more than the window.
+ * Return: 0, or -EINVAL if that is less than the present extent, or more than the window.
  */
 int pym_heap_grow(struct pym_heap *heap, u64 extent)
 {
@@ -73,9 +76,9 @@ int pym_heap_grow(struct pym_heap *heap, u64 extent)
 	return err;
 }
 
-/* From now on the heap pays apart for the pages of an arena. */
-static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
-			      void *unused)
+/* Make the heap pay apart, from now on, for the pages of an arena. */
+static void heap_part_arena_locked(struct pym_heap *heap, struct pym_arena *arena,
+				   u64 offset, void *unused)
 {
 	unsigned int i, ended = 0, parted = 0;
 
@@ -93,8 +96,11 @@ static void part_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u6
 	pym_quota_force(heap->user, pym_page_bytes(parted));
 }
 
-/* What the heap pays for apart goes to another user.  Returns if that is all. */
-static bool change_user(struct pym_heap *heap, struct pym_quota *user)
+/*
+ * Charge what the heap pays for apart, and its metadata, to another user.  If no page may
+ * be shared, all other pages, too.  Returns whether that was all.
+ */
+static bool heap_change_user(struct pym_heap *heap, struct pym_quota *user)
 {
 	unsigned long apart;
 	bool all;
@@ -119,28 +125,28 @@ static bool change_user(struct pym_heap *heap, struct pym_quota *user)
 }
 
 /**
- * pym_heap_move() - have a heap's pages and metadata count against another user
+ * pym_heap_move() - charge a heap's pages and metadata to another user
  * @heap: the heap
- * @user: the user's quota; may be exceeded
+ * @user: the user's quota; its limit may be exceeded
  *
- * If it has pages together with others, it leaves their purse, and pays from now
- * on for each of its pages apart, whoever else has it: so neither of the two users
- * can spend what is the other's.
+ * If it may share pages with other heaps, it stops to pay from their common purse.  From
+ * then on it pays apart for each of its pages, even for one that other heaps have as
+ * well.  So neither of the two users can use up the quota of the other.
  *
  * Context: Sleeps.  Takes @heap->gate for writing.
  */
 void pym_heap_move(struct pym_heap *heap, struct pym_quota *user)
 {
-	static const struct pym_visit visit = { .arena_locked = part_arena_locked };
+	static const struct pym_visit visit = { .arena_locked = heap_part_arena_locked };
 
 	down_write(&heap->gate);
-	if (!change_user(heap, user))
+	if (!heap_change_user(heap, user))
 		pym_arenas_visit(heap, &visit);
 	up_write(&heap->gate);
 }
 
 /**
- * pym_heap_destroy() - free all that a heap holds
+ * pym_heap_destroy() - free all memory of a heap, but not the struct itself
  * @heap: the heap; nobody uses or maps it any more
  *
  * Context: Sleeps.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The checker of a heap that goes on: for those who only look at it.
+ * The checker of a heap that is in use meanwhile: for callers that only inspect it.
  *
- * It never holds more than a spinlock, and that for a pool or an arena: nobody who
- * holds one is kept from running by his priority or his quota.  So each pool and
- * each arena is proved at a moment of its own, and of the sums it can be said only
- * that they lie between what there was and what has come and gone meanwhile: what
- * was there before, and has not been given back, is seen; and so is nothing that
- * was neither there nor has come.  Of a heap at rest these sums are exact, too.
+ * It never takes the gate, but only one spinlock at a time, and that for one pool or one
+ * arena.  A task with a spinlock is not preempted, so its low priority or a limit on
+ * its CPU time cannot make the heap's process wait.
+ *
+ * So each pool and each arena is checked at a moment of its own, and a sum over them need
+ * not be exact.  But it has bounds.  What was there before the walk and has not been
+ * given back by its end is counted.  What is counted was there before, or has
+ * come meanwhile.  If nothing changes during the walk, the sums must be exact.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -29,32 +31,32 @@ struct flow {
 	u64 nr, in, out;
 };
 
-/* All that is counted both in pools and in the heap. */
+/* All that can be counted in two ways: pool by pool, and in the heap. */
 struct flows {
 	struct flow pages, runs;
 	struct flow blocks[PYMALLOC_NR_CLASSES + 1];
 };
 
 struct live {
-	struct tally *tally;
+	struct pym_tally *tally;
 	struct flows before;
 	struct flows after;
-	u64 busy;	/* pools seen on their way, whose pages are not told */
-	bool sound;	/* the arena that is looked at */
+	u64 busy;	/* busy pools, which may have a page or not */
+	bool sound;	/* the present arena: its pools can be checked */
 };
 
-static void take_blocks(struct live *live, struct flow *flow, u32 number)
+static void live_take_blocks(struct live *live, struct flow *flow, u32 number)
 {
 	struct pym_class *class = &live->tally->heap->classes[number];
 
 	spin_lock(&class->lock);
 	*flow = (struct flow) { class->blocks, class->nr_allocs, class->nr_frees };
 	spin_unlock(&class->lock);
-	expect(live->tally, flow->in - flow->out == flow->nr, 0,
-	       "a class's allocations and frees do not make its blocks");
+	pym_expect(live->tally, flow->in - flow->out == flow->nr, 0,
+		   "a class's allocations and frees do not make its blocks");
 }
 
-static void take_pages(struct live *live, struct flows *flows)
+static void live_take_pages(struct live *live, struct flows *flows)
 {
 	struct pym_heap *heap = live->tally->heap;
 	u64 charged;
@@ -62,27 +64,30 @@ static void take_pages(struct live *live, struct flows *flows)
 	spin_lock(&heap->lock);
 	flows->pages = (struct flow) { heap->pages, heap->pages_in, heap->pages_out };
 	flows->runs = (struct flow) { heap->runs, heap->nr_run_allocs, heap->nr_run_frees };
-	/* A page is charged before it is counted, and the reverse. */
+	/* A page is charged before it is counted, and uncharged after that has ended. */
 	charged = atomic_long_read(&heap->quota.used);
 	spin_unlock(&heap->lock);
-	expect(live->tally, flows->pages.in - flows->pages.out == flows->pages.nr, 0,
-	       "the pages taken and given back do not make those held");
-	expect(live->tally, flows->runs.in - flows->runs.out == flows->runs.nr, 0,
-	       "large objects allocated and freed do not make those held");
-	expect(live->tally, charged >= flows->pages.nr << PYM_POOL_SHIFT, 0,
-	       "what is charged is not what is held");
+	pym_expect(live->tally, flows->pages.in - flows->pages.out == flows->pages.nr, 0,
+		   "the pages taken and given back do not make those held");
+	pym_expect(live->tally, flows->runs.in - flows->runs.out == flows->runs.nr, 0,
+		   "large objects allocated and freed do not make those held");
+	pym_expect(live->tally, charged >= flows->pages.nr << PYM_POOL_SHIFT, 0,
+		   "what is charged is not what is held");
 }
 
-static void take_flows(struct live *live, struct flows *flows)
+static void live_take_flows(struct live *live, struct flows *flows)
 {
 	u32 step = live->tally->heap->alignment / PYMALLOC_BLOCK_MIN, number;
 
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
-		take_blocks(live, &flows->blocks[number], number);
-	take_pages(live, flows);
+		live_take_blocks(live, &flows->blocks[number], number);
+	live_take_pages(live, flows);
 }
 
-/* Can @seen have been counted between two moments, or @unknown more? */
+/*
+ * Can a walk between two moments have counted @seen?  It may have missed up to @unknown,
+ * of which it could not tell whether they are there.
+ */
 static bool lies_between(const struct flow *before, const struct flow *after, u64 seen,
 			 u64 unknown)
 {
@@ -93,51 +98,54 @@ static bool lies_between(const struct flow *before, const struct flow *after, u6
 static void compare_flows(struct live *live)
 {
 	const struct flows *before = &live->before, *after = &live->after;
-	struct tally *tally = live->tally;
+	struct pym_tally *tally = live->tally;
 	u32 number;
 
 	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
-		expect(tally, lies_between(&before->blocks[number], &after->blocks[number],
-					   tally->class[number].blocks, 0), 0,
-		       "a class's count of allocated blocks is wrong");
-	expect(tally, lies_between(&before->pages, &after->pages, tally->pages, live->busy),
-	       0, "the heap's count of pages is wrong");
-	expect(tally, lies_between(&before->runs, &after->runs, tally->runs, 0), 0,
-	       "the heap's count of large objects is wrong");
+		pym_expect(tally,
+			   lies_between(&before->blocks[number], &after->blocks[number],
+					tally->class[number].blocks, 0), 0,
+			   "a class's count of allocated blocks is wrong");
+	pym_expect(tally,
+		   lies_between(&before->pages, &after->pages, tally->pages, live->busy),
+		   0, "the heap's count of pages is wrong");
+	pym_expect(tally, lies_between(&before->runs, &after->runs, tally->runs, 0), 0,
+		   "the heap's count of large objects is wrong");
 }
 
-/* Under the heap's lock, what is free stays so, and what is part of a run. */
-static void check_pool_locked(struct live *live, struct pym_arena *arena, unsigned int index,
-			      u64 offset)
+/* Check what the heap's lock protects: which pools are free, and pages of runs. */
+static void live_check_pool_locked(struct live *live, struct pym_arena *arena,
+				   unsigned int index, u64 offset)
 {
 	struct pym_pool *pool = &arena->pools[index];
 	bool free = arena->free & BIT_ULL(index);
 	bool empty = arena->empty & BIT_ULL(index);
 	u8 class = READ_ONCE(pool->class);
-	struct tally *tally = live->tally;
+	struct pym_tally *tally = live->tally;
 
 	if (arena->busy & BIT_ULL(index)) {
 		live->busy++;
 		return;
 	}
 	tally->pages += !!pool->page;
-	expect(tally, !free || !class, offset, "the pool is free and has a class, or is neither");
-	expect(tally, free || pool->page, offset, "a pool in use has no page");
-	expect(tally, !free || !pool->page == !empty, offset,
-	       "an empty pool's page is not counted, or counted without being there");
-	expect(tally, !free || !READ_ONCE(*pym_pool_map(pool)), offset,
-	       "the pool map shows another class");
-	expect(tally, class < PYM_CLASS_RUN || arena->runs, offset,
-	       "a run lies in an arena of pools");
-	expect(tally, !pym_class_is_of_blocks(class) || !arena->runs, offset,
-	       "a pool of blocks lies in an arena of runs");
-	expect(tally, class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
-	       "a run has lost one of its pages");
+	pym_expect(tally, !free || !class, offset,
+		   "the pool is free and has a class, or is neither");
+	pym_expect(tally, free || pool->page, offset, "a pool in use has no page");
+	pym_expect(tally, !free || !pool->page == !empty, offset,
+		   "an empty pool's page is not counted, or counted without being there");
+	pym_expect(tally, !free || !READ_ONCE(*pym_pool_map(pool)), offset,
+		   "the pool map shows another class");
+	pym_expect(tally, class < PYM_CLASS_RUN || arena->runs, offset,
+		   "a run lies in an arena of pools");
+	pym_expect(tally, !pym_class_is_of_blocks(class) || !arena->runs, offset,
+		   "a pool of blocks lies in an arena of runs");
+	pym_expect(tally, class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
+		   "a run has lost one of its pages");
 	if (class >= PYM_CLASS_RUN)
 		pym_check_run(tally, pool, offset);
 }
 
-/* The arena begins with pages of a run that begins before it: where does that end? */
+/* Where the run ends that began in an arena before this one; @offset if there is none. */
 static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
 {
 	unsigned int i = 0;
@@ -147,76 +155,78 @@ static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
 	return offset + ((u64)i << PYM_POOL_SHIFT);
 }
 
-/* Returns whether the arena is so sound that its pools can be looked at. */
+/* Check an arena.  Returns whether the blocks of its pools can be checked as well. */
 static bool arena_is_sound(struct live *live, struct pym_arena *arena, u64 offset)
 {
-	struct tally *tally = live->tally;
+	struct pym_tally *tally = live->tally;
 	unsigned int i;
 
 	lockdep_assert_held(&tally->heap->lock);
 
 	if (!pym_check_arena(tally, arena, offset))
 		return false;
-	expect(tally, !(arena->busy & arena->free), offset,
-	       "a pool is free and on its way at once");
+	pym_expect(tally, !(arena->busy & arena->free), offset,
+		   "a pool is free and on its way at once");
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
-		if (!expect(tally, arena->pools[i].index == i,
-			    offset + ((u64)i << PYM_POOL_SHIFT),
-			    "the pool has forgotten its place"))
+		if (!pym_expect(tally, arena->pools[i].index == i,
+				offset + ((u64)i << PYM_POOL_SHIFT),
+				"the pool has forgotten its place"))
 			return false;
 	tally->tail_end = first_tail_end(arena, offset);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
-		check_pool_locked(live, arena, i, offset + ((u64)i << PYM_POOL_SHIFT));
+		live_check_pool_locked(live, arena, i,
+				       offset + ((u64)i << PYM_POOL_SHIFT));
 	return true;
 }
 
-/* Under the lock of its class, a pool of blocks has it. */
-static void check_blocks(struct tally *tally, struct pym_pool *pool, u64 offset)
+/* Check what the class's lock protects.  A pool of blocks keeps its class under it. */
+static void live_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 {
 	struct pym_class *class = pym_pool_class_lock(tally->heap, pool);
 	u8 number = READ_ONCE(pool->class);
 
 	if (pym_class_is_of_blocks(number)) {
 		pym_check_blocks(tally, pool, offset);
-		expect(tally, READ_ONCE(*pym_pool_map(pool)) == number, offset,
-		       "the pool map shows another class");
+		pym_expect(tally, READ_ONCE(*pym_pool_map(pool)) == number, offset,
+			   "the pool map shows another class");
 	}
-	expect(tally, !number || number >= PYM_CLASS_RUN || pym_class_is_of_blocks(number),
-	       offset, "the pool's class does not exist");
+	pym_expect(tally,
+		   !number || number >= PYM_CLASS_RUN || pym_class_is_of_blocks(number),
+		   offset, "the pool's class does not exist");
 	spin_unlock(&class->lock);
 }
 
-static void check_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
-			       void *data)
+static void live_check_arena_locked(struct pym_heap *heap, struct pym_arena *arena,
+				    u64 offset, void *data)
 {
 	struct live *live = data;
 
-	expect(live->tally, offset, 0, "an arena lies where none may be");
+	pym_expect(live->tally, offset, 0, "an arena lies where none may be");
 	live->sound = arena_is_sound(live, arena, offset);
 }
 
-static void check_arena_blocks(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
-			       void *data)
+static void live_check_arena_blocks(struct pym_heap *heap, struct pym_arena *arena,
+				    u64 offset, void *data)
 {
 	struct live *live = data;
 	unsigned int i;
 
 	for (i = 0; live->sound && i < PYMALLOC_ARENA_POOLS; i++)
-		check_blocks(live->tally, &arena->pools[i],
-			     offset + ((u64)i << PYM_POOL_SHIFT));
+		live_check_blocks(live->tally, &arena->pools[i],
+				  offset + ((u64)i << PYM_POOL_SHIFT));
 }
 
-static int check_arenas(struct live *live)
+static int live_check_arenas(struct live *live)
 {
 	const struct pym_visit visit = {
-		.arena_locked = check_arena_locked, .arena = check_arena_blocks,
+		.arena_locked = live_check_arena_locked, .arena = live_check_arena_blocks,
 		.pause = pym_pause, .data = live,
 	};
 
 	return pym_arenas_visit(live->tally->heap, &visit);
 }
 
-static int check_regions(struct live *live)
+static int live_check_regions(struct live *live)
 {
 	struct pym_heap *heap = live->tally->heap;
 	unsigned long number;
@@ -226,8 +236,8 @@ static int check_regions(struct live *live)
 		struct pym_region *region = pym_region_get(heap, number);
 
 		spin_lock(&heap->lock);
-		if (expect(live->tally, region->number == number, 0,
-			   "the region is not where it believes to be"))
+		if (pym_expect(live->tally, region->number == number, 0,
+			       "the region is not where it believes to be"))
 			pym_check_region(live->tally, region);
 		spin_unlock(&heap->lock);
 		err = pym_pause(heap);
@@ -236,15 +246,15 @@ static int check_regions(struct live *live)
 }
 
 /**
- * pym_check_live() - prove what can be proved of a heap that goes on
+ * pym_check_live() - prove what can be proved of a heap that is in use meanwhile
  * @heap: the heap
  * @verdict: out: what was found
  *
- * Nobody waits for longer than one arena takes to be looked at.  What only the
- * whole heap at rest can show (that its lists are whole) is left to pym_check().
+ * Other tasks wait at most as long as the check of one arena takes.  That the heap's
+ * lists are complete can only be seen in a heap at rest: pym_check() does that.
  *
  * Context: Sleeps.
- * Return: 0, -ENOMEM, or why pym_pause() has ended it.
+ * Return: 0, -ENOMEM, or an error of pym_pause().
  */
 int pym_check_live(struct pym_heap *heap, struct pym_verdict *verdict)
 {
@@ -256,13 +266,13 @@ int pym_check_live(struct pym_heap *heap, struct pym_verdict *verdict)
 	live->tally = pym_tally_new(heap, verdict);
 	if (!live->tally)
 		goto free;
-	take_flows(live, &live->before);
-	err = check_arenas(live);
+	live_take_flows(live, &live->before);
+	err = live_check_arenas(live);
 	if (!err)
-		err = check_regions(live);
+		err = live_check_regions(live);
 	if (err)
 		goto free_tally;
-	take_flows(live, &live->after);
+	live_take_flows(live, &live->after);
 	compare_flows(live);
 free_tally:
 	kfree(live->tally);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The checker of a heap that goes on.
+ * The checker of a heap that is in use meanwhile: see live.c.
  */
 #ifndef PYM_LIVE_H
 #define PYM_LIVE_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The object allocator: batches of blocks, whose classes it finds and feeds
- * with pools, and whose empty pools it hands on.  What is larger than a block
- * is a run of pages.
+ * Objects: batches are allocated and freed.  A size of up to 512 bytes is served by a
+ * block: this file finds its class, gives the class new pools, and gives pools without
+ * blocks back to their arenas.  A larger size is served by a run.
  */
 #include <linux/err.h>
 #include <linux/string.h>
@@ -31,15 +31,16 @@ struct wanted {
 	unsigned int done;
 };
 
-static void take_locked(struct pym_class *class, struct wanted *wanted)
+static void object_take_locked(struct pym_class *class, struct wanted *wanted)
 {
 	wanted->done += pym_class_take_locked(class, wanted->refs + wanted->done,
 					      wanted->nr - wanted->done);
 }
 
 /*
- * Put pools that have their page to work: as many as are wanted, as others may
- * have freed blocks meanwhile.  Returns those.
+ * Give busy pools, which have a page, their class, and take blocks of them.  Uses only as
+ * many pools as are needed, because another task may have freed blocks meanwhile.
+ * Returns the pools that have got the class.
  */
 static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted *wanted)
 {
@@ -47,6 +48,7 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 	struct pym_pool *pool;
 	unsigned int index;
 
+	/* Before a ref is returned: the process reads the class here, without a lock. */
 	pym_for_each_bit(index, span.bits)
 		WRITE_ONCE(span.arena->map[index], wanted->number);
 
@@ -55,29 +57,29 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 	spin_unlock(&heap->lock);
 
 	spin_lock(&class->lock);
-	take_locked(class, wanted);
+	object_take_locked(class, wanted);
 	span.bits = pym_lowest_bits(span.bits,
 				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
 	pym_for_each_pool(pool, span) {
 		pym_class_add_locked(class, pool, wanted->number);
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
-	take_locked(class, wanted);
+	object_take_locked(class, wanted);
 	spin_unlock(&class->lock);
 	return span.bits;
 }
 
 /*
- * How many pages to take before they are wanted.  They come cheaper together,
- * and are mapped together at the first touch.  Never more than what the heap
- * would keep anyway if they had been used.
+ * How many pages to take before they are needed.  Many pages together cost less, and are
+ * mapped together at the first access.  An eighth of the heap's pages is at most what
+ * trim.c keeps in empty pools anyway; one arena less one pool is what one call can take.
  */
 static unsigned int pages_ahead(struct pym_heap *heap)
 {
 	return min_t(u64, READ_ONCE(heap->pages) / 8, PYMALLOC_ARENA_POOLS - 1);
 }
 
-/* Give a class enough new pools for all blocks, or some of them, and take them. */
+/* Give a class new pools for all missing blocks, or for some, and take those blocks. */
 static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 {
 	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done,
@@ -112,7 +114,7 @@ static unsigned int alloc_blocks(struct pym_heap *heap, u32 number, u64 *refs,
 	struct pym_class *class = &heap->classes[number];
 
 	spin_lock(&class->lock);
-	take_locked(class, &wanted);
+	object_take_locked(class, &wanted);
 	spin_unlock(&class->lock);
 	while (wanted.done < nr && !*err)
 		*err = class_grow(heap, &wanted);
@@ -133,8 +135,8 @@ static unsigned int alloc_runs(struct pym_heap *heap, u64 size, u64 *refs,
 }
 
 /*
- * Free the blocks from the batch's next ref on that are of one class, under one
- * hold of its lock.  Returns false if that ref is not in a pool of blocks.
+ * Free blocks, from the batch's next ref on, as long as they are of one class, whose lock
+ * is taken once.  Returns false if the next ref is not in a pool of blocks.
  */
 static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
 {
@@ -155,7 +157,7 @@ static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
 	return found;
 }
 
-/* The batch's next ref is not in a pool of blocks: is it a large object? */
+/* The batch's next ref is not in a pool of blocks: free it if it is a large object. */
 static void free_elsewhere(struct pym_heap *heap, struct pym_batch *batch)
 {
 	u64 ref = batch->refs[batch->done];
@@ -167,7 +169,7 @@ static void free_elsewhere(struct pym_heap *heap, struct pym_batch *batch)
 	batch->bad += status != PYMALLOC_REF_OK;
 }
 
-/* Pools without blocks go back to their arenas. */
+/* Give pools without blocks back to their arenas: they are empty from then on. */
 static void free_pools(struct pym_heap *heap, struct list_head *empty)
 {
 	struct pym_pool *pool, *next;
@@ -232,11 +234,11 @@ unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsign
  * pym_free_until_bad() - free a batch up to its first bad ref
  * @heap: the heap
  * @refs: the refs
- * @status: out: an enum pymalloc_ref_status for each that was looked at
+ * @status: out: an enum pymalloc_ref_status for each ref up to that one
  * @nr: how many
  *
- * The heap does not count the bad one: that is for the caller, who may come back
- * with it.
+ * The heap does not count the bad ref: that is left to the caller, which may try to free
+ * it again.
  *
  * Context: Sleeps.
  * Return: how many were freed; the next one, if there is one, is bad.
@@ -255,7 +257,7 @@ unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *stat
 	return batch.done - batch.bad;
 }
 
-/* Clear blocks; those that cannot be cleared are freed.  Returns how many are left. */
+/* Clear blocks.  If one fails, free it and all after it.  Returns how many are left. */
 static unsigned int zero_blocks(struct pym_heap *heap, u64 size, u64 *refs,
 				unsigned int nr, int *err)
 {
@@ -277,7 +279,7 @@ static unsigned int zero_blocks(struct pym_heap *heap, u64 size, u64 *refs,
 	return done;
 }
 
-/* Blocks on a page with a memory error cannot be cleared: take others. */
+/* Allocate cleared blocks; others instead of those on a page with a memory error. */
 static unsigned int alloc_zeroed_blocks(struct pym_heap *heap, u64 size, u64 *refs,
 					unsigned int nr, int *err)
 {
@@ -333,7 +335,7 @@ unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
  * @heap: the heap
  * @ref: any offset
  *
- * Return: the bytes its holder may use; 0 if no allocated object starts there.
+ * Return: the bytes that a program may use; 0 if no allocated object starts there.
  */
 u64 pym_usable(struct pym_heap *heap, u64 ref)
 {
@@ -349,7 +351,7 @@ static int resize_move_once(struct pym_heap *heap, u64 *ref, u64 old_size, u64 s
 	if (!alloc_gated(heap, size, false, &to, 1, &err))
 		return err;
 	err = pym_pages_copy(heap, to, *ref, min(size, old_size));
-	/* Somebody else may have freed it under our hands. */
+	/* Another thread may have freed it while it was copied. */
 	if (!err && free_gated(heap, ref, &status, 1))
 		err = -EBADSLT;
 	if (err == -EAGAIN)
@@ -361,7 +363,10 @@ static int resize_move_once(struct pym_heap *heap, u64 *ref, u64 old_size, u64 s
 	return err;
 }
 
-/* Until the new place has no memory error: each that has is met but once. */
+/*
+ * Move an object.  A new place with a memory error is withheld and another one tried, so
+ * that no such place is found twice, and the loop ends.
+ */
 static int resize_move(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)
 {
 	int err;
@@ -381,12 +386,15 @@ static int resize_gated(struct pym_heap *heap, u64 *ref, u64 size)
 		return -EBADSLT;
 	if (size <= old_size && size > PYMALLOC_BLOCK_MAX)
 		return pym_run_shrink(heap, *ref, size);
-	/* CPython's rule: stay unless that saves more than a quarter. */
+	/*
+	 * CPython's rule: a block that shrinks stays where it is, unless moving it saves
+	 * a quarter of its size or more.
+	 */
 	if (size <= old_size &&
 	    (size * 4 > old_size * 3 || ALIGN(size, heap->alignment) == old_size))
 		return 0;
 	err = resize_move(heap, ref, old_size, size);
-	/* What only shrinks can as well stay. */
+	/* If an object that shrinks cannot move, it stays where it is. */
 	if (size <= old_size && err != -EBADSLT)
 		return 0;
 	return err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Objects, in batches.
+ * Objects: allocated, freed and resized in batches.
  */
 #ifndef PYM_OBJECT_H
 #define PYM_OBJECT_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the core asks of whoever shows the heap.
+ * Calls of the code that maps the heap's window: see struct pym_heap_ops.
  */
 #include <linux/sched.h>
 
@@ -11,14 +11,15 @@
  * @heap: the heap
  * @view: out: its mappings
  *
- * fork() holds the mappings and wants the gate.  So an operation that is in the gate
- * must leave it before it holds the mappings.  Others find the heap in order
- * meanwhile: what the operation is about is busy, or fresh.
+ * fork() holds the mappings when it enters the gate.  So an operation that is in the gate
+ * must leave it before it holds the mappings, or the two would deadlock.  Meanwhile the
+ * heap must be consistent for other tasks: the pools that the operation changes are busy,
+ * or its region is fresh.
  *
- * Context: Sleeps.  Holds @heap->gate for reading, and leaves it (but stays in that
- *	of a heap without a window).
- * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed),
- *	and the gate has been entered again.
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it (but keeps it if the
+ *	heap has no window).
+ * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed):
+ *	then the gate is held again.
  */
 int pym_gate_leave(struct pym_heap *heap, struct pym_view *view)
 {
@@ -34,9 +35,9 @@ int pym_gate_leave(struct pym_heap *heap, struct pym_view *view)
 }
 
 /**
- * pym_gate_enter() - the reverse of pym_gate_leave()
+ * pym_gate_enter() - release the mappings and enter the gate again
  * @heap: the heap
- * @view: what that has filled in
+ * @view: as pym_gate_leave() has filled it in
  *
  * Context: Sleeps.
  */
@@ -52,12 +53,12 @@ void pym_gate_enter(struct pym_heap *heap, struct pym_view *view)
  * pym_zap() - take pages out of the mappings
  * @heap: the heap
  * @view: its mappings, held
- * @offset: where in the window the pages were found so far
+ * @offset: where the pages have been in the window
  * @pages: the pages
  * @nr: how many
  *
- * Context: Sleeps.  The pages can no longer be found at @offset, or are locked by
- *	nobody and may be mapped again at once.
+ * Context: Sleeps.  The caller has locked none of @pages.  A page that can still be
+ *	found at @offset may be mapped again at once.
  */
 void pym_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
 	     struct page **pages, unsigned int nr)
@@ -67,12 +68,12 @@ void pym_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
 }
 
 /**
- * pym_map_grown() - have a new page of the pool map seen by everybody
+ * pym_map_grown() - take zeroes out of the mappings that stand for a page of the pool map
  * @heap: the heap
- * @number: which one; it can be found already
+ * @number: which page; pym_pool_map_page() finds it already
  *
- * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.  In
- *	the heap's process, which always gets its mappings held.
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.  The
+ *	caller is the heap's process: for that, holding the mappings never fails.
  */
 void pym_map_grown(struct pym_heap *heap, unsigned long number)
 {
@@ -97,11 +98,11 @@ void pym_grown(struct pym_heap *heap)
 }
 
 /**
- * pym_pause() - between two pieces of a look at a heap
+ * pym_pause() - let others run between two pieces of a long inspection
  * @heap: the heap
  *
  * Context: Sleeps.  Holds nothing.
- * Return: 0, or a negative error if the look is to end.
+ * Return: 0, or a negative error if the inspection must end.
  */
 int pym_pause(struct pym_heap *heap)
 {

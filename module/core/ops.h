@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the core asks of whoever shows the heap: see struct pym_heap_ops.  A heap
- * without operations has no window: nobody maps it, and there is nothing to ask.
+ * Calls of the code that maps the heap's window: see struct pym_heap_ops.  A heap
+ * without operations has no window.  Nobody maps it, and these functions do nothing.
  */
 #ifndef PYM_OPS_H
 #define PYM_OPS_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages: how pools get theirs from the system and give them back.
+ * Pages: how pools get their pages from the system and give them back.
  *
- * Both happen while the pool is busy: pym_pages_get() does not hand out a page
- * of a busy pool, so that nobody can map it before it is ready or after it has
- * been taken away.
+ * Both happen while the pool is busy.  pym_pages_get() does not return the page of a
+ * busy pool, so that nobody can map it before it is ready, or after it has been taken
+ * out of the page tables.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -21,15 +21,16 @@
 #include "quota.h"
 
 /*
- * 16 pages are taken from the system at once: by then most of what a call of the page
- * allocator costs is spread, and a piece of 64 KiB is often there without effort.
- * Larger pieces come opportunistically: no direct reclaim, and then single pages.
+ * Up to 16 pages are taken from the system at once.  With 16, the cost of the call is
+ * already small for each page, and 64 KiB in one piece are often free; larger pieces
+ * would save little and fail more often.  More than one page is opportunistic: no direct
+ * reclaim.  If that fails, single pages are taken.
  */
 #define FILL_ORDER	4
 #define GFP_CHEAP	((PYM_GFP & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY)
 
 /* Charge and allocate 2 to the power of @order pages, zeroed. */
-static int take_pages(struct pym_heap *heap, struct page **pages, unsigned int order)
+static int pages_take(struct pym_heap *heap, struct page **pages, unsigned int order)
 {
 	gfp_t gfp = (order ? GFP_CHEAP : PYM_GFP) | __GFP_ZERO;
 	int err;
@@ -49,9 +50,9 @@ static int take_pages(struct pym_heap *heap, struct page **pages, unsigned int o
 
 /*
  * Give some of the pools a page each: as many as are taken from the system at once.
- * Returns those that have got one; none, with an error in *@err.
+ * Returns the pools that have got one; or 0, and an error in *@err.
  */
-static u64 fill_some(struct pym_heap *heap, struct pym_span span, int *err)
+static u64 pages_fill_some(struct pym_heap *heap, struct pym_span span, int *err)
 {
 	unsigned int order, i;
 	struct page *pages;
@@ -59,23 +60,23 @@ static u64 fill_some(struct pym_heap *heap, struct pym_span span, int *err)
 
 	order = ilog2(hweight64(span.bits));
 	order = min_t(unsigned int, order, FILL_ORDER);
-	*err = fatal_signal_pending(current) ? -EINTR : take_pages(heap, &pages, order);
+	*err = fatal_signal_pending(current) ? -EINTR : pages_take(heap, &pages, order);
 	if (*err && *err != -EINTR && order) {
 		order = 0;
-		*err = take_pages(heap, &pages, order);
+		*err = pages_take(heap, &pages, order);
 	}
 	if (*err)
 		return 0;
 	for (i = 0; i < 1U << order; i++) {
-		/* The page allocator clears that of the first one only. */
+		/* alloc_pages() clears this field of the first page only. */
 		WRITE_ONCE(pages[i].private, 0);
 		span.arena->pools[pym_pop_bit(&rest)].page = pages + i;
 	}
 	return span.bits & ~rest;
 }
 
-/* Those of the pools that have a page. */
-static u64 with_page(struct pym_span span)
+/* Returns which of the pools have a page. */
+static u64 pools_with_page(struct pym_span span)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
@@ -86,8 +87,8 @@ static u64 with_page(struct pym_span span)
 	return found;
 }
 
-/* Those of the pools whose page has a memory error. */
-static u64 with_bad_page(struct pym_span span)
+/* Returns which of the pools have a page with a memory error. */
+static u64 pools_with_bad_page(struct pym_span span)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
@@ -98,8 +99,8 @@ static u64 with_bad_page(struct pym_span span)
 	return found;
 }
 
-/* The pools have got a page each that the heap's user pays for. */
-static void note_payer(struct pym_heap *heap, struct pym_span span)
+/* Note for pools with a new page that the heap pays for it apart, if it does so. */
+static void pages_note_payer(struct pym_heap *heap, struct pym_span span)
 {
 	if (!heap->pays_apart)
 		return;
@@ -122,27 +123,27 @@ static void note_payer(struct pym_heap *heap, struct pym_span span)
  */
 u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 {
-	struct pym_span bad = { span.arena, with_bad_page(span) };
+	struct pym_span bad = { span.arena, pools_with_bad_page(span) };
 	int dropped = bad.bits ? pym_pages_drop(heap, bad) : 0;
-	u64 missing = span.bits & ~with_page(span);
+	u64 missing = span.bits & ~pools_with_page(span);
 	struct pym_span rest = { span.arena, missing };
 
 	*err = min(dropped, 0);
-	/* Those that could not be dropped are of no use. */
+	/* Bad pages that could not be dropped do not count as pages. */
 	if (*err)
 		rest.bits |= bad.bits;
 	while (rest.bits && !*err)
-		rest.bits &= ~fill_some(heap, rest, err);
+		rest.bits &= ~pages_fill_some(heap, rest, err);
 	missing &= ~rest.bits;
 	if (missing) {
-		note_payer(heap, (struct pym_span) { span.arena, missing });
+		pages_note_payer(heap, (struct pym_span) { span.arena, missing });
 		pym_pages_count_in(heap, hweight64(missing));
 	}
 	return span.bits & ~rest.bits;
 }
 
-/* Write the pages of busy pools to @pages.  Returns the pools that have one. */
-static u64 gather_pages(struct pym_span span, struct page **pages)
+/* Write the pages of busy pools to @pages.  Returns which of the pools have one. */
+static u64 pages_gather(struct pym_span span, struct page **pages)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
@@ -169,8 +170,8 @@ static void zap_pools(struct pym_heap *heap, const struct pym_view *view,
 	}
 }
 
-/* The pages of busy pools, which nobody maps any more, go.  Returns how many. */
-static unsigned int put_pages(struct pym_heap *heap, struct pym_span span,
+/* Give back the pages of busy pools, which nobody maps any more.  Returns how many. */
+static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 			      struct page **pages)
 {
 	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0;
@@ -204,7 +205,7 @@ static unsigned int put_pages(struct pym_heap *heap, struct pym_span span,
 	return nr;
 }
 
-static void set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving)
+static void pages_set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving)
 {
 	spin_lock(&heap->lock);
 	if (leaving)
@@ -217,10 +218,10 @@ static void set_leaving(struct pym_heap *heap, struct pym_span span, bool leavin
 /**
  * pym_pages_drop() - give the pages of busy pools back to the system
  * @heap: the heap
- * @span: the pools; those without a page are passed over
+ * @span: the pools; those without a page are skipped
  *
- * A page that somebody has pinned lives on until it is unpinned, and is no longer the
- * heap's.
+ * A page that somebody has pinned stays allocated until it is unpinned, but no longer
+ * belongs to the heap.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
  * Return: how many pages went; or -EINTR (the caller is not the heap's process,
@@ -232,18 +233,18 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 	struct pym_view view;
 	int err;
 
-	span.bits = gather_pages(span, pages);
+	span.bits = pages_gather(span, pages);
 	if (!span.bits)
 		return 0;
-	set_leaving(heap, span, true);
+	pages_set_leaving(heap, span, true);
 	err = pym_gate_leave(heap, &view);
 	if (err) {
-		set_leaving(heap, span, false);
+		pages_set_leaving(heap, span, false);
 		return err;
 	}
 	zap_pools(heap, &view, span, pages);
 	pym_gate_enter(heap, &view);
-	return put_pages(heap, span, pages);
+	return pages_put(heap, span, pages);
 }
 
 /**
@@ -260,7 +261,7 @@ void pym_pages_destroy(struct pym_heap *heap)
 
 	pym_for_each_arena(span.arena, offset, heap) {
 		span.bits = ~0ULL;
-		span.bits = gather_pages(span, pages);
-		put_pages(heap, span, pages);
+		span.bits = pages_gather(span, pages);
+		pages_put(heap, span, pages);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Pages: how pools get and give back theirs.
+ * Pages: how pools get their pages and give them back.
  */
 #ifndef PYM_PAGE_H
 #define PYM_PAGE_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pools and their blocks.
+ * Pools of one size class, and their blocks.
  *
- * A block's state is a bit and the pool's boundary: from the boundary on it is
- * untouched, below it the bit says free or allocated.  Everything here runs
- * under the class's lock and moves blocks by words of the bitmap.
+ * The state of a block is a bit and the pool's boundary: from the boundary on blocks are
+ * untouched, below it the bit says free or allocated.  Everything here runs under the
+ * class's lock.  Batches of blocks are taken by whole words of the bitmap.
  */
 #include <linux/bitops.h>
 #include <linux/string.h>
@@ -32,7 +32,7 @@ void pym_class_init(struct pym_class *class, u32 size)
 }
 
 /**
- * pym_pool_group() - where a pool's fullness puts it
+ * pym_pool_group() - which of its class's lists a pool belongs to
  * @class: its class
  * @pool: the pool
  *
@@ -40,7 +40,10 @@ void pym_class_init(struct pym_class *class, u32 size)
  */
 u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool)
 {
-	/* nr_alloc * PYM_GROUPS / capacity; exact where it counts, at full. */
+	/*
+	 * nr_alloc * PYM_GROUPS / capacity without a division.  It is exact for a full
+	 * pool; in between, rounding only makes a difference for the order.
+	 */
 	return pool->nr_alloc * class->group_scale >> 16;
 }
 
@@ -63,7 +66,7 @@ static void pool_move(struct pym_class *class, struct pym_pool *pool, u8 group)
 	pool->group = group;
 }
 
-/* Count the pool where its fullness puts it, and move it there. */
+/* Move a pool to the list of its fullness, and adjust the counts. */
 static __always_inline void pool_regroup(struct pym_class *class, struct pym_pool *pool)
 {
 	u8 group = pym_pool_group(class, pool);
@@ -75,7 +78,7 @@ static __always_inline void pool_regroup(struct pym_class *class, struct pym_poo
 /**
  * pym_class_add_locked() - give an empty pool its class
  * @class: the class
- * @pool: a pool with a page that nobody else can reach
+ * @pool: a pool with a page, which no other task can reach
  * @number: the class's number, at most PYMALLOC_NR_CLASSES
  *
  * All its blocks are untouched.
@@ -100,7 +103,7 @@ void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 num
  * @class: its class
  * @pool: the pool, whose page has a memory error
  *
- * Its allocated blocks can be freed, and with the last one it is empty as any other.
+ * Its allocated blocks can be freed; after the last one it is empty like any other pool.
  */
 void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool)
 {
@@ -111,7 +114,7 @@ void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool)
 	pool->withheld = true;
 }
 
-/* Take the class from a pool without blocks, and leave it to the caller. */
+/* Take a pool without blocks out of its class, and put it into the caller's list. */
 static void pool_retire(struct pym_class *class, struct pym_pool *pool,
 			struct list_head *empty)
 {
@@ -124,9 +127,9 @@ static void pool_retire(struct pym_class *class, struct pym_pool *pool,
 	list_move(&pool->link, empty);
 }
 
-/* Take the pool's first @nr free blocks; it has as many. */
-static u64 *take_free(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
-		      unsigned int nr)
+/* Take the pool's first @nr free blocks; it has at least so many. */
+static u64 *pool_take_free(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
+			   unsigned int nr)
 {
 	unsigned long *word;
 
@@ -150,12 +153,15 @@ static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
 	u64 at = pym_pool_offset(pool);
 
 	pool->nr_alloc += old + fresh;
-	refs = take_free(pool, at, size, refs, old);
+	refs = pool_take_free(pool, at, size, refs, old);
 	if (fresh) {
 		at += pool->boundary * size;
 		pool->boundary += fresh;
 		class->untouched -= fresh;
-		/* The loop would cost more than what it does. */
+		/*
+		 * The counting of the loop would cost more than the store.  8 is a cache
+		 * line of refs; more would only make the code longer.
+		 */
 #pragma GCC unroll 8
 		for (nr = fresh; nr; nr--, at += size)
 			*refs++ = at;
@@ -164,7 +170,7 @@ static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
 }
 
 /**
- * pym_class_clone() - take over the counts of another heap's class
+ * pym_class_clone() - copy the counts of a class to that of a clone
  * @class: the class
  * @child: the same class of the clone
  */
@@ -257,7 +263,7 @@ static __always_inline const u64 *pool_mark(const struct pym_class *class,
 	return next;
 }
 
-/* Account for blocks of a pool that have been marked as free. */
+/* Count @nr blocks of a pool, which have been marked as free, and move the pool. */
 static __always_inline void pool_give(struct pym_class *class, struct pym_pool *pool,
 				      unsigned int nr, struct list_head *empty)
 {
@@ -272,9 +278,9 @@ static __always_inline void pool_give(struct pym_class *class, struct pym_pool *
  * pym_class_give_locked() - free blocks of one class
  * @heap: the heap
  * @class: the class
- * @pool: the pool of it that the batch's next ref points into
- * @batch: the batch; from its next ref on those are dealt with that lie in
- *	pools of the class, at least one
+ * @pool: the pool of the class that the batch's next ref points into
+ * @batch: the batch; its refs are processed, from the next one on, as long as they
+ *	lie in pools of the class; at least one is
  *
  * Context: Under RCU.  Holds @class->lock.
  */
@@ -312,7 +318,7 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 	class->nr_frees += next - first - bad;
 }
 
-/* The entry for no class if the pool is no pool of blocks. */
+/* The class of a pool; entry 0, which is no class, if it is not a pool of blocks. */
 static struct pym_class *pool_class(struct pym_heap *heap, const struct pym_pool *pool)
 {
 	u8 number = READ_ONCE(pool->class);
@@ -325,8 +331,11 @@ static struct pym_class *pool_class(struct pym_heap *heap, const struct pym_pool
  * @heap: the heap
  * @pool: the pool, found under RCU
  *
+ * The pool can get or lose its class until the lock of that class is held: recheck, and
+ * try again with the new class.
+ *
  * Context: Under RCU.
- * Return: the class, locked; its size is 0 if the pool is no pool of blocks.
+ * Return: the class, locked; its size is 0 if the pool is not a pool of blocks.
  */
 struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
 	__acquires(class_lock)
@@ -344,7 +353,7 @@ struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *po
 /**
  * pym_pool_withhold() - hand out no more blocks of a page with a memory error
  * @heap: the heap
- * @offset: where the page is; nothing happens unless there is a pool of blocks
+ * @offset: where the page is; nothing happens if that is not in a pool of blocks
  *
  * Context: Any that may take the locks of size classes.
  */

@@ -10,12 +10,12 @@
 /**
  * struct pym_batch - refs that are being freed
  * @refs: the refs
- * @status: an enum pymalloc_ref_status for each that has been dealt with
- * @nr: how many there are
- * @until_bad: the first bad one is the last that is dealt with
- * @done: how many have been dealt with
+ * @status: an enum pymalloc_ref_status for each ref that has been processed
+ * @nr: how many refs there are
+ * @until_bad: stop after the first bad ref
+ * @done: how many have been processed
  * @bad: how many of those were bad
- * @empty: pools that have lost their last block, and their class
+ * @empty: pools whose last block has been freed, and that have no class any more
  */
 struct pym_batch {
 	const u64 *refs;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Quotas: so many bytes and no more; and what a heap's pages and metadata are
- * charged to: its own limit and its user's.
+ * Quotas: a count of bytes with a limit.  A heap's pages and metadata are charged to two
+ * of them: the heap's own, and that of its user.
  */
 #include <linux/errno.h>
 
@@ -30,12 +30,12 @@ int pym_quota_charge(struct pym_quota *quota, unsigned long bytes)
 }
 
 /**
- * pym_quota_force() - take bytes from a quota, beyond its limit, too
+ * pym_quota_force() - take bytes from a quota, even beyond its limit
  * @quota: the quota; NULL is one without a limit
  * @bytes: how many
  *
- * For what cannot be refused any more: a write to memory that a process has, and
- * fork().
+ * For what must not fail because of a limit: fork(), and a write to memory that the
+ * process already has.
  *
  * Context: Any.
  */
@@ -58,7 +58,7 @@ void pym_quota_uncharge(struct pym_quota *quota, unsigned long bytes)
 		atomic_long_sub(bytes, &quota->used);
 }
 
-/* Of what a quota has been charged, so much more (or less) is metadata. */
+/* Count @bytes more (fewer, if negative) of what a quota is charged as metadata. */
 static void count_meta(struct pym_quota *quota, long bytes)
 {
 	if (quota)
@@ -66,9 +66,9 @@ static void count_meta(struct pym_quota *quota, long bytes)
 }
 
 /**
- * pym_quota_move_meta() - have metadata count against another quota
- * @from: the quota that it counts against; may be NULL
- * @to: the other; may be NULL, and be exceeded
+ * pym_quota_move_meta() - move the charge for metadata to another quota
+ * @from: the quota that it is charged to; may be NULL
+ * @to: the other quota; may be NULL; its limit may be exceeded
  * @bytes: how many
  *
  * Context: Any.
@@ -85,7 +85,7 @@ static int heap_charge(struct pym_heap *heap, unsigned long bytes)
 {
 	int err;
 
-	/* The heap's own limit is a full heap, the user's is a quota. */
+	/* At its own limit a heap is full (ENOMEM); at the user's the error is EDQUOT. */
 	if (pym_quota_charge(&heap->quota, bytes))
 		return -ENOMEM;
 	err = pym_quota_charge(heap->user, bytes);
@@ -121,11 +121,11 @@ int pym_pages_charge(struct pym_heap *heap, unsigned int nr)
 }
 
 /**
- * pym_pages_uncharge() - the reverse, for pages that the heap has not got
+ * pym_pages_uncharge() - undo pym_pages_charge() for pages that the heap did not get
  * @heap: the heap
  * @nr: how many
  *
- * Context: as pym_pages_charge(), and since then.
+ * Context: Holds @heap->gate, without a break since pym_pages_charge().
  */
 void pym_pages_uncharge(struct pym_heap *heap, unsigned int nr)
 {
@@ -137,8 +137,8 @@ void pym_pages_uncharge(struct pym_heap *heap, unsigned int nr)
  * @heap: the heap
  * @bytes: what it takes, with what the kernel's allocators round up
  *
- * Until @heap->gate is left, the metadata must be where the checker finds it, or
- * be given back.  The clone that fork() is making is not refused for a limit.
+ * Before the caller leaves @heap->gate, the metadata must be where the checker finds it,
+ * or must be uncharged again.  For a clone that fork() is making no limit is checked.
  *
  * Context: Holds @heap->gate, or nobody else knows the heap.
  * Return: 0; or -ENOMEM (the heap's limit) or -EDQUOT (the user's), and nothing is
@@ -160,9 +160,9 @@ int pym_meta_charge(struct pym_heap *heap, unsigned long bytes)
 }
 
 /**
- * pym_meta_uncharge() - the reverse, when it is freed
+ * pym_meta_uncharge() - uncharge metadata when it is freed
  * @heap: the heap
- * @bytes: as they were charged
+ * @bytes: as many as were charged for it
  *
  * Context: as pym_meta_charge().
  */

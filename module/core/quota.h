@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Quotas, and what is charged to them.
+ * Quotas: see quota.c.
  */
 #ifndef PYM_QUOTA_H
 #define PYM_QUOTA_H

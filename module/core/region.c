@@ -3,9 +3,9 @@
  * Regions: the window in parts of 64 arenas, each with its page of the pool
  * map, and the table in which they are found by number.
  *
- * They are made one after the other, and stay until the heap ends.  The table
- * has room for those that are there and grows by doubling: readers go on with
- * the old one, in which all is right that they can know of.
+ * Regions are made one after the other, and stay until the heap ends.  When the table
+ * is full, one of twice the size replaces it.  A task that still reads the old table
+ * finds there all regions that had been made before.
  */
 #include <linux/err.h>
 #include <linux/gfp.h>
@@ -43,9 +43,9 @@ static void table_free_rcu(struct rcu_head *rcu)
 }
 
 /*
- * Put a table in the place of a smaller one.  It is copied under the lock, at most
- * 8 bytes for each 16 MiB of the window that are in use already.  Returns the one
- * that nobody needs any more.
+ * Put a table in the place of a smaller one.  The entries are copied under the lock: 8
+ * bytes for each 16 MiB of the window that have been used so far.  Returns the table that
+ * must be freed: the old one, or @new if another task was faster.
  */
 static struct pym_table *table_replace(struct pym_heap *heap, struct pym_table *new)
 {
@@ -55,16 +55,17 @@ static struct pym_table *table_replace(struct pym_heap *heap, struct pym_table *
 	old = rcu_dereference_protected(heap->table, lockdep_is_held(&heap->lock));
 	if (old->nr < new->nr) {
 		memcpy(new->regions, old->regions, old->nr * sizeof(*old->regions));
+		/* Pairs with the rcu_dereference_check() in pym_region_find(). */
 		rcu_assign_pointer(heap->table, new);
 	} else {
-		/* Somebody else was faster. */
+		/* Another task was faster. */
 		old = new;
 	}
 	spin_unlock(&heap->lock);
 	return old;
 }
 
-/* Bytes of a table that has an entry for a region; 0 if the one there is has. */
+/* The size that a table needs for a region; 0 if the present one has an entry for it. */
 static size_t table_wanted(struct pym_heap *heap, unsigned long number)
 {
 	const struct pym_table *table;
@@ -78,7 +79,7 @@ static size_t table_wanted(struct pym_heap *heap, unsigned long number)
 	return bytes;
 }
 
-/* Have the table an entry for the region that is made next. */
+/* Make sure that the table has an entry for the region that is made next. */
 static int table_reserve(struct pym_heap *heap, unsigned long number)
 {
 	size_t bytes = table_wanted(heap, number);
@@ -103,12 +104,13 @@ static void region_free(struct pym_heap *heap, struct pym_region *region)
 }
 
 /**
- * pym_region_outside() - arena numbers that a region must never give
+ * pym_region_outside() - arena numbers of a region that no arena may have
  * @heap: the heap
  * @region: the region
  *
  * Context: Holds @heap->lock, or @heap->gate for writing.
- * Return: a bit for each: the window's first, and those beyond the heap's extent.
+ * Return: a bit for each: number 0, because ref 0 is no block, and those beyond the
+ *	heap's extent.
  */
 u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *region)
 {
@@ -121,7 +123,7 @@ u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *reg
 	return outside;
 }
 
-/* Put a region in its place.  Returns false if somebody else has. */
+/* Put a region in its place.  Returns false if another task has made it. */
 static bool region_insert(struct pym_heap *heap, struct pym_region *region)
 {
 	struct pym_table *table;
@@ -163,10 +165,11 @@ static struct pym_region *region_alloc(struct pym_heap *heap, unsigned long numb
  * @heap: the heap
  * @number: its number
  *
- * It is fresh: no arena is made in it before its part of the pool map is seen.
+ * It is fresh: no arena is made in it until no process can have zeroes mapped where its
+ * part of the pool map is.  See pym_region_open().
  *
  * Context: Sleeps.
- * Return: the region; NULL if somebody else has made it; or an error as of
+ * Return: the region; NULL if another task has made it; or an error as of
  *	pym_meta_charge().
  */
 struct pym_region *pym_region_new(struct pym_heap *heap, unsigned long number)
@@ -195,7 +198,7 @@ static void region_requeue(struct pym_heap *heap, struct pym_region *region)
 }
 
 /**
- * pym_region_take_locked() - an arena has got a number of a region
+ * pym_region_take_locked() - note that an arena has got a number of a region
  * @heap: the heap
  * @region: the region
  * @slot: the number's place in it
@@ -210,7 +213,7 @@ void pym_region_take_locked(struct pym_heap *heap, struct pym_region *region,
 }
 
 /**
- * pym_region_give_locked() - the reverse
+ * pym_region_give_locked() - note that a number of a region is free again
  * @heap: the heap
  * @region: the region
  * @slot: the number's place in it
@@ -227,7 +230,7 @@ void pym_region_give_locked(struct pym_heap *heap, struct pym_region *region,
 /**
  * pym_region_open() - let arenas be made in a region
  * @heap: the heap
- * @region: the region, which is fresh; its part of the pool map is seen by everybody
+ * @region: the region, which is fresh; no process has zeroes mapped for its pool map
  *
  * Context: Takes @heap->lock.
  */
@@ -244,8 +247,8 @@ void pym_region_open(struct pym_heap *heap, struct pym_region *region)
  * @heap: the heap
  * @extent: its new extent, no smaller than the old one
  *
- * Only the last region can have ended at the old one: the next is made when that
- * is beyond it.
+ * Only the last region can have numbers that were outside of the old extent: a region is
+ * made only if it starts within the extent.
  */
 void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
 {
@@ -266,14 +269,17 @@ void pym_regions_extend_locked(struct pym_heap *heap, u64 extent)
 		region_requeue(heap, region);
 }
 
-/* Make the region that comes next, unless somebody else does. */
+/* Make the region that comes next, unless another task does. */
 static int region_create(struct pym_heap *heap, unsigned long number)
 {
 	struct pym_region *region = pym_region_new(heap, number);
 
 	if (IS_ERR_OR_NULL(region))
 		return PTR_ERR(region);
-	/* Before there are arenas: where zeroes are mapped, classes would not be seen. */
+	/*
+	 * Before the region has arenas: a process that has zeroes mapped instead of the
+	 * pool map would not see the classes of its pools.
+	 */
 	pym_map_grown(heap, number);
 	pym_region_open(heap, region);
 	return 0;
@@ -285,7 +291,7 @@ static int region_create(struct pym_heap *heap, unsigned long number)
  * @nr: how many, at most 64
  *
  * Context: Holds @heap->lock.
- * Return: the first of them, or 0 if another region has to be made before.
+ * Return: the first of them, or 0 if no region has so many in a row.
  */
 u32 pym_numbers_find_locked(struct pym_heap *heap, unsigned int nr)
 {
@@ -299,11 +305,11 @@ u32 pym_numbers_find_locked(struct pym_heap *heap, unsigned int nr)
 }
 
 /**
- * pym_numbers_reserve() - make regions until there are arena numbers in a row
+ * pym_numbers_reserve() - make regions until there are free arena numbers in a row
  * @heap: the heap
  * @nr: how many, at most 64
  *
- * They are free, and another task may take them at once.
+ * The numbers stay free: another task may take them before the caller does.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: 0; -ENOSPC when the heap's extent is used up, -ENOMEM when its window or
@@ -337,10 +343,11 @@ int pym_numbers_reserve(struct pym_heap *heap, unsigned int nr)
  * @heap: the heap
  * @number: any number
  *
- * Where there is none, zeroes may be mapped, until @heap->ops->map_grown has been called.
+ * If there is no such page, the caller may map zeroes in its place, which it must take
+ * out of the mappings when @heap->ops->map_grown is called.
  *
  * Context: Any.
- * Return: the page with a reference; NULL if no arena can have been there.
+ * Return: the page with a reference; NULL if its region has not been made.
  */
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
 {
@@ -353,7 +360,7 @@ struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number)
 }
 
 /**
- * pym_regions_init() - a heap without regions
+ * pym_regions_init() - prepare a heap's table of regions, which is empty
  * @heap: the heap, its window set
  *
  * Return: 0 or an error as of pym_meta_charge().
@@ -370,7 +377,7 @@ int pym_regions_init(struct pym_heap *heap)
 }
 
 /**
- * pym_regions_destroy() - free all regions, whose arenas have gone before
+ * pym_regions_destroy() - free all regions; their arenas have been freed before
  * @heap: the heap, used by nobody any more
  */
 void pym_regions_destroy(struct pym_heap *heap)

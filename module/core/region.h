@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Regions, and the pool map.
+ * Regions, and the pool map: see region.c.
  */
 #ifndef PYM_REGION_H
 #define PYM_REGION_H
@@ -36,7 +36,7 @@ static inline struct pym_region *pym_region_find(struct pym_heap *heap, unsigned
 
 	if (number >= table->nr)
 		return NULL;
-	/* Pairs with the release in region_insert(). */
+	/* Pairs with the release in region_insert(): what is found is complete. */
 	return smp_load_acquire(&table->regions[number]);
 }
 
@@ -46,7 +46,7 @@ static inline size_t pym_table_bytes(const struct pym_table *table)
 	return sizeof(*table) + table->nr * sizeof(*table->regions);
 }
 
-/* The same for who holds nothing. */
+/* As pym_region_find(), for callers that hold neither the lock nor RCU. */
 static inline struct pym_region *pym_region_get(struct pym_heap *heap, unsigned long number)
 {
 	struct pym_region *region;
@@ -57,7 +57,7 @@ static inline struct pym_region *pym_region_get(struct pym_heap *heap, unsigned 
 	return region;
 }
 
-/* Bytes of the window, from its start on, that arenas can lie in so far. */
+/* Bytes of the window, from its start on, for which there are regions so far. */
 static inline u64 pym_made_bytes(const struct pym_heap *heap)
 {
 	return (u64)READ_ONCE(heap->made_regions) << PYM_REGION_SHIFT;

@@ -25,14 +25,17 @@ static struct pym_span run_part(struct pym_heap *heap, u64 ref, unsigned int nr,
 	unsigned int here = min(nr - done, PYMALLOC_ARENA_POOLS - first);
 	struct pym_span part = { .bits = pym_bits(first, here) };
 
-	/* It has busy pools or a class, so that it cannot go away. */
+	/* The arena stays without RCU: the pools of the run are busy, or have a class. */
 	rcu_read_lock();
 	part.arena = pym_arena_find(heap, at);
 	rcu_read_unlock();
 	return part;
 }
 
-/* Arenas next to each other for more pages than one has.  What is left goes to others. */
+/*
+ * Make arenas next to each other, for a run that does not fit into one.  The pages of the
+ * last arena behind the run become free.
+ */
 static struct pym_span reserve_arenas(struct pym_heap *heap, unsigned int nr)
 {
 	unsigned int last = nr % PYMALLOC_ARENA_POOLS;
@@ -95,7 +98,7 @@ static int run_fill(struct pym_heap *heap, u64 ref, unsigned int nr)
 	return err;
 }
 
-/* Set the class of busy pools: from then on they are in use. */
+/* Give busy pools the class of a run's pages: from then on they are in use. */
 static void run_set_class_locked(struct pym_heap *heap, u64 ref, unsigned int nr)
 {
 	unsigned int i;
@@ -108,7 +111,7 @@ static void run_set_class_locked(struct pym_heap *heap, u64 ref, unsigned int nr
 	}
 }
 
-/* The reverse. */
+/* Make pools of a run busy again, and take their class. */
 static void run_clear_class_locked(struct pym_heap *heap, u64 ref, unsigned int nr)
 {
 	unsigned int i;
@@ -221,7 +224,7 @@ enum pymalloc_ref_status pym_run_free(struct pym_heap *heap, u64 ref)
 }
 
 /**
- * pym_run_shrink() - give the end of a large object back
+ * pym_run_shrink() - give back the pages at the end of a large object
  * @heap: the heap
  * @ref: the object
  * @size: its new size in bytes; nothing happens if it has fewer pages

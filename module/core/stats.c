@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap's figures.
+ * Statistics: a heap's figures.
  */
 #include <linux/string.h>
 
@@ -33,7 +33,7 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *
 	spin_unlock(&class->lock);
 }
 
-static void add_class(struct pym_stats *stats, const struct pym_class_stats *class)
+static void stats_add_class(struct pym_stats *stats, const struct pym_class_stats *class)
 {
 	stats->pools_used += class->pools_used;
 	stats->pools_full += class->pools_full;
@@ -56,7 +56,7 @@ void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step) {
 		pym_class_stats(heap, number, &class);
-		add_class(stats, &class);
+		stats_add_class(stats, &class);
 	}
 	stats->limit = heap->limit;
 	stats->threshold = READ_ONCE(heap->threshold);
@@ -78,15 +78,15 @@ void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 	spin_unlock(&heap->lock);
 }
 
-/* What pages have been found to be shared. */
+/* How many pages have been counted, and how far they are shared. */
 struct shares {
 	u64 pages;
 	u64 shared;
-	u64 parts;	/* of pages, in 1/PAGE_SIZE of a byte */
+	u64 parts;	/* the heap's part of the pages, in 1/PAGE_SIZE of a byte */
 };
 
-static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
-			       void *data)
+static void stats_count_arena_locked(struct pym_heap *heap, struct pym_arena *arena,
+				     u64 offset, void *data)
 {
 	struct shares *shares = data;
 	unsigned int i;
@@ -111,13 +111,15 @@ static void count_arena_locked(struct pym_heap *heap, struct pym_arena *arena, u
  * @pss_bytes: out: bytes of all its pages, each divided by the number of its heaps
  *
  * Context: Sleeps.
- * Return: 0, or why pym_pause() has ended it, and then nothing is known.
+ * Return: 0; or an error of pym_pause(), and then the figures mean nothing.
  */
 int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes)
 {
 	struct shares shares = {};
 	const struct pym_visit visit = {
-		.arena_locked = count_arena_locked, .pause = pym_pause, .data = &shares,
+		.arena_locked = stats_count_arena_locked,
+		.pause = pym_pause,
+		.data = &shares,
 	};
 	int err;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A heap's figures.
+ * Statistics: a heap's figures.
  */
 #ifndef PYM_STATS_H
 #define PYM_STATS_H
@@ -10,10 +10,10 @@
 /**
  * struct pym_class_stats - the figures of one size class
  * @size: bytes of a block
- * @pools_used: pools with allocated blocks and others
+ * @pools_used: pools of which some blocks are allocated and some are not
  * @pools_full: pools all of whose blocks are allocated
  * @blocks: blocks allocated
- * @blocks_free: blocks given back
+ * @blocks_free: blocks handed out and given back
  * @blocks_untouched: blocks never handed out
  * @nr_allocs: blocks allocated so far
  * @nr_frees: blocks freed so far
@@ -32,13 +32,13 @@ struct pym_class_stats {
 /**
  * struct pym_stats - the figures of a heap
  * @limit: most bytes of pages and metadata; 0 is no limit
- * @threshold: bytes of pages that are to be told of; 0 is none
+ * @threshold: a notice is sent when the pages reach so many bytes; 0 is never
  * @page_bytes: bytes of its pages
  * @page_bytes_peak: the most that these have been
  * @meta_bytes: bytes of its metadata
  * @arenas: arenas of pools
  * @run_arenas: arenas of runs
- * @pools_used: pools with allocated blocks and others
+ * @pools_used: pools of which some blocks are allocated and some are not
  * @pools_full: pools all of whose blocks are allocated
  * @pools_empty: pools without a block that have kept their page
  * @blocks: blocks allocated

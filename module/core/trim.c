@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Trim: empty pools give their pages back.
+ * Trim: give the pages of empty pools back to the system.
  *
- * A heap keeps some of these pages, because the next batch may want them: a fixed
- * number and an eighth of its pages.  When it has more, half of what it may keep
- * stays: so each trim is worth what it costs, which is mostly the TLB flush of an
- * arena, and allocations and frees that take turns at the limit do not trim each time.
+ * A heap keeps some of these pages, because the next batch may need them: PYM_EMPTY_MIN
+ * and an eighth of its pages, so that at most about that share of its memory is unused.
+ * When it has more, it is trimmed down to half of that.  Then each trim gives back enough
+ * to be worth its cost, which is mostly the TLB flush of an arena, and a program that
+ * allocates and frees in turn at the limit does not trim each time.
  */
 #include <linux/sched.h>
 
@@ -16,7 +17,7 @@
 /**
  * pym_trim_gated() - give pages of empty pools back
  * @heap: the heap
- * @keep: stop when no more than these are left
+ * @keep: stop when no more than so many empty pools are left
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
  * Return: how many pages went.

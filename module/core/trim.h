@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trim: empty pools give their pages back.
+ * Trim: give the pages of empty pools back to the system.
  */
 #ifndef PYM_TRIM_H
 #define PYM_TRIM_H

@@ -9,21 +9,23 @@
  * -----
  * heap->gate		read side around every operation, write side around what
  *			needs the whole heap at rest (the checker, fork()).  Sleeps.
- *			A look at the heap from outside never takes it: a task that
- *			looks could be kept from running, and would keep the heap.
- *			An operation leaves it while it takes pages out of page
- *			tables, because fork() comes with those locked: see ops.c.
+ *			A task that inspects the heap from outside never takes it:
+ *			the scheduler could stop that task in the gate for long, and
+ *			the heap's own process would wait for it.
+ *			An operation leaves the gate while it takes pages out of page
+ *			tables, because fork() already holds their locks when it asks
+ *			for the gate: see ops.c.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists.  pool->class goes to and
  *			from this class only under it.
  * heap->lock		arenas: where they are, which pools are free, empty
  *			or busy, all pages; runs; the heap's page counts.
  *
- * The two spinlocks are leaves and are never held together.  A pool that is on
- * its way between them is not free and has no class, so that only the task that
- * brings it there can reach it: it is busy, and while the gate is left it is
- * leaving, too.  An arena may be looked up under RCU alone; it stays while one of its
- * pools is not free.
+ * The two spinlocks are leaves and are never held together.  Between being free (under
+ * heap->lock) and having a class (under class->lock) a pool is busy: it is neither, and
+ * only the task that moves it can reach it.  If that task leaves the gate meanwhile, the
+ * pool is marked as leaving, too.  An arena may be looked up under RCU alone; it stays
+ * as long as one of its pools is not free.
  */
 #ifndef PYM_TYPES_H
 #define PYM_TYPES_H
@@ -40,20 +42,29 @@
 
 #include "buckets.h"
 
+/*
+ * A pool is a page of 4 KiB.  An arena is 64 pools (256 KiB) and a region is 64 arenas
+ * (16 MiB): so a bitmap of either is one machine word, and the pool map of a region, one
+ * byte a pool, is exactly one page.
+ */
 #define PYM_POOL_SHIFT		12
 #define PYM_ARENA_SHIFT		18
 #define PYM_REGION_ARENAS	64
 #define PYM_REGION_SHIFT	24
 #define PYM_BITMAP_WORDS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN / 64)
 
-/* pool->class, beyond the size classes 1 to PYMALLOC_NR_CLASSES */
+/*
+ * pool->class: beside the size classes 1 to PYMALLOC_NR_CLASSES these.  The two of runs
+ * are the largest values of its type, so that ">= PYM_CLASS_RUN" means a page of a run.
+ */
 #define PYM_CLASS_NONE		0
 #define PYM_CLASS_RUN		254	/* the first page of a large object */
 #define PYM_CLASS_TAIL		255	/* its other pages */
 
 /*
- * Used pools are kept by fullness, the fullest quarter first, so that sparse
- * pools drain.  A full pool is in no list.
+ * Used pools are in lists by fullness, a list for each quarter.  The fullest serve first,
+ * so that sparse pools become empty.  A full pool is in no list.  More lists would
+ * sort more finely, and pools would change lists more often.
  */
 #define PYM_GROUPS		4
 #define PYM_GROUP_FULL		PYM_GROUPS
@@ -68,11 +79,12 @@
 /**
  * struct pym_pool - one page of the window
  * @free: a bit for each block below @boundary: free (1) or allocated (0)
- * @link: in one of the class's lists, or in a finder's own
+ * @link: in one of the class's lists, or in a list of the task that has just freed
+ *	its last block
  * @page: its memory; NULL if it has none
  * @nr_alloc: blocks allocated
  * @boundary: blocks from this one on are untouched
- * @run_pages: of the first page of a run: pages in it
+ * @run_pages: the number of pages of a run; only in the run's first pool
  * @class: its size class, or PYM_CLASS_*
  * @group: which of the class's lists it is in
  * @index: its place in the arena
@@ -102,12 +114,12 @@ struct pym_pool {
  * @map: its part of the pool map
  * @free: pools without a class that may be taken
  * @empty: those of @free that have kept their page: empty pools
- * @busy: pools on their way from or to @free
+ * @busy: pools that a task moves from or to @free: see the top of this file
  * @leaving: those of @busy whose page is being taken out of page tables
  * @apart: pools whose page the heap pays for apart from its family
  * @link: in heap->usable or heap->usable_runs
  * @empty_link: in heap->empty
- * @rcu: its memory outlives those who looked it up
+ * @rcu: frees its memory when no task that has looked it up still reads it
  * @pools: the pools
  */
 struct pym_arena {
@@ -127,19 +139,20 @@ struct pym_arena {
 };
 
 /*
- * Room for what comes: a pool has one byte left of its 96, but the slab that arenas
- * come from leaves each of them about 300 bytes, which are charged anyway.  A side
- * table of up to PYM_ARENA_SPARE bytes, 4 for each pool, fits into struct pym_arena
- * behind @pools and costs nothing.  A larger one is a pointer there to memory of its
- * own: pym_arena_alloc() charges and allocates, arena_free() frees (the last use of
- * an arena is under RCU), and arena_copy() in clone.c copies for fork().
+ * Room for later fields: struct pym_pool has one byte left of its 96, but the slab
+ * that arenas come from leaves about 300 unused bytes for each of them, which are charged
+ * anyway.  A side table of up to PYM_ARENA_SPARE bytes, 4 for each pool, fits into
+ * struct pym_arena behind @pools and costs nothing.  A larger table needs a pointer there
+ * to memory of its own: pym_arena_alloc() must charge and allocate it, arena_free() must
+ * free it (the last use of an arena is under RCU), and arena_copy() in clone.c must copy
+ * it for fork().
  */
 #define PYM_ARENA_SPARE		(4 * PYMALLOC_ARENA_POOLS)
 
 /**
  * struct pym_span - pools of one arena
- * @arena: the arena.  From a function that returns a span NULL or an error, if there
- *	is none
+ * @arena: the arena.  A function that returns a span sets it to NULL or to an error
+ *	pointer if there are no pools
  * @bits: a bit for each of the pools
  *
  * Two words, so that it is passed and returned in registers.
@@ -154,7 +167,7 @@ struct pym_span {
  * @arenas: the arenas that exist
  * @number: its place in the window
  * @bucket: which of the heap's lists it is in; 0 is none
- * @fresh: its part of the pool map is not yet seen by everybody
+ * @fresh: some process may still have zeroes mapped where its part of the pool map is
  * @used: a bit for each arena number that is taken
  * @link: in heap->usable_regions
  * @map: the page of the pool map
@@ -171,11 +184,11 @@ struct pym_region {
 
 /**
  * struct pym_table - the regions of a heap by number
- * @rcu: its memory outlives those who look a region up
+ * @rcu: frees its memory when no task that looks a region up still reads it
  * @nr: entries; no region lies beyond
  * @regions: the regions; NULL behind the last one
  *
- * It grows with the regions that are made, whatever the window's size.
+ * Its size follows the regions that have been made, not the size of the window.
  */
 struct pym_table {
 	struct rcu_head rcu;
@@ -189,7 +202,8 @@ struct pym_table {
  * @size: bytes of a block
  * @inverse: 2^32 / size + 1, for exact division
  * @capacity: blocks in a pool
- * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up
+ * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up: the fullness of a pool needs
+ *	a multiplication and a shift by 16, no division
  * @partial: used pools by fullness
  * @pools_used: their number
  * @pools_full: number of full pools
@@ -215,7 +229,7 @@ struct pym_class {
 } ____cacheline_aligned_in_smp;
 
 /**
- * struct pym_quota - so many bytes and no more
+ * struct pym_quota - how many bytes are charged, and how many may be
  * @used: bytes charged: of pages and of metadata
  * @meta: those of @used that are metadata
  * @max: the limit in bytes, read at every charge; 0 is no limit
@@ -231,7 +245,8 @@ struct pym_heap;
 /**
  * struct pym_view - the mappings of a heap while they cannot change
  * @space: the address space; NULL if nobody maps the heap (any more)
- * @only: the only one, when the others would have to be looked for; else NULL
+ * @only: the only mapping that can show the page in question, if the holder knows that;
+ *	NULL if all mappings have to be searched
  *
  * The core only passes it on.
  */
@@ -241,20 +256,20 @@ struct pym_view {
 };
 
 /**
- * struct pym_heap_ops - what the core asks of whoever shows the heap in a window
+ * struct pym_heap_ops - what the core needs from the code that maps the heap's window
  * @hold: keep the heap's mappings as they are.  Sleeps; not under the gate.
  *	Returns 0, or -EINTR if the caller is not the heap's process and is
  *	being killed
  * @release: the reverse
- * @zap: take @nr pages, which were found in the window from @offset on so far, out
- *	of the mappings, which are held.  Returns when nobody maps one of them there,
- *	nor is about to because it had found the page before.  May sleep
- * @map_grown: page @number of the pool map is there; where it had none, zeroes may be
- *	mapped.  Returns when nobody maps these any more, nor is about to.  The
- *	mappings are held.  May sleep
+ * @zap: take @nr pages, which have been in the window from @offset on, out of the
+ *	mappings, which are held.  When it returns, no process maps one of them there,
+ *	and no fault that has found one before can still map it.  May sleep
+ * @map_grown: page @number of the pool map now exists; processes may have zeroes
+ *	mapped in its place.  When it returns, no process maps these any more, and no
+ *	fault can still map them.  The mappings are held.  May sleep
  * @grown: the heap's pages have passed its threshold.  May not sleep
- * @pause: between two pieces of a look at the heap: returns 0, or a negative error
- *	if the look is to end.  May be NULL
+ * @pause: called between two pieces of a long inspection of the heap: returns 0, or a
+ *	negative error if the inspection must end.  May be NULL
  */
 struct pym_heap_ops {
 	int (*hold)(struct pym_heap *heap, struct pym_view *view);
@@ -275,22 +290,24 @@ struct pym_heap_ops {
  * @extent: those of them, from the start on, in which arenas may lie so far.  Only
  *	grows, with the gate held for reading and under @lock
  * @limit: most bytes of pages and metadata; 0 is no limit
- * @base_bytes: bytes of metadata that it takes without any arena, beside the core's
- *	own: whoever makes it says so
+ * @base_bytes: bytes of metadata that the maker of the heap has allocated for it, and
+ *	that count against its limit: the struct around this one, for example
  * @threshold: @ops->grown is called when the pages reach this; 0 is never
- * @ops: see there; NULL for a heap without a window
+ * @ops: see struct pym_heap_ops; NULL for a heap that nobody maps
  * @gate: see the top of this file
  * @quota: its own pages and metadata
- * @purse: pays, once, for what the heap and its family have together; may be
- *	NULL.  Changes, as @user and @pays_apart, with the gate held for writing
- *	and under @lock
- * @user: pays for all of its metadata, and for the pages that it gets from now on
- * @cloning: fork() is making it, and is not refused for a limit
- * @pays_apart: that is not @purse: the pages are marked in @apart of their arenas
+ * @purse: the quota that pays, once, for the pages that the heap and its family have
+ *	together; may be NULL.  It changes, as @user and @pays_apart do, with the gate
+ *	held for writing and under @lock
+ * @user: the quota that pays for all of its metadata, and for each page that it gets
+ *	from now on
+ * @cloning: fork() is making it, which no limit makes fail
+ * @pays_apart: @user is not @purse: the pages that @user pays for are marked in @apart
+ *	of their arenas
  * @lock: see the top of this file
  * @table: the regions that are there
- * @made_regions: how many there are, the first of the window
- * @usable_regions: regions that have an arena number to give
+ * @made_regions: how many regions there are; they have the numbers from 0 on
+ * @usable_regions: regions that have a free arena number
  * @usable: arenas of pools that have a free one
  * @usable_runs: arenas of runs that have a free page
  * @empty: arenas with empty pools
@@ -356,13 +373,16 @@ struct pym_heap {
 };
 
 /*
- * What metadata takes, with what the allocators round up: arenas are a fifth of a
- * slab of order 3 each, a region is a kmalloc() of the next power of two and a
- * page.  Asserted where they are allocated.
+ * What metadata takes, with what the kernel's allocators round up: 5 arenas fit into a
+ * slab of order 3 (8 pages); a region is a kmalloc() of 1024 bytes (the next power of
+ * two) and a page of the pool map.  static_assert() checks both where they are allocated.
  */
 #define PYM_ARENA_BYTES		(8 * PYMALLOC_POOL_SIZE / 5)
 #define PYM_REGION_BYTES	(1024 + PYMALLOC_POOL_SIZE)
-/* The first table: with its head a power of two, as those that replace it. */
+/*
+ * The first table: head and 5 entries, enough for 80 MiB.  A power of two, as all that
+ * replace it, because kmalloc() would round anything else up.
+ */
 #define PYM_TABLE_BYTES		64
 
 /*

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Walks: the heap piece by piece, for those who look at it from outside.
+ * Walks: describe a heap piece by piece, for callers that inspect it from outside.
  *
- * A pool is copied under the lock that guards it, so that it is right for one
- * moment; between two pools the heap goes on.
+ * Each pool is described under the lock that protects it, so that its figures belong to
+ * one moment.  Between two pools the heap may change.
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>
@@ -23,8 +23,9 @@ static u32 state_without_class(const struct pym_pool *pool)
 	return pool->page ? PYMALLOC_POOL_EMPTY : PYMALLOC_POOL_NONE;
 }
 
-static void copy_pool_of_blocks(const struct pym_class *class, const struct pym_pool *pool,
-				struct pym_pool_info *info)
+static void walk_copy_pool_of_blocks(const struct pym_class *class,
+				     const struct pym_pool *pool,
+				     struct pym_pool_info *info)
 {
 	info->state = pool->nr_alloc == class->capacity ? PYMALLOC_POOL_FULL :
 							  PYMALLOC_POOL_USED;
@@ -34,8 +35,8 @@ static void copy_pool_of_blocks(const struct pym_class *class, const struct pym_
 	info->untouched = class->capacity - pool->boundary;
 }
 
-static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
-		      struct pym_pool_info *info)
+static void walk_copy_pool(struct pym_heap *heap, struct pym_pool *pool,
+			   struct pym_pool_info *info)
 {
 	struct pym_class *class = pym_pool_class_lock(heap, pool);
 	bool blocks = class->size;
@@ -43,7 +44,7 @@ static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
 	memset(info, 0, sizeof(*info));
 	info->offset = pym_pool_offset(pool);
 	if (blocks)
-		copy_pool_of_blocks(class, pool, info);
+		walk_copy_pool_of_blocks(class, pool, info);
 	spin_unlock(&class->lock);
 	if (blocks)
 		return;
@@ -55,7 +56,7 @@ static void copy_pool(struct pym_heap *heap, struct pym_pool *pool,
 	spin_unlock(&heap->lock);
 }
 
-static void count_pool(struct pym_arena_info *info, const struct pym_pool_info *pool)
+static void walk_count_pool(struct pym_arena_info *info, const struct pym_pool_info *pool)
 {
 	switch (pool->state) {
 	case PYMALLOC_POOL_NONE:
@@ -76,7 +77,7 @@ static void count_pool(struct pym_arena_info *info, const struct pym_pool_info *
 /**
  * pym_walk_arena() - describe the next arena
  * @heap: the heap
- * @at: in: from which offset to look; out: behind the arena
+ * @at: in: the offset to search from; out: the end of the arena
  * @end: where to stop
  * @info: out: the arena
  *
@@ -96,8 +97,8 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
 		info->offset = (u64)arena->number << PYM_ARENA_SHIFT;
 		info->kind = arena->runs ? PYMALLOC_ARENA_RUNS : PYMALLOC_ARENA_OBJECT;
 		for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-			copy_pool(heap, &arena->pools[i], &pool);
-			count_pool(info, &pool);
+			walk_copy_pool(heap, &arena->pools[i], &pool);
+			walk_count_pool(info, &pool);
 		}
 		*at = info->offset + PYMALLOC_ARENA_SIZE;
 	}
@@ -108,7 +109,7 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
 /**
  * pym_walk_pool() - describe the next pool
  * @heap: the heap
- * @at: in: from which offset to look; out: behind the pool
+ * @at: in: the offset to search from; out: the end of the pool
  * @end: where to stop
  * @info: out: the pool
  *
@@ -123,7 +124,7 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 	rcu_read_lock();
 	arena = pym_arena_next(heap, at, end);
 	if (arena) {
-		copy_pool(heap, pym_pool_at(arena, *at), info);
+		walk_copy_pool(heap, pym_pool_at(arena, *at), info);
 		*at += PYMALLOC_POOL_SIZE;
 	}
 	rcu_read_unlock();
@@ -131,9 +132,10 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 }
 
 /* Describe the blocks of a pool from *@at to @end, and move *@at behind them. */
-static unsigned int copy_blocks(const struct pym_class *class, const struct pym_pool *pool,
-				u64 *at, u64 end, struct pym_block_info *info,
-				unsigned int room)
+static unsigned int walk_copy_blocks(const struct pym_class *class,
+				     const struct pym_pool *pool,
+				     u64 *at, u64 end, struct pym_block_info *info,
+				     unsigned int room)
 {
 	u64 base = pym_pool_offset(pool);
 	unsigned int index = DIV_ROUND_UP((u32)(*at - base), class->size);
@@ -152,14 +154,14 @@ static unsigned int copy_blocks(const struct pym_class *class, const struct pym_
 	return done;
 }
 
-static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *at,
-			     struct pym_block_info *info)
+static unsigned int walk_copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *at,
+				  struct pym_block_info *info)
 {
 	struct pym_pool_info run;
 	bool whole = !offset_in_page(*at);
 
 	*at = round_down(*at, PYMALLOC_POOL_SIZE) + PYMALLOC_POOL_SIZE;
-	copy_pool(heap, pool, &run);
+	walk_copy_pool(heap, pool, &run);
 	if (run.state != PYMALLOC_POOL_RUN || !whole)
 		return 0;
 	*info = (struct pym_block_info) {
@@ -173,12 +175,12 @@ static unsigned int copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *
 /**
  * pym_walk_blocks() - describe the blocks of the next pool
  * @heap: the heap
- * @at: in: from which offset to look; out: behind the last block described
+ * @at: in: the offset to search from; out: the end of the last block described
  * @end: where to stop
  * @info: out: the blocks
  * @room: how many @info has room for, at least 1
  *
- * Return: how many were described.  0 says nothing about what is behind *@at.
+ * Return: how many were described.  0 does not mean that there are none after *@at.
  */
 unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 			     struct pym_block_info *info, unsigned int room)
@@ -197,10 +199,10 @@ unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 	class = pym_pool_class_lock(heap, pool);
 	blocks = class->size;
 	if (blocks)
-		done = copy_blocks(class, pool, at, end, info, room);
+		done = walk_copy_blocks(class, pool, at, end, info, room);
 	spin_unlock(&class->lock);
 	if (!blocks)
-		done = copy_run(heap, pool, at, info);
+		done = walk_copy_run(heap, pool, at, info);
 unlock:
 	rcu_read_unlock();
 	return done;

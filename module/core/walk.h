@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Walks: a heap piece by piece.
+ * Walks: describe a heap piece by piece.
  */
 #ifndef PYM_WALK_H
 #define PYM_WALK_H
@@ -13,7 +13,7 @@
  * @kind: an enum pymalloc_arena_kind
  * @pools_none: pools, or pages of an arena of runs, without a page
  * @pools_empty: pools without a block that have kept their page
- * @pools_used: pools with allocated blocks and others
+ * @pools_used: pools of which some blocks are allocated and some are not
  * @pools_full: pools all of whose blocks are allocated; pages of runs
  * @blocks: objects allocated
  */
@@ -31,7 +31,7 @@ struct pym_arena_info {
  * struct pym_pool_info - one pool
  * @offset: where it is in the window
  * @state: an enum pymalloc_pool_state
- * @size: bytes of a block; of a run its bytes; else 0
+ * @size: bytes of a block; of the run, if it starts here; else 0
  * @allocated: blocks that are allocated
  * @free: blocks that are free
  * @untouched: blocks that are untouched

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The checker: content with a sound heap, and right about what is wrong with
- * any other.
+ * The checkers: they find nothing in a sound heap, and in a corrupted heap they say
+ * exactly what is wrong.
  */
 #include "corruptions.h"
 #include "mappings.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The scene and what can be wrong with it.
+ * The scene: a heap with one pool of each kind, and corruptions to plant in it.
  *
- * Every function that plants a corruption is its own inverse, so that one heap
- * serves for all of them, and is sound again at the end.
+ * A function that plants a corruption removes it when it is called again.  So all of them
+ * can use one heap, which is sound at the end.
  */
 #include <linux/bitops.h>
 #include <linux/kernel.h>
@@ -12,6 +12,7 @@
 #include "core/bits.h"
 #include "corruptions.h"
 
+/* Both fit into the first word of the bitmap: a corruption flips bits of one word. */
 #define SCENE_USED_FREE		10
 #define SCENE_USED_BLOCKS	40
 
@@ -79,7 +80,7 @@ bool scene_build(struct scene *scene, struct pym_heap *heap)
 	return true;
 }
 
-/* Let a link lead to @to, or where it should. */
+/* Let a link lead to @to; or, if it does so already, to where it led before. */
 static void relink(struct scene *s, struct list_head *link, struct list_head *to)
 {
 	struct list_head *was = link->next;
@@ -209,7 +210,7 @@ static void pool_without_page(struct scene *s)
 	swap_page(s, s->pool[SCENE_USED]);
 }
 
-static void kept_pool_without_page(struct scene *s)
+static void empty_pool_without_page(struct scene *s)
 {
 	swap_page(s, s->pool[SCENE_EMPTY]);
 }
@@ -266,7 +267,7 @@ static void heap_meta(struct scene *s)
 
 #define CORRUPTION(_toggle, _place, _message)	SEEN(_toggle, _place, _message, _message)
 
-/* A heap that goes on may be like that for a moment. */
+/* A heap that is in use may look like that for a moment: only pym_check() finds it. */
 #define AT_REST(_toggle, _place, _message)	SEEN(_toggle, _place, _message, NULL)
 
 const struct corruption corruptions[] = {
@@ -330,7 +331,7 @@ const struct corruption corruptions[] = {
 	CORRUPTION(pool_in_list_though_full, SCENE_FULL,
 		   "the pool is in a list though it is full, or in none though it is not"),
 	CORRUPTION(pool_without_page, SCENE_USED, "a pool in use has no page"),
-	CORRUPTION(kept_pool_without_page, SCENE_EMPTY,
+	CORRUPTION(empty_pool_without_page, SCENE_EMPTY,
 		   "an empty pool's page is not counted, or counted without being there"),
 
 	CORRUPTION(run_without_length, SCENE_RUN, "a run has no length"),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the checker must find: corruptions, and a heap to plant them in.
+ * Corruptions that the checkers must find, and a heap to plant them in.
  *
  * The tests of the core use them in user space and inside the kernel.
  */
@@ -9,7 +9,7 @@
 
 #include "core/core.h"
 
-/* Places in the scene: pools, all but one. */
+/* Places in the scene: pools, except the last one. */
 enum scene_place {
 	SCENE_FULL,	/* full; the first of its arena */
 	SCENE_USED,	/* 40 blocks of 16 bytes, the first 10 of them free */
@@ -29,8 +29,8 @@ enum scene_place {
  * @runs: its arena of runs
  * @pool: the pools by enum scene_place
  * @offset: where they are; 0 for SCENE_NOWHERE
- * @page: where a page is kept that is missing
- * @link: where a link is kept that is broken
+ * @page: the page that a corruption has taken from its pool
+ * @link: where a link led that a corruption has broken
  */
 struct scene {
 	struct pym_heap *heap;
@@ -43,12 +43,12 @@ struct scene {
 };
 
 /**
- * struct corruption - something that must not be
- * @name: what it is, for people
- * @place: where the checker must find it
- * @message: what it must say first
- * @live: what it must say first of a heap that goes on; NULL for nothing
- * @toggle: plants it; called again, takes it away
+ * struct corruption - a contradiction in a heap, which the checkers must find
+ * @name: its name in the test's output
+ * @place: where pym_check() must find it
+ * @message: what pym_check() must say first
+ * @live: what pym_check_live() must say first; NULL if it must find nothing
+ * @toggle: plants it; called again, removes it
  */
 struct corruption {
 	const char *name;

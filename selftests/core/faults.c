@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every allocation fails once: each call is made again and again, with its
- * first allocation failing, its second, and so on, once with all that follow
- * and once alone. Nothing may be lost, and the call must succeed afterwards.
+ * Failures: each call is repeated with its first allocation failing, then its second, and
+ * so on; each time once with that failure alone, and once with all later allocations
+ * failing, too.  Nothing may be lost, and afterwards the call must succeed.
  *
- * And limits: a batch stops exactly where the pages end.
+ * Limits: a batch stops exactly where the limit allows no more pages.
  */
 #include "mappings.h"
 #include "shadow.h"
@@ -18,10 +18,11 @@
 /**
  * struct scenario - a call whose allocations fail
  * @name: what it is
- * @before: bytes of an object that exists before
- * @kept: bytes of objects that have existed, whose empty pools are kept
- * @size: what is asked for
- * @nr: how many; 0 resizes the object that exists
+ * @before: bytes of an object that is allocated before; 0 is none
+ * @kept: bytes of objects that are allocated and freed before, so that there are empty
+ *	pools; 0 is none
+ * @size: the size that the call asks for
+ * @nr: how many objects it asks for; 0 resizes the object of @before
  */
 struct scenario {
 	const char *name;
@@ -78,7 +79,7 @@ static struct shadow *prepare(const struct scenario *scenario, u64 *ref)
 	return shadow;
 }
 
-/* Make the call.  Returns how much was missing. */
+/* Make the call.  Returns how many objects are missing. */
 static unsigned int make(struct shadow *shadow, const struct scenario *scenario, u64 *ref,
 			 unsigned int nr)
 {
@@ -89,7 +90,7 @@ static unsigned int make(struct shadow *shadow, const struct scenario *scenario,
 	return nr - shadow_alloc(shadow, scenario->size, true, refs, nr);
 }
 
-/* Objects of @size that a heap's pages have room for. */
+/* How many objects of @size fit into the heap's pages, without those of empty pools. */
 static u64 room(const struct shadow *shadow, u64 size)
 {
 	u64 pages = shadow->heap.pages - shadow->heap.nr_empty;
@@ -113,7 +114,7 @@ static bool fail_at(const struct sweep *sweep, unsigned long skip)
 	failed = kernel.failures;
 	kernel_fail_nothing();
 	MUST(failed || !missing, "missing without a failure");
-	/* Every page that was to be had has been used. */
+	/* The call has used every page that it could get. */
 	MUST(!missing || !scenario->nr ||
 	     room(shadow, scenario->size) == scenario->nr - missing,
 	     "%u are missing, in %llu pages", missing, shadow->heap.pages);
@@ -148,7 +149,7 @@ static void run_scenario(const struct scenario *scenario)
 	}
 }
 
-/* A heap is made, or not, and is checked, or not. */
+/* Making a heap, and checking it, succeeds or fails as a whole. */
 static void make_heap(const void *unused)
 {
 	struct shadow_config config = { .alignment = 16, .window = WINDOW };
@@ -175,7 +176,7 @@ static void make_heap(const void *unused)
 	pym_arena_cache_exit();
 }
 
-/* Who is killed while he checks a heap leaves it as it was, wherever he was. */
+/* A task that is killed while it checks a heap leaves the heap as it was. */
 static void kill_check(const void *unused)
 {
 	struct shadow_config config = { .alignment = 16, .window = WINDOW };
@@ -213,7 +214,7 @@ static struct page *page_at(struct shadow *shadow, u64 ref)
 	return page;
 }
 
-/* A heap forks, or does not and is as it was. */
+/* If fork() fails, the heap is as it was before. */
 static void fork_heap(const void *unused)
 {
 	unsigned long max = 200 * POOL, skip = 0;
@@ -229,7 +230,7 @@ static void fork_heap(const void *unused)
 	parent = shadow_new(&config);
 	MUST(shadow_alloc(parent, 512, true, blocks, 100) == 100, "no memory");
 	MUST(shadow_alloc(parent, 100 * POOL, false, &run, 1) == 1, "no memory");
-	/* What somebody may be writing to is copied at once. */
+	/* A page with another reference is copied at once. */
 	held[0] = page_at(parent, blocks[99]);
 	held[1] = page_at(parent, run + 70 * POOL);
 	get_page(held[0]);
@@ -257,7 +258,7 @@ static void fork_heap(const void *unused)
 		event++;
 		skip = 0;
 	}
-	/* fork() is not refused, but the next page. */
+	/* At the user's limit fork() succeeds, but then the next page is refused. */
 	max = atomic_long_read(&user.used);
 	child = shadow_fork(parent);
 	MUST(child && pym_quota_pages(&user) == parent->heap.pages + 2,
@@ -274,7 +275,7 @@ static void fork_heap(const void *unused)
 	pym_arena_cache_exit();
 }
 
-/* A page that a heap has can be written to, whatever the user's limit is. */
+/* A heap can write to a page that it has, even at its user's limit. */
 static void copy_at_limit(const void *unused)
 {
 	unsigned long max = 0;
@@ -308,13 +309,13 @@ static void copy_at_limit(const void *unused)
 	pym_arena_cache_exit();
 }
 
-/* How many objects of @size go into so many pages. */
+/* How many objects of @rounded bytes fit into @pages. */
 static u64 objects_in(u64 pages, u64 rounded)
 {
 	return rounded > POOL ? pages * POOL / rounded : pages * (POOL / rounded);
 }
 
-/* The metadata of a heap with so many objects, one arena at least. */
+/* The metadata of a heap with @nr objects of @rounded bytes, and at least one arena. */
 static u64 meta_of(u64 nr, u64 rounded)
 {
 	u64 in_arena = objects_in(PYMALLOC_ARENA_POOLS, rounded);
@@ -324,7 +325,10 @@ static u64 meta_of(u64 nr, u64 rounded)
 	       max(arenas, 1ULL) * PYM_ARENA_BYTES;
 }
 
-/* The limit of a heap, or of a user, in pages and a bit. */
+/*
+ * With a limit of @pages, and of all bytes but one of another, for a heap or for its
+ * user: exactly as many objects of @size can be allocated as fit into @pages.
+ */
 static void stop_at(u64 pages, bool user, u64 size)
 {
 	u64 rounded = size > PYMALLOC_BLOCK_MAX ? ALIGN(size, POOL) : size;
@@ -339,7 +343,7 @@ static void stop_at(u64 pages, bool user, u64 size)
 	u64 refs[MAX_BATCH];
 	unsigned int i;
 
-	/* Once from nothing, and once with empty pools that have to go first. */
+	/* Once without pages, and once with empty pools, which must be trimmed first. */
 	for (i = 0; i < 2; i++) {
 		unsigned int done = shadow_alloc(shadow, size, false, refs, MAX_BATCH);
 
@@ -368,7 +372,7 @@ static void limits(const void *user)
 	pym_arena_cache_exit();
 }
 
-/* The end of the window is the end of the heap. */
+/* A heap is full when its window is. */
 static void window_used_up(const void *unused)
 {
 	struct shadow_config config = { .alignment = 8, .window = PYMALLOC_WINDOW_MIN };
@@ -382,7 +386,7 @@ static void window_used_up(const void *unused)
 	MUST(shadow_alloc(shadow, 512, false, refs, 1000) == 512, "an arena of 512 blocks");
 	MUST(!shadow_alloc(shadow, POOL, false, refs + 512, 1), "a run in an arena of pools");
 	MUST(!shadow_free(shadow, refs, 512), "bad refs");
-	/* The empty pools' arena makes way. */
+	/* The arena of the empty pools is removed to make room. */
 	MUST(shadow_alloc(shadow, ARENA / 2, false, refs, 5) == 2, "an arena of two runs");
 	MUST(!shadow_alloc(shadow, 512, false, refs + 2, 1), "a block in an arena of runs");
 	MUST(!shadow_free(shadow, refs, 2), "bad refs");
@@ -393,8 +397,8 @@ static void window_used_up(const void *unused)
 }
 
 /*
- * Arenas lie in the heap's extent, and in all of it, wherever in a region that ends
- * and however often it grows; in a clone, too.
+ * Arenas lie only within the heap's extent, and can fill it, wherever in a region it ends
+ * and however often it grows.  The same holds for a clone.
  */
 static void extent_grows(const void *unused)
 {
@@ -434,7 +438,7 @@ int main(void)
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		run_scenario(&scenarios[i]);
 	tap_run("making and checking a heap", make_heap, NULL);
-	tap_run("killing who checks a heap", kill_check, NULL);
+	tap_run("killing a task that checks a heap", kill_check, NULL);
 	tap_run("forking a heap", fork_heap, NULL);
 	tap_run("writing to shared pages at the user's limit", copy_at_limit, NULL);
 	tap_run("the heap's limit", limits, NULL);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A libFuzzer target: bytes are calls on a small heap, each judged by the
- * heap's shadow, and failures that they meet.
+ * A libFuzzer target: the input's bytes say which calls are made on a small heap, and
+ * which of their allocations fail.  The heap's shadow checks each call.
  *
- * The first four bytes are the heap; then each call is a digit of 0 to 7 (a
- * byte modulo 8), and what it needs.  A missing byte is 0.
+ * The first four bytes describe the heap.  Then there is a byte for each call, which
+ * counts modulo 8, and the bytes of its arguments.  A missing byte is 0.
  */
 #include "shadow.h"
 
@@ -38,7 +38,7 @@ static u64 two_bytes(void)
 	return high << 8 | byte();
 }
 
-/* An object; or, if that is what the bytes say, a ref that is probably bad. */
+/* The ref of an object; or, depending on the bytes, a ref that is probably bad. */
 static u64 a_ref(void)
 {
 	u64 number = two_bytes(), ref = 0;
@@ -83,7 +83,7 @@ static void give_back(void)
 	shadow_free(fuzz.shadow, refs, nr);
 }
 
-/* Objects that were allocated together, and their neighbours. */
+/* Free refs at equal distances: objects that were allocated together, or bad refs. */
 static void give_back_many(void)
 {
 	u64 refs[MAX_BATCH], nr = 1 + byte() % MAX_BATCH, ref = a_ref(), i;
@@ -98,7 +98,7 @@ static void resize(void)
 {
 	u64 ref = a_ref(), size = 1 + two_bytes();
 
-	/* Blocks in half of the cases. */
+	/* Half of the sizes are blocks. */
 	shadow_resize(fuzz.shadow, &ref, size % 2 ? size * 32 : 1 + size % PYMALLOC_BLOCK_MAX);
 }
 
@@ -118,7 +118,7 @@ static void fail(void)
 	kernel_fail(event, skip, times == 255 ? ~0UL : times);
 }
 
-/* A heap forks, or its relative ends. */
+/* Fork the heap; or, if it has a relative already, destroy that. */
 static void fork_or_delete(void)
 {
 	if (!fuzz.other) {

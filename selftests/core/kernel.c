@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The parts of include/kernel.h that have a state.
+ * The stand-in for the kernel: the parts of include/kernel.h that have a state.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static struct {
 	unsigned long times;
 } faults[KERNEL_EVENTS];
 
-/* What waits for a grace period, and who reads, in all tasks together. */
+/* Callbacks that wait for a grace period, and RCU sections and spinlocks of all tasks. */
 static struct rcu_head *rcu_waiting;
 static unsigned int rcu_readers;
 static unsigned int spinlocks;
@@ -82,7 +82,7 @@ void kernel_empty(void)
 	MUST(!kernel.memory, "%lu pieces of memory have leaked", kernel.memory);
 }
 
-/* Another task may run here. */
+/* Here the scheduler may run another task. */
 static void preempt(void)
 {
 	struct task *interrupted = current, other = {};
@@ -135,7 +135,7 @@ void spin_lock(struct spinlock *lock)
 
 void spin_unlock(struct spinlock *lock)
 {
-	MUST(lock->owner == current, "a spinlock is given back by who has not got it");
+	MUST(lock->owner == current, "a task gives back a spinlock that it does not hold");
 	lock->owner = NULL;
 	current->spinlocks--;
 	spinlocks--;
@@ -154,7 +154,7 @@ void down_read(struct rw_semaphore *gate)
 
 void up_read(struct rw_semaphore *gate)
 {
-	MUST(gate->readers && current->gates, "a gate is left by who was not in");
+	MUST(gate->readers && current->gates, "a task leaves a gate that it is not in");
 	gate->readers--;
 	current->gates--;
 }
@@ -169,7 +169,7 @@ void down_write(struct rw_semaphore *gate)
 
 void up_write(struct rw_semaphore *gate)
 {
-	MUST(gate->writer && current->gates, "a gate is left by who was not in");
+	MUST(gate->writer && current->gates, "a task leaves a gate that it is not in");
 	gate->writer = false;
 	current->gates--;
 }
@@ -366,7 +366,7 @@ void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
 	return get_memory(cache->size);
 }
 
-/* Full of what somebody else has left there. */
+/* Not cleared: the memory is full of what another user of the slab has left there. */
 void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 {
 	void *memory = kmem_cache_zalloc(cache, gfp);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The mappings of a heap, where there are none.
+ * Stand-ins for the functions that hold and change the mappings of a heap: in user space
+ * there are none.
  */
 #ifndef MAPPINGS_H
 #define MAPPINGS_H
 
 #include "core.h"
 
-/* fork() would hold them and wait for the gate. */
+/* Not under the gate: fork() holds the mappings and then waits for the gate. */
 static inline int mappings_hold(struct pym_heap *heap, struct pym_view *view)
 {
 	MUST(!current->gates, "the mappings are held under the gate");
@@ -23,7 +24,7 @@ static inline void mappings_release(struct pym_heap *heap, struct pym_view *view
 	cond_resched();
 }
 
-/* A fault that has found one of the pages before holds its lock until it is mapped. */
+/* Wait for faults that have found a page before: they lock it until it is mapped. */
 static inline void mappings_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
 				struct page **pages, unsigned int nr)
 {

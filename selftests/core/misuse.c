@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The stand-in for the kernel panics wherever the core would do wrong.
+ * The stand-in for the kernel panics if it is misused, so that the other tests find
+ * such a mistake in the core.
  */
 #include <signal.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The model test: random calls on heaps of many kinds, each call judged by the
- * heap's shadow.
+ * The model test: random calls on heaps of many kinds.  The heap's shadow checks each
+ * call.
  *
  *	model [-s SEED] [-n CALLS]
  *
@@ -16,7 +16,13 @@
 #define MAX_HEAPS	4
 #define MAX_BATCH	300
 #define MAX_OBJECTS	40000
+/* Freed refs that are remembered, to free some of them a second time. */
 #define NR_FREED	64
+/*
+ * Calls between two checks of whole heaps, which take much longer than a call, and calls
+ * until heaps grow or shrink.  Each is no multiple of the other, so that heaps are
+ * checked in all states.
+ */
 #define VERIFY_EVERY	4000
 #define PHASE		3000
 
@@ -24,15 +30,15 @@
 
 /**
  * struct plan - a kind of heap, and what is done with it
- * @name: what it is
- * @config: the heaps
- * @heaps: how many there are at first
- * @forks: so many calls of 1000 fork a heap, or destroy one
- * @user_max: most bytes of pages in all of them; 0 is no limit
- * @size_max: the largest object asked for
- * @batch: the largest batch of them
- * @faults: so many calls of 100 meet failures
- * @share: so many calls of 100 of all are made here
+ * @name: its name in the test's output
+ * @config: how the heaps are made
+ * @heaps: how many there are at first; 0 means 1
+ * @forks: how many calls of 1000 fork a heap, or destroy one
+ * @user_max: most bytes that all of them may be charged; 0 is no limit
+ * @size_max: the largest size that is asked for
+ * @batch: the largest batch of objects
+ * @faults: before how many calls of 100 failures are planned
+ * @share: how many of 100 calls of the whole test are made with this plan
  */
 struct plan {
 	const char *name;
@@ -61,7 +67,7 @@ static const struct plan plans[] = {
 	{ "a heap at its limit",
 	  { .alignment = 8, .window = 16 * MIB, .limit = 2 * MIB + 1234, .threshold = MIB },
 	  .size_max = 40000, .batch = 60, .share = 15 },
-	{ "two heaps of one user at his limit",
+	{ "two heaps of one user at its limit",
 	  { .alignment = 8, .window = 16 * MIB, .limit = 3 * MIB },
 	  .heaps = 2, .user_max = 4 * MIB, .size_max = 40000, .batch = 60, .share = 10 },
 	{ "allocations that fail, and signals", { .alignment = 8, .window = 16 * MIB },
@@ -107,7 +113,7 @@ static u64 a_size(void)
 {
 	if (test.plan->size_max > PYMALLOC_BLOCK_MAX && chance(20))
 		return random_size(&test.random, test.plan->size_max);
-	/* Half of all blocks are of few sizes, so that their pools fill up. */
+	/* Half of all blocks have one of four sizes, so that their pools become full. */
 	return chance(50) ? 16 << below(4) : 1 + below(PYMALLOC_BLOCK_MAX);
 }
 
@@ -116,7 +122,7 @@ static u64 an_object(const struct shadow *shadow)
 	return shadow->nr_objects ? shadow->objects[below(shadow->nr_objects)].ref : 0;
 }
 
-/* A ref that is probably bad, in every way that there is. */
+/* A ref that is probably bad, in one of all the ways in which a ref can be bad. */
 static u64 a_bad_ref(const struct shadow *shadow)
 {
 	switch (below(8)) {
@@ -144,7 +150,7 @@ static void call_alloc(struct shadow *shadow)
 	unsigned int nr = chance(50) ? 1 : 1 + below(test.plan->batch);
 	u64 refs[MAX_BATCH], size = a_size();
 
-	/* Few of the largest, or nothing else would find room. */
+	/* Only few very large ones: they would leave no room for others. */
 	if (size > PYMALLOC_ARENA_SIZE)
 		nr = min(nr, 2U);
 	shadow_alloc(shadow, size, chance(30), refs, nr);
@@ -212,7 +218,7 @@ static void some_failures(void)
 
 static void verify(void)
 {
-	/* All pages that there are, but for those of the pool maps. */
+	/* All pages that there are, without those of the pool maps. */
 	unsigned long pages = kernel.pages;
 	long meta = 0;
 	unsigned int i;
@@ -230,7 +236,7 @@ static void verify(void)
 	     atomic_long_read(&test.user.meta), meta);
 }
 
-/* A heap forks, or comes to its end. */
+/* Fork a heap, or destroy one. */
 static void fork_or_delete(void)
 {
 	struct shadow **place = &test.shadows[below(test.nr_heaps)], *child;
@@ -245,7 +251,7 @@ static void fork_or_delete(void)
 		test.shadows[test.nr_heaps++] = child;
 }
 
-/* The heap grows for a while, then it shrinks for a while. */
+/* Make one call.  For PHASE calls heaps grow, then they shrink for as long. */
 static void call(void)
 {
 	struct shadow *shadow = test.shadows[below(test.nr_heaps)];

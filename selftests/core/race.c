@@ -2,15 +2,16 @@
 /*
  * Tasks that interrupt each other: wherever the core could be preempted
  * (around its locks, where it sleeps, where it looks up under RCU) another task
- * may run a call of its own to its end, and be interrupted in turn.
+ * may run a whole call of its own, which may be interrupted in the same way.
  *
  *	race [-s SEED] [-n CALLS]
  *
- * A task owns the objects that it is busy with: no other frees them meanwhile.
+ * A task owns the objects that it works on: no other task frees them meanwhile.
  * So every free must succeed, no two objects may overlap, contents must
- * survive, and when all have come to an end the heap must add up.  Who holds a
- * page that was shared (a pipe, a pin) goes on seeing what it was.  Now and then
- * a task breaks the rule, and only its victim may suffer.
+ * survive, and the checker must be content with the heap when all tasks have ended.
+ * A reference to a page that was shared (by a pipe or a pin) must always show the same
+ * contents.  Sometimes a task breaks the rule and frees an object of another task; only
+ * that other task's call may fail then.
  */
 #include <stdio.h>
 
@@ -26,7 +27,9 @@
 #define MAX_PAGES	8
 #define MAX_MEMBERS	3
 #define MAX_HOLDS	4
+/* Calls until all heaps but one end and that one forks: enough to write to most pages. */
 #define GENERATION	100
+/* Calls of one family.  Then a new one begins: so the ends of heaps are tested, too. */
 #define ROUND		1000
 
 #define MIB		(1024 * 1024ULL)
@@ -42,11 +45,11 @@ struct object {
  * struct plan - what the tasks do
  * @name: what that is
  * @window: bytes of the heap's window
- * @limit: of the heap
+ * @limit: the heap's limit in bytes; 0 is none
  * @size_max: the largest object
- * @faults: so many calls of 100 meet failures
- * @fewer: so many objects at rest
- * @forks: the heap forks, now and then
+ * @faults: before how many calls of 100 failures are planned
+ * @fewer: with fewer objects than these, tasks allocate more often than they free
+ * @forks: whether the heap forks
  */
 struct plan {
 	const char *name;
@@ -70,7 +73,7 @@ static const struct plan plans[] = {
 /**
  * struct member - a heap of a family, and its objects
  * @heap: the heap
- * @objects: the objects that no task is busy with
+ * @objects: the objects that no task works on
  * @nr_objects: their number
  * @taken: for each 8 bytes of the window: does an object lie there?
  */
@@ -83,9 +86,9 @@ struct member {
 
 /**
  * struct fault - a write fault
- * @heap: where
+ * @heap: the heap
  * @at: the offset
- * @page: what lies there, and others have mapped for reading
+ * @page: the page there, which others have mapped for reading
  * @contents: what they see in it
  */
 struct fault {
@@ -98,7 +101,7 @@ struct fault {
 /**
  * struct hold - a reference to a page that several heaps had
  * @page: the page; NULL for none
- * @contents: what was in it
+ * @contents: what was in it when the reference was taken
  */
 struct hold {
 	struct page *page;
@@ -114,15 +117,15 @@ static struct {
 	unsigned int depth;
 	struct member *members[MAX_MEMBERS];
 	unsigned int nr_members;
-	/* The one that the running task works on. */
+	/* The member that the running task works on. */
 	struct member *now;
 	u64 last_tag;
-	/* The one that is going on, if any. */
+	/* The write fault of the running task, or NULL. */
 	struct fault *fault;
 	struct hold holds[MAX_HOLDS];
 	struct pym_quota user;
 	unsigned long user_max;
-	/* An object that is being resized, and may be freed by somebody else. */
+	/* An object that is being resized, and that another task may free; 0 if none. */
 	u64 victim;
 	bool stolen;
 } test;
@@ -148,7 +151,7 @@ static u64 rounded(u64 size)
 	return ALIGN(size, size > PYMALLOC_BLOCK_MAX ? PAGE_SIZE : PYMALLOC_BLOCK_MIN);
 }
 
-/* The place of an object is taken, or is not taken any more. */
+/* Mark the place of an object as taken, or as not taken any more. */
 static void set_taken(const struct object *object, bool taken)
 {
 	u64 at;
@@ -163,7 +166,7 @@ static void set_taken(const struct object *object, bool taken)
 	}
 }
 
-/* The page of an offset, which stays as long as it is in use; nobody interrupts. */
+/* The page of an offset, which stays as long as its object.  No task interrupts this. */
 static struct page *page_at(u64 at)
 {
 	void (*preempt)(void) = kernel.preempt;
@@ -227,7 +230,7 @@ static void expect_tag(const struct object *object)
 	     "an object has lost its end");
 }
 
-/* The object is everybody's. */
+/* Put an object where every task can find it. */
 static void put_object(u64 ref, u64 size)
 {
 	struct object object = { .ref = ref, .size = rounded(size) };
@@ -237,7 +240,7 @@ static void put_object(u64 ref, u64 size)
 	test.now->objects[test.now->nr_objects++] = object;
 }
 
-/* The object is this task's alone. */
+/* Take an object, which from then on belongs to this task alone. */
 static struct object take_object(void)
 {
 	struct object *place = &test.now->objects[below(test.now->nr_objects)], object = *place;
@@ -251,7 +254,7 @@ static u64 a_size(void)
 {
 	if (test.plan->size_max > PYMALLOC_BLOCK_MAX && chance(40))
 		return random_size(&test.random, test.plan->size_max);
-	/* Few classes, and pools of few blocks, that come and go. */
+	/* Mostly large blocks of three classes: their pools are soon full or empty. */
 	return chance(80) ? 512 - 128 * below(3) : 1 + below(PYMALLOC_BLOCK_MAX);
 }
 
@@ -282,14 +285,14 @@ static void call_free(void)
 
 		set_taken(&object, false);
 		refs[bad + i] = object.ref;
-		/* Wrong, whatever the others do. */
+		/* Always a bad ref, whatever other tasks do. */
 		if (chance(10))
 			refs[++bad + i] = below(PYMALLOC_ARENA_SIZE);
 	}
 	MUST(pym_free(&test.now->heap, refs, status, nr + bad) == bad, "an object was not freed");
 }
 
-/* Free what another task is resizing, and let its page go. */
+/* Free the object that another task is resizing, and maybe give back its page. */
 static void steal(void)
 {
 	unsigned int depth = test.depth;
@@ -310,7 +313,7 @@ static void resize_victim(u64 ref, u64 size)
 	test.victim = ref;
 	err = pym_resize(&test.now->heap, &ref, size);
 	if (test.stolen)
-		/* In place, there was nothing left to do when it was freed. */
+		/* A resize in place may have been complete when the object was freed. */
 		MUST(err == -EBADSLT || ref == test.victim, "error %d for a lost object", err);
 	test.victim = 0;
 	if (!test.stolen)
@@ -343,7 +346,7 @@ static void call_resize(void)
 	put_object(ref, pym_usable(&test.now->heap, ref));
 }
 
-/* What others see of the heap while it changes. */
+/* Inspect the heap while it changes. */
 static void call_look(void)
 {
 	u64 at = below(test.now->heap.window), end = test.now->heap.window, before = at;
@@ -372,7 +375,7 @@ static void call_look(void)
 	}
 }
 
-/* A fault: find pages, wait for a while, and see that they are still there. */
+/* A read fault: find pages, sleep, and recheck which of them are still there. */
 static void call_fault(void)
 {
 	u64 at = below(test.now->heap.window);
@@ -387,7 +390,7 @@ static void call_fault(void)
 	}
 }
 
-/* Whatever goes on, the checker finds nothing wrong. */
+/* Whatever other tasks do, the checker must find nothing wrong. */
 static void call_check(void)
 {
 	struct pym_verdict verdict;
@@ -406,7 +409,7 @@ static void let_go(struct hold *hold)
 	hold->page = NULL;
 }
 
-/* Somebody else takes a reference to a shared page, or lets go of one. */
+/* Take a reference to a shared page, as a pipe would, or drop one. */
 static void call_hold(void)
 {
 	struct hold *hold = &test.holds[below(MAX_HOLDS)];
@@ -456,7 +459,7 @@ static void preempt(void)
 	if (test.depth == MAX_DEPTH || !chance(4))
 		return;
 	if (test.victim) {
-		/* Its place must stay free, whoever owns it. */
+		/* No other call: it could allocate where the freed object was. */
 		if (!test.stolen)
 			steal();
 		return;
@@ -493,7 +496,7 @@ static void verify_member(void)
 	MUST(!stats.limit || stats.page_bytes_peak <= stats.limit, "beyond the limit");
 }
 
-/* All have come to an end. */
+/* Check all heaps when no call is running. */
 static void verify(void)
 {
 	long pages, meta = 0;
@@ -511,7 +514,7 @@ static void verify(void)
 		pages -= test.now->heap.made_regions;
 		meta += atomic_long_read(&test.now->heap.quota.meta);
 	}
-	/* All pages that there are, but for those of the pool maps. */
+	/* All pages that there are, without those of the pool maps. */
 	MUST((long)pym_quota_pages(&test.user) == pages, "%lu pages charged to the user, not %ld",
 	     pym_quota_pages(&test.user), pages);
 	MUST(atomic_long_read(&test.user.meta) == meta,
@@ -579,7 +582,7 @@ static void delete_member(struct member *member)
 	free(member);
 }
 
-/* One of the heaps forks. Nobody is busy with it. */
+/* Fork one of the heaps while no call is running. */
 static void fork_member(void)
 {
 	struct member *parent = test.members[below(test.nr_members)], *child;
@@ -591,7 +594,7 @@ static void fork_member(void)
 	memcpy(child->taken, parent->taken, test.plan->window / PYMALLOC_BLOCK_MIN);
 }
 
-/* One heap of the family survives, and has a new family at once. */
+/* End all heaps of the family but one, and fork that one until the family is complete. */
 static void new_generation(void)
 {
 	kernel_fail_nothing();
@@ -607,7 +610,7 @@ static void new_generation(void)
 	kernel.preempt = preempt;
 }
 
-/* A family, from its beginning to its end. */
+/* Run the calls of one family, from its first heap to the end of all. */
 static void run_round(void)
 {
 	unsigned int i;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Numbers that look random and are the same every time (xorshift64*).
+ * Numbers that look random and are the same every time: Vigna's generator xorshift64*.
  */
 #ifndef RANDOM_H
 #define RANDOM_H
@@ -32,7 +32,7 @@ static inline bool random_chance(struct random *random, unsigned int percent)
 	return random_below(random, 100) < percent;
 }
 
-/* A size: mostly small ones of @max, but of every order of magnitude. */
+/* A size up to @max: every order of magnitude is about as frequent as any other. */
 static inline u64 random_size(struct random *random, u64 max)
 {
 	u64 size = random_word(random) >> (64 - 3 - random_below(random, 22));
@@ -40,7 +40,7 @@ static inline u64 random_size(struct random *random, u64 max)
 	return 1 + size % max;
 }
 
-/* [-s SEED] [-n CALLS].  Returns false if there is anything else. */
+/* Parse the options [-s SEED] [-n CALLS].  Returns false if there are others. */
 static inline bool random_options(int argc, char **argv, u64 *seed, u64 *calls)
 {
 	int option;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The shadow of a heap: what its calls must return.  What the heap must look
- * like is in verify.c.
+ * The shadow of a heap: what calls must return.  verify.c has what the heap must look
+ * like.
  */
 #include "mappings.h"
 #include "shadow.h"
@@ -9,7 +9,11 @@
 #define MAX_BATCH	4096
 #define ARENA_PAGES	PYMALLOC_ARENA_POOLS
 
-/* Objects hold parts of this. */
+/*
+ * Each object contains a part of this, from a place that depends on its tag.  65000 is no
+ * multiple of a page, so that the pages of a run differ.  END_BYTES are checked at both
+ * ends of each page of a run: whole pages would take much longer.
+ */
 #define PATTERN_BYTES	65000
 #define END_BYTES	16
 static u8 pattern[PATTERN_BYTES + PYMALLOC_POOL_SIZE];
@@ -124,7 +128,7 @@ static struct shadow_page *page_of(const struct shadow *shadow, u64 ref)
 	return &shadow->pages[ref >> PYM_POOL_SHIFT];
 }
 
-/* What a ref names, and where the shadow says so. */
+/* What a ref names, and which entry of the shadow says so. */
 static enum pymalloc_ref_status look(const struct shadow *shadow, u64 ref, u32 **slot)
 {
 	unsigned int offset = ref % PAGE_SIZE, size;
@@ -218,7 +222,7 @@ static void visit(struct shadow *shadow, const struct shadow_object *object, u64
 	}
 }
 
-/* Before a page is written to it must be the heap's own. */
+/* Make the pages of an object the heap's own, as must be done before a write. */
 static bool own_pages(struct shadow *shadow, const struct shadow_object *object)
 {
 	u64 at;
@@ -245,7 +249,7 @@ static void write_to(struct shadow *shadow, struct shadow_object *object)
 	visit(shadow, object, object->size, fill);
 }
 
-/* An object has its first @size bytes, if it could be written to. */
+/* Expect that an object has its first @size bytes, if it could be written to. */
 static void expect_contents(struct shadow *shadow, const struct shadow_object *object,
 			    u64 size)
 {
@@ -254,7 +258,7 @@ static void expect_contents(struct shadow *shadow, const struct shadow_object *o
 }
 
 /*
- * What changes
+ * Changes of the shadow
  */
 static void page_set(struct shadow_page *page, u8 class, unsigned int nr)
 {
@@ -276,7 +280,7 @@ static void adopt_block(struct shadow *shadow, u64 ref, u32 class)
 	MUST(offset_in_page(ref) == index * size && index < PAGE_SIZE / size,
 	     "%#llx is no block of %u bytes", ref, size);
 	MUST(page->slots[index] < SLOT_OBJECT, "%#llx is already allocated", ref);
-	/* Free blocks go first, then the untouched in a row. */
+	/* Free blocks are allocated first, then untouched ones in their order. */
 	MUST(page->slots[index] == SLOT_FREE ||
 	     (index == page->touched && page->allocated == page->touched),
 	     "%#llx was untouched and not the next to be touched", ref);
@@ -337,7 +341,7 @@ static void release(struct shadow *shadow, struct shadow_object *object)
 	*last_slot = *slot;
 	*slot = SLOT_FREE;
 	shadow->nr_frees[class_of(shadow, object->size)]++;
-	/* Without blocks it is no pool any more. */
+	/* A pool without blocks has no class any more. */
 	if (!--page->allocated)
 		for (i = 0; i < DIV_ROUND_UP(object->size, PAGE_SIZE); i++)
 			page_set(&page[i], PYM_CLASS_NONE, 0);
@@ -400,7 +404,7 @@ static bool has_place(const struct shadow *shadow, u64 nr)
 	return false;
 }
 
-/* The most that an object of @nr pages can cost: arenas, a region and its table. */
+/* The most that an object of @nr pages can cost, with arenas, a region and a table. */
 static u64 most_bytes(const struct shadow *shadow, u64 nr)
 {
 	return nr * PAGE_SIZE + DIV_ROUND_UP(nr, ARENA_PAGES) * PYM_ARENA_BYTES +
@@ -408,8 +412,8 @@ static u64 most_bytes(const struct shadow *shadow, u64 nr)
 }
 
 /*
- * An object of @size could not be had, for reason @err (0 if that is not
- * known).  Find out why, or panic.
+ * An object of @size could not be allocated, with error @err (0 if that is not known).
+ * Panic if there is no reason for that error.
  */
 static void explain(struct shadow *shadow, u64 size, int err)
 {
@@ -432,13 +436,16 @@ static void explain(struct shadow *shadow, u64 size, int err)
 	     (err == -EDQUOT && quota), "error %d for another reason", err);
 }
 
-/* Have pages been copied, or been to be copied? */
+/* Has the heap had pages that may be shared? */
 static bool has_been_shared(const struct shadow *shadow)
 {
 	return shadow->heap.maybe_shared || shadow->heap.nr_own;
 }
 
-/* No block of the class was left behind, but for those that could not be cleared. */
+/*
+ * Expect that a batch that ended early has used all blocks of the class.  Blocks that
+ * could not be cleared, because a copy of their page failed, may be left.
+ */
 static void class_is_used_up(struct shadow *shadow, u64 size)
 {
 	struct pym_class_stats stats;
@@ -452,8 +459,9 @@ static void class_is_used_up(struct shadow *shadow, u64 size)
 }
 
 /*
- * A call that failed because a page could not be copied has given back what it
- * had allocated, and nobody was told: learn what has been touched.
+ * A call that failed because a page could not be copied has freed again what it had
+ * allocated, and did not return those refs.  Learn from the heap which blocks that are
+ * untouched in the shadow are free now.
  */
 static void relearn(struct shadow *shadow)
 {
@@ -566,7 +574,7 @@ unsigned int shadow_free(struct shadow *shadow, const u64 *refs, unsigned int nr
 	return bad;
 }
 
-/* The end of a run is no part of it any more. */
+/* Shorten a run to @size bytes. */
 static void cut(struct shadow *shadow, struct shadow_object *object, u64 size)
 {
 	u64 at;
@@ -576,7 +584,7 @@ static void cut(struct shadow *shadow, struct shadow_object *object, u64 size)
 	object->size = size;
 }
 
-/* CPython's rule: it stays unless that saves more than a quarter. */
+/* CPython's rule: an object that shrinks moves only if that saves a quarter or more. */
 static bool moves(const struct shadow *shadow, const struct shadow_object *object, u64 size)
 {
 	if (size > object->size)
@@ -593,7 +601,7 @@ static void moved(struct shadow *shadow, const struct shadow_object *object, u64
 	adopt(shadow, ref, size);
 	release(shadow, find(shadow, old.ref));
 	kept = (struct shadow_object) { ref, min(old.size, size), old.tag };
-	/* Of a large object only the ends of its pages were filled. */
+	/* Of a large object only the ends of its pages have the pattern. */
 	expect_contents(shadow, &kept,
 			old.size > PYMALLOC_BLOCK_MAX && size <= PYMALLOC_BLOCK_MAX ?
 			min(kept.size, END_BYTES) : kept.size);
@@ -651,7 +659,7 @@ u64 shadow_usable(struct shadow *shadow, u64 ref)
 	return size;
 }
 
-/* The shadow of a clone knows what that of the original does. */
+/* Copy the shadow of a heap to that of its clone. */
 static void copy_shadow(const struct shadow *parent, struct shadow *child)
 {
 	u64 i, nr;

@@ -3,17 +3,21 @@
  * A heap and its shadow: a model that is too simple to be wrong.
  *
  * The shadow has one entry for each page of the window and, in pages of
- * blocks, one for each block.  Every call on the heap goes through it: it
+ * blocks, one for each block.  Every call on the heap goes through the shadow: it
  * looks up what the call must return, makes the call, compares, and panics
- * where they differ.  What lies where is not predicted, only judged.  Every
- * object is full of a pattern of its own, which is there until it is freed.
+ * if they differ.  The shadow does not predict where an object will be, but checks
+ * that it may be there.  Every object is full of a pattern of its own, which must
+ * be there until the object is freed.
  */
 #ifndef SHADOW_H
 #define SHADOW_H
 
 #include "core.h"
 
-/* What a heap is said to take beside the core: nothing that anything else takes. */
+/*
+ * What the maker of a heap charges for itself.  An odd number, so that no other charge
+ * can be mistaken for it.
+ */
 #define SHADOW_BASE_BYTES	1001
 
 /**
@@ -22,7 +26,7 @@
  * @window: bytes of its window
  * @extent: bytes of it for arenas at first; 0 is all
  * @limit: most bytes of pages and metadata; 0 is no limit
- * @threshold: bytes of pages to be told of; 0 is never
+ * @threshold: bytes of pages at which there is a notice; 0 is never
  * @user: its user's quota; may be NULL
  */
 struct shadow_config {
@@ -37,8 +41,8 @@ struct shadow_config {
 /**
  * struct shadow_object - an allocated object
  * @ref: where it is
- * @size: bytes its holder may use
- * @tag: which pattern it holds; 0 if it could not be written to
+ * @size: bytes that a program may use
+ * @tag: which pattern it contains; 0 if it could not be written to
  */
 struct shadow_object {
 	u64 ref;
@@ -46,7 +50,7 @@ struct shadow_object {
 	u32 tag;
 };
 
-/* struct shadow_page.slots: an object's index and SLOT_OBJECT, or */
+/* Entries of struct shadow_page.slots.  The last is added to the index of an object. */
 #define SLOT_UNTOUCHED	0
 #define SLOT_FREE	1
 #define SLOT_OBJECT	2
@@ -66,17 +70,17 @@ struct shadow_page {
 };
 
 /**
- * struct shadow - a heap and what is known of it
+ * struct shadow - a heap, and what it must contain
  * @heap: the heap
- * @pages: its window
+ * @pages: the pages of its window
  * @objects: the objects, in no order
  * @nr_objects: how many
  * @room: entries allocated for @objects
  * @last_tag: the last tag that was given
- * @nr_allocs: allocations by class; 0 is large objects
+ * @nr_allocs: allocations by class; entry 0 is large objects
  * @nr_frees: frees by class
  * @nr_bad_refs: bad refs
- * @peak: the peak of pages when it was last looked at
+ * @peak: the heap's peak of pages when it was last checked
  * @grown: how often the threshold was passed in this call
  */
 struct shadow {
@@ -115,9 +119,12 @@ void shadow_walk(struct shadow *shadow, u64 start, u64 end, unsigned int room);
 /* Run the checker, and compare every figure, page, pool and block. */
 void shadow_verify(struct shadow *shadow);
 
-/* enum pymalloc_arena_kind of the arena whose first page this is; 0: it is empty. */
+/*
+ * The enum pymalloc_arena_kind of the arena whose first page is @first; 0 if no page of
+ * it has a class.
+ */
 u32 shadow_kind(const struct shadow *shadow, u64 first);
-/* The bytes that an object of @size really has. */
+/* @size rounded up to what an object of it really has: its class's size, or pages. */
 u64 shadow_rounded(const struct shadow *shadow, u64 size);
 
 #endif /* SHADOW_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Table tests: every size class, batches of many lengths, freed in every kind
- * of order; and the rules by which arenas, pools and blocks are chosen.
+ * Table tests: batches of many lengths in every size class, freed in several orders; and
+ * the rules by which arenas, pools and blocks are chosen.
  */
 #include "shadow.h"
 #include "random.h"
@@ -98,7 +98,7 @@ struct table {
 	void (*sort)(u64 *refs, unsigned int nr);
 };
 
-/* In a fresh pool blocks follow each other; pools do so in a fresh arena. */
+/* Blocks of a new pool are allocated in their order, and so are pools of a new arena. */
 static void expect_in_a_row(const u64 *refs, unsigned int nr, u32 size)
 {
 	u32 capacity = POOL / size;
@@ -186,7 +186,7 @@ static void run_table(void)
  * Single rules
  */
 
-/* A pool has no header: it is full with 4096 / size blocks. */
+/* A pool has no header: it has room for 4096 / size blocks. */
 static void capacity(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -232,7 +232,7 @@ static void sizes(const void *unused)
 	}
 }
 
-/* What any byte of a pool names, in any class: exact. */
+/* Which refs are good is exact: for every byte of a pool, in every class. */
 static void every_offset(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -241,7 +241,7 @@ static void every_offset(const void *unused)
 
 	(void)unused;
 	for (size = 8; size <= PYMALLOC_BLOCK_MAX; size += 8) {
-		/* Half of the pool, of which every third is free again. */
+		/* Half of the pool, of which every third block is free again. */
 		unsigned int nr = POOL / size / 2 + 1, i;
 
 		many(shadow, size, refs, nr);
@@ -257,7 +257,7 @@ static void every_offset(const void *unused)
 	done(shadow);
 }
 
-/* Free blocks go before untouched ones, the lowest first. */
+/* Free blocks are allocated before untouched ones, the lowest first. */
 static void lowest_block(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -275,7 +275,7 @@ static void lowest_block(const void *unused)
 	done(shadow);
 }
 
-/* A batch takes bits of all words, in order, and then the untouched. */
+/* A batch takes free blocks of all words of the bitmap, in order, then untouched ones. */
 static void lowest_blocks(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -296,13 +296,13 @@ static void lowest_blocks(const void *unused)
 	done(shadow);
 }
 
-/* Leave @left of the 64 blocks of 64 bytes of a pool. */
+/* Free all but @left of the 64 blocks of a pool; they have 64 bytes each. */
 static void thin_out(struct shadow *shadow, const u64 *refs, unsigned int left)
 {
 	MUST(!shadow_free(shadow, refs + left, 64 - left), "bad refs");
 }
 
-/* The pools' order in fullness is the order in which they serve. */
+/* A fuller pool serves before a sparser one. */
 static void fullest_pool(const void *unused)
 {
 	static const unsigned int left[] = { 5, 60, 20, 40 }, order[] = { 1, 3, 2, 0 };
@@ -322,12 +322,12 @@ static void fullest_pool(const void *unused)
 }
 
 /*
- * New pools come from the arena with the fewest free ones; there, those first
- * that have kept their page; of these the lowest.
+ * A new pool comes from the arena with the fewest free pools.  In this arena empty pools,
+ * which have a page, are taken first, and of these the lowest.
  */
 static void fullest_arena(const void *unused)
 {
-	/* Pools of three full arenas that become empty, and the last trims. */
+	/* Which pools of three full arenas become empty. */
 	static const unsigned int freed[3][4] = { { 9, 3, 60, 20 }, { 7, 11 }, { 1, 2, 0, 63 } };
 	static const unsigned int nr_freed[] = { 4, 2, 3 };
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -351,7 +351,7 @@ static void fullest_arena(const void *unused)
 	done(shadow);
 }
 
-/* A run goes where the shortest gap is that holds it. */
+/* A run is put into the shortest gap that is long enough. */
 static void tightest_gap(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -372,7 +372,7 @@ static void tightest_gap(const void *unused)
 	done(shadow);
 }
 
-/* Larger runs have arenas of their own, and leave the rest of the last. */
+/* A run longer than an arena gets new arenas.  The rest of the last one is free. */
 static void long_runs(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -381,7 +381,7 @@ static void long_runs(const void *unused)
 	(void)unused;
 	MUST(a == FIRST_ARENA, "the first arena is at %#llx", a);
 	expect_ref(shadow, 54 * POOL, a + 2 * ARENA + 10 * POOL);
-	/* 60 of the 63 arenas of the first region are free: two fit 30 each. */
+	/* 60 of the 63 arenas of the first region are free: two runs of 30 fit there. */
 	expect_ref(shadow, 30 * ARENA, a + 3 * ARENA);
 	expect_ref(shadow, 31 * ARENA, 64 * ARENA);
 	expect_ref(shadow, 30 * ARENA, a + 33 * ARENA);
@@ -392,7 +392,7 @@ static void long_runs(const void *unused)
 	done(shadow);
 }
 
-/* The end of a run that shrinks goes back, over arenas' borders too. */
+/* A run that shrinks gives back the pages at its end, also in several arenas. */
 static void shrinking_runs(const void *unused)
 {
 	static const u64 pages[] = { 192, 191, 130, 129, 128, 127, 65, 64, 63, 2, 1 };
@@ -409,7 +409,7 @@ static void shrinking_runs(const void *unused)
 	done(shadow);
 }
 
-/* Every way in which a ref can be bad; freed again as well. */
+/* Free refs that are bad in every way, and good ones twice. */
 static void bad_frees(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -443,7 +443,7 @@ static void bad_frees(const void *unused)
 			{ run + POOL, PYMALLOC_REF_MISALIGNED },
 			{ refs[2] + 48, PYMALLOC_REF_UNTOUCHED },
 			{ refs[1], PYMALLOC_REF_FREE },
-			/* These are good, and then they are not. */
+			/* These are good the first time, and bad the second. */
 			{ refs[0], PYMALLOC_REF_OK },
 			{ refs[0], PYMALLOC_REF_FREE },
 			{ refs[2], PYMALLOC_REF_OK },
@@ -466,7 +466,7 @@ static void bad_frees(const void *unused)
 	pym_arena_cache_exit();
 }
 
-/* Empty pools are kept up to a bound, and trim returns them all. */
+/* A heap has empty pools up to a bound, and trim gives back all their pages. */
 static void empty_pools(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -485,7 +485,7 @@ static void empty_pools(const void *unused)
 	done(shadow);
 }
 
-/* A page that somebody holds outlives its pool, for him alone. */
+/* A page with another reference outlives its pool, but no heap uses it any more. */
 static void pinned_page(const void *unused)
 {
 	struct shadow *shadow = heap_of(8, WINDOW);
@@ -505,7 +505,7 @@ static void pinned_page(const void *unused)
 	ref = one(shadow, 5 * POOL);
 	MUST(pym_pages_get(&shadow->heap, ref + 4 * POOL, &page, 1) == 1, "no page");
 	memory = page_address(page);
-	/* The shadow has written to its ends. */
+	/* Not at its ends: the shadow has written there. */
 	MUST(!memory[POOL / 2], "a run is not zero");
 	put_page(page);
 	MUST(!pym_pages_get(&shadow->heap, WINDOW, &page, 1), "a page beyond the window");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Tests as TAP.  Each runs in a process of its own, so that one that panics
- * takes no other with it.
+ * Tests with output as TAP (Test Anything Protocol).  Each runs in a process of its own,
+ * so that a test that panics does not end the others.
  */
 #ifndef TAP_H
 #define TAP_H
@@ -21,7 +21,7 @@ static inline void tap_run(const char *name, void (*test)(const void *), const v
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
-		/* No test takes that long but one that hangs. */
+		/* Ends a test that hangs.  Half an hour is much more than any needs. */
 		alarm(1800);
 		test(what);
 		kernel_empty();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a heap must look like from outside, going by its shadow: walks,
- * figures, the pool map, and the checker's verdict.
+ * Compare what a heap looks like from outside with its shadow: walks, figures, the pool
+ * map, and the verdicts of the checkers.
  */
 #include "shadow.h"
 
@@ -23,7 +23,7 @@ static u64 run_bytes(const struct shadow *shadow, const struct shadow_page *page
 	return shadow->objects[page->slots[0] - SLOT_OBJECT].size;
 }
 
-/* The arenas from @start to @end are empty, but for pages kept for reuse. */
+/* Expect that no page from @start to @end has a class: pools there are free or empty. */
 static void expect_empty(const struct shadow *shadow, u64 start, u64 end)
 {
 	u64 i;
@@ -32,7 +32,7 @@ static void expect_empty(const struct shadow *shadow, u64 start, u64 end)
 		MUST(!shadow->pages[i].class, "page %llu was passed over", i);
 }
 
-/* A page's state; @empty for one without a class says whether it has memory. */
+/* A page's state.  @empty: if it has no class, it has memory all the same. */
 static u32 page_state(const struct shadow_page *page, bool empty)
 {
 	if (page->class == PYM_CLASS_RUN)
@@ -188,7 +188,7 @@ void shadow_walk(struct shadow *shadow, u64 start, u64 end, unsigned int room)
 	kernel_at_rest();
 }
 
-/* What the shadow knows of all classes. */
+/* The figures of all classes, from the shadow. */
 static void count_classes(const struct shadow *shadow, struct pym_class_stats *stats)
 {
 	u64 i, nr = shadow->heap.window >> PYM_POOL_SHIFT;
@@ -246,7 +246,7 @@ static u64 count_meta(const struct shadow *shadow, const struct pym_stats *stats
 	const struct pym_heap *heap = &shadow->heap;
 	u64 table = 64;
 
-	/* Its head takes the room of three regions. */
+	/* The head of the table takes as much room as three entries. */
 	while (table < (heap->made_regions + 3) * sizeof(void *))
 		table *= 2;
 	return SHADOW_BASE_BYTES + table + heap->made_regions * PYM_REGION_BYTES +
@@ -283,7 +283,7 @@ static void expect_stats(struct shadow *shadow, u64 empty)
 	     "pages in and out do not make the pages there are");
 	MUST(stats.meta_bytes == count_meta(shadow, &stats), "%llu bytes of metadata, not %llu",
 	     stats.meta_bytes, count_meta(shadow, &stats));
-	/* What the shadow does not know has been judged by now. */
+	/* The shadow does not know these figures; they have been checked above. */
 	sum.page_bytes_peak = stats.page_bytes_peak;
 	sum.meta_bytes = stats.meta_bytes;
 	sum.arenas = stats.arenas;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap without a window: nobody maps it, so that it has no operations.  All else
- * works as in any heap.
+ * A heap without a window: nobody maps it, so it has no operations (struct pym_heap_ops).
+ * Everything else works as in any heap.
  */
 #include "core.h"
 #include "tap.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Arenas: where they come to lie, which one serves, and when they go.
+ * Arenas: where in the window they are made, which one serves, and when they are removed.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -151,10 +151,10 @@ static void the_window_ends(struct kunit *test)
 	alloc_one(test, heap, PYMALLOC_ARENA_SIZE);
 }
 
-/* Arenas next to each other lie in one region, the first one that has room. */
+/* Arenas next to each other lie in one region: the one with the least room that fits. */
 struct row {
 	unsigned int nr;
-	unsigned int number;	/* of the first of them; 0 if there is no room */
+	unsigned int number;	/* the number of the first arena; 0 if there is no room */
 };
 
 static const struct row rows[] = {
@@ -202,7 +202,7 @@ static void only_what_exists_is_found(struct kunit *test)
 	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
 	u64 ref = alloc_one(test, heap, 8), far;
 
-	/* This one does not fit into the region of the other. */
+	/* This one does not fit into the first region. */
 	far = alloc_one(test, heap, PYMALLOC_SIZE_MAX);
 	KUNIT_EXPECT_EQ(test, far, 1ULL << PYM_REGION_SHIFT);
 	KUNIT_EXPECT_NULL(test, heap_pool(heap, 0));
@@ -218,7 +218,7 @@ static void only_what_exists_is_found(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, heap_pool(heap, U64_MAX));
 }
 
-/* What pym_arena_next() finds from @from on, and where. */
+/* Does pym_arena_next() find an arena?  *@from becomes where. */
 static bool has_next(struct pym_heap *heap, u64 *from, u64 end)
 {
 	bool found;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The checker itself: content with what is sound, and with nothing else.
+ * The checker: it finds nothing in a sound heap, and every corruption in another.
  */
 #include "kunit.h"
 

@@ -44,7 +44,7 @@ static void expect_class_stats(struct kunit *test, struct pym_heap *heap, u32 nu
 	KUNIT_EXPECT_EQ_MSG(test, stats.blocks_untouched, untouched, "class %u", number);
 }
 
-/* No header: whatever fits into a page is a block. */
+/* A pool has no header: it has as many blocks as fit into a page. */
 static void every_pool_is_all_blocks(struct kunit *test)
 {
 	u32 alignment = *(const u32 *)test->param_value;
@@ -77,7 +77,7 @@ static void the_rest_of_the_classes_is_not_used(struct kunit *test)
 	}
 }
 
-/* A block's index is found by a multiplication, which must be right everywhere. */
+/* A block's index is found by a multiplication, which must be right for all offsets. */
 static void division_is_exact(struct kunit *test)
 {
 	u32 alignment = *(const u32 *)test->param_value;

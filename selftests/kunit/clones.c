@@ -2,8 +2,8 @@
 /*
  * Clones: a heap and its copy share pages until one of them writes.
  *
- * Here nobody maps them, so that a write is a call of heap_own() and what
- * is written after it.
+ * Here nobody maps the heaps.  So a test that writes to a page must first call
+ * heap_own(), as a write fault would.
  */
 #include <linux/mm.h>
 
@@ -93,7 +93,7 @@ static void what_one_frees_the_other_keeps(struct kunit *test)
 	heap_check(test, &parent->heap);
 }
 
-/* The core writes, too: when it clears blocks, and when it moves them. */
+/* The core writes to pages, too: it clears blocks, and copies objects that move. */
 static void the_core_copies_before_it_writes(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
@@ -162,7 +162,7 @@ static void beyond_the_quota_a_page_is_copied(struct kunit *test)
 	parent->user_max = 0;
 }
 
-/* Who has pinned a page writes to it: it stays where it is. */
+/* A pinned page may be written to: it stays the parent's, and the child gets a copy. */
 static void what_somebody_writes_is_not_shared(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
@@ -170,7 +170,7 @@ static void what_somebody_writes_is_not_shared(struct kunit *test)
 	struct page *page = page_at(parent, ref);
 
 	write(test, parent, ref, 64, 1);
-	/* As a pin is counted. */
+	/* This is how the memory management counts a pin. */
 	page_ref_add(page, GUP_PIN_COUNTING_BIAS);
 	child = heap_clone(test, parent);
 	write(test, parent, ref, 64, 2);
@@ -180,7 +180,10 @@ static void what_somebody_writes_is_not_shared(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, parent->heap.maybe_shared, 0);
 }
 
-/* Who only refers to it, like a pipe, may be read by the child. */
+/*
+ * A reference without a pin, like that of a pipe, only reads.  The child may read from
+ * the pipe: so the parent, too, gets a copy before it writes.
+ */
 static void what_somebody_reads_is_not_shared(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
@@ -201,7 +204,7 @@ static void what_somebody_reads_is_not_shared(struct kunit *test)
 	heap_check(test, &parent->heap);
 }
 
-/* Nor is a page written to in place that somebody else can still read. */
+/* A last owner does not write in place if there is still another reference. */
 static void what_somebody_holds_is_copied(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;
@@ -241,8 +244,8 @@ static long pages_of(const struct test_heap *th)
 	return pym_quota_pages(&th->user);
 }
 
-/* A child that becomes another user, with five pages of six together with its parent. */
-static void each_user_pays_for_his_own(struct kunit *test)
+/* A child becomes another user while it shares five of its six pages with its parent. */
+static void each_user_pays_for_its_own(struct kunit *test)
 {
 	struct test_heap *other = heap_new(test, 8, TEST_WINDOW);
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child, *grandchild;
@@ -272,7 +275,7 @@ static void each_user_pays_for_his_own(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_of(parent), 1);
 }
 
-/* Without relatives the heap goes as it is, and so will its children. */
+/* A heap without relatives moves as a whole: later, it and its clones pay together. */
 static void a_heap_alone_moves_as_a_whole(struct kunit *test)
 {
 	struct test_heap *other = heap_new(test, 8, TEST_WINDOW);
@@ -330,7 +333,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_somebody_reads_is_not_shared),
 	KUNIT_CASE(what_somebody_holds_is_copied),
 	KUNIT_CASE(what_nobody_holds_is_settled),
-	KUNIT_CASE(each_user_pays_for_his_own),
+	KUNIT_CASE(each_user_pays_for_its_own),
 	KUNIT_CASE(a_heap_alone_moves_as_a_whole),
 	KUNIT_CASE(shared_pages_count_in_parts),
 	KUNIT_CASE(only_what_is_shared_is_copied),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap that ends with its test.  Before it does it must be sound, and
- * afterwards nothing may be left.
+ * A heap that ends with its test.  Before that it must be sound, and afterwards no page
+ * and no charge may be left.
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -14,7 +14,7 @@
 
 static int hold_nothing(struct pym_heap *heap, struct pym_view *view)
 {
-	/* fork() holds mappings before it wants the gate. */
+	/* Not under the gate: fork() holds the mappings and then waits for the gate. */
 	lockdep_assert_not_held(&heap->gate);
 	memset(view, 0, sizeof(*view));
 	return 0;
@@ -60,7 +60,7 @@ static void heap_end(void *data)
 	struct kunit *test = th->test;
 
 	heap_check(test, &th->heap);
-	/* A page that is copied is taken away, too, but does not go. */
+	/* Pages are zapped before they go, and also before a copy replaces them. */
 	if (!th->heap.ops)
 		KUNIT_EXPECT_EQ(test, th->zapped, 0);
 	else if (th->heap.maybe_shared || th->heap.nr_own)
@@ -141,7 +141,7 @@ int heap_own(struct test_heap *th, u64 ref)
 }
 
 /**
- * heap_set_user() - have a heap count against another user from its start
+ * heap_set_user() - charge a heap to another user, as if from its start
  * @th: the heap, without pages
  * @user: the user, or NULL
  */
@@ -166,7 +166,7 @@ void heap_drop(struct kunit *test, struct test_heap *th)
  * scene_new() - a heap with one pool of each kind
  * @test: the test
  *
- * Return: what is where.
+ * Return: the scene.
  */
 struct scene *scene_new(struct kunit *test)
 {
@@ -178,7 +178,7 @@ struct scene *scene_new(struct kunit *test)
 }
 
 /**
- * heap_check() - expect that the checker is content
+ * heap_check() - expect that the checker finds nothing wrong
  * @test: the test
  * @heap: the heap
  */
@@ -247,7 +247,7 @@ u64 alloc_one(struct kunit *test, struct pym_heap *heap, u64 size)
  * @size: bytes of each
  * @nr: how many
  *
- * Return: their refs, in memory that goes with the test.
+ * Return: their refs, in memory that is freed with the test.
  */
 u64 *alloc_many(struct kunit *test, struct pym_heap *heap, u64 size, unsigned int nr)
 {
@@ -265,7 +265,7 @@ u64 *alloc_many(struct kunit *test, struct pym_heap *heap, u64 size, unsigned in
  * @heap: the heap
  * @ref: any offset
  *
- * Return: what was found there.
+ * Return: PYMALLOC_REF_OK if it was freed, else what is wrong with @ref.
  */
 enum pymalloc_ref_status free_one(struct pym_heap *heap, u64 ref)
 {
@@ -291,7 +291,7 @@ void free_many(struct kunit *test, struct pym_heap *heap, const u64 *refs, unsig
 	kunit_kfree(test, status);
 }
 
-/* How many of @bytes from @ref on lie in its page. */
+/* How many of @bytes from @ref on lie in the page of @ref. */
 static unsigned int bytes_here(u64 ref, u64 bytes)
 {
 	return min_t(u64, bytes, PAGE_SIZE - offset_in_page(ref));

@@ -10,17 +10,17 @@
 
 #include "../core/corruptions.h"
 
-/* Enough for every test that does not ask for the edges. */
+/* 64 MiB, four regions: enough for all tests that do not need a special size. */
 #define TEST_WINDOW	(64ULL << 20)
 
 /**
  * struct test_heap - a heap that nobody maps
  * @heap: the heap
  * @user: its user
- * @user_max: that one's limit in bytes; 0 is none
- * @test: whose it is
- * @zapped: pages that were taken away from those who map them
- * @zapped_wrongly: of those, how many were not there
+ * @user_max: the user's limit in bytes; 0 is none
+ * @test: the test that it ends with
+ * @zapped: pages that were taken out of the mappings
+ * @zapped_wrongly: how many of those were not there
  * @grown: how often the heap has passed its threshold
  */
 struct test_heap {

@@ -93,7 +93,7 @@ static void heaps_share_their_users_limit(struct kunit *test)
 	alloc_one(test, &one->heap, PAGES(3));
 }
 
-/* Before it fails a heap gives up what it keeps for later. */
+/* A heap at its limit gives back the pages of empty pools before an allocation fails. */
 static void a_heap_trims_before_it_fails(struct kunit *test)
 {
 	struct test_heap *th = heap_new(test, 8, TEST_WINDOW);
@@ -114,7 +114,7 @@ static void a_heap_trims_before_it_fails(struct kunit *test)
 	alloc_one(test, heap, PAGES(4));
 }
 
-/* Blocks too: all empty pools lie in an arena that is not the fullest. */
+/* The same for blocks, if all empty pools are in an arena that is not the fullest. */
 static void a_class_trims_before_it_fails(struct kunit *test)
 {
 	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
@@ -176,7 +176,10 @@ static void a_quota_is_exact(struct kunit *test)
 	pym_quota_uncharge(NULL, 1000);
 }
 
-/* Runs of a whole arena, each shrunk to a page: until there is no more, and why not. */
+/*
+ * Allocate runs of a whole arena, and shrink each to a page, until that fails; @err says
+ * why.  Returns how many.
+ */
 static unsigned int alloc_thin(struct kunit *test, struct pym_heap *heap, int *err)
 {
 	unsigned int nr;
@@ -194,7 +197,7 @@ static unsigned int alloc_thin(struct kunit *test, struct pym_heap *heap, int *e
 	return nr;
 }
 
-/* An arena costs more than its page: nobody gets more of them than his limit allows. */
+/* The metadata of arenas counts: limits bound them even if each has only one page. */
 static void metadata_counts(struct kunit *test)
 {
 	struct test_heap *th = heap_new(test, 8, TEST_WINDOW);
@@ -229,7 +232,7 @@ static void a_window_costs_by_use(struct kunit *test)
 		refs[nr] = alloc_one(test, large, PYMALLOC_SIZE_MAX);
 		KUNIT_ASSERT_EQ(test, pym_resize(large, &refs[nr], PAGES(1)), 0);
 	}
-	/* The first region has no room for a run of a whole one. */
+	/* One more, because the first region has no room for a run of 64 arenas. */
 	KUNIT_EXPECT_EQ(test, large->made_regions, regions + 1);
 	heap_check(test, large);
 	free_many(test, large, refs, regions);
@@ -239,7 +242,7 @@ static void a_window_costs_by_use(struct kunit *test)
 	heap_check(test, large);
 }
 
-/* fork() is not refused, but what the child has counts; and goes where it goes. */
+/* fork() is not refused, but a clone's metadata is charged, and moves to its new user. */
 static void a_clones_metadata_counts(struct kunit *test)
 {
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW), *child;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pools and blocks: which block comes next, and what every ref is.
+ * Pools and blocks: which block is allocated next, and whether a ref is good.
  */
 #include "kunit.h"
 
@@ -23,7 +23,7 @@ static void free_blocks_come_before_untouched_ones(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, class->untouched, 256 - 12);
 }
 
-/* Blocks of a full pool that are given back, and how they are taken again. */
+/* Every @stride-th block of a full pool is freed; they are taken again in batches. */
 struct pattern {
 	unsigned int stride;
 	unsigned int batch;
@@ -50,7 +50,7 @@ static void words_of_the_bitmap_are_taken_in_order(struct kunit *test)
 	unsigned int nr = 0, done, i;
 	int err;
 
-	/* All but the last block: a pool without any would go. */
+	/* Never the last block: a pool without blocks would lose its class. */
 	for (i = 0; i < 511; i += pattern->stride)
 		refs[nr++] = base + i * 8;
 	free_many(test, heap, refs, nr);
@@ -65,7 +65,7 @@ static void words_of_the_bitmap_are_taken_in_order(struct kunit *test)
 			base >> PYM_POOL_SHIFT);
 }
 
-/* A pool that holds 8 blocks is in the list that its fullness says. */
+/* Expect that a pool, which has room for 8 blocks, is in the list of its fullness. */
 static void expect_group(struct kunit *test, struct pym_heap *heap,
 			 const struct pym_pool *pool, unsigned int blocks)
 {
@@ -116,7 +116,7 @@ static void the_fullest_pool_serves_first(struct kunit *test)
 				    refs[8 * order[i]] >> PYM_POOL_SHIFT, "block %u", i);
 }
 
-/* Of a pool of 48-byte blocks whose first 5 were taken and whose third is free. */
+/* Offsets in a pool of 48-byte blocks.  Its first 5 were allocated; the third is free. */
 struct place {
 	unsigned int offset;
 	enum pymalloc_ref_status status;
@@ -159,7 +159,7 @@ static void every_ref_is_what_it_is(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_usable(heap, ref), 0);
 }
 
-/* A bad ref keeps none of the others from being freed, wherever they lie. */
+/* The other refs of a batch are freed although one is bad, wherever they lie. */
 static void a_batch_is_any_mix(struct kunit *test)
 {
 	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
@@ -201,7 +201,7 @@ static void a_pool_without_blocks_has_no_class(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, class->nr_frees, 2);
 	heap_check(test, heap);
 
-	/* What it was before is forgotten. */
+	/* The empty pool may get any class. */
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, 128), refs[0]);
 	KUNIT_EXPECT_EQ(test, heap->classes[128 / 8].untouched, 31);
 }

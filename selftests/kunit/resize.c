@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Resizing: what stays, what moves, and that nothing is lost.
+ * Resizing: which objects stay, which move, and that contents are kept.
  */
 #include "kunit.h"
 
@@ -10,7 +10,7 @@ struct resize {
 	bool stays;
 };
 
-/* CPython's rule: what shrinks stays unless it is by more than a quarter. */
+/* CPython's rule: an object that shrinks moves only if that saves a quarter or more. */
 static const struct resize resizes[] = {
 	{ 8, 1, true }, { 8, 8, true }, { 8, 9, false }, { 1, 8, true },
 	{ 104, 79, true }, { 104, 78, false }, { 104, 105, false },
@@ -34,7 +34,7 @@ static void an_object_keeps_its_bytes(struct kunit *test)
 	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
 	u64 kept = min(resize->from, resize->to), ref, now;
 
-	/* Not at the start of its page, if it is a block. */
+	/* Another object first: so a block is not at the start of its page. */
 	alloc_one(test, heap, resize->from);
 	ref = alloc_one(test, heap, resize->from);
 	now = ref;

@@ -24,7 +24,7 @@ static void a_run_is_whole_zeroed_and_goes(struct kunit *test)
 	struct pym_stats stats;
 	u64 ref;
 
-	/* The last page is used to its first byte or to its last but one. */
+	/* One byte on the last page; for a single page, all bytes but the last one. */
 	ref = alloc_one(test, heap, nr == 1 ? PAGES(1) - 1 : PAGES(nr - 1) + 1);
 	stats = heap_stats(heap);
 	KUNIT_EXPECT_EQ(test, pym_usable(heap, ref), PAGES(nr));
@@ -191,7 +191,7 @@ static void pages_are_found_in_a_row(struct kunit *test)
 	pym_resize(heap, &ref, PAGES(3));
 	KUNIT_EXPECT_EQ(test, pym_pages_same(heap, ref, pages, 5), 3);
 
-	/* Not beyond the arena, though the run goes on there. */
+	/* pym_pages_get() stops at the end of the arena, although the run does not. */
 	alloc_one(test, heap, PAGES(61));
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, PAGES(65)), end);
 	end += PYMALLOC_ARENA_SIZE;

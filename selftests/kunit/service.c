@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What surrounds the core, as far as it can be used without a process: users,
- * the registry, families, and the rules of who may change a heap.
+ * The module around the core, as far as it can be tested without a process: users, the
+ * registry, families, and the rules for changing a heap.
  */
 #include <linux/fs.h>
 #include <linux/slab.h>
@@ -16,11 +16,11 @@
 #include "service_heap.h"
 #include "user.h"
 
-/* Nobody has them, so that nothing else counts. */
+/* No real user has this number, so that no other heap is charged to it. */
 #define TEST_UID	KUIDT_INIT(0xfffffff0)
 #define OTHER_UID	KUIDT_INIT(0xfffffff1)
 
-static void a_user_is_one_while_he_is_used(struct kunit *test)
+static void a_user_is_one_while_it_is_used(struct kunit *test)
 {
 	struct pym_user *user = pym_user_get(TEST_UID);
 	struct pym_user *again = pym_user_get(TEST_UID);
@@ -35,7 +35,7 @@ static void a_user_is_one_while_he_is_used(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_user_charge_heap(user), 0);
 	pym_user_put(again);
 	again = pym_user_get(TEST_UID);
-	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&again->heaps), 1, "he is still the same");
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&again->heaps), 1, "it is still the same");
 	pym_user_uncharge_heap(again);
 	pym_user_put(again);
 	pym_user_put(user);
@@ -61,7 +61,7 @@ static void a_user_has_so_many_heaps(struct kunit *test)
 	pym_user_put(user);
 }
 
-/* A heap with an address space that nobody else has, and that is not used. */
+/* A heap of a new address space, in which no process runs. */
 static struct pym_service_heap *heap_of_process(struct kunit *test)
 {
 	struct pym_service_heap *sheap = kunit_kzalloc(test, sizeof(*sheap), GFP_KERNEL);
@@ -94,7 +94,8 @@ static void heaps_are_found_by_number(struct kunit *test)
 	KUNIT_EXPECT_GT(test, two->heap.id, one->heap.id);
 	KUNIT_EXPECT_EQ(test, pym_registry_count(), before + 2);
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_find(one->heap.id), one);
-	KUNIT_EXPECT_EQ_MSG(test, kref_read(&one->ref), 2, "who finds it holds it");
+	KUNIT_EXPECT_EQ_MSG(test, kref_read(&one->ref), 2,
+			    "the call that finds it holds it");
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_next(one->heap.id - 1), one);
 	KUNIT_EXPECT_PTR_EQ(test, pym_registry_next(one->heap.id), two);
 	KUNIT_EXPECT_NULL(test, pym_registry_next(two->heap.id));
@@ -170,7 +171,8 @@ static void each_process_finds_its_own_heap(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_family_add(family, child), 0);
 	KUNIT_EXPECT_FALSE(test, pym_family_is_alone(family));
 	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, child->client.mm), child);
-	KUNIT_EXPECT_EQ_MSG(test, kref_read(&child->ref), 2, "who finds it holds it");
+	KUNIT_EXPECT_EQ_MSG(test, kref_read(&child->ref), 2,
+			    "the call that finds it holds it");
 	KUNIT_EXPECT_PTR_EQ(test, pym_family_enter(family, founder->client.mm), founder);
 	KUNIT_EXPECT_EQ_MSG(test, kref_read(&founder->ref), 3, "so does the family");
 	KUNIT_EXPECT_NULL(test, pym_family_enter(family, (struct mm_struct *)family));
@@ -282,7 +284,7 @@ static void a_heap_is_changed_by_its_process(struct kunit *test)
 	call->sheap = kunit_kzalloc(test, sizeof(*call->sheap), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, call->file);
 	KUNIT_ASSERT_NOT_NULL(test, call->sheap);
-	/* This thread has no address space, and that makes it the heap's client. */
+	/* This thread's mm is NULL.  It is the client of a heap with the same mm. */
 	call->sheap->client.mm = change->client ? current->mm : (struct mm_struct *)call;
 	call->file->f_mode = change->mode;
 	KUNIT_EXPECT_EQ(test, pym_client_may_change(call->file, call->sheap,
@@ -290,7 +292,7 @@ static void a_heap_is_changed_by_its_process(struct kunit *test)
 }
 
 static struct kunit_case cases[] = {
-	KUNIT_CASE(a_user_is_one_while_he_is_used),
+	KUNIT_CASE(a_user_is_one_while_it_is_used),
 	KUNIT_CASE(a_user_has_so_many_heaps),
 	KUNIT_CASE(heaps_are_found_by_number),
 	KUNIT_CASE(a_heap_that_goes_is_not_found),

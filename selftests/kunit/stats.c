@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Figures, and what they lead to: trim, and the notice of a large heap.
+ * Statistics, trim, and the notice that a heap has passed its threshold.
  */
 #include "kunit.h"
 
@@ -53,7 +53,7 @@ static void a_class_has_its_figures(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, &stats, &want, sizeof(stats));
 }
 
-/* From the second arena on, which has the heap and the first region behind it. */
+/* The first arena does not count: it comes with what the heap and a region take once. */
 static void metadata_is_at_most_three_percent(struct kunit *test)
 {
 	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
@@ -75,7 +75,7 @@ static void trim_gives_back_all_that_is_empty(struct kunit *test)
 	struct pym_heap *heap = &th->heap;
 	u64 *refs = alloc_many(test, heap, 512, 40 * 8), held = heap->pages;
 
-	/* Every second pool. */
+	/* Empty every second pool. */
 	for (unsigned int pool = 0; pool < 40; pool += 2)
 		free_many(test, heap, refs + pool * 8, 8);
 	KUNIT_EXPECT_EQ(test, th->zapped, 0);

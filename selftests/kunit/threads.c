@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Threads on one heap.  Objects change hands, so that most are freed by
- * somebody else than who has allocated them, and carry a mark that shows
- * whether two have got the same one.
+ * Threads on one heap.  They exchange objects, so that most are freed by another thread
+ * than the one that has allocated them.  Each object contains a mark, which shows if two
+ * threads have got the same object.
  */
 #include <linux/highmem.h>
 #include <linux/prandom.h>
@@ -27,7 +27,7 @@ struct crowd {
 	} threads[THREADS];
 };
 
-/* Runs take longer: every one of them has its pages taken and given back. */
+/* Fewer rounds with runs: each run takes pages from the system and gives them back. */
 static const struct kind {
 	const char *what;
 	u64 smallest;
@@ -106,7 +106,7 @@ static void start(struct crowd *crowd)
 	}
 }
 
-/* Look at the heap, from all sides, while it is at work. */
+/* Inspect the heap in all ways while the threads use it. */
 static void look(struct kunit *test, struct pym_heap *heap)
 {
 	struct pym_stats stats = heap_stats(heap);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Walks: what a heap looks like from outside, on the scene that the checker is
- * tested with.
+ * Walks: what a heap looks like from outside.  The heap is the scene that the tests of
+ * the checker use, too.
  */
 #include "kunit.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A heap without a window, as another module of the kernel would have: nobody maps it,
- * and it has no operations.
+ * A heap without a window, as another module of the kernel would use it: nobody maps it,
+ * and it has no operations (struct pym_heap_ops).
  */
 #include "kunit.h"
 
