@@ -190,7 +190,7 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
  * - Scattered windows: all of them.  The fault holds the mmap_lock, because windows
  *   of this kind have no map_pages, without which the memory management takes it.
  *
- * @scattered cannot become true during the fault: before it does, note_window() in
+ * @scattered cannot become true during the fault: before it does, window_note_window() in
  * window.c has waited for all the mappings' own locks.
  */
 static void fault_hold(const struct vm_fault *vmf, struct pym_view *view)

@@ -266,18 +266,25 @@ static int check_arenas(struct pym_tally *tally)
 }
 
 /**
- * pym_check_region() - check which arena numbers of a region are in use
+ * pym_check_region() - check that a region is there, and which of its arena numbers are
+ *	in use
  * @tally: what has been seen so far; is added to
- * @region: the region
+ * @number: the region's number, below @made_regions of the heap
  *
  * Context: Holds the heap's lock, or the gate for writing.
  */
-void pym_check_region(struct pym_tally *tally, const struct pym_region *region)
+void pym_check_region(struct pym_tally *tally, unsigned long number)
 {
-	u64 used = pym_region_outside(tally->heap, region);
-	u64 offset = (u64)region->number << PYM_REGION_SHIFT;
-	unsigned int room = pym_longest_run(~region->used), slot;
+	const struct pym_region *region = pym_region_get(tally->heap, number);
+	u64 offset = (u64)number << PYM_REGION_SHIFT;
+	unsigned int room, slot;
+	u64 used;
 
+	if (!pym_expect(tally, region && region->number == number, 0,
+			"the region is not where it believes to be"))
+		return;
+	used = pym_region_outside(tally->heap, region);
+	room = pym_longest_run(~region->used);
 	for (slot = 0; slot < PYM_REGION_ARENAS; slot++)
 		if (rcu_access_pointer(region->arenas[slot]))
 			used |= BIT_ULL(slot);
@@ -298,11 +305,7 @@ static int check_regions(struct pym_tally *tally)
 	tally->meta += pym_table_bytes(rcu_dereference(heap->table));
 	rcu_read_unlock();
 	for (number = 0; number < heap->made_regions && !err; number++) {
-		const struct pym_region *region = pym_region_get(heap, number);
-
-		if (pym_expect(tally, region->number == number, 0,
-			       "the region is not where it believes to be"))
-			pym_check_region(tally, region);
+		pym_check_region(tally, number);
 		tally->meta += PYM_REGION_BYTES;
 		err = pause_check(tally);
 	}

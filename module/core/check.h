@@ -44,7 +44,7 @@ void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message
 void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset);
 void pym_check_run(struct pym_tally *tally, struct pym_pool *pool, u64 offset);
 bool pym_check_arena(struct pym_tally *tally, struct pym_arena *arena, u64 offset);
-void pym_check_region(struct pym_tally *tally, const struct pym_region *region);
+void pym_check_region(struct pym_tally *tally, unsigned long number);
 
 /* Note a contradiction unless @ok.  Returns @ok. */
 static inline bool pym_expect(struct pym_tally *tally, bool ok, u64 offset,

@@ -168,6 +168,7 @@ static void arena_at_zero(struct scene *s)
 
 /* Regions */
 FLIP(region_number, first_region(s)->number, 1)
+FLIP(heap_made_regions, s->heap->made_regions, 3)
 FLIP(region_used, first_region(s)->used, BIT_ULL(63))
 FLIP(region_bucket, first_region(s)->bucket, 1)
 FLIP(heap_region_mask, s->heap->usable_regions.mask, BIT_ULL(0))
@@ -293,6 +294,8 @@ const struct corruption corruptions[] = {
 	CORRUPTION(arena_at_zero, SCENE_NOWHERE, "an arena lies where none may be"),
 
 	CORRUPTION(region_number, SCENE_NOWHERE, "the region is not where it believes to be"),
+	CORRUPTION(heap_made_regions, SCENE_NOWHERE,
+		   "the region is not where it believes to be"),
 	CORRUPTION(region_used, SCENE_NOWHERE,
 		   "the arena numbers in use are not those of arenas"),
 	CORRUPTION(region_bucket, SCENE_NOWHERE,
