@@ -14,14 +14,14 @@
 #include "user.h"
 
 /**
- * pym_client_note_process() - the caller may be the process of an inherited heap
+ * pym_client_note_process_slow() - the caller may be the process of an inherited heap
  * @client: the client
  *
  * fork() makes the heap before the child's address space belongs to a process.
  *
  * Context: Any process; others than the client's are ignored.
  */
-void pym_client_note_process(struct pym_client *client)
+void pym_client_note_process_slow(struct pym_client *client)
 {
 	struct pid *pid;
 
@@ -37,7 +37,7 @@ static void client_move_to_user_locked(struct pym_service_heap *sheap, struct py
 	struct pym_user *old = sheap->user;
 
 	lockdep_assert_held(&sheap->user_lock);
-	pym_heap_move(&sheap->heap, &user->quota);
+	pym_heap_change_user(&sheap->heap, &user->quota);
 	pym_user_force_heap(user);
 	pym_user_uncharge_heap(old);
 	WRITE_ONCE(sheap->user, user);
@@ -130,7 +130,7 @@ struct pym_service_heap *pym_client_enter(struct file *file)
 		pym_service_put(own);
 		return ERR_PTR(-ESTALE);
 	}
-	pym_client_meet(&own->client);
-	pym_client_follow(own);
+	pym_client_note_process(&own->client);
+	pym_client_update_user(own);
 	return own;
 }

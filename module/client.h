@@ -30,23 +30,23 @@ struct pym_handle {
 
 struct pym_service_heap *pym_client_enter(struct file *file);
 void pym_client_leave(struct pym_service_heap *sheap);
-void pym_client_note_process(struct pym_client *client);
+void pym_client_note_process_slow(struct pym_client *client);
 void pym_client_change_user(struct pym_service_heap *sheap);
 
 /**
- * pym_client_meet() - note a client's process when it first uses an inherited heap
+ * pym_client_note_process() - note a client's process when it first uses an inherited heap
  * @client: the client
  *
  * Context: Any process.
  */
-static inline void pym_client_meet(struct pym_client *client)
+static inline void pym_client_note_process(struct pym_client *client)
 {
 	if (unlikely(!READ_ONCE(client->pid)))
-		pym_client_note_process(client);
+		pym_client_note_process_slow(client);
 }
 
 /**
- * pym_client_follow() - charge a heap to the user that its client is now
+ * pym_client_update_user() - charge a heap to the user that its client is now
  * @sheap: the heap
  *
  * To be called before the caller gets pages for the heap.  Calls of other processes
@@ -54,7 +54,7 @@ static inline void pym_client_meet(struct pym_client *client)
  *
  * Context: Sleeps.  Not under the heap's gate.
  */
-static inline void pym_client_follow(struct pym_service_heap *sheap)
+static inline void pym_client_update_user(struct pym_service_heap *sheap)
 {
 	if (current->mm == sheap->client.mm &&
 	    unlikely(!uid_eq(current_uid(), READ_ONCE(sheap->ruid))))

@@ -31,7 +31,7 @@ struct map_row {
 };
 
 struct snapshot {
-	const struct view *view;
+	const struct report *report;
 	struct pymalloc_heap_info info;
 	struct pym_stats stats;
 	struct pym_class_stats classes[PYMALLOC_NR_CLASSES];
@@ -54,7 +54,7 @@ struct snapshot {
 };
 
 /* A file: how its snapshot is taken, and how it is printed. */
-struct view {
+struct report {
 	const char *name;
 	size_t entry;	/* bytes of an entry of the array, if it has one */
 	int (*take)(struct snapshot *snap, struct pym_service_heap *sheap);
@@ -103,15 +103,15 @@ static int take_stats(struct snapshot *snap, struct pym_service_heap *sheap)
 	return pym_pages_shared(&sheap->heap, &snap->shared_bytes, &snap->pss_bytes);
 }
 
-static void print_class(struct seq_file *m, unsigned int index,
-			const struct pym_class_stats *class)
+static void print_class(struct seq_file *m, const struct pym_class_stats *class)
 {
 	u64 pools = class->pools_used + class->pools_full;
 
 	if (!pools && !class->nr_allocs)
 		return;
 	seq_printf(m, "%5u %4u %9llu %9llu %11llu %11llu %11llu %13llu %13llu\n",
-		   index, class->size, class->pools_used, class->pools_full,
+		   class->size / PYMALLOC_BLOCK_MIN, class->size,
+		   class->pools_used, class->pools_full,
 		   class->blocks, class->blocks_free, class->blocks_untouched,
 		   class->nr_allocs, class->nr_frees);
 }
@@ -127,7 +127,7 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 	seq_printf(m, "%5s %4s %9s %9s %11s %11s %11s %13s %13s\n", "class", "size",
 		   "used", "full", "allocated", "free", "untouched", "allocs", "frees");
 	for (i = 0; i < snap->nr; i++)
-		print_class(m, i, &snap->classes[i]);
+		print_class(m, &snap->classes[i]);
 
 	seq_puts(m, "\n");
 	print_bytes(m, "arenas, object", stats->arenas);
@@ -346,7 +346,7 @@ static void print_summary(struct seq_file *m, const struct snapshot *snap)
 	}
 }
 
-static const struct view heap_views[] = {
+static const struct report heap_reports[] = {
 	{ "stats", 0, take_stats, print_stats },
 	{ "arenas", sizeof(struct pym_arena_info), take_arenas, print_arenas },
 	{ "pools", sizeof(struct map_row), take_pools, print_pools },
@@ -355,18 +355,18 @@ static const struct view heap_views[] = {
 	{ "check", 0, take_check, print_check },
 };
 
-static const struct view summary_view = {
+static const struct report summary_report = {
 	"summary", sizeof(struct pymalloc_heap_info), take_summary, print_summary
 };
 
 static struct dentry *root;
 
-static int view_show(struct seq_file *m, void *unused)
+static int report_show(struct seq_file *m, void *unused)
 {
 	const struct snapshot *snap = m->private;
 
-	seq_printf(m, "pymalloc %s version %d\n", snap->view->name, FORMAT_VERSION);
-	snap->view->print(m, snap);
+	seq_printf(m, "pymalloc %s version %d\n", snap->report->name, FORMAT_VERSION);
+	snap->report->print(m, snap);
 	return 0;
 }
 
@@ -386,25 +386,25 @@ static size_t entries_now(struct pym_service_heap *sheap)
 	return nr + 64;
 }
 
-static struct snapshot *snapshot_take(const struct view *view, struct pym_service_heap *sheap)
+static struct snapshot *snapshot_take(const struct report *report, struct pym_service_heap *sheap)
 {
 	struct snapshot *snap = kvzalloc(sizeof(*snap), GFP_KERNEL);
 	int err;
 
 	if (!snap)
 		return ERR_PTR(-ENOMEM);
-	snap->view = view;
+	snap->report = report;
 	err = sheap ? pym_show_heap(sheap, &snap->info) : 0;
 	if (err)
 		goto free;
-	if (view->entry) {
+	if (report->entry) {
 		err = -ENOMEM;
 		snap->room = entries_now(sheap);
-		snap->array = kvcalloc(snap->room, view->entry, GFP_KERNEL);
+		snap->array = kvcalloc(snap->room, report->entry, GFP_KERNEL);
 		if (!snap->array)
 			goto free;
 	}
-	err = view->take(snap, sheap);
+	err = report->take(snap, sheap);
 	if (err)
 		goto free;
 	return snap;
@@ -414,21 +414,21 @@ free:
 	return ERR_PTR(err);
 }
 
-static int view_open(struct file *file, const struct view *view,
-		     struct pym_service_heap *sheap)
+static int report_open(struct file *file, const struct report *report,
+		       struct pym_service_heap *sheap)
 {
-	struct snapshot *snap = snapshot_take(view, sheap);
+	struct snapshot *snap = snapshot_take(report, sheap);
 	int err;
 
 	if (IS_ERR(snap))
 		return PTR_ERR(snap);
-	err = single_open(file, view_show, snap);
+	err = single_open(file, report_show, snap);
 	if (err)
 		snapshot_free(snap);
 	return err;
 }
 
-static int view_release(struct inode *inode, struct file *file)
+static int report_release(struct inode *inode, struct file *file)
 {
 	struct seq_file *m = file->private_data;
 
@@ -438,30 +438,30 @@ static int view_release(struct inode *inode, struct file *file)
 
 static int summary_open(struct inode *inode, struct file *file)
 {
-	return view_open(file, &summary_view, NULL);
+	return report_open(file, &summary_report, NULL);
 }
 
 /* All files of a heap's folder have the same operations: their name tells which one. */
-static const struct view *find_view(const struct file *file)
+static const struct report *report_find(const struct file *file)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(heap_views); i++)
-		if (!strcmp(heap_views[i].name, file->f_path.dentry->d_name.name))
-			return &heap_views[i];
+	for (i = 0; i < ARRAY_SIZE(heap_reports); i++)
+		if (!strcmp(heap_reports[i].name, file->f_path.dentry->d_name.name))
+			return &heap_reports[i];
 	return NULL;
 }
 
-static int heap_view_open(struct inode *inode, struct file *file)
+static int heap_report_open(struct inode *inode, struct file *file)
 {
 	struct pym_service_heap *sheap = inode->i_private;
-	const struct view *view = find_view(file);
+	const struct report *report = report_find(file);
 	int err;
 
 	/* The folder keeps the heap's struct until this returns, but the heap may end. */
-	if (!view || !kref_get_unless_zero(&sheap->ref))
+	if (!report || !kref_get_unless_zero(&sheap->ref))
 		return -ENOENT;
-	err = view_open(file, view, sheap);
+	err = report_open(file, report, sheap);
 	pym_client_leave(sheap);
 	return err == -ESTALE ? -ENOENT : err;
 }
@@ -471,15 +471,15 @@ static const struct file_operations summary_fops = {
 	.open		= summary_open,
 	.read		= seq_read,
 	.llseek		= seq_lseek,
-	.release	= view_release,
+	.release	= report_release,
 };
 
-static const struct file_operations heap_view_fops = {
+static const struct file_operations heap_report_fops = {
 	.owner		= THIS_MODULE,
-	.open		= heap_view_open,
+	.open		= heap_report_open,
 	.read		= seq_read,
 	.llseek		= seq_lseek,
-	.release	= view_release,
+	.release	= report_release,
 };
 
 /**
@@ -493,9 +493,9 @@ void pym_debugfs_add(struct pym_service_heap *sheap)
 
 	snprintf(name, sizeof(name), "heap%llu", sheap->heap.id);
 	sheap->debugfs = debugfs_create_dir(name, root);
-	for (i = 0; i < ARRAY_SIZE(heap_views); i++)
-		debugfs_create_file(heap_views[i].name, 0400, sheap->debugfs, sheap,
-				    &heap_view_fops);
+	for (i = 0; i < ARRAY_SIZE(heap_reports); i++)
+		debugfs_create_file(heap_reports[i].name, 0400, sheap->debugfs, sheap,
+				    &heap_report_fops);
 }
 
 /**

@@ -119,7 +119,7 @@ int pym_family_add(struct pym_family *family, struct pym_service_heap *clone)
 	return err;
 }
 
-/* Take over the family's reference to its founder's heap, if it still has one. */
+/* Take over the family's reference to its first heap, if it still has one. */
 static struct pym_service_heap *family_take_founder(struct pym_family *family)
 {
 	struct pym_service_heap *founder = unrcu_pointer(xchg(&family->founder, NULL));
@@ -154,7 +154,7 @@ void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap
 }
 
 /**
- * pym_family_lose_keeper() - a descriptor that kept the founder's heap has been closed
+ * pym_family_lose_keeper() - a descriptor that kept the first heap has been closed
  * @family: the family
  *
  * Context: Sleeps.  Not with an mmap_lock held.
@@ -166,7 +166,7 @@ void pym_family_lose_keeper(struct pym_family *family)
 }
 
 /**
- * pym_family_bury() - end the founder's heap if its process has died
+ * pym_family_bury() - end the first heap if its process has died
  * @family: the family
  *
  * A process that has mapped its heap ends it when its mappings go; this is for

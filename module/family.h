@@ -17,11 +17,11 @@ struct pym_service_heap;
  * struct pym_family - a heap and those that fork() has made of it
  * @refs: one for each of them, and one for each descriptor
  * @nr_heaps: heaps that may have pages
- * @keepers: descriptors that keep the founder's heap: its process's own
+ * @keepers: descriptors that keep the first heap: its process's own
  * @inode: what the windows of all of them map
  * @wait: calls of poll() on a descriptor of any of them
  * @mm: the address space that made the first heap
- * @founder: that heap, with a reference; NULL when nothing but mappings keep it
+ * @founder: the first heap, with a reference; NULL when nothing but mappings keep it
  * @clones: the heaps of children, by their mm
  */
 struct pym_family {

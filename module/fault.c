@@ -15,10 +15,10 @@
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/pfn_t.h>
 #include <linux/sched/mm.h>
 
 #include "client.h"
-#include "compat.h"
 #include "core/frame.h"
 #include "fault.h"
 #include "service_heap.h"
@@ -137,7 +137,7 @@ static vm_fault_t fault_insert(struct vm_area_struct *vma, unsigned long address
 }
 
 /* How many of the pages from the first one on have no memory error. */
-static unsigned int fault_whole_pages(struct page **pages, unsigned int nr)
+static unsigned int fault_good_pages(struct page **pages, unsigned int nr)
 {
 	unsigned int i;
 
@@ -162,7 +162,7 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 	u64 offset = fault_offset(vmf);
 	struct page *pages[FAULT_AROUND];
 	vm_fault_t result = VM_FAULT_NOPAGE;
-	unsigned int nr, locked, whole;
+	unsigned int nr, locked, good;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
 	/* Nothing is allocated there (any more): the program's bug. */
@@ -170,16 +170,16 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 		return VM_FAULT_SIGBUS;
 
 	locked = fault_lock_pages(&sheap->heap, offset, pages, nr);
-	whole = fault_whole_pages(pages, locked);
-	if (room == 1 && whole) {
+	good = fault_good_pages(pages, locked);
+	if (room == 1 && good) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
 	}
-	if (whole)
-		result = fault_insert(vmf->vma, vmf->address & PAGE_MASK, pages, whole);
+	if (good)
+		result = fault_insert(vmf->vma, vmf->address & PAGE_MASK, pages, good);
 	fault_unlock_pages(pages, locked);
 	fault_put_pages(pages, nr);
-	return locked && !whole ? fault_refuse_page(sheap, offset) : result;
+	return locked && !good ? fault_refuse_page(sheap, offset) : result;
 }
 
 /*
@@ -193,12 +193,12 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
  * @scattered cannot become true during the fault: before it does, window_note_window() in
  * window.c has waited for all the mappings' own locks.
  */
-static void fault_hold(const struct vm_fault *vmf, struct pym_view *view)
+static void fault_hold(const struct vm_fault *vmf, struct pym_mappings *mappings)
 {
 	struct pym_client *client = vmf->vma->vm_private_data;
 
-	view->only = READ_ONCE(client->scattered) ? NULL : vmf->vma;
-	view->space = client->mm;
+	mappings->only = READ_ONCE(client->scattered) ? NULL : vmf->vma;
+	mappings->space = client->mm;
 }
 
 /*
@@ -210,17 +210,17 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 	struct pym_service_heap *sheap = pym_client_heap(vmf->vma->vm_private_data);
 	u64 offset = fault_offset(vmf);
 	struct mem_cgroup *memcg;
-	struct pym_view view;
+	struct pym_mappings mappings;
 	struct page *fresh;
 	vm_fault_t result;
 	int err;
 
 	if (!READ_ONCE(sheap->heap.maybe_shared))
 		return 0;
-	fault_hold(vmf, &view);
-	pym_client_follow(sheap);
+	fault_hold(vmf, &mappings);
+	pym_client_update_user(sheap);
 	memcg = set_active_memcg(sheap->memcg);
-	err = pym_page_own(&sheap->heap, offset, &view, &fresh);
+	err = pym_page_own(&sheap->heap, offset, &mappings, &fresh);
 	set_active_memcg(memcg);
 	if (err == -EHWPOISON)
 		return fault_refuse_page(sheap, offset);
@@ -249,7 +249,7 @@ vm_fault_t pym_fault(struct vm_fault *vmf)
 	/* A child whose heap could not be made in fork() for want of memory. */
 	if (!client)
 		return VM_FAULT_SIGBUS;
-	pym_client_meet(client);
+	pym_client_note_process(client);
 	if (vmf->flags & FAULT_FLAG_WRITE)
 		result = fault_own_page(vmf);
 	return result ?: fault_map_pages(vmf, fault_room(vmf));
@@ -270,7 +270,7 @@ vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
 	u64 offset = fault_offset(vmf);
 	vm_fault_t result;
 
-	pym_client_meet(client);
+	pym_client_note_process(client);
 	result = fault_own_page(vmf);
 	if (result)
 		return result;
@@ -321,6 +321,16 @@ int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *bu
 	return bytes;
 }
 
+/*
+ * Map the machine's own page of zeroes, without a reference to it: a process can map it
+ * at any number of addresses, and its count could overflow.  vm_insert_page() takes a
+ * reference before Linux 6.12.
+ */
+static vm_fault_t fault_insert_zeroes(struct vm_area_struct *vma, unsigned long address)
+{
+	return vmf_insert_mixed(vma, address, pfn_to_pfn_t(my_zero_pfn(address)));
+}
+
 /**
  * pym_fault_pool_map() - a page of the pool map is not mapped: .fault
  * @vmf: the fault
@@ -341,7 +351,7 @@ vm_fault_t pym_fault_pool_map(struct vm_fault *vmf)
 	down_read(&sheap->map_gate);
 	vmf->page = pym_pool_map_page(&sheap->heap, number);
 	if (!vmf->page)
-		result = pym_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
+		result = fault_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
 	up_read(&sheap->map_gate);
 	return result;
 }

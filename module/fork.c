@@ -109,7 +109,7 @@ static bool fork_copies_window(struct pym_client *client)
 	return false;
 }
 
-/* A child has a heap behind all of its copied mappings, or behind none. */
+/* Note that the child @mm gets no heap: none of its further mappings may get one. */
 static void fork_set_heapless(struct pym_client *client, struct mm_struct *mm)
 {
 	if (client->heapless)
@@ -123,7 +123,7 @@ static void fork_set_heapless(struct pym_client *client, struct mm_struct *mm)
  *
  * fork() copies page tables before or after it calls .open, depending on the kernel.
  * So that this makes no difference, the parent's are emptied here, and the child's in
- * pym_fork_inherit().  The references of the pages are then exact (core/share.c
+ * pym_fork_inherit().  The references of the pages are then exact (core/clone.c
  * relies on that), and no entry is left that mprotect() could make writable.
  */
 static struct pym_service_heap *fork_child_heap(struct pym_service_heap *sheap,

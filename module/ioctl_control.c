@@ -38,7 +38,7 @@ int pym_notify_ioctl(struct pym_call *call)
 
 	WRITE_ONCE(sheap->heap.threshold, notify->threshold);
 	if (pym_service_is_large(sheap))
-		sheap->heap.ops->grown(&sheap->heap);
+		sheap->heap.ops->threshold_passed(&sheap->heap);
 	return 0;
 }
 

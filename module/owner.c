@@ -27,7 +27,7 @@
 /* Makes and removes folders in order, so that no heap's is removed before it is made. */
 static struct workqueue_struct *folder_queue;
 
-static void owner_grown(struct pym_heap *heap)
+static void owner_threshold_passed(struct pym_heap *heap)
 {
 	struct pym_service_heap *sheap = pym_service_of(heap);
 
@@ -52,7 +52,7 @@ static const struct pym_heap_ops owner_ops = {
 	.release = pym_window_release,
 	.zap	= pym_window_zap,
 	.map_grown = pym_window_map_grown,
-	.grown	= owner_grown,
+	.threshold_passed = owner_threshold_passed,
 	.pause	= owner_pause,
 };
 
@@ -232,7 +232,7 @@ static void owner_note_inherited(struct pym_service_heap *sheap)
 }
 
 /* The last reference has gone: no call uses the heap, and none can get a reference. */
-static void owner_end_heap(struct pym_service_heap *sheap)
+static void owner_destroy_heap(struct pym_service_heap *sheap)
 {
 	pym_registry_remove(sheap);
 	if (READ_ONCE(pym_check_at_end))
@@ -393,7 +393,7 @@ int pym_owner_init(void)
 	folder_queue = alloc_ordered_workqueue("pymalloc_folders", 0);
 	if (!folder_queue)
 		return -ENOMEM;
-	err = pym_service_init(owner_end_heap);
+	err = pym_service_init(owner_destroy_heap);
 	if (err)
 		destroy_workqueue(folder_queue);
 	return err;

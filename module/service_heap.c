@@ -11,11 +11,11 @@
 #include "service_heap.h"
 
 static struct workqueue_struct *service_queue;
-static void (*service_end)(struct pym_service_heap *sheap);
+static void (*service_destroy)(struct pym_service_heap *sheap);
 
-static void service_end_work(struct work_struct *work)
+static void service_destroy_work(struct work_struct *work)
 {
-	service_end(container_of(work, struct pym_service_heap, release));
+	service_destroy(container_of(work, struct pym_service_heap, release));
 }
 
 /**
@@ -27,15 +27,15 @@ static void service_end_work(struct work_struct *work)
 void pym_service_ref_init(struct pym_service_heap *sheap)
 {
 	kref_init(&sheap->ref);
-	INIT_WORK(&sheap->release, service_end_work);
+	INIT_WORK(&sheap->release, service_destroy_work);
 }
 
-static void service_end_now(struct kref *ref)
+static void service_destroy_now(struct kref *ref)
 {
-	service_end(container_of(ref, struct pym_service_heap, ref));
+	service_destroy(container_of(ref, struct pym_service_heap, ref));
 }
 
-static void service_end_later(struct kref *ref)
+static void service_destroy_later(struct kref *ref)
 {
 	struct pym_service_heap *sheap = container_of(ref, struct pym_service_heap, ref);
 
@@ -50,7 +50,7 @@ static void service_end_later(struct kref *ref)
  */
 void pym_service_put(struct pym_service_heap *sheap)
 {
-	kref_put(&sheap->ref, service_end_now);
+	kref_put(&sheap->ref, service_destroy_now);
 }
 
 /**
@@ -63,7 +63,7 @@ void pym_service_put(struct pym_service_heap *sheap)
  */
 void pym_service_put_later(struct pym_service_heap *sheap)
 {
-	kref_put(&sheap->ref, service_end_later);
+	kref_put(&sheap->ref, service_destroy_later);
 }
 
 /**
@@ -110,7 +110,7 @@ bool pym_service_is_dead(const struct pym_service_heap *sheap)
  */
 int pym_service_init(void (*end)(struct pym_service_heap *sheap))
 {
-	service_end = end;
+	service_destroy = end;
 	service_queue = alloc_workqueue("pymalloc", WQ_UNBOUND, 0);
 	return service_queue ? 0 : -ENOMEM;
 }

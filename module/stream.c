@@ -123,7 +123,7 @@ static ssize_t stream_run(struct file *file, const char __user *buffer, size_t b
 	ret = stream_read_head(&stream, buffer, bytes);
 	if (!ret)
 		ret = words(&stream);
-	pym_service_put(sheap);
+	pym_client_leave(sheap);
 	return ret;
 }
 

@@ -232,7 +232,7 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
 /**
  * pym_window_hold() - keep a heap's mappings as they are: .hold of its operations
  * @heap: the heap
- * @view: out: for pym_window_zap() and pym_window_release()
+ * @mappings: out: for pym_window_zap() and pym_window_release()
  *
  * A process that is not the heap's client may have to wait for the client, for as long
  * as that likes: so it can be killed meanwhile.
@@ -240,16 +240,16 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
  * Context: Sleeps.  Takes the client's mmap_lock for reading.
  * Return: 0; or -EINTR for another process, and nothing is held.
  */
-int pym_window_hold(struct pym_heap *heap, struct pym_view *view)
+int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	struct mm_struct *mm = pym_service_of(heap)->client.mm;
 	bool other = mm != current->mm;
 
 	if (other && fatal_signal_pending(current))
 		return -EINTR;
-	view->only = NULL;
-	view->space = mmget_not_zero(mm) ? mm : NULL;
-	if (!view->space)
+	mappings->only = NULL;
+	mappings->space = mmget_not_zero(mm) ? mm : NULL;
+	if (!mappings->space)
 		return 0;
 	if (!other) {
 		mmap_read_lock(mm);
@@ -264,16 +264,16 @@ int pym_window_hold(struct pym_heap *heap, struct pym_view *view)
 /**
  * pym_window_release() - the reverse of pym_window_hold(): .release
  * @heap: the heap
- * @view: what that has filled in
+ * @mappings: what that has filled in
  *
  * Context: Sleeps.
  */
-void pym_window_release(struct pym_heap *heap, struct pym_view *view)
+void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings)
 {
-	if (!view->space)
+	if (!mappings->space)
 		return;
-	mmap_read_unlock(view->space);
-	mmput(view->space);
+	mmap_read_unlock(mappings->space);
+	mmput(mappings->space);
 }
 
 /*
@@ -296,18 +296,18 @@ static void window_find_addresses(const struct pym_service_heap *sheap, u64 offs
 }
 
 /* Take a part of the file out of all mappings, which are held. */
-static void window_zap_everywhere(struct pym_service_heap *sheap, const struct pym_view *view,
-				  u64 offset, u64 bytes)
+static void window_zap_everywhere(struct pym_service_heap *sheap,
+				  const struct pym_mappings *mappings, u64 offset, u64 bytes)
 {
 	struct pym_client *client = &sheap->client;
 	struct vm_area_struct *vma;
 	unsigned long from, to;
 
-	if (view->only) {
-		window_zap_part(view->only, offset, bytes);
+	if (mappings->only) {
+		window_zap_part(mappings->only, offset, bytes);
 		return;
 	}
-	if (!view->space)
+	if (!mappings->space)
 		return;
 	window_find_addresses(sheap, offset, bytes, &from, &to);
 	for (vma = pym_window_next(client, from); vma && vma->vm_start < to;
@@ -318,14 +318,14 @@ static void window_zap_everywhere(struct pym_service_heap *sheap, const struct p
 /**
  * pym_window_zap() - take pages away from the client: .zap
  * @heap: the heap
- * @view: its mappings, held
+ * @mappings: its mappings, held
  * @offset: where in the window they are
  * @pages: the pages, which cannot be found there any more
  * @nr: how many
  *
  * Context: Sleeps.
  */
-void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		    struct page **pages, unsigned int nr)
 {
 	unsigned int i;
@@ -333,18 +333,18 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offs
 	/* A fault that has rechecked a page holds its lock until the page is mapped. */
 	for (i = 0; i < nr; i++)
 		wait_on_page_locked(pages[i]);
-	window_zap_everywhere(pym_service_of(heap), view, offset, (u64)nr << PAGE_SHIFT);
+	window_zap_everywhere(pym_service_of(heap), mappings, offset, (u64)nr << PAGE_SHIFT);
 }
 
 /**
  * pym_window_map_grown() - take zeroes away where the pool map has got a page: .map_grown
  * @heap: the heap
- * @view: its mappings, held
+ * @mappings: its mappings, held
  * @number: the page's number
  *
  * Context: Sleeps.
  */
-void pym_window_map_grown(struct pym_heap *heap, const struct pym_view *view,
+void pym_window_map_grown(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number)
 {
 	struct pym_service_heap *sheap = pym_service_of(heap);
@@ -352,7 +352,7 @@ void pym_window_map_grown(struct pym_heap *heap, const struct pym_view *view,
 	/* Wait for the faults that have found no page and are about to map zeroes. */
 	down_write(&sheap->map_gate);
 	up_write(&sheap->map_gate);
-	window_zap_everywhere(sheap, view,
+	window_zap_everywhere(sheap, mappings,
 			      PYMALLOC_POOL_MAP_OFFSET + ((u64)number << PYM_POOL_SHIFT),
 			      PYMALLOC_POOL_SIZE);
 }
@@ -419,7 +419,7 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 		return -EINVAL;
 	}
 	/*
-	 * VM_MIXEDMAP: for vm_insert_pages(), and for pym_insert_zeroes() in the pool map.
+	 * VM_MIXEDMAP: for vm_insert_pages(), and for fault_insert_zeroes() in the pool map.
 	 * VM_WIPEONFORK: a child's page tables start empty, as for other files' mappings.
 	 */
 	vm_flags_set(vma, VM_MIXEDMAP | VM_WIPEONFORK | VM_DONTEXPAND);

@@ -12,7 +12,7 @@ struct page;
 struct pym_client;
 struct pym_heap;
 struct pym_service_heap;
-struct pym_view;
+struct pym_mappings;
 struct vm_area_struct;
 
 void pym_window_init(void (*inherit)(struct vm_area_struct *vma));
@@ -22,11 +22,11 @@ struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long 
 bool pym_is_window(const struct vm_area_struct *vma);
 void pym_window_protect(struct vm_area_struct *vma, bool protect, bool scattered);
 void pym_window_count(struct pym_client *client, const struct vm_area_struct *vma);
-int pym_window_hold(struct pym_heap *heap, struct pym_view *view);
-void pym_window_release(struct pym_heap *heap, struct pym_view *view);
-void pym_window_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings);
+void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings);
+void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		    struct page **pages, unsigned int nr);
-void pym_window_map_grown(struct pym_heap *heap, const struct pym_view *view,
+void pym_window_map_grown(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number);
 
 #endif /* PYM_WINDOW_H */

@@ -3,9 +3,9 @@
  * Arenas: where they are in the window, which of their pools are free, and
  * which arena serves next.
  *
- * A pool is in exactly one of three conditions: free (its bit in @free is set), busy (its
- * bit in @busy is set), or in use (it has a class).  The task that makes a pool busy owns
- * it until it gives the pool a class or makes it free again.
+ * A pool is free (its bit in @free is set), or in use (it has a class), or on its way
+ * from one to the other: then only the task that brings it there can give it a class or
+ * make it free.  While its page may come or go it is also busy (its bit in @busy is set), and no fault finds the page.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -137,7 +137,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
 }
 
 /**
- * pym_arena_free_locked() - make busy pools free
+ * pym_pools_release_locked() - make busy pools free
  * @heap: the heap
  * @span: the pools; those that have a page keep it, and are empty from then on
  *
@@ -145,7 +145,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
  *
  * Context: Holds @heap->lock.
  */
-void pym_arena_free_locked(struct pym_heap *heap, struct pym_span span)
+void pym_pools_release_locked(struct pym_heap *heap, struct pym_span span)
 {
 	struct pym_arena *arena = span.arena;
 	struct pym_pool *pool;
@@ -170,18 +170,18 @@ void pym_arena_free_locked(struct pym_heap *heap, struct pym_span span)
 }
 
 /**
- * pym_arena_free() - make busy pools free, for callers without the lock
+ * pym_pools_release() - make busy pools free, for callers without the lock
  * @heap: the heap
- * @span: as for pym_arena_free_locked(); may have no pools
+ * @span: as for pym_pools_release_locked(); may have no pools
  *
  * Context: Takes @heap->lock.
  */
-void pym_arena_free(struct pym_heap *heap, struct pym_span span)
+void pym_pools_release(struct pym_heap *heap, struct pym_span span)
 {
 	if (!span.bits)
 		return;
 	spin_lock(&heap->lock);
-	pym_arena_free_locked(heap, span);
+	pym_pools_release_locked(heap, span);
 	spin_unlock(&heap->lock);
 }
 
@@ -278,7 +278,7 @@ static bool arenas_insert(struct pym_heap *heap, struct list_head *fresh, unsign
 	return number;
 }
 
-/* As pym_arena_create(); NULL if another task has taken the numbers. */
+/* As pym_arenas_create(); NULL if another task has taken the numbers. */
 static struct pym_arena *arenas_make(struct pym_heap *heap, bool runs, unsigned int nr)
 {
 	struct pym_arena *arena, *next, *first = NULL;
@@ -304,7 +304,7 @@ free:
 }
 
 /**
- * pym_arena_create() - make arenas next to each other
+ * pym_arenas_create() - make arenas next to each other
  * @heap: the heap
  * @runs: for runs
  * @nr: how many, at most 64
@@ -316,7 +316,7 @@ free:
  *	memory, the heap's limit or the window is used up, -ENOSPC when the heap's
  *	extent is, -EDQUOT when the user's limit is.
  */
-struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned int nr)
+struct pym_arena *pym_arenas_create(struct pym_heap *heap, bool runs, unsigned int nr)
 {
 	struct pym_arena *first;
 	int err;
@@ -337,10 +337,10 @@ struct pym_arena *pym_arena_create(struct pym_heap *heap, bool runs, unsigned in
 /* Make an arena, and take the pools of @bits; its other pools are free. */
 static struct pym_span span_of_new(struct pym_heap *heap, bool runs, u64 bits)
 {
-	struct pym_span span = { pym_arena_create(heap, runs, 1), bits };
+	struct pym_span span = { pym_arenas_create(heap, runs, 1), bits };
 
 	if (!IS_ERR(span.arena))
-		pym_arena_free(heap, (struct pym_span) { span.arena, ~bits });
+		pym_pools_release(heap, (struct pym_span) { span.arena, ~bits });
 	return span;
 }
 
@@ -362,7 +362,7 @@ static struct pym_arena *arena_with_room(const struct pym_buckets *buckets, unsi
  * empty (CPython's rule).  Pools that have a page are taken first.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: the pools, now busy; or as their arena an error as of pym_arena_create().
+ * Return: the pools, now busy; or as their arena an error as of pym_arenas_create().
  */
 struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 				  unsigned int ahead)
@@ -392,7 +392,7 @@ struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
  * @nr: how many pages
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: the pools, now busy; or as their arena an error as of pym_arena_create().
+ * Return: the pools, now busy; or as their arena an error as of pym_arenas_create().
  */
 struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr)
 {

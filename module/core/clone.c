@@ -39,7 +39,7 @@ static struct page *share_page(struct page *page, bool apart)
 {
 	struct page *copy;
 
-	if (pym_frame_owners(page) > 1 || page_count(page) == PYM_REFS_AT_REST ||
+	if (pym_frame_heaps(page) > 1 || page_count(page) == PYM_REFS_AT_REST ||
 	    PageHWPoison(page)) {
 		pym_frame_share(page, apart);
 		return page;
@@ -171,7 +171,7 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 
 	spin_lock(&child->lock);
 	pym_arena_insert_locked(child, copy, arena->number);
-	pym_arena_free_locked(child, (struct pym_span) { copy, ~used });
+	pym_pools_release_locked(child, (struct pym_span) { copy, ~used });
 	spin_unlock(&child->lock);
 
 	nr = share_pages(heap, arena, child, copy, used);

@@ -14,16 +14,16 @@
 static int copy_own_page(struct pym_heap *heap, u64 offset)
 {
 	struct page *fresh;
-	struct pym_view view;
+	struct pym_mappings mappings;
 	int err;
 
-	err = pym_gate_leave(heap, &view);
+	err = pym_gate_leave(heap, &mappings);
 	if (err)
 		return err;
-	err = pym_page_own(heap, offset, &view, &fresh);
+	err = pym_page_own(heap, offset, &mappings, &fresh);
 	if (fresh)
 		pym_frame_done(fresh);
-	pym_gate_enter(heap, &view);
+	pym_gate_enter(heap, &mappings);
 	return err;
 }
 

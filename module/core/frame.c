@@ -171,7 +171,7 @@ void pym_pages_count_in(struct pym_heap *heap, unsigned int nr)
 
 	if (threshold && before << PYM_POOL_SHIFT < threshold &&
 	    after << PYM_POOL_SHIFT >= threshold)
-		pym_grown(heap);
+		pym_threshold_passed(heap);
 }
 
 /* The quota that a page is charged to. */
@@ -221,7 +221,7 @@ static struct pym_arena *shared_arena_locked(struct pym_heap *heap, u64 offset,
  */
 static bool refs_are_explained(struct page *page, int known)
 {
-	return pym_frame_owners(page) == 1 && page_count(page) == known;
+	return pym_frame_heaps(page) == 1 && page_count(page) == known;
 }
 
 /* From now on a page that may have been shared belongs to the heap alone. */
@@ -249,14 +249,14 @@ static bool frame_end_sharing(struct pym_heap *heap, u64 offset, struct page *pa
  * Settle a page, if it belongs to the heap alone.  Then it is locked, and nobody maps it.
  * The caller has a reference.
  */
-static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_mappings *mappings,
 			struct page *page)
 {
 	bool alone;
 
-	if (pym_frame_owners(page) > 1)
+	if (pym_frame_heaps(page) > 1)
 		return false;
-	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &page, 1);
+	pym_zap(heap, mappings, round_down(offset, PAGE_SIZE), &page, 1);
 	lock_page(page);
 	/* A fault that has mapped it meanwhile has a reference: then do not settle it. */
 	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
@@ -304,7 +304,7 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
  * or -ENOMEM.
  */
 static struct page *replace_page(struct pym_heap *heap, u64 offset,
-				 const struct pym_view *view, struct page *old)
+				 const struct pym_mappings *mappings, struct page *old)
 {
 	struct page *new = alloc_page(PYM_GFP);
 	struct exchange exchange;
@@ -319,7 +319,7 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 		put_page(new);
 		return NULL;
 	}
-	pym_zap(heap, view, round_down(offset, PAGE_SIZE), &old, 1);
+	pym_zap(heap, mappings, round_down(offset, PAGE_SIZE), &old, 1);
 	copy_highpage(new, old);
 	/*
 	 * Drop ownership only after the copy: the last owner may then write in place,
@@ -332,12 +332,12 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 }
 
 /**
- * pym_frame_wait_locked() - wait until all bytes of a locked frame are there
+ * pym_frame_wait_slow() - wait until all bytes of a locked frame are there
  * @page: the frame, with a reference
  *
  * Context: Sleeps.
  */
-void pym_frame_wait_locked(struct page *page)
+void pym_frame_wait_slow(struct page *page)
 {
 	wait_on_page_locked(page);
 }
@@ -358,7 +358,7 @@ void pym_frame_done(struct page *page)
  * pym_page_own() - make the page behind an offset the heap's alone
  * @heap: the heap
  * @offset: the offset
- * @view: its mappings, held
+ * @mappings: its mappings, held
  * @fresh: out: if this call has made the page the heap's alone: the page, locked and
  *	with a reference.  Then nobody maps it, and a task that finds it waits until
  *	the caller unlocks it, for example by pym_frame_done().  NULL if the page was
@@ -369,7 +369,7 @@ void pym_frame_done(struct page *page)
  * Return: 0, -EFAULT (there is no page), -EHWPOISON (the page may be shared, and has a
  *	memory error) or -ENOMEM.
  */
-int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_mappings *mappings,
 		 struct page **fresh)
 {
 	struct page *page = pym_page_get(heap, offset), *copy;
@@ -385,11 +385,11 @@ int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
 		put_page(page);
 		return -EHWPOISON;
 	}
-	if (settle_page(heap, offset, view, page)) {
+	if (settle_page(heap, offset, mappings, page)) {
 		*fresh = page;
 		return 0;
 	}
-	copy = replace_page(heap, offset, view, page);
+	copy = replace_page(heap, offset, mappings, page);
 	put_page(page);
 	if (IS_ERR(copy))
 		return PTR_ERR(copy);

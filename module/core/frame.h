@@ -17,7 +17,7 @@
 
 /* The bits of page->private: see the top of frame.c. */
 #define PYM_FRAME_MAYBE_SHARED	BIT(0)
-#define PYM_FRAME_OWNER		BIT(1)
+#define PYM_FRAME_HEAP		BIT(1)
 #define PYM_FRAME_APART		BIT(32)
 
 struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index);
@@ -29,22 +29,22 @@ struct page *pym_page_get(struct pym_heap *heap, u64 offset);
 void pym_pages_count_in(struct pym_heap *heap, unsigned int nr);
 void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena,
 			  unsigned int index);
-int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_view *view,
+int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_mappings *mappings,
 		 struct page **fresh);
 bool pym_pages_settle(struct pym_heap *heap);
-void pym_frame_wait_locked(struct page *page);
+void pym_frame_wait_slow(struct page *page);
 void pym_frame_done(struct page *page);
 
 /* Wait until all bytes of a frame are there.  The caller has a reference.  Sleeps. */
 static inline void pym_frame_wait(struct page *page)
 {
 	if (PageLocked(page))
-		pym_frame_wait_locked(page);
+		pym_frame_wait_slow(page);
 }
 
-static inline unsigned long pym_word_owners(unsigned long word)
+static inline unsigned long pym_word_heaps(unsigned long word)
 {
-	return (u32)word / PYM_FRAME_OWNER + 1;
+	return (u32)word / PYM_FRAME_HEAP + 1;
 }
 
 static inline unsigned long pym_word_apart(unsigned long word)
@@ -53,13 +53,13 @@ static inline unsigned long pym_word_apart(unsigned long word)
 }
 
 /* How many heaps have the frame. */
-static inline unsigned long pym_frame_owners(const struct page *page)
+static inline unsigned long pym_frame_heaps(const struct page *page)
 {
 	/*
 	 * Pairs with the cmpxchg in pym_frame_put(): a caller that sees the lower count
 	 * writes only after the heap that has left has read all that it needed.
 	 */
-	return pym_word_owners(smp_load_acquire(&page->private));
+	return pym_word_heaps(smp_load_acquire(&page->private));
 }
 
 /*
@@ -84,9 +84,9 @@ static inline void pym_frame_share(struct page *page, bool apart)
 	do {
 		joined = word | PYM_FRAME_MAYBE_SHARED;
 		/* While there was one owner, the word did not say how that one pays. */
-		if (pym_word_owners(word) == 1)
+		if (pym_word_heaps(word) == 1)
 			joined = PYM_FRAME_MAYBE_SHARED | (apart ? PYM_FRAME_APART : 0);
-		joined += PYM_FRAME_OWNER + (apart ? PYM_FRAME_APART : 0);
+		joined += PYM_FRAME_HEAP + (apart ? PYM_FRAME_APART : 0);
 	} while (!try_cmpxchg(&page->private, &word, joined));
 	get_page(page);
 }
@@ -95,19 +95,19 @@ static inline void pym_frame_share(struct page *page, bool apart)
  * One heap less has the frame; the heap's reference is still there.  Returns whether the
  * caller must uncharge the page: from the heap's user if it was paid for apart, or from
  * the purse if no other heap pays from it.  The cmpxchg pairs with the acquire in
- * pym_frame_owners(): this heap's reads are done before another one sees the lower count.
+ * pym_frame_heaps(): this heap's reads are done before another one sees the lower count.
  */
 static inline bool pym_frame_put(struct page *page, bool apart)
 {
-	unsigned long word = READ_ONCE(page->private), left, owners;
+	unsigned long word = READ_ONCE(page->private), left, heaps;
 
 	do {
-		owners = pym_word_owners(word);
-		if (owners == 1)
+		heaps = pym_word_heaps(word);
+		if (heaps == 1)
 			return true;
-		left = word - PYM_FRAME_OWNER - (apart ? PYM_FRAME_APART : 0);
+		left = word - PYM_FRAME_HEAP - (apart ? PYM_FRAME_APART : 0);
 	} while (!try_cmpxchg(&page->private, &word, left));
-	return apart || owners - pym_word_apart(word) == 1;
+	return apart || heaps - pym_word_apart(word) == 1;
 }
 
 /*
@@ -120,10 +120,10 @@ static inline bool pym_frame_pay_apart(struct page *page)
 	unsigned long word = READ_ONCE(page->private);
 
 	do {
-		if (pym_word_owners(word) == 1)
+		if (pym_word_heaps(word) == 1)
 			return true;
 	} while (!try_cmpxchg(&page->private, &word, word + PYM_FRAME_APART));
-	return pym_word_owners(word) - pym_word_apart(word) == 1;
+	return pym_word_heaps(word) - pym_word_apart(word) == 1;
 }
 
 #endif /* PYM_FRAME_H */

@@ -125,7 +125,7 @@ static bool heap_change_user(struct pym_heap *heap, struct pym_quota *user)
 }
 
 /**
- * pym_heap_move() - charge a heap's pages and metadata to another user
+ * pym_heap_change_user() - charge a heap's pages and metadata to another user
  * @heap: the heap
  * @user: the user's quota; its limit may be exceeded
  *
@@ -135,7 +135,7 @@ static bool heap_change_user(struct pym_heap *heap, struct pym_quota *user)
  *
  * Context: Sleeps.  Takes @heap->gate for writing.
  */
-void pym_heap_move(struct pym_heap *heap, struct pym_quota *user)
+void pym_heap_change_user(struct pym_heap *heap, struct pym_quota *user)
 {
 	static const struct pym_visit visit = { .arena_locked = heap_part_arena_locked };
 

@@ -94,7 +94,7 @@ static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 	filled.bits = pym_lowest_bits(pym_pages_fill(heap, span, &err), want);
 	if (filled.bits)
 		span.bits &= ~class_add(heap, filled, wanted);
-	pym_arena_free(heap, span);
+	pym_pools_release(heap, span);
 	return filled.bits ? 0 : err;
 }
 
@@ -181,7 +181,7 @@ static void free_pools(struct pym_heap *heap, struct list_head *empty)
 	list_for_each_entry_safe(pool, next, empty, link) {
 		list_del_init(&pool->link);
 		trace_pool_free(heap->id, pym_pool_offset(pool));
-		pym_arena_free_locked(heap, (struct pym_span) {
+		pym_pools_release_locked(heap, (struct pym_span) {
 			pym_arena_of(pool), BIT_ULL(pool->index) });
 	}
 	spin_unlock(&heap->lock);

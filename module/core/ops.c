@@ -9,7 +9,7 @@
 /**
  * pym_gate_leave() - leave the gate for a while, with the mappings held
  * @heap: the heap
- * @view: out: its mappings
+ * @mappings: out: its mappings
  *
  * fork() holds the mappings when it enters the gate.  So an operation that is in the gate
  * must leave it before it holds the mappings, or the two would deadlock.  Meanwhile the
@@ -21,14 +21,14 @@
  * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed):
  *	then the gate is held again.
  */
-int pym_gate_leave(struct pym_heap *heap, struct pym_view *view)
+int pym_gate_leave(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	int err;
 
 	if (!heap->ops)
 		return 0;
 	up_read(&heap->gate);
-	err = heap->ops->hold(heap, view);
+	err = heap->ops->hold(heap, mappings);
 	if (err)
 		down_read(&heap->gate);
 	return err;
@@ -37,22 +37,22 @@ int pym_gate_leave(struct pym_heap *heap, struct pym_view *view)
 /**
  * pym_gate_enter() - release the mappings and enter the gate again
  * @heap: the heap
- * @view: as pym_gate_leave() has filled it in
+ * @mappings: as pym_gate_leave() has filled it in
  *
  * Context: Sleeps.
  */
-void pym_gate_enter(struct pym_heap *heap, struct pym_view *view)
+void pym_gate_enter(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	if (!heap->ops)
 		return;
-	heap->ops->release(heap, view);
+	heap->ops->release(heap, mappings);
 	down_read(&heap->gate);
 }
 
 /**
  * pym_zap() - take pages out of the mappings
  * @heap: the heap
- * @view: its mappings, held
+ * @mappings: its mappings, held
  * @offset: where the pages have been in the window
  * @pages: the pages
  * @nr: how many
@@ -60,11 +60,11 @@ void pym_gate_enter(struct pym_heap *heap, struct pym_view *view)
  * Context: Sleeps.  The caller has locked none of @pages.  A page that can still be
  *	found at @offset may be mapped again at once.
  */
-void pym_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+void pym_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 	     struct page **pages, unsigned int nr)
 {
 	if (heap->ops)
-		heap->ops->zap(heap, view, offset, pages, nr);
+		heap->ops->zap(heap, mappings, offset, pages, nr);
 }
 
 /**
@@ -77,24 +77,24 @@ void pym_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
  */
 void pym_map_grown(struct pym_heap *heap, unsigned long number)
 {
-	struct pym_view view;
+	struct pym_mappings mappings;
 
-	if (!heap->ops || pym_gate_leave(heap, &view))
+	if (!heap->ops || pym_gate_leave(heap, &mappings))
 		return;
-	heap->ops->map_grown(heap, &view, number);
-	pym_gate_enter(heap, &view);
+	heap->ops->map_grown(heap, &mappings, number);
+	pym_gate_enter(heap, &mappings);
 }
 
 /**
- * pym_grown() - tell that the heap's pages have passed its threshold
+ * pym_threshold_passed() - tell that the heap's pages have passed its threshold
  * @heap: the heap
  *
  * Context: Any.
  */
-void pym_grown(struct pym_heap *heap)
+void pym_threshold_passed(struct pym_heap *heap)
 {
 	if (heap->ops)
-		heap->ops->grown(heap);
+		heap->ops->threshold_passed(heap);
 }
 
 /**

@@ -8,12 +8,12 @@
 
 #include "types.h"
 
-int pym_gate_leave(struct pym_heap *heap, struct pym_view *view);
-void pym_gate_enter(struct pym_heap *heap, struct pym_view *view);
-void pym_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+int pym_gate_leave(struct pym_heap *heap, struct pym_mappings *mappings);
+void pym_gate_enter(struct pym_heap *heap, struct pym_mappings *mappings);
+void pym_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 	     struct page **pages, unsigned int nr);
 void pym_map_grown(struct pym_heap *heap, unsigned long number);
-void pym_grown(struct pym_heap *heap);
+void pym_threshold_passed(struct pym_heap *heap);
 int pym_pause(struct pym_heap *heap);
 
 #endif /* PYM_OPS_H */

@@ -157,14 +157,14 @@ static u64 pages_gather(struct pym_span span, struct page **pages)
 }
 
 /* Take the pages of busy pools out of the mappings, which are held. */
-static void zap_pools(struct pym_heap *heap, const struct pym_view *view,
+static void zap_pools(struct pym_heap *heap, const struct pym_mappings *mappings,
 		      struct pym_span span, struct page **pages)
 {
 	while (span.bits) {
 		unsigned int first = __ffs64(span.bits);
 		unsigned int nr = pym_run_length(span.bits, first);
 
-		pym_zap(heap, view, pym_pool_offset(&span.arena->pools[first]), pages, nr);
+		pym_zap(heap, mappings, pym_pool_offset(&span.arena->pools[first]), pages, nr);
 		pages += nr;
 		span.bits &= ~pym_bits(first, nr);
 	}
@@ -230,20 +230,20 @@ static void pages_set_leaving(struct pym_heap *heap, struct pym_span span, bool 
 int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 {
 	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
-	struct pym_view view;
+	struct pym_mappings mappings;
 	int err;
 
 	span.bits = pages_gather(span, pages);
 	if (!span.bits)
 		return 0;
 	pages_set_leaving(heap, span, true);
-	err = pym_gate_leave(heap, &view);
+	err = pym_gate_leave(heap, &mappings);
 	if (err) {
 		pages_set_leaving(heap, span, false);
 		return err;
 	}
-	zap_pools(heap, &view, span, pages);
-	pym_gate_enter(heap, &view);
+	zap_pools(heap, &mappings, span, pages);
+	pym_gate_enter(heap, &mappings);
 	return pages_put(heap, span, pages);
 }
 

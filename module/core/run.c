@@ -41,13 +41,13 @@ static struct pym_span reserve_arenas(struct pym_heap *heap, unsigned int nr)
 	unsigned int last = nr % PYMALLOC_ARENA_POOLS;
 	struct pym_span span = { .bits = ~0ULL };
 
-	span.arena = pym_arena_create(heap, true, DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
+	span.arena = pym_arenas_create(heap, true, DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
 	if (!IS_ERR(span.arena) && last) {
 		struct pym_span rest = run_part(heap, pym_pool_offset(span.arena->pools),
 						nr, nr - last);
 
 		rest.bits = ~rest.bits;
-		pym_arena_free(heap, rest);
+		pym_pools_release(heap, rest);
 	}
 	return span;
 }
@@ -78,7 +78,7 @@ static void run_release(struct pym_heap *heap, u64 ref, unsigned int nr)
 
 		pym_pages_drop(heap, part);
 		done += hweight64(part.bits);
-		pym_arena_free(heap, part);
+		pym_pools_release(heap, part);
 		cond_resched();
 	}
 }

@@ -92,14 +92,14 @@ static void stats_count_arena_locked(struct pym_heap *heap, struct pym_arena *ar
 	unsigned int i;
 
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		unsigned long owners;
+		unsigned long heaps;
 
 		if (!arena->pools[i].page)
 			continue;
-		owners = pym_frame_owners(arena->pools[i].page);
+		heaps = pym_frame_heaps(arena->pools[i].page);
 		shares->pages++;
-		shares->shared += owners > 1;
-		shares->parts += owners > 1 ? PAGE_SIZE * PAGE_SIZE / owners :
+		shares->shared += heaps > 1;
+		shares->parts += heaps > 1 ? PAGE_SIZE * PAGE_SIZE / heaps :
 					      PAGE_SIZE * PAGE_SIZE;
 	}
 }

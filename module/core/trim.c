@@ -33,7 +33,7 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 		if (!span.arena)
 			break;
 		dropped = pym_pages_drop(heap, span);
-		pym_arena_free(heap, span);
+		pym_pools_release(heap, span);
 		if (dropped < 0)
 			break;
 		nr += dropped;

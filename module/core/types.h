@@ -22,10 +22,10 @@
  *			or busy, all pages; runs; the heap's page counts.
  *
  * The two spinlocks are leaves and are never held together.  Between being free (under
- * heap->lock) and having a class (under class->lock) a pool is busy: it is neither, and
- * only the task that moves it can reach it.  If that task leaves the gate meanwhile, the
- * pool is marked as leaving, too.  An arena may be looked up under RCU alone; it stays
- * as long as one of its pools is not free.
+ * heap->lock) and having a class (under class->lock) a pool is neither, and only the
+ * task that brings it there can give it a class or make it free.  While its page may come or go it is busy; if
+ * the task leaves the gate meanwhile, it is marked as leaving, too.  An arena may be
+ * looked up under RCU alone; it stays as long as one of its pools is not free.
  */
 #ifndef PYM_TYPES_H
 #define PYM_TYPES_H
@@ -243,14 +243,14 @@ struct pym_quota {
 struct pym_heap;
 
 /**
- * struct pym_view - the mappings of a heap while they cannot change
+ * struct pym_mappings - the mappings of a heap while they cannot change
  * @space: the address space; NULL if nobody maps the heap (any more)
  * @only: the only mapping that can show the page in question, if the holder knows that;
  *	NULL if all mappings have to be searched
  *
  * The core only passes it on.
  */
-struct pym_view {
+struct pym_mappings {
 	void *space;
 	void *only;
 };
@@ -267,18 +267,18 @@ struct pym_view {
  * @map_grown: page @number of the pool map now exists; processes may have zeroes
  *	mapped in its place.  When it returns, no process maps these any more, and no
  *	fault can still map them.  The mappings are held.  May sleep
- * @grown: the heap's pages have passed its threshold.  May not sleep
+ * @threshold_passed: the heap's pages have passed its threshold.  May not sleep
  * @pause: called between two pieces of a long inspection of the heap: returns 0, or a
  *	negative error if the inspection must end.  May be NULL
  */
 struct pym_heap_ops {
-	int (*hold)(struct pym_heap *heap, struct pym_view *view);
-	void (*release)(struct pym_heap *heap, struct pym_view *view);
-	void (*zap)(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+	int (*hold)(struct pym_heap *heap, struct pym_mappings *mappings);
+	void (*release)(struct pym_heap *heap, struct pym_mappings *mappings);
+	void (*zap)(struct pym_heap *heap, const struct pym_mappings *held, u64 offset,
 		    struct page **pages, unsigned int nr);
-	void (*map_grown)(struct pym_heap *heap, const struct pym_view *view,
+	void (*map_grown)(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number);
-	void (*grown)(struct pym_heap *heap);
+	void (*threshold_passed)(struct pym_heap *heap);
 	int (*pause)(struct pym_heap *heap);
 };
 
@@ -292,7 +292,7 @@ struct pym_heap_ops {
  * @limit: most bytes of pages and metadata; 0 is no limit
  * @base_bytes: bytes of metadata that the maker of the heap has allocated for it, and
  *	that count against its limit: the struct around this one, for example
- * @threshold: @ops->grown is called when the pages reach this; 0 is never
+ * @threshold: @ops->threshold_passed is called when the pages reach this; 0 is never
  * @ops: see struct pym_heap_ops; NULL for a heap that nobody maps
  * @gate: see the top of this file
  * @quota: its own pages and metadata

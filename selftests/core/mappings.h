@@ -9,38 +9,38 @@
 #include "core.h"
 
 /* Not under the gate: fork() holds the mappings and then waits for the gate. */
-static inline int mappings_hold(struct pym_heap *heap, struct pym_view *view)
+static inline int mappings_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	MUST(!current->gates, "the mappings are held under the gate");
-	memset(view, 0, sizeof(*view));
-	view->space = heap;
+	memset(mappings, 0, sizeof(*mappings));
+	mappings->space = heap;
 	cond_resched();
 	return 0;
 }
 
-static inline void mappings_release(struct pym_heap *heap, struct pym_view *view)
+static inline void mappings_release(struct pym_heap *heap, struct pym_mappings *mappings)
 {
-	MUST(view->space == heap, "mappings are released that are not held");
+	MUST(mappings->space == heap, "mappings are released that are not held");
 	cond_resched();
 }
 
 /* Wait for faults that have found a page before: they lock it until it is mapped. */
-static inline void mappings_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
-				struct page **pages, unsigned int nr)
+static inline void mappings_zap(struct pym_heap *heap, const struct pym_mappings *mappings,
+				u64 offset, struct page **pages, unsigned int nr)
 {
 	(void)offset;
-	MUST(view->space == heap, "mappings change that are not held");
+	MUST(mappings->space == heap, "mappings change that are not held");
 	MUST(nr, "no pages are taken away");
 	while (nr--)
 		wait_on_page_locked(*pages++);
 }
 
-static inline void mappings_map_grown(struct pym_heap *heap, const struct pym_view *view,
+static inline void mappings_map_grown(struct pym_heap *heap, const struct pym_mappings *mappings,
 				      unsigned long number)
 {
 	struct page *page = pym_pool_map_page(heap, number);
 
-	MUST(view->space == heap, "mappings change that are not held");
+	MUST(mappings->space == heap, "mappings change that are not held");
 	MUST(page, "a page of the pool map cannot be found");
 	put_page(page);
 }
@@ -48,15 +48,15 @@ static inline void mappings_map_grown(struct pym_heap *heap, const struct pym_vi
 /* What a fault does to a page that it writes to.  Returns 0 or an error. */
 static inline int mappings_own(struct pym_heap *heap, u64 offset)
 {
-	struct pym_view view;
+	struct pym_mappings mappings;
 	struct page *fresh;
 	int err;
 
-	mappings_hold(heap, &view);
-	err = pym_page_own(heap, offset, &view, &fresh);
+	mappings_hold(heap, &mappings);
+	err = pym_page_own(heap, offset, &mappings, &fresh);
 	if (fresh)
 		pym_frame_done(fresh);
-	mappings_release(heap, &view);
+	mappings_release(heap, &mappings);
 	return err;
 }
 

@@ -523,14 +523,14 @@ static void verify(void)
 	kernel.preempt = preempt;
 }
 
-static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+static void zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		struct page **pages, unsigned int nr)
 {
 	struct fault *fault = test.fault;
 	struct pym_pool *pool;
 	struct page *page;
 
-	mappings_zap(heap, view, offset, pages, nr);
+	mappings_zap(heap, mappings, offset, pages, nr);
 	cond_resched();
 	if (fault && heap == fault->heap && offset == round_down(fault->at, PAGE_SIZE))
 		MUST(!memcmp(page_address(fault->page), fault->contents, PAGE_SIZE),
@@ -557,7 +557,7 @@ static const struct pym_heap_ops ops = {
 	.release = mappings_release,
 	.zap = zap,
 	.map_grown = mappings_map_grown,
-	.grown = grown,
+	.threshold_passed = grown,
 };
 
 static struct member *new_member(struct pym_quota *user)

@@ -32,12 +32,12 @@ static void make_pattern(void)
 	}
 }
 
-static void zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+static void zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		struct page **pages, unsigned int nr)
 {
 	unsigned int i;
 
-	mappings_zap(heap, view, offset, pages, nr);
+	mappings_zap(heap, mappings, offset, pages, nr);
 
 	MUST(offset % PYMALLOC_ARENA_SIZE + nr * PAGE_SIZE <= PYMALLOC_ARENA_SIZE,
 	     "no pages are taken away, or other arenas'");
@@ -71,7 +71,7 @@ static const struct pym_heap_ops ops = {
 	.release = mappings_release,
 	.zap = zap,
 	.map_grown = mappings_map_grown,
-	.grown = grown,
+	.threshold_passed = grown,
 };
 
 struct shadow *shadow_new(const struct shadow_config *config)
@@ -627,9 +627,9 @@ int shadow_resize(struct shadow *shadow, u64 *ref, u64 size)
 	else
 		MUST(!err == (size <= object->size), "error %d and not moved", err);
 
-	if (*ref != old_ref)
+	if (*ref != old_ref) {
 		moved(shadow, object, *ref, size);
-	else if (object && moves(shadow, object, size)) {
+	} else if (object && moves(shadow, object, size)) {
 		explain(shadow, size, err);
 		relearn(shadow);
 	} else if (object && size > PYMALLOC_BLOCK_MAX)

@@ -169,7 +169,7 @@ static void drop_arenas(struct pym_heap *heap, const struct row *row)
 	for (i = 0; row->number && i < row->nr; i++) {
 		u64 offset = (u64)(row->number + i) << PYM_ARENA_SHIFT;
 
-		pym_arena_free(heap, (struct pym_span) {
+		pym_pools_release(heap, (struct pym_span) {
 			pym_arena_of(heap_pool(heap, offset)), ~0ULL });
 	}
 }
@@ -184,7 +184,7 @@ static void arenas_lie_within_a_region(struct kunit *test)
 		struct pym_arena *arena;
 
 		down_read(&heap->gate);
-		arena = pym_arena_create(heap, true, rows[i].nr);
+		arena = pym_arenas_create(heap, true, rows[i].nr);
 		up_read(&heap->gate);
 		KUNIT_EXPECT_EQ_MSG(test, PTR_ERR_OR_ZERO(arena), rows[i].number ? 0 : -ENOMEM,
 				    "row %u", i);

@@ -254,7 +254,7 @@ static void each_user_pays_for_its_own(struct kunit *test)
 	child = heap_clone(test, parent);
 	write(test, child, block, 8, 1);
 	KUNIT_EXPECT_EQ(test, pages_of(parent), 7);
-	pym_heap_move(&child->heap, &other->user);
+	pym_heap_change_user(&child->heap, &other->user);
 	KUNIT_EXPECT_EQ_MSG(test, pages_of(parent), 6, "all that the parent has");
 	KUNIT_EXPECT_EQ_MSG(test, pages_of(other), 6, "all that the child has");
 	heap_check(test, &child->heap);
@@ -265,7 +265,7 @@ static void each_user_pays_for_its_own(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_of(other), 12);
 	free_one(&parent->heap, run);
 	KUNIT_EXPECT_EQ_MSG(test, pages_of(parent), 1, "what others keep is theirs");
-	pym_heap_move(&grandchild->heap, &parent->user);
+	pym_heap_change_user(&grandchild->heap, &parent->user);
 	KUNIT_EXPECT_EQ(test, pages_of(parent), 7);
 	KUNIT_EXPECT_EQ(test, pages_of(other), 6);
 	heap_check(test, &grandchild->heap);
@@ -282,7 +282,7 @@ static void a_heap_alone_moves_as_a_whole(struct kunit *test)
 	struct test_heap *parent = heap_new(test, 8, TEST_WINDOW);
 
 	alloc_one(test, &parent->heap, 20000);
-	pym_heap_move(&parent->heap, &other->user);
+	pym_heap_change_user(&parent->heap, &other->user);
 	heap_clone(test, parent);
 	KUNIT_EXPECT_EQ(test, pages_of(parent), 0);
 	KUNIT_EXPECT_EQ_MSG(test, pages_of(other), 5, "once for both");

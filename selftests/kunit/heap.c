@@ -12,19 +12,19 @@
 
 #include "kunit.h"
 
-static int hold_nothing(struct pym_heap *heap, struct pym_view *view)
+static int hold_nothing(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	/* Not under the gate: fork() holds the mappings and then waits for the gate. */
 	lockdep_assert_not_held(&heap->gate);
-	memset(view, 0, sizeof(*view));
+	memset(mappings, 0, sizeof(*mappings));
 	return 0;
 }
 
-static void release_nothing(struct pym_heap *heap, struct pym_view *view)
+static void release_nothing(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 }
 
-static void record_zap(struct pym_heap *heap, const struct pym_view *view, u64 offset,
+static void record_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		       struct page **pages, unsigned int nr)
 {
 	struct test_heap *th = container_of(heap, struct test_heap, heap);
@@ -36,7 +36,7 @@ static void record_zap(struct pym_heap *heap, const struct pym_view *view, u64 o
 	spin_unlock(&heap->lock);
 }
 
-static void map_nothing(struct pym_heap *heap, const struct pym_view *view,
+static void map_nothing(struct pym_heap *heap, const struct pym_mappings *mappings,
 			unsigned long number)
 {
 }
@@ -51,7 +51,7 @@ static const struct pym_heap_ops test_ops = {
 	.release = release_nothing,
 	.zap	= record_zap,
 	.map_grown = map_nothing,
-	.grown	= record_grown,
+	.threshold_passed = record_grown,
 };
 
 static void heap_end(void *data)
@@ -131,9 +131,9 @@ struct test_heap *heap_clone(struct kunit *test, struct test_heap *parent)
  */
 int heap_own(struct test_heap *th, u64 ref)
 {
-	struct pym_view view = {};
+	struct pym_mappings mappings = {};
 	struct page *fresh;
-	int err = pym_page_own(&th->heap, ref, &view, &fresh);
+	int err = pym_page_own(&th->heap, ref, &mappings, &fresh);
 
 	if (fresh)
 		pym_frame_done(fresh);

@@ -259,7 +259,7 @@ static void a_clones_metadata_counts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_alloc(&child->heap, PAGES(1), false, &more, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
 
-	pym_heap_move(&child->heap, &other->user);
+	pym_heap_change_user(&child->heap, &other->user);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&parent->user.meta), meta);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta), others + meta);
 	more = alloc_one(test, &child->heap, PAGES(1));

@@ -156,7 +156,8 @@ TEST_F(limits, defaults)
 
 /*
  * A user's limits. The test needs a user who has nothing else, so it runs in a
- * child with its own user number.
+ * child with its own user number, which waits until the heaps of the last such
+ * child are gone: a worker may still be ending them.
  */
 static pid_t fork_somebody(struct __test_metadata *_metadata)
 {
@@ -166,6 +167,7 @@ static pid_t fork_somebody(struct __test_metadata *_metadata)
 	if (!child) {
 		ASSERT_EQ(0, setgid(SOMEBODY));
 		ASSERT_EQ(0, setuid(SOMEBODY));
+		ASSERT_TRUE(EVENTUALLY(!service_info(_metadata).user_bytes));
 	}
 	return child;
 }

@@ -331,6 +331,15 @@ static void do_break_header(void)
 	free(object);
 }
 
+/* One byte: what the header says of the block's class. */
+static void do_break_class(void)
+{
+	char *object = allocate(100);
+
+	poke(object, -12, 7);
+	free(object);
+}
+
 static void do_write_after_free(void)
 {
 	char *object = allocate_two(100);
@@ -624,6 +633,11 @@ static const struct test tests[] = {
 	  "pymalloc: it lies " BLOCK(80) " at " HEX ", of which no more is known\n",
 	  "free\\(\\): no object at " HEX ", or a broken header: byte -11 is 0x41, not 0x6d\n"
 	  "pymalloc: it lies " BLOCK(80) " at " HEX ", of which no more is known\n" },
+	{ "a broken header, by one byte", do_break_class,
+	  "free\\(\\): no object at " HEX ", or a broken header: it says size 100, class 7\n"
+	  "pymalloc: it lies " BLOCK(144) " at " HEX ", of which no more is known\n",
+	  "free\\(\\): no object at " HEX ", or a broken header: it says size 100, class 7\n"
+	  "pymalloc: it lies " BLOCK(144) " at " HEX ", of which no more is known\n" },
 	{ "a write after the free", do_write_after_free,
 	  WRITTEN("free", "after it was freed", 99, 0x07, 0xdd) OBJECT(100, FREED BLOCK(144)),
 	  WRITTEN("malloc", "after it was freed", 99, 0x07, 0xdd) OBJECT(100, FREED BLOCK(144)) },

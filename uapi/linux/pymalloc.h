@@ -12,6 +12,12 @@
  * zero.  Unknown bits of @flags, and reserved fields that are not zero, are
  * EINVAL.  Pointers are passed as __u64.
  *
+ * Results are fields of the struct, such as @done.  They are set by every call that gets
+ * as far as its command, whether it succeeds or fails.  These calls leave the struct as
+ * it was, so set @done to 0 before: EFAULT on the struct itself, EINVAL and E2BIG for its
+ * @argsz, ESTALE, and EPERM of a process that may not even look at the heap (a child of
+ * the heap's process that has become another user).
+ *
  * A heap ends with its process.  If other processes have descriptors of it, every
  * command on these then fails with ESTALE, and poll() reports POLLHUP.
  *
@@ -246,8 +252,7 @@ struct pymalloc_list {
  *	PYMALLOC_BLOCK_MAX they are blocks, above that runs of whole pages
  * @refs: pointer to an array of __u64: the refs
  * @count: how many, 1 to PYMALLOC_BATCH_MAX
- * @done: out: how many were allocated; valid after every return but EFAULT
- *	on this struct itself
+ * @done: out: how many were allocated; also valid after an error, as said above
  *
  * Return: 0 if all were allocated; else -1 and the reason, with @done objects
  * allocated and their refs stored: ENOMEM (the heap's limit,
@@ -382,8 +387,9 @@ struct pymalloc_usable {
  * @ref: in: the object; out: where it is now
  * @size: its new size in bytes, 1 to PYMALLOC_SIZE_MAX
  *
- * An object that shrinks moves only if that saves more than a quarter of it
- * (CPython's rule).  One that moves keeps its bytes, up to the smaller size.
+ * A block that shrinks stays where it is, unless a move saves a quarter of it or more
+ * (CPython's rule).  A run that stays a run gives back the pages at its end.  An object
+ * that moves keeps its bytes, up to the smaller size.
  *
  * Return: 0; or -1, and the object is as it was: EBADSLT (@ref names no
  * allocated object), EHWPOISON (it has to move, and a page of it has a memory

@@ -81,10 +81,15 @@ void fatal_overwritten(const char *function, const struct place *place,
 void fatal_no_header(const char *function, void *object,
 		     const struct place *place)
 {
-	const __u8 *id = &place->block->id;
+	const struct guarded *block = place->block;
+	const __u8 *id = &block->id;
 
-	pyml_say("%s(): no object at %p, or a broken header: byte %td is 0x%02x, not 0x%02x\n",
-		 function, object, id - (const __u8 *)object, *id, DEBUG_ID);
+	pyml_say("%s(): no object at %p, or a broken header: ", function, object);
+	if (*id == DEBUG_ID || *id == DEBUG_FREED)
+		pyml_say("it says size %u, class %u\n", block->size, block->class);
+	else
+		pyml_say("byte %td is 0x%02x, not 0x%02x\n", id - (const __u8 *)object,
+			 *id, DEBUG_ID);
 	say_place(place);
 	abort();
 }
