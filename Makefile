@@ -33,7 +33,7 @@ all: needs ## the module and user space; the module for both test kernels if thi
 	$(MAKE) $(if $(have_headers)$(headers_given),module,modules) userspace
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 	@echo 'Variables, set as in `make KERNEL=6.1 shell`, and what they are if not set:'
 	@sed -n 's/^## \([A-Z].*\)/  \1/p' $(firstword $(MAKEFILE_LIST))
@@ -54,7 +54,7 @@ module: ## the module for the kernel of this machine, or KVERSION
 
 modules: module-6.1 module-6.12 ## the module for both test kernels
 
-module-%:
+module-%: ## the module for one test kernel: module-6.1, module-6.12, module-debug
 	@$(tools)/kernel $* >/dev/null
 	$(call build_module,build/kernel/$*/build,$$(cat build/kernel/$*/release))
 
@@ -68,7 +68,7 @@ docs: ## Documentation/ as HTML in build/docs/, its kernel-doc comments checked
 	@$(tools)/deps docs
 	$(MAKE) -C Documentation
 
-tests: modules userspace
+tests: modules userspace ## the kselftest programs, and what they test
 	$(MAKE) -C selftests
 
 deps: ## install every Debian package that building and testing need

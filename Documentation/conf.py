@@ -83,23 +83,23 @@ def headers_of(room, folder):
 
 
 def check_layers(_, doctree):
-    """Warn if a room is in no table, or uses one that does not stand above it there."""
+    """Warn if a room is in no table, or uses one that does not come earlier there."""
     for table in doctree.findall(nodes.table):
         folder = next((LAYERS[key] for key in table["classes"] if key in LAYERS), None)
         if not folder:
             continue
         folder = pathlib.Path(root, folder)
-        above = set()
+        earlier = set()
         for row in table.findall(nodes.row):
             rooms = [literal.astext() for literal in row[0].findall(nodes.literal)]
-            above.update(rooms)
+            earlier.update(rooms)
             for room in rooms:
-                for lower in set(headers_of(room, folder)) - above:
-                    getLogger(__name__).warning("%s stands above %s, which it uses",
-                                                room, lower, location=table)
-        if above != {path.stem for path in folder.glob("*.[ch]")}:
+                for used in set(headers_of(room, folder)) - earlier:
+                    getLogger(__name__).warning("%s comes before %s, which it uses",
+                                                room, used, location=table)
+        if earlier != {path.stem for path in folder.glob("*.[ch]")}:
             getLogger(__name__).warning("these rooms are not those of %s: %s", folder,
-                                        " ".join(sorted(above)), location=table)
+                                        " ".join(sorted(earlier)), location=table)
 
 
 def find_unpublished(app, env):

@@ -23,9 +23,10 @@
  *
  * The two spinlocks are leaves and are never held together.  Between being free (under
  * heap->lock) and having a class (under class->lock) a pool is neither, and only the
- * task that brings it there can give it a class or make it free.  While its page may come or go it is busy; if
- * the task leaves the gate meanwhile, it is marked as leaving, too.  An arena may be
- * looked up under RCU alone; it stays as long as one of its pools is not free.
+ * task that brings it there can give it a class or make it free.  While its page may
+ * come or go it is busy; if the task leaves the gate meanwhile, it is marked as leaving,
+ * too.  An arena may be looked up under RCU alone; it stays as long as one of its pools
+ * is not free.
  */
 #ifndef PYM_TYPES_H
 #define PYM_TYPES_H

@@ -463,8 +463,11 @@ TEST_F(abi, unknown_commands)
 	}
 }
 
-/* A descriptor is only for ioctl, mmap and poll. */
-TEST_F(abi, no_stream)
+/*
+ * A single byte is no batch, and the device has no read() and write() at all.  No
+ * descriptor can be truncated, and the device cannot be mapped.
+ */
+TEST_F(abi, no_single_bytes)
 {
 	const int fds[] = { self->device, self->heap.fd };
 	char byte = 0;

@@ -39,6 +39,8 @@ static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *s
 	struct pymalloc_trim trim = ARG(trim);
 	struct pymalloc_notify notify = ARG(notify, .threshold = 1);
 	struct pymalloc_caches caches = ARG(caches, .threads = 1);
+	struct pymalloc_grow grow = ARG(grow, .extent = self->heap.bytes);
+	struct pymalloc_end end = ARG(end);
 
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_ALLOC, &alloc));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_FREE, &free));
@@ -46,6 +48,8 @@ static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *s
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_TRIM, &trim));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_NOTIFY, &notify));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_CACHES, &caches));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_GROW, &grow));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_END, &end));
 	EXPECT_EQ(self->ref, ref);
 	EXPECT_EQ(0, heap_stats(&self->heap).threshold);
 	EXPECT_EQ(0, heap_stats(&self->heap).cache_threads);

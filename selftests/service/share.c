@@ -36,11 +36,17 @@ static void stranger(struct __test_metadata *_metadata, FIXTURE_DATA(share) *sel
 	struct pymalloc_free free = ARG(free, .refs = user_ptr(&ref), .count = 1);
 	struct pymalloc_resize resize = ARG(resize, .ref = ref, .size = 500);
 	struct pymalloc_notify notify = ARG(notify, .threshold = 1);
+	struct pymalloc_caches caches = ARG(caches, .threads = 1);
+	struct pymalloc_grow grow = ARG(grow, .extent = self->heap.bytes);
+	struct pymalloc_end end = ARG(end);
 
 	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_ALLOC, &alloc));
 	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_FREE, &free));
 	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_RESIZE, &resize));
 	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_NOTIFY, &notify));
+	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_CACHES, &caches));
+	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_GROW, &grow));
+	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_END, &end));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, POOL, PROT_READ, MAP_SHARED, fd, 0));
 	EXPECT_EQ(EPERM, errno);
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, POOL, PROT_READ, MAP_SHARED, fd,
@@ -48,6 +54,8 @@ static void stranger(struct __test_metadata *_metadata, FIXTURE_DATA(share) *sel
 	EXPECT_EQ(EPERM, errno);
 	EXPECT_EQ(104, usable(&heap, self->ref));
 	EXPECT_EQ(1, heap_stats(&heap).blocks);
+	EXPECT_EQ(0, heap_stats(&heap).threshold);
+	EXPECT_EQ(0, heap_stats(&heap).cache_threads);
 	EXPECT_STREQ("shared", heap_info(_metadata, fd).name);
 	heap_trim(&heap);
 	heap_check(&heap);

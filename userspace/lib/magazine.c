@@ -199,7 +199,7 @@ static void flush_oldest(struct pyml_cache *cache, size_t class, size_t count)
 		done += part;
 	}
 	memmove(top + count, top, (oldest - top) * sizeof(*top));
-	/* Pairs with pyml_magazine_has(): what is not above is among the refs. */
+	/* Pairs with pyml_magazine_has(): what is no longer in the magazine is in @refs. */
 	__atomic_store_n(&cache->magazines.top[class], top + count, __ATOMIC_RELEASE);
 }
 

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/param.h>
 
-#include "raw.h"
 #include "report.h"
 #include "stream.h"
+#include "syscall.h"
 
 /*
  * Words in one call: the kernel does a batch in parts of so many, after any of which a
@@ -35,7 +35,7 @@ static long stream_call(struct pymalloc_heap *heap, long number,
 		(1 + count) * sizeof(__u64),
 	};
 
-	return pyml_raw(number, args);
+	return pyml_syscall(number, args);
 }
 
 /* The descriptor is not the heap's, or not any more: do not use it again. */
@@ -49,7 +49,7 @@ static unsigned int words_done(long result, unsigned int count)
 {
 	long words = result / (long)sizeof(__u64) - 1;
 
-	if (pyml_raw_failed(result) || words < 1 || words > (long)count)
+	if (pyml_syscall_failed(result) || words < 1 || words > (long)count)
 		return 0;
 	return words;
 }

@@ -10,15 +10,15 @@
 #include <unistd.h>
 
 #include "enter.h"
-#include "raw.h"
 #include "sandbox.h"
 #include "shim.h"
 #include "start.h"
+#include "syscall.h"
 
 /* As the C library's wrapper returns it. */
 static long finish_call(long result)
 {
-	if (!pyml_raw_failed(result))
+	if (!pyml_syscall_failed(result))
 		return result;
 	errno = -result;
 	return -1;
@@ -43,8 +43,8 @@ static long enter_sandbox(long number, const long *args)
 	long result;
 
 	prepare_sandbox();
-	result = pyml_raw(number, args);
-	if (pyml_raw_failed(result))
+	result = pyml_syscall(number, args);
+	if (pyml_syscall_failed(result))
 		pyml_sandbox_cancel();
 	return result;
 }
@@ -70,7 +70,7 @@ static inline long make_call(long number, const long *args)
 {
 	if (unlikely(is_entry(number, args)))
 		return finish_call(enter_sandbox(number, args));
-	return finish_call(pyml_raw(number, args));
+	return finish_call(pyml_syscall(number, args));
 }
 
 PYMALLOC_API int prctl(int option, ...)

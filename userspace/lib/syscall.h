@@ -3,17 +3,17 @@
  * System calls without the C library's wrappers, which set errno, are points of cancellation,
  * and which the malloc shim or the program may have replaced.
  */
-#ifndef _PYML_RAW_H
-#define _PYML_RAW_H
+#ifndef _PYML_SYSCALL_H
+#define _PYML_SYSCALL_H
 
 #include <stdbool.h>
 #include <sys/syscall.h>
 
 /*
  * Makes the system call @number.  @args: six arguments, of which the kernel ignores those
- * that the call does not have.  Returns what the kernel returns: see pyml_raw_failed().
+ * that the call does not have.  Returns what the kernel returns: see pyml_syscall_failed().
  */
-static inline long pyml_raw(long number, const long *args)
+static inline long pyml_syscall(long number, const long *args)
 {
 #if defined(__x86_64__)
 	register long fourth __asm__("r10");
@@ -57,9 +57,9 @@ static inline long pyml_raw(long number, const long *args)
 }
 
 /* Error numbers reach up to 4095, by the kernel's calling convention. */
-static inline bool pyml_raw_failed(long result)
+static inline bool pyml_syscall_failed(long result)
 {
 	return (unsigned long)result >= -4095UL;
 }
 
-#endif /* _PYML_RAW_H */
+#endif /* _PYML_SYSCALL_H */
