@@ -5,7 +5,8 @@
  *
  * A pool is free (its bit in @free is set), or in use (it has a class), or on its way
  * from one to the other: then only the task that brings it there can give it a class or
- * make it free.  While its page may come or go it is also busy (its bit in @busy is set), and no fault finds the page.
+ * make it free.  While its page may come or go it is also busy (its bit in @busy is set),
+ * and no fault finds the page.
  */
 #include <linux/bitops.h>
 #include <linux/err.h>
@@ -162,6 +163,7 @@ void pym_pools_release_locked(struct pym_heap *heap, struct pym_span span)
 		heap->nr_empty++;
 	}
 	arena->busy &= ~span.bits;
+	arena->leaving &= ~span.bits;
 	arena->free |= span.bits;
 	if (arena->free == ~0ULL && !arena->empty)
 		arena_remove_locked(heap, arena);

@@ -3,8 +3,8 @@
  * The checker of a heap at rest: proves that its bitmaps, counts, lists and pages
  * agree.
  *
- * It holds the gate, so that only those pools are busy whose pages are being taken out of
- * page tables: they are leaving.  Every other pool is either free or in use, and
+ * It holds the gate, so that only those pools are busy whose task has left the gate: they
+ * are leaving.  Every other pool is either free or in use, and
  * every sum must be exact.
  */
 #include <linux/bitops.h>

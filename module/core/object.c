@@ -157,18 +157,6 @@ static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
 	return found;
 }
 
-/* The batch's next ref is not in a pool of blocks: free it if it is a large object. */
-static void free_elsewhere(struct pym_heap *heap, struct pym_batch *batch)
-{
-	u64 ref = batch->refs[batch->done];
-	enum pymalloc_ref_status status = PYMALLOC_REF_RANGE;
-
-	if (ref >= PYMALLOC_ARENA_SIZE && ref < heap->window)
-		status = pym_run_free(heap, ref);
-	batch->status[batch->done++] = status;
-	batch->bad += status != PYMALLOC_REF_OK;
-}
-
 /* Give pools without blocks back to their arenas: they are empty from then on. */
 static void free_pools(struct pym_heap *heap, struct list_head *empty)
 {
@@ -186,6 +174,22 @@ static void free_pools(struct pym_heap *heap, struct list_head *empty)
 	}
 	spin_unlock(&heap->lock);
 	pym_trim_excess(heap);
+}
+
+/*
+ * The batch's next ref is not in a pool of blocks: free it if it is a large object.  That
+ * leaves the gate, so that pools without blocks must have been given back before.
+ */
+static void free_elsewhere(struct pym_heap *heap, struct pym_batch *batch)
+{
+	u64 ref = batch->refs[batch->done];
+	enum pymalloc_ref_status status = PYMALLOC_REF_RANGE;
+
+	free_pools(heap, &batch->empty);
+	if (ref >= PYMALLOC_ARENA_SIZE && ref < heap->window)
+		status = pym_run_free(heap, ref);
+	batch->status[batch->done++] = status;
+	batch->bad += status != PYMALLOC_REF_OK;
 }
 
 static void free_batch(struct pym_heap *heap, struct pym_batch *batch)

@@ -111,6 +111,39 @@ static void pages_note_payer(struct pym_heap *heap, struct pym_span span)
 }
 
 /**
+ * pym_pages_set_leaving() - mark busy pools before the gate is left, or end that
+ * @heap: the heap
+ * @span: the pools
+ * @leaving: whether they are marked
+ *
+ * A task that leaves the gate marks all pools that it has made busy, not only those
+ * whose pages go: whoever finds the heap at rest meanwhile must be able to tell them from
+ * pools that have been forgotten.  Pools that become free lose the mark.
+ *
+ * Context: Holds @heap->gate for reading.  Takes @heap->lock.
+ */
+void pym_pages_set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving)
+{
+	spin_lock(&heap->lock);
+	if (leaving)
+		span.arena->leaving |= span.bits;
+	else
+		span.arena->leaving &= ~span.bits;
+	spin_unlock(&heap->lock);
+}
+
+/* Drop the pages that have a memory error; see pym_pages_drop(). */
+static int pages_drop_bad(struct pym_heap *heap, struct pym_span span, struct pym_span bad)
+{
+	int dropped;
+
+	pym_pages_set_leaving(heap, span, true);
+	dropped = pym_pages_drop(heap, bad);
+	pym_pages_set_leaving(heap, span, false);
+	return dropped;
+}
+
+/**
  * pym_pages_fill() - give busy pools a page each
  * @heap: the heap
  * @span: the pools; those that have a page keep it, unless it has a memory error
@@ -124,7 +157,7 @@ static void pages_note_payer(struct pym_heap *heap, struct pym_span span)
 u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 {
 	struct pym_span bad = { span.arena, pools_with_bad_page(span) };
-	int dropped = bad.bits ? pym_pages_drop(heap, bad) : 0;
+	int dropped = bad.bits ? pages_drop_bad(heap, span, bad) : 0;
 	u64 missing = span.bits & ~pools_with_page(span);
 	struct pym_span rest = { span.arena, missing };
 
@@ -205,16 +238,6 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 	return nr;
 }
 
-static void pages_set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving)
-{
-	spin_lock(&heap->lock);
-	if (leaving)
-		span.arena->leaving |= span.bits;
-	else
-		span.arena->leaving &= ~span.bits;
-	spin_unlock(&heap->lock);
-}
-
 /**
  * pym_pages_drop() - give the pages of busy pools back to the system
  * @heap: the heap
@@ -236,10 +259,10 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 	span.bits = pages_gather(span, pages);
 	if (!span.bits)
 		return 0;
-	pages_set_leaving(heap, span, true);
+	pym_pages_set_leaving(heap, span, true);
 	err = pym_gate_leave(heap, &mappings);
 	if (err) {
-		pages_set_leaving(heap, span, false);
+		pym_pages_set_leaving(heap, span, false);
 		return err;
 	}
 	zap_pools(heap, &mappings, span, pages);

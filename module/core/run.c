@@ -68,11 +68,26 @@ static u64 run_reserve(struct pym_heap *heap, unsigned int nr, int *err)
 	return pym_pool_offset(&span.arena->pools[__ffs64(span.bits)]);
 }
 
+/* Mark a run's busy pools as leaving, in all of its arenas. */
+static void run_set_leaving(struct pym_heap *heap, u64 ref, unsigned int nr)
+{
+	unsigned int done = 0;
+
+	while (done < nr) {
+		struct pym_span part = run_part(heap, ref, nr, done);
+
+		pym_pages_set_leaving(heap, part, true);
+		done += hweight64(part.bits);
+	}
+}
+
 /* Give the pages of busy pools back, and free the pools. */
 static void run_release(struct pym_heap *heap, u64 ref, unsigned int nr)
 {
 	unsigned int done = 0;
 
+	/* The first part leaves the gate while the others are still busy. */
+	run_set_leaving(heap, ref, nr);
 	while (done < nr) {
 		struct pym_span part = run_part(heap, ref, nr, done);
 

@@ -116,7 +116,7 @@ struct pym_pool {
  * @free: pools without a class that may be taken
  * @empty: those of @free that have kept their page: empty pools
  * @busy: pools that a task moves from or to @free: see the top of this file
- * @leaving: those of @busy whose page is being taken out of page tables
+ * @leaving: those of @busy whose task has left the gate
  * @apart: pools whose page the heap pays for apart from its family
  * @link: in heap->usable or heap->usable_runs
  * @empty_link: in heap->empty

@@ -481,6 +481,62 @@ TEST_F(fork, a_second_window_comes_and_goes)
 	ASSERT_EQ(0, pthread_join(mapper.thread, NULL));
 }
 
+/* A thread that frees blocks and runs in one batch. */
+struct mixer {
+	pthread_t thread;
+	struct heap *heap;
+	atomic_bool stop;
+	int err;
+};
+
+#define MIXED_BLOCKS 64
+
+static int alloc_and_free_mixed(struct heap *heap)
+{
+	__u64 mixed[MIXED_BLOCKS + 2];
+	struct pymalloc_alloc blocks = ARG(alloc, .size = 512, .refs = user_ptr(mixed),
+					   .count = MIXED_BLOCKS);
+	struct pymalloc_alloc runs = ARG(alloc, .size = 150 * POOL, .count = 2,
+					 .refs = user_ptr(mixed + MIXED_BLOCKS));
+	struct pymalloc_free batch = ARG(free, .refs = user_ptr(mixed),
+					 .count = ARRAY_SIZE(mixed));
+
+	return call(heap->fd, PYMALLOC_IOC_ALLOC, &blocks) ?:
+	       call(heap->fd, PYMALLOC_IOC_ALLOC, &runs) ?:
+	       call(heap->fd, PYMALLOC_IOC_FREE, &batch);
+}
+
+static void *mix_on(void *arg)
+{
+	struct mixer *mixer = arg;
+
+	while (!atomic_load(&mixer->stop) && !mixer->err)
+		mixer->err = alloc_and_free_mixed(mixer->heap);
+	return NULL;
+}
+
+/*
+ * Each batch empties pools of blocks, and then waits for a run to be unmapped. A child
+ * that is made meanwhile, and a check, find a sound heap.
+ */
+TEST_F(fork, batches_of_blocks_and_runs)
+{
+	struct mixer mixer = { .heap = &self->heap };
+	pid_t child;
+
+	ASSERT_EQ(0, pthread_create(&mixer.thread, NULL, mix_on, &mixer));
+	for (int round = 0; round < 100; round++) {
+		IN_CHILD(child, {
+			heap_check(&self->heap);
+		});
+		heap_check(&self->heap);
+		join_child(_metadata, child);
+	}
+	atomic_store(&mixer.stop, true);
+	ASSERT_EQ(0, pthread_join(mixer.thread, NULL));
+	EXPECT_EQ(0, mixer.err);
+}
+
 /* The process is known even if the child has not used its heap yet. */
 TEST_F(fork, process_of_an_idle_child)
 {

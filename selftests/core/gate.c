@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What others find when a call has left the gate: a sound heap, which can be cloned, and
+ * whose clone is sound, too.
+ *
+ * An operation of the heap does both whenever the gate has been left, as fork() and a
+ * check by another task may.
+ */
+#include "core.h"
+#include "mappings.h"
+#include "tap.h"
+
+#define WINDOW		(64ULL << 20)
+#define NR		200
+/* Pages of a run that lies in three arenas. */
+#define LONG_RUN	(2 * PYMALLOC_ARENA_POOLS + 5)
+
+static struct pym_heap heap;
+static struct pym_quota user;
+static unsigned int nr_left;
+static bool watching;
+
+static void expect_sound(struct pym_heap *which)
+{
+	struct pym_verdict verdict;
+
+	MUST(!pym_check(which, &verdict) && !verdict.errors, "%s", verdict.message);
+}
+
+static void expect_a_sound_clone(void)
+{
+	struct pym_heap *child = calloc(1, sizeof(*child));
+
+	MUST(child && !pym_heap_init(child, heap.alignment, heap.window), "no heap");
+	MUST(!pym_heap_clone(&heap, child), "not cloned");
+	expect_sound(child);
+	pym_pages_destroy(child);
+	pym_heap_destroy(child);
+	free(child);
+}
+
+static int hold(struct pym_heap *held, struct pym_mappings *mappings)
+{
+	if (watching && held == &heap) {
+		watching = false;
+		nr_left++;
+		expect_sound(&heap);
+		expect_a_sound_clone();
+		watching = true;
+	}
+	return mappings_hold(held, mappings);
+}
+
+static const struct pym_heap_ops ops = {
+	.hold = hold,
+	.release = mappings_release,
+	.zap = mappings_zap,
+	.map_grown = mappings_map_grown,
+};
+
+static void begin(void)
+{
+	static const unsigned long no_limit;
+
+	MUST(!pym_arena_cache_init(), "no cache");
+	memset(&heap, 0, sizeof(heap));
+	user.max = &no_limit;
+	heap.ops = &ops;
+	heap.user = &user;
+	heap.purse = &user;
+	MUST(!pym_heap_init(&heap, 8, WINDOW), "no heap");
+	watching = true;
+}
+
+/* @least: so often must the gate have been left, or nothing was tested. */
+static void end(unsigned int least)
+{
+	watching = false;
+	MUST(nr_left >= least, "the gate was left only %u times", nr_left);
+	expect_sound(&heap);
+	pym_pages_destroy(&heap);
+	pym_heap_destroy(&heap);
+	pym_arena_cache_exit();
+	kernel_empty();
+}
+
+static void alloc(u64 size, u64 *refs, unsigned int nr)
+{
+	int err;
+
+	MUST(pym_alloc(&heap, size, false, refs, nr, &err) == nr, "error %d", err);
+}
+
+static void release(const u64 *refs, unsigned int nr)
+{
+	u8 status[NR + 1];
+
+	MUST(!pym_free(&heap, refs, status, nr), "refs are bad that were allocated");
+}
+
+/* Pools that lose their last block, and then a run, in one batch. */
+static void mixed_batch(const void *unused)
+{
+	u64 refs[NR + 1];
+
+	(void)unused;
+	begin();
+	alloc(512, refs, NR);
+	alloc(3 * PYMALLOC_POOL_SIZE, refs + NR, 1);
+	nr_left = 0;
+	release(refs, NR + 1);
+	end(1);
+}
+
+static void long_run(const void *unused)
+{
+	u64 ref;
+
+	(void)unused;
+	begin();
+	alloc(LONG_RUN * PYMALLOC_POOL_SIZE, &ref, 1);
+	nr_left = 0;
+	release(&ref, 1);
+	end(3);
+}
+
+static void long_run_that_shrinks(const void *unused)
+{
+	u64 ref;
+
+	(void)unused;
+	begin();
+	alloc(LONG_RUN * PYMALLOC_POOL_SIZE, &ref, 1);
+	nr_left = 0;
+	MUST(!pym_resize(&heap, &ref, PYMALLOC_POOL_SIZE), "not resized");
+	end(3);
+}
+
+/* The limit is reached in the run's third arena: the other pages go again. */
+static void long_run_past_the_limit(const void *unused)
+{
+	u64 ref;
+	int err;
+
+	(void)unused;
+	begin();
+	heap.limit = atomic_long_read(&heap.quota.used) + PYM_REGION_BYTES +
+		     3 * PYM_ARENA_BYTES + (LONG_RUN - 2) * PYMALLOC_POOL_SIZE;
+	MUST(!pym_alloc(&heap, LONG_RUN * PYMALLOC_POOL_SIZE, false, &ref, 1, &err) &&
+	     err == -ENOMEM, "error %d", err);
+	end(3);
+}
+
+static void trim(const void *unused)
+{
+	u64 refs[NR];
+
+	(void)unused;
+	begin();
+	alloc(512, refs, NR);
+	release(refs, NR);
+	nr_left = 0;
+	MUST(pym_trim(&heap), "no pool was empty");
+	end(1);
+}
+
+static void resize_to_a_run_and_back(const void *unused)
+{
+	u64 ref;
+
+	(void)unused;
+	begin();
+	alloc(100, &ref, 1);
+	MUST(!pym_resize(&heap, &ref, 3 * PYMALLOC_POOL_SIZE), "not resized");
+	MUST(!pym_resize(&heap, &ref, 100), "not resized");
+	end(1);
+}
+
+int main(void)
+{
+	tap_begin();
+	tap_run("blocks and a run in one batch", mixed_batch, NULL);
+	tap_run("a run in three arenas", long_run, NULL);
+	tap_run("a run in three arenas that shrinks", long_run_that_shrinks, NULL);
+	tap_run("a run in three arenas past the limit", long_run_past_the_limit, NULL);
+	tap_run("a trim", trim, NULL);
+	tap_run("a block that becomes a run, and a block again", resize_to_a_run_and_back, NULL);
+	return tap_end();
+}
