@@ -123,9 +123,11 @@ struct pym_service_heap {
 
 /*
  * kvzalloc() rounds up to this: one byte more would cost each heap another 16 KiB.
- * Kernels that check locks have larger ones, and are not for saving memory.
+ * Kernels that check locks have larger ones, and are not for saving memory; so have
+ * those for real time.
  */
-static_assert(IS_ENABLED(CONFIG_LOCKDEP) || sizeof(struct pym_service_heap) <= SZ_16K);
+static_assert(IS_ENABLED(CONFIG_LOCKDEP) || IS_ENABLED(CONFIG_PREEMPT_RT) ||
+	      sizeof(struct pym_service_heap) <= SZ_16K);
 
 /* The heap with an owner that a heap of the core is a part of. */
 static inline struct pym_service_heap *pym_service_of(struct pym_heap *heap)
