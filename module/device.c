@@ -119,7 +119,6 @@ static int device_list_ioctl(struct pym_call *call)
 	u64 after = list->after;
 	int err;
 
-	pym_list_reset(call);
 	err = pym_list_check(list);
 	if (!err)
 		pym_registry_bury();

@@ -95,13 +95,9 @@ int pym_command_check(const struct pym_command *command, const struct pym_call *
 
 static int command_carry_out(const struct pym_command *command, struct pym_call *call)
 {
-	int err = pym_command_check(command, call);
-
-	if (!err)
-		return command->run(call);
 	if (command->reset)
 		command->reset(call);
-	return err;
+	return pym_command_check(command, call) ?: command->run(call);
 }
 
 static long command_run(const struct pym_command *command, struct file *file,

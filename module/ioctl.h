@@ -70,8 +70,8 @@ enum pym_right {
  * @reserved: where in the struct a field of 4 bytes is that has to be 0; 0 is nowhere
  * @right: who may carry it out
  * @run: does it, when all of this has been checked
- * @reset: sets what it returns to "nothing done"; for a call that is refused.  May be
- *	NULL
+ * @reset: called first: sets what it returns to "nothing done", which holds for a call
+ *	that is refused, too.  May be NULL
  *
  * Indexed by number: see PYM_COMMAND().
  */

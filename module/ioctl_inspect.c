@@ -294,7 +294,6 @@ int pym_walk_ioctl(struct pym_call *call)
 	union walk_entries *entries;
 	int err;
 
-	pym_walk_reset(call);
 	err = walk_check(walk);
 	if (err)
 		return err;
@@ -399,7 +398,6 @@ int pym_list_ioctl(struct pym_call *call)
 	struct pymalloc_list *list = &call->args.list;
 	int err;
 
-	pym_list_reset(call);
 	err = pym_list_check(list);
 	if (err || !list->count || list->after >= sheap->heap.id)
 		return err;

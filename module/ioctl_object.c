@@ -113,7 +113,6 @@ int pym_alloc_ioctl(struct pym_call *call)
 	struct pymalloc_alloc *alloc = &call->args.alloc;
 	int err;
 
-	pym_alloc_reset(call);
 	err = batch_check_count(alloc->count);
 	if (err)
 		return err;
@@ -176,7 +175,6 @@ int pym_free_ioctl(struct pym_call *call)
 	struct pymalloc_free *free = &call->args.free;
 	int err;
 
-	pym_free_reset(call);
 	err = batch_check_count(free->count);
 	while (!err) {
 		err = free_part(call->sheap, free);
@@ -223,7 +221,8 @@ static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_f
 
 /**
  * pym_free_until_bad_ref() - free a batch up to the first bad ref
- * @call: the call, with a struct pymalloc_free that has no place for statuses
+ * @call: the call, with a struct pymalloc_free that has no place for statuses, and of
+ *	which nothing is done
  *
  * Return: 0 or an error, as the interface says of write().
  */
@@ -232,7 +231,6 @@ int pym_free_until_bad_ref(struct pym_call *call)
 	struct pymalloc_free *free = &call->args.free;
 	int err;
 
-	free->done = 0;
 	err = batch_check_count(free->count);
 	while (!err) {
 		err = free_part_until_bad(call->sheap, free);
@@ -279,7 +277,6 @@ int pym_usable_ioctl(struct pym_call *call)
 	struct pymalloc_usable *usable = &call->args.usable;
 	int err;
 
-	pym_usable_reset(call);
 	err = batch_check_count(usable->count);
 	while (!err) {
 		err = usable_part(call->sheap, usable);
