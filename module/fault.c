@@ -229,8 +229,7 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 	if (!fresh)
 		return 0;
 	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
-	unlock_page(fresh);
-	put_page(fresh);
+	pym_frame_done(fresh);
 	return result;
 }
 

@@ -34,11 +34,10 @@ static void fork_unmap_windows(struct pym_client *client)
 {
 	struct vm_area_struct *vma;
 
-	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
-		if (pym_is_window(vma)) {
-			pym_window_protect(vma, true, client->scattered);
-			pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
-		}
+	pym_for_each_window(vma, client) {
+		pym_window_protect(vma, true, client->scattered);
+		pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+	}
 	client->protected = true;
 }
 
@@ -47,9 +46,8 @@ static void fork_unprotect(struct pym_client *client)
 {
 	struct vm_area_struct *vma;
 
-	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
-		if (pym_is_window(vma))
-			pym_window_protect(vma, false, false);
+	pym_for_each_window(vma, client)
+		pym_window_protect(vma, false, false);
 	client->protected = false;
 }
 
@@ -103,8 +101,8 @@ static bool fork_copies_window(struct pym_client *client)
 {
 	struct vm_area_struct *vma;
 
-	for (vma = pym_window_next(client, 0); vma; vma = pym_window_next(client, vma->vm_end))
-		if (pym_is_window(vma) && !(vma->vm_flags & VM_DONTCOPY))
+	pym_for_each_window(vma, client)
+		if (!(vma->vm_flags & VM_DONTCOPY))
 			return true;
 	return false;
 }

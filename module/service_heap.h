@@ -42,8 +42,8 @@ struct pym_user;
  *
  * The mmap_lock of @mm protects @mappings and what follows it, but @patience.
  *
- * A heap has one client today, as a part of it.  pym_client_heap() is the only place
- * that relies on it.
+ * A heap has one client today, as a part of it: pym_client_heap() leads from the client
+ * to its heap, and @client of struct pym_service_heap the other way.
  */
 struct pym_client {
 	struct mm_struct *mm;

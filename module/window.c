@@ -100,18 +100,13 @@ static struct pym_client *window_client(const struct vm_area_struct *vma)
 	return vma->vm_private_data;
 }
 
-/**
- * pym_window_next() - a client's first mapping at or behind an address
- * @client: the client
- * @address: the address
- *
- * Mappings lie between the lowest and the highest address at which there has ever
- * been one.
- *
- * Context: Holds the client's mmap_lock.
- * Return: the mapping, of the window or of the pool map, or NULL.
+/*
+ * A client's first mapping at or behind an address, of the window or of the pool map, or
+ * NULL.  The mmap_lock is held.  Mappings lie between the lowest and the highest address
+ * at which there has ever been one.
  */
-struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long address)
+static struct vm_area_struct *window_next_mapping(struct pym_client *client,
+						  unsigned long address)
 {
 	struct vm_area_struct *vma = find_vma(client->mm, max(address, client->lowest));
 
@@ -121,6 +116,23 @@ struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long 
 		vma = find_vma(client->mm, vma->vm_end);
 	}
 	return NULL;
+}
+
+/**
+ * pym_window_next() - a client's first window at or behind an address
+ * @client: the client
+ * @address: the address
+ *
+ * Context: Holds the client's mmap_lock.
+ * Return: the mapping, or NULL.
+ */
+struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long address)
+{
+	struct vm_area_struct *vma = window_next_mapping(client, address);
+
+	while (vma && !pym_is_window(vma))
+		vma = window_next_mapping(client, vma->vm_end);
+	return vma;
 }
 
 /**
@@ -194,14 +206,13 @@ static bool window_will_scatter(const struct pym_client *client,
 static void window_note_window(struct pym_client *client, struct vm_area_struct *vma)
 {
 	bool scattered = window_will_scatter(client, vma);
-	struct vm_area_struct *other = NULL;
+	struct vm_area_struct *other;
 
 	/* The first time, the others' operations have to change. */
-	if (scattered && !client->scattered)
-		other = pym_window_next(client, 0);
-	for (; other; other = pym_window_next(client, other->vm_end))
-		if (pym_is_window(other))
+	if (scattered && !client->scattered) {
+		pym_for_each_window(other, client)
 			pym_window_protect(other, client->protected, true);
+	}
 	/*
 	 * Only now: a fault that began in another window before its operations changed
 	 * has found itself in the only place that shows the page.  vma_start_write() has
@@ -310,8 +321,8 @@ static void window_zap_everywhere(struct pym_service_heap *sheap,
 	if (!mappings->space)
 		return;
 	window_find_addresses(sheap, offset, bytes, &from, &to);
-	for (vma = pym_window_next(client, from); vma && vma->vm_start < to;
-	     vma = pym_window_next(client, vma->vm_end))
+	for (vma = window_next_mapping(client, from); vma && vma->vm_start < to;
+	     vma = window_next_mapping(client, vma->vm_end))
 		window_zap_part(vma, offset, bytes);
 }
 

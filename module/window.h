@@ -15,6 +15,11 @@ struct pym_service_heap;
 struct pym_mappings;
 struct vm_area_struct;
 
+/* For each of a client's windows.  Its mmap_lock is held. */
+#define pym_for_each_window(vma, client)				\
+	for ((vma) = pym_window_next(client, 0); (vma);			\
+	     (vma) = pym_window_next(client, (vma)->vm_end))
+
 void pym_window_init(void (*inherit)(struct vm_area_struct *vma));
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
 struct pym_service_heap *pym_window_find(u64 address);
