@@ -55,10 +55,4 @@ static inline bool pym_expect(struct pym_tally *tally, bool ok, u64 offset,
 	return ok;
 }
 
-/* Is this the class of a pool of blocks, and neither none nor that of a run's page? */
-static inline bool pym_class_is_of_blocks(u8 class)
-{
-	return class && class <= PYMALLOC_NR_CLASSES;
-}
-
 #endif /* PYM_CHECK_H */

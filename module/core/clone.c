@@ -135,7 +135,7 @@ static void link_pools(struct pym_heap *child, struct pym_span span)
 	struct pym_pool *pool;
 
 	pym_for_each_pool(pool, span)
-		if (pool->class <= PYMALLOC_NR_CLASSES)
+		if (pym_class_is_of_blocks(pool->class))
 			pym_class_link(&child->classes[pool->class], pool);
 }
 

@@ -224,7 +224,6 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 		arena->pools[index].page = NULL;
 	}
 	arena->apart &= ~span.bits;
-	arena->leaving &= ~span.bits;
 	heap->pages -= nr;
 	heap->pages_out += nr;
 	heap->maybe_shared -= nr_shared;
@@ -241,7 +240,8 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 /**
  * pym_pages_drop() - give the pages of busy pools back to the system
  * @heap: the heap
- * @span: the pools; those without a page are skipped
+ * @span: the pools, marked by pym_pages_set_leaving(), as are all others that the caller
+ *	has made busy; those without a page are skipped
  *
  * A page that somebody has pinned stays allocated until it is unpinned, but no longer
  * belongs to the heap.
@@ -259,12 +259,9 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 	span.bits = pages_gather(span, pages);
 	if (!span.bits)
 		return 0;
-	pym_pages_set_leaving(heap, span, true);
 	err = pym_gate_leave(heap, &mappings);
-	if (err) {
-		pym_pages_set_leaving(heap, span, false);
+	if (err)
 		return err;
-	}
 	zap_pools(heap, &mappings, span, pages);
 	pym_gate_enter(heap, &mappings);
 	return pages_put(heap, span, pages);

@@ -32,6 +32,7 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 		span = pym_empty_reserve(heap);
 		if (!span.arena)
 			break;
+		pym_pages_set_leaving(heap, span, true);
 		dropped = pym_pages_drop(heap, span);
 		pym_pools_release(heap, span);
 		if (dropped < 0)

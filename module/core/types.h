@@ -392,6 +392,12 @@ struct pym_heap {
  */
 #define PYM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
+/* Is this the class of a pool of blocks, and neither none nor that of a run's page? */
+static inline bool pym_class_is_of_blocks(u8 class)
+{
+	return class && class <= PYMALLOC_NR_CLASSES;
+}
+
 static inline unsigned long pym_page_bytes(unsigned long nr)
 {
 	return nr << PYM_POOL_SHIFT;
