@@ -57,28 +57,44 @@ static void fault_put_pages(struct page **pages, unsigned int nr)
 		put_page(*pages++);
 }
 
-static void fault_unlock_pages(struct page **pages, unsigned int nr)
+/* Unlock those of @nr pages that have a bit in @locks. */
+static void fault_unlock_pages(struct page **pages, unsigned int nr, u64 locks)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (locks & BIT_ULL(i))
+			unlock_page(pages[i]);
+}
+
+/* Is a page among the @nr before it?  Several pools may have one page. */
+static bool fault_has_page(struct page **pages, unsigned int nr, const struct page *page)
 {
 	while (nr--)
-		unlock_page(*pages++);
+		if (pages[nr] == page)
+			return true;
+	return false;
 }
 
 /*
- * Lock the first page, and those behind it that nobody else has locked, and recheck
- * them.  What is still there now stays until it is unlocked: see the top of this file.
- * Only the first lock is waited for, as page locks have no order among each other.
+ * Lock the first page, and those behind it that nobody else has locked.  Only the first
+ * lock is waited for, as page locks have no order among each other.  A page that is there
+ * twice is locked once: *@locks gets a bit for each that was.  Returns how many pages, from
+ * the first one on, are locked.
  */
-static unsigned int fault_lock_pages(struct pym_heap *heap, u64 offset, struct page **pages,
-				     unsigned int nr)
+static unsigned int fault_lock_pages(struct page **pages, unsigned int nr, u64 *locks)
 {
-	unsigned int locked = 1, same;
+	unsigned int locked = 1;
 
 	lock_page(pages[0]);
-	while (locked < nr && trylock_page(pages[locked]))
-		locked++;
-	same = pym_pages_same(heap, offset, pages, locked);
-	fault_unlock_pages(pages + same, locked - same);
-	return same;
+	*locks = 1;
+	for (; locked < nr; locked++) {
+		if (trylock_page(pages[locked]))
+			*locks |= BIT_ULL(locked);
+		else if (!fault_has_page(pages, locked, pages[locked]))
+			break;
+	}
+	return locked;
 }
 
 /*
@@ -162,24 +178,27 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 	u64 offset = fault_offset(vmf);
 	struct page *pages[FAULT_AROUND];
 	vm_fault_t result = VM_FAULT_NOPAGE;
-	unsigned int nr, locked, good;
+	unsigned int nr, locked, same, good;
+	u64 locks;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
 	/* Nothing is allocated there (any more): the program's bug. */
 	if (!nr)
 		return VM_FAULT_SIGBUS;
 
-	locked = fault_lock_pages(&sheap->heap, offset, pages, nr);
-	good = fault_good_pages(pages, locked);
+	locked = fault_lock_pages(pages, nr, &locks);
+	/* What is still there now stays until it is unlocked: see the top of this file. */
+	same = pym_pages_same(&sheap->heap, offset, pages, locked);
+	good = fault_good_pages(pages, same);
 	if (room == 1 && good) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
 	}
 	if (good)
 		result = fault_insert(vmf->vma, vmf->address & PAGE_MASK, pages, good);
-	fault_unlock_pages(pages, locked);
+	fault_unlock_pages(pages, locked, locks);
 	fault_put_pages(pages, nr);
-	return locked && !good ? fault_refuse_page(sheap, offset) : result;
+	return same && !good ? fault_refuse_page(sheap, offset) : result;
 }
 
 /*
@@ -187,17 +206,17 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
  *
  * - Windows that show each page once: only this one can show the page.  The fault may
  *   hold just this mapping's own lock, and not the mmap_lock.
- * - Scattered windows: all of them.  The fault holds the mmap_lock, because windows
- *   of this kind have no map_pages, without which the memory management takes it.
+ * - Otherwise all of them.  The fault holds the mmap_lock, because windows of this kind
+ *   have no map_pages, without which the memory management takes it.
  *
- * @scattered cannot become true during the fault: before it does, window_note_window() in
- * window.c has waited for all the mappings' own locks.
+ * The first kind cannot become the second during the fault: before that, window_note_window()
+ * or pym_window_mesh_begin() in window.c has waited for all the mappings' own locks.
  */
 static void fault_hold(const struct vm_fault *vmf, struct pym_mappings *mappings)
 {
 	struct pym_client *client = vmf->vma->vm_private_data;
 
-	mappings->only = READ_ONCE(client->scattered) ? NULL : vmf->vma;
+	mappings->only = pym_client_shows_twice(client) ? NULL : vmf->vma;
 	mappings->space = client->mm;
 }
 

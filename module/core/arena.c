@@ -188,6 +188,29 @@ void pym_pools_release(struct pym_heap *heap, struct pym_span span)
 }
 
 /**
+ * pym_pools_retire() - make pools that have lost their class free
+ * @heap: the heap
+ * @pools: a list of them; is empty afterwards.  They keep their pages
+ *
+ * Context: Takes @heap->lock.
+ */
+void pym_pools_retire(struct pym_heap *heap, struct list_head *pools)
+{
+	struct pym_pool *pool, *next;
+
+	if (list_empty(pools))
+		return;
+	spin_lock(&heap->lock);
+	list_for_each_entry_safe(pool, next, pools, link) {
+		list_del_init(&pool->link);
+		trace_pool_free(heap->id, pym_pool_offset(pool));
+		pym_pools_release_locked(heap, (struct pym_span) {
+			pym_arena_of(pool), BIT_ULL(pool->index) });
+	}
+	spin_unlock(&heap->lock);
+}
+
+/**
  * pym_arena_alloc() - charge and allocate the memory of an arena
  * @heap: the heap
  * @gfp: flags beside the usual ones

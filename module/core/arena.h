@@ -50,6 +50,7 @@ struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp);
 void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number);
 struct pym_arena *pym_arenas_create(struct pym_heap *heap, bool runs, unsigned int nr);
 void pym_pools_release(struct pym_heap *heap, struct pym_span span);
+void pym_pools_retire(struct pym_heap *heap, struct list_head *pools);
 void pym_pools_release_locked(struct pym_heap *heap, struct pym_span span);
 struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 				  unsigned int ahead);

@@ -17,6 +17,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "check.h"
+#include "face.h"
 #include "frame.h"
 #include "pool.h"
 
@@ -86,6 +87,90 @@ static bool free_beyond_boundary(const struct pym_pool *pool)
 	return false;
 }
 
+/* What the faces of a frame are together. */
+struct frame_sum {
+	unsigned int faces, primaries, blocks, taken;
+	bool same_page, same_class;
+};
+
+/* Look at all faces of a frame; at no more than there may be, as a ring may be broken. */
+static struct frame_sum check_sum_faces(const struct pym_class *class, struct pym_pool *pool)
+{
+	struct frame_sum sum = { .same_page = true, .same_class = true };
+	unsigned long all[PYM_BITMAP_WORDS] = {};
+	struct pym_pool *face;
+	unsigned int word;
+
+	pym_for_each_face(face, pool) {
+		sum.primaries += !pym_pool_is_face(face);
+		sum.blocks += face->nr_alloc;
+		sum.same_page &= READ_ONCE(face->page) == READ_ONCE(pool->page);
+		sum.same_class &= face->class == pool->class;
+		for (word = 0; word < DIV_ROUND_UP(class->capacity, 64); word++)
+			all[word] |= ~face->free[word];
+		if (sum.faces++ == PYM_FACES_MAX)
+			break;
+	}
+	sum.taken = bitmap_weight(all, class->capacity);
+	return sum;
+}
+
+/*
+ * Check a frame with several faces, once: at its primary face.  A pool alone that is held
+ * for meshing may have untouched blocks.
+ */
+static void check_frame(struct pym_tally *tally, const struct pym_class *class,
+			struct pym_pool *pool, u64 offset)
+{
+	struct frame_sum sum = check_sum_faces(class, pool);
+
+	pym_expect(tally, sum.faces <= PYM_FACES_MAX && sum.primaries == 1, offset,
+		   "the faces of a frame are no ring around one primary face");
+	pym_expect(tally, sum.same_page && sum.same_class, offset,
+		   "two faces of a frame differ in page or class");
+	pym_expect(tally, pool->nr_frame == sum.blocks, offset,
+		   "the frame's count of allocated blocks is not what its faces say");
+	pym_expect(tally, pool->next_face == pool || sum.taken == sum.blocks, offset,
+		   "two faces of a frame have allocated the same slot");
+}
+
+/* Check a pool whose frame belongs to another pool. */
+static void check_face(struct pym_tally *tally, const struct pym_class *class,
+		       struct pym_pool *pool, u64 offset)
+{
+	pym_expect(tally, pool->next_face && pool->next_face != pool, offset,
+		   "a face has no frame");
+	pym_expect(tally, pool->boundary == class->capacity, offset,
+		   "a face has untouched blocks");
+	pym_expect(tally, list_empty(&pool->link) == !!pool->nr_alloc, offset,
+		   "a face is on the list of spent ones, or is not, against its count");
+	tally->class[pool->class].faces++;
+	tally->class[pool->class].spent += !pool->nr_alloc;
+}
+
+/* Check a pool with a frame of its own, and that frame. */
+static void check_primary(struct pym_tally *tally, const struct pym_class *class,
+			  struct pym_pool *pool, u64 offset)
+{
+	bool pinned = pool->flags & PYM_POOL_PINNED;
+	u8 group = PYM_GROUP_FULL;
+
+	if (pool->next_face)
+		check_frame(tally, class, pool, offset);
+	pym_expect(tally, pool->next_face || pool->nr_alloc, offset,
+		   "a pool without blocks has a class");
+	if (!(pool->flags & PYM_POOL_WITHHELD))
+		group = pym_pool_group(class, pool);
+	pym_expect(tally, pool->group == group, offset,
+		   "the pool is in the list of another fullness");
+	pym_expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,
+		   "the pool is in a list though it is full, or in none though it is not");
+	if (pinned && group != PYM_GROUP_FULL)
+		tally->class[pool->class].pinned++;
+	else
+		tally->class[pool->class].groups[group]++;
+}
+
 /**
  * pym_check_blocks() - check a pool of blocks
  * @tally: what has been seen so far; is added to
@@ -97,7 +182,6 @@ static bool free_beyond_boundary(const struct pym_pool *pool)
 void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 {
 	struct pym_class *class = &tally->heap->classes[pool->class];
-	u8 group;
 
 	if (!pym_expect(tally, class->size, offset,
 			"the pool's class is not one of the heap's"))
@@ -111,14 +195,10 @@ void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset
 			pool->nr_alloc == pool->boundary - count_free_blocks(pool), offset,
 			"the pool's count of allocated blocks is not what its bitmap says"))
 		return;
-	pym_expect(tally, pool->nr_alloc, offset, "a pool without blocks has a class");
-	group = pool->withheld ? PYM_GROUP_FULL : pym_pool_group(class, pool);
-	pym_expect(tally, pool->group == group, offset,
-		   "the pool is in the list of another fullness");
-	pym_expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,
-		   "the pool is in a list though it is full, or in none though it is not");
-
-	tally->class[pool->class].groups[group]++;
+	if (pym_pool_is_face(pool))
+		check_face(tally, class, pool, offset);
+	else
+		check_primary(tally, class, pool, offset);
 	tally->class[pool->class].blocks += pool->nr_alloc;
 	tally->class[pool->class].untouched += class->capacity - pool->boundary;
 }
@@ -153,8 +233,10 @@ static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 	bool empty = arena->empty & BIT_ULL(index);
 	bool blocks = pym_class_is_of_blocks(pool->class);
 
-	tally->pages += !!pool->page;
-	tally->maybe_shared += pool->page && pym_frame_maybe_shared(pool->page);
+	if (pool->page && !pym_pool_is_face(pool)) {
+		tally->pages++;
+		tally->maybe_shared += pym_frame_maybe_shared(pool->page);
+	}
 	/* Stop here: pym_arena_of() finds the wrong arena if the index is wrong. */
 	if (!pym_expect(tally, pool->index == index, offset,
 			"the pool has forgotten its place"))
@@ -330,8 +412,15 @@ static void check_class(struct pym_tally *tally, u32 number)
 	struct pym_class *class = &tally->heap->classes[number];
 	const u64 *groups = tally->class[number].groups;
 	unsigned int group;
-	u64 used = 0;
+	u64 used = tally->class[number].pinned;
 
+	pym_expect(tally, !class->size ||
+			  (check_list_has(&class->pinned, tally->class[number].pinned) &&
+			   check_list_has(&class->spent, tally->class[number].spent)), 0,
+		   "a class's list of pinned pools or spent faces is wrong");
+	pym_expect(tally, class->faces == tally->class[number].faces &&
+			  class->nr_spent == tally->class[number].spent, 0,
+		   "a class's count of faces is wrong");
 	for (group = 0; group < PYM_GROUPS; group++) {
 		used += groups[group];
 		pym_expect(tally, !class->size || check_list_has(&class->partial[group],

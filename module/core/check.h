@@ -33,7 +33,7 @@ struct pym_tally {
 	u64 buckets[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas of pools and of runs by room */
 	u64 region_buckets[PYM_REGION_ARENAS + 1];
 	struct {
-		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched;
+		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched, faces, spent, pinned;
 	} class[PYMALLOC_NR_CLASSES + 1];
 };
 

@@ -15,6 +15,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "clone.h"
+#include "face.h"
 #include "frame.h"
 #include "pool.h"
 #include "quota.h"
@@ -74,6 +75,18 @@ static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bit
 	pym_pages_count_in(child, hweight64(bits));
 }
 
+/* Which pools of an arena have a frame of their own. */
+static u64 pools_with_frame(struct pym_arena *arena)
+{
+	struct pym_span span = { arena, ~0ULL };
+	struct pym_pool *pool;
+
+	pym_for_each_pool(pool, span)
+		if (pym_pool_is_face(pool))
+			span.bits &= ~BIT_ULL(pool->index);
+	return span.bits;
+}
+
 /*
  * Give pools of a cloned arena, those of @bits, the pages of the original or copies.
  * Returns how many pools have got one: all of them, unless there is no memory.
@@ -125,6 +138,7 @@ static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_he
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		INIT_LIST_HEAD(&copy->pools[i].link);
 		copy->pools[i].page = NULL;
+		copy->pools[i].next_face = NULL;
 	}
 	return copy;
 }
@@ -155,7 +169,7 @@ static int clone_regions(struct pym_heap *child, unsigned long number)
 /* Clone the pools of an arena that are in use; empty pools stay with the original. */
 static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
 {
-	u64 used = ~(arena->free | arena->busy);
+	u64 used = ~(arena->free | arena->busy), frames = used & pools_with_frame(arena);
 	struct pym_arena *copy;
 	unsigned int nr;
 	int err;
@@ -174,14 +188,40 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 	pym_pools_release_locked(child, (struct pym_span) { copy, ~used });
 	spin_unlock(&child->lock);
 
-	nr = share_pages(heap, arena, child, copy, used);
-	if (nr < hweight64(used))
+	nr = share_pages(heap, arena, child, copy, frames);
+	if (nr < hweight64(frames))
 		return -ENOMEM;
 
 	copy->busy = 0;
 	memcpy(copy->map, arena->map, PYMALLOC_ARENA_POOLS);
 	link_pools(child, (struct pym_span) { copy, used });
 	return 0;
+}
+
+/* Give a cloned pool the faces that the original has, and a face the frame of its primary. */
+static void clone_face(const struct pym_pool *pool, struct pym_heap *child)
+{
+	struct pym_pool *copy = pym_pool_find(child, pym_pool_offset(pool));
+
+	copy->next_face = pym_pool_find(child, pym_pool_offset(pool->next_face));
+	if (pym_pool_is_face(pool))
+		copy->page = pym_pool_find(child,
+			pym_pool_offset(pym_face_primary((struct pym_pool *)pool)))->page;
+}
+
+static void clone_faces(struct pym_heap *heap, struct pym_heap *child)
+{
+	struct pym_span span = { .bits = ~0ULL };
+	struct pym_pool *pool;
+	u64 offset;
+
+	pym_for_each_arena(span.arena, offset, heap) {
+		rcu_read_lock();
+		pym_for_each_pool(pool, span)
+			if (pool->next_face)
+				clone_face(pool, child);
+		rcu_read_unlock();
+	}
 }
 
 /* Clone all arenas of a heap at rest. */
@@ -196,6 +236,7 @@ static int clone_arenas(struct pym_heap *heap, struct pym_heap *child)
 		if (err)
 			return err;
 	}
+	clone_faces(heap, child);
 	return 0;
 }
 

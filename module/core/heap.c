@@ -5,6 +5,7 @@
 #include <linux/bitops.h>
 
 #include "arena.h"
+#include "face.h"
 #include "frame.h"
 #include "heap.h"
 #include "page.h"
@@ -85,7 +86,7 @@ static void heap_part_arena_locked(struct pym_heap *heap, struct pym_arena *aren
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		struct page *page = arena->pools[i].page;
 
-		if (!page || arena->apart & BIT_ULL(i))
+		if (!page || pym_pool_is_face(&arena->pools[i]) || arena->apart & BIT_ULL(i))
 			continue;
 		ended += pym_frame_pay_apart(page);
 		parted++;

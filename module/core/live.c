@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 
 #include "arena.h"
+#include "face.h"
 #include "live.h"
 #include "ops.h"
 #include "pool.h"
@@ -127,7 +128,7 @@ static void live_check_pool_locked(struct live *live, struct pym_arena *arena,
 		live->busy++;
 		return;
 	}
-	tally->pages += !!pool->page;
+	tally->pages += pool->page && !pym_pool_is_face(pool);
 	pym_expect(tally, !free || !class, offset,
 		   "the pool is free and has a class, or is neither");
 	pym_expect(tally, free || pool->page, offset, "a pool in use has no page");

@@ -10,6 +10,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "copy.h"
+#include "mesh.h"
 #include "object.h"
 #include "page.h"
 #include "pool.h"
@@ -26,6 +27,7 @@ static u32 class_number(const struct pym_heap *heap, u64 size)
 /* Blocks of one class that are being allocated. */
 struct wanted {
 	u32 number;
+	bool pinned;
 	u64 *refs;
 	unsigned int nr;
 	unsigned int done;
@@ -34,7 +36,7 @@ struct wanted {
 static void object_take_locked(struct pym_class *class, struct wanted *wanted)
 {
 	wanted->done += pym_class_take_locked(class, wanted->refs + wanted->done,
-					      wanted->nr - wanted->done);
+					      wanted->nr - wanted->done, wanted->pinned);
 }
 
 /*
@@ -61,7 +63,7 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 	span.bits = pym_lowest_bits(span.bits,
 				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
 	pym_for_each_pool(pool, span) {
-		pym_class_add_locked(class, pool, wanted->number);
+		pym_class_add_locked(class, pool, wanted->number, wanted->pinned);
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
 	object_take_locked(class, wanted);
@@ -160,19 +162,9 @@ static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
 /* Give pools without blocks back to their arenas: they are empty from then on. */
 static void free_pools(struct pym_heap *heap, struct list_head *empty)
 {
-	struct pym_pool *pool, *next;
-
 	if (list_empty(empty))
 		return;
-
-	spin_lock(&heap->lock);
-	list_for_each_entry_safe(pool, next, empty, link) {
-		list_del_init(&pool->link);
-		trace_pool_free(heap->id, pym_pool_offset(pool));
-		pym_pools_release_locked(heap, (struct pym_span) {
-			pym_arena_of(pool), BIT_ULL(pool->index) });
-	}
-	spin_unlock(&heap->lock);
+	pym_pools_retire(heap, empty);
 	pym_trim_excess(heap);
 }
 
@@ -200,6 +192,8 @@ static void free_batch(struct pym_heap *heap, struct pym_batch *batch)
 		if (!free_in_class(heap, batch))
 			free_elsewhere(heap, batch);
 	free_pools(heap, &batch->empty);
+	if (batch->many_spent)
+		pym_faces_reclaim(heap);
 }
 
 static unsigned int free_gated(struct pym_heap *heap, const u64 *refs, u8 *status,

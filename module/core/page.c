@@ -15,6 +15,7 @@
 
 #include "arena.h"
 #include "bits.h"
+#include "face.h"
 #include "frame.h"
 #include "ops.h"
 #include "page.h"
@@ -175,14 +176,14 @@ u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
 	return span.bits & ~rest.bits;
 }
 
-/* Write the pages of busy pools to @pages.  Returns which of the pools have one. */
+/* Write the pages of pools to @pages.  Returns which of the pools have one of their own. */
 static u64 pages_gather(struct pym_span span, struct page **pages)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
 
 	pym_for_each_pool(pool, span)
-		if (pool->page) {
+		if (pool->page && !pym_pool_is_face(pool)) {
 			*pages++ = pool->page;
 			found |= BIT_ULL(pool->index);
 		}

@@ -5,6 +5,7 @@
 #include <linux/string.h>
 
 #include "arena.h"
+#include "face.h"
 #include "frame.h"
 #include "ops.h"
 #include "stats.h"
@@ -24,6 +25,8 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *
 	stats->size = class->size;
 	stats->pools_used = class->pools_used;
 	stats->pools_full = class->pools_full;
+	stats->pools_meshed = class->faces;
+	stats->nr_meshed = class->nr_meshed;
 	stats->blocks = class->blocks;
 	stats->blocks_untouched = class->untouched;
 	stats->nr_allocs = class->nr_allocs;
@@ -37,6 +40,8 @@ static void stats_add_class(struct pym_stats *stats, const struct pym_class_stat
 {
 	stats->pools_used += class->pools_used;
 	stats->pools_full += class->pools_full;
+	stats->pools_meshed += class->pools_meshed;
+	stats->nr_meshed += class->nr_meshed;
 	stats->blocks += class->blocks;
 	stats->block_bytes += class->blocks * class->size;
 	stats->nr_allocs += class->nr_allocs;
@@ -94,7 +99,7 @@ static void stats_count_arena_locked(struct pym_heap *heap, struct pym_arena *ar
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		unsigned long heaps;
 
-		if (!arena->pools[i].page)
+		if (!arena->pools[i].page || pym_pool_is_face(&arena->pools[i]))
 			continue;
 		heaps = pym_frame_heaps(arena->pools[i].page);
 		shares->pages++;

@@ -14,14 +14,16 @@
  *			the heap's own process would wait for it.
  *			An operation leaves the gate while it takes pages out of page
  *			tables, because fork() already holds their locks when it asks
- *			for the gate: see ops.c.
+ *			for the gate: see ops.c.  Meshing holds the mappings first,
+ *			as fork() does, and enters the gate then.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists.  pool->class goes to and
  *			from this class only under it.
  * heap->lock		arenas: where they are, which pools are free, empty
  *			or busy, all pages; runs; the heap's page counts.
  *
- * The two spinlocks are leaves and are never held together.  Between being free (under
+ * The two spinlocks are leaves.  They are held together only to change which pools have
+ * one frame (see face.c): class->lock first.  Between being free (under
  * heap->lock) and having a class (under class->lock) a pool is neither, and only the
  * task that brings it there can give it a class or make it free.  While its page may
  * come or go it is busy; if the task leaves the gate meanwhile, it is marked as leaving,
@@ -89,8 +91,10 @@
  * @class: its size class, or PYM_CLASS_*
  * @group: which of the class's lists it is in
  * @index: its place in the arena
- * @withheld: its page has a memory error: its free blocks stay where they are, and
- *	it is in no list, as if it were full
+ * @flags: PYM_POOL_*
+ * @next_face: the next face of its frame, in a ring; NULL if it is the frame's only one
+ * @nr_frame: blocks allocated in all faces of its frame.  Only in the primary face of a
+ *	frame that has several, or that is held for meshing
  */
 struct pym_pool {
 	unsigned long free[PYM_BITMAP_WORDS];
@@ -104,8 +108,20 @@ struct pym_pool {
 	u8 class;
 	u8 group;
 	u8 index;
-	bool withheld;
+	u8 flags;
+	struct pym_pool *next_face;
+	u16 nr_frame;
 };
+
+/*
+ * pool->flags.  With one of the first three the pool's free blocks stay where they are, and
+ * it is not in the lists of used pools, as if it were full.
+ */
+#define PYM_POOL_ERROR		BIT(0)	/* its page has a memory error */
+#define PYM_POOL_HELD		BIT(1)	/* its page is being meshed */
+#define PYM_POOL_FACE		BIT(2)	/* its frame belongs to another pool: see face.c */
+#define PYM_POOL_PINNED		BIT(3)	/* its page never changes: for pinned blocks */
+#define PYM_POOL_WITHHELD	(PYM_POOL_ERROR | PYM_POOL_HELD | PYM_POOL_FACE)
 
 /**
  * struct pym_arena - 64 pools
@@ -206,8 +222,13 @@ struct pym_table {
  * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up: the fullness of a pool needs
  *	a multiplication and a shift by 16, no division
  * @partial: used pools by fullness
+ * @pinned: used pools of pinned blocks
+ * @spent: faces without blocks that are not the primary one of their frame
+ * @nr_spent: their number
  * @pools_used: their number
  * @pools_full: number of full pools
+ * @faces: pools that have no frame of their own, those of @spent included
+ * @nr_meshed: frames given back by meshing so far
  * @blocks: blocks allocated
  * @untouched: blocks that are untouched
  * @nr_allocs: allocations so far
@@ -220,9 +241,14 @@ struct pym_class {
 	u32 inverse;
 	u32 capacity;
 	u32 group_scale;
+	u32 nr_spent;
 	struct list_head partial[PYM_GROUPS];
+	struct list_head pinned;
+	struct list_head spent;
 	u64 pools_used;
 	u64 pools_full;
+	u64 faces;
+	u64 nr_meshed;
 	u64 blocks;
 	u64 untouched;
 	u64 nr_allocs;
@@ -260,11 +286,16 @@ struct pym_mappings {
  * struct pym_heap_ops - what the core needs from the code that maps the heap's window
  * @hold: keep the heap's mappings as they are.  Sleeps; not under the gate.
  *	Returns 0, or -EINTR if the caller is not the heap's process and is
- *	being killed
+ *	being killed, or -EAGAIN if the caller is a kernel thread, which does not
+ *	wait, and would have to
  * @release: the reverse
  * @zap: take @nr pages, which have been in the window from @offset on, out of the
  *	mappings, which are held.  When it returns, no process maps one of them there,
- *	and no fault that has found one before can still map it.  May sleep
+ *	and no fault that has found one before can still map it.  @pages is NULL if
+ *	the caller has locked them, so that no fault maps them.  May sleep
+ * @mesh_begin: from now on pages may be shown at more than one place of the window.  May
+ *	be called again.  Holds nothing; sleeps.  Returns 0, or an error as @hold.  May
+ *	be NULL
  * @map_grown: page @number of the pool map now exists; processes may have zeroes
  *	mapped in its place.  When it returns, no process maps these any more, and no
  *	fault can still map them.  The mappings are held.  May sleep
@@ -277,6 +308,7 @@ struct pym_heap_ops {
 	void (*release)(struct pym_heap *heap, struct pym_mappings *mappings);
 	void (*zap)(struct pym_heap *heap, const struct pym_mappings *held, u64 offset,
 		    struct page **pages, unsigned int nr);
+	int (*mesh_begin)(struct pym_heap *heap);
 	void (*map_grown)(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number);
 	void (*threshold_passed)(struct pym_heap *heap);
@@ -303,6 +335,7 @@ struct pym_heap_ops {
  * @user: the quota that pays for all of its metadata, and for each page that it gets
  *	from now on
  * @cloning: fork() is making it, which no limit makes fail
+ * @meshing: a task is meshing it
  * @pays_apart: @user is not @purse: the pages that @user pays for are marked in @apart
  *	of their arenas
  * @lock: see the top of this file
@@ -345,6 +378,7 @@ struct pym_heap {
 	struct pym_quota *user;
 	bool pays_apart;
 	bool cloning;
+	u8 meshing;
 
 	/* Protects what follows up to the counts of objects, and the arenas. */
 	spinlock_t lock;
@@ -378,7 +412,7 @@ struct pym_heap {
  * slab of order 3 (8 pages); a region is a kmalloc() of 1024 bytes (the next power of
  * two) and a page of the pool map.  static_assert() checks both where they are allocated.
  */
-#define PYM_ARENA_BYTES		(8 * PYMALLOC_POOL_SIZE / 5)
+#define PYM_ARENA_BYTES		(8 * PYMALLOC_POOL_SIZE / 4)
 #define PYM_REGION_BYTES	(1024 + PYMALLOC_POOL_SIZE)
 /*
  * The first table: head and 5 entries, enough for 80 MiB.  A power of two, as all that

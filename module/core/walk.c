@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "block.h"
+#include "face.h"
 #include "pool.h"
 #include "walk.h"
 
@@ -27,11 +28,16 @@ static void walk_copy_pool_of_blocks(const struct pym_class *class,
 				     const struct pym_pool *pool,
 				     struct pym_pool_info *info)
 {
-	info->state = pool->nr_alloc == class->capacity ? PYMALLOC_POOL_FULL :
-							  PYMALLOC_POOL_USED;
+	unsigned int blocks = pym_frame_blocks(pool);
+
+	info->state = blocks == class->capacity ? PYMALLOC_POOL_FULL : PYMALLOC_POOL_USED;
 	info->size = class->size;
 	info->allocated = pool->nr_alloc;
-	info->free = pool->boundary - pool->nr_alloc;
+	if (pym_pool_is_face(pool)) {
+		info->state = PYMALLOC_POOL_MESHED;
+		return;
+	}
+	info->free = pool->boundary - blocks;
 	info->untouched = class->capacity - pool->boundary;
 }
 
@@ -66,6 +72,7 @@ static void walk_count_pool(struct pym_arena_info *info, const struct pym_pool_i
 		info->pools_empty++;
 		break;
 	case PYMALLOC_POOL_USED:
+	case PYMALLOC_POOL_MESHED:
 		info->pools_used++;
 		break;
 	default:

@@ -51,14 +51,6 @@ static void expect_ref(struct shadow *shadow, u64 size, u64 expected)
 /*
  * All classes, batches, orders
  */
-static void swap(u64 *a, u64 *b)
-{
-	u64 c = *a;
-
-	*a = *b;
-	*b = c;
-}
-
 static void fifo(u64 *refs, unsigned int nr)
 {
 	(void)refs;
@@ -70,7 +62,7 @@ static void lifo(u64 *refs, unsigned int nr)
 	unsigned int i;
 
 	for (i = 0; i < nr / 2; i++)
-		swap(&refs[i], &refs[nr - 1 - i]);
+		swap(refs[i], refs[nr - 1 - i]);
 }
 
 static void odd_then_even(u64 *refs, unsigned int nr)
@@ -87,8 +79,11 @@ static void shuffled(u64 *refs, unsigned int nr)
 {
 	struct random random = { 1989 };
 
-	for (; nr > 1; nr--)
-		swap(&refs[nr - 1], &refs[random_below(&random, nr)]);
+	for (; nr > 1; nr--) {
+		size_t other = random_below(&random, nr);
+
+		swap(refs[nr - 1], refs[other]);
+	}
 }
 
 struct table {

@@ -7,7 +7,7 @@
  *
  * There is one processor.  Tasks take turns only where a test says so: see
  * kernel.preempt.  Misuse ends in panic(): a lock taken twice or not given
- * back, two spinlocks at once, a function that may sleep under a spinlock or
+ * back, three spinlocks at once, a function that may sleep under a spinlock or
  * RCU, a lookup outside of RCU, an unbalanced count.  Allocations fail when a
  * test asks for it, and what is allocated is counted.
  */
@@ -44,6 +44,8 @@ typedef __u64 u64;
 #define WRITE_ONCE(x, value)	(*(volatile __typeof__(x) *)&(x) = (value))
 #define try_cmpxchg(p, old, new) \
 	__atomic_compare_exchange_n(p, old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#define cmpxchg(p, old, new)	__sync_val_compare_and_swap(p, old, new)
+#define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, value)	__atomic_store_n(p, value, __ATOMIC_RELEASE)
 
@@ -185,6 +187,12 @@ struct list_head {
 #define list_for_each_entry(entry, head, member)				\
 	for (entry = list_first_entry(head, __typeof__(*entry), member);	\
 	     &entry->member != (head); entry = list_next_entry(entry, member))
+#define list_for_each_entry_safe_reverse(entry, before, head, member)		\
+	for (entry = list_entry((head)->prev, __typeof__(*entry), member),	\
+	     before = list_entry(entry->member.prev, __typeof__(*entry), member);	\
+	     &entry->member != (head);						\
+	     entry = before,							\
+	     before = list_entry(before->member.prev, __typeof__(*entry), member))
 #define list_for_each_entry_safe(entry, after, head, member)			\
 	for (entry = list_first_entry(head, __typeof__(*entry), member),	\
 	     after = list_next_entry(entry, member); &entry->member != (head);	\
@@ -228,6 +236,94 @@ static inline void list_move(struct list_head *entry, struct list_head *head)
 {
 	list_del_init(entry);
 	list_add(entry, head);
+}
+
+static inline void list_splice(struct list_head *from, struct list_head *head)
+{
+	while (!list_empty(from))
+		list_move(from->prev, head);
+}
+
+/* Bitmaps */
+static inline bool test_bit(unsigned int bit, const unsigned long *bitmap)
+{
+	return bitmap[bit / 64] & BIT_ULL(bit % 64);
+}
+
+static inline void bitmap_set(unsigned long *bitmap, unsigned int first, unsigned int nr)
+{
+	while (nr--)
+		__test_and_set_bit(first++, bitmap);
+}
+
+static inline unsigned int bitmap_weight(const unsigned long *bitmap, unsigned int nr)
+{
+	unsigned int weight = 0;
+
+	while (nr--)
+		weight += test_bit(nr, bitmap);
+	return weight;
+}
+
+static inline bool bitmap_empty(const unsigned long *bitmap, unsigned int nr)
+{
+	return !bitmap_weight(bitmap, nr);
+}
+
+static inline bool bitmap_intersects(const unsigned long *a, const unsigned long *b,
+				     unsigned int nr)
+{
+	while (nr--)
+		if (test_bit(nr, a) && test_bit(nr, b))
+			return true;
+	return false;
+}
+
+static inline void bitmap_copy(unsigned long *to, const unsigned long *from, unsigned int nr)
+{
+	memcpy(to, from, DIV_ROUND_UP(nr, 64) * sizeof(*to));
+}
+
+static inline void bitmap_or(unsigned long *to, const unsigned long *a,
+			     const unsigned long *b, unsigned int nr)
+{
+	unsigned int word;
+
+	for (word = 0; word < DIV_ROUND_UP(nr, 64); word++)
+		to[word] = a[word] | b[word];
+}
+
+static inline unsigned int next_bit(const unsigned long *bitmap, unsigned int nr,
+				    unsigned int bit, bool set)
+{
+	while (bit < nr && test_bit(bit, bitmap) != set)
+		bit++;
+	return bit;
+}
+
+#define for_each_set_bitrange(first, end, bitmap, nr)				\
+	for ((first) = 0;							\
+	     (first) = next_bit(bitmap, nr, first, true),			\
+	     (end) = next_bit(bitmap, nr, first, false), (first) < (nr);	\
+	     (first) = (end))
+
+static inline unsigned long int_sqrt(unsigned long square)
+{
+	unsigned long root = 0;
+
+	while ((root + 1) * (root + 1) <= square)
+		root++;
+	return root;
+}
+
+#define swap(a, b) do { __typeof__(a) _a = (a); (a) = (b); (b) = _a; } while (0)
+
+static inline void sort(void *array, size_t nr, size_t size,
+			int (*compare)(const void *, const void *),
+			void (*exchange)(void *, void *, int))
+{
+	MUST(!exchange, "qsort() has its own");
+	qsort(array, nr, size, compare);
 }
 
 /* Counters */
@@ -390,6 +486,7 @@ void copy_highpage(struct page *to, struct page *from);
 void memcpy_page(struct page *to, size_t to_offset, struct page *from,
 		 size_t from_offset, size_t bytes);
 
+#define flush_dcache_page(page)	do { } while (0)
 #define page_count(page)	((page)->users)
 #define page_folio(page)	(page)
 #define PageHWPoison(page)	((page)->poisoned)
@@ -405,6 +502,14 @@ static inline void lock_page(struct page *page)
 	MUST(page->users && !page->locked, "a page would never be unlocked");
 	page->locked = true;
 	current->page_locks++;
+}
+
+static inline bool trylock_page(struct page *page)
+{
+	if (page->locked)
+		return false;
+	lock_page(page);
+	return true;
 }
 
 static inline void unlock_page(struct page *page)
@@ -434,6 +539,7 @@ struct kmem_cache;
 void *kvcalloc(size_t nr, size_t size, gfp_t gfp);
 void kvfree(const void *memory);
 
+#define kvmalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kvzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kfree(memory)		kvfree(memory)
