@@ -51,10 +51,12 @@ static unsigned int fault_room(const struct vm_fault *vmf)
 	return min_t(unsigned long, FAULT_AROUND, (end - address) >> PAGE_SHIFT);
 }
 
+/* Any of the pages may be NULL, here and below: a place of the window without one. */
 static void fault_put_pages(struct page **pages, unsigned int nr)
 {
-	while (nr--)
-		put_page(*pages++);
+	for (; nr--; pages++)
+		if (*pages)
+			put_page(*pages);
 }
 
 /* Unlock those of @nr pages that have a bit in @locks. */
@@ -89,6 +91,8 @@ static unsigned int fault_lock_pages(struct page **pages, unsigned int nr, u64 *
 	lock_page(pages[0]);
 	*locks = 1;
 	for (; locked < nr; locked++) {
+		if (!pages[locked])
+			continue;
 		if (trylock_page(pages[locked]))
 			*locks |= BIT_ULL(locked);
 		else if (!fault_has_page(pages, locked, pages[locked]))
@@ -98,16 +102,17 @@ static unsigned int fault_lock_pages(struct page **pages, unsigned int nr, u64 *
 }
 
 /*
- * Map pages.  At the first one that another thread has mapped meanwhile this ends,
- * and the access tries again.  Without memory for a page table it is SIGBUS, as
+ * Map pages.  At the first one that is mapped already this ends, *@all is false, and if it
+ * was the touched one, the access tries again.  Without memory for a page table it is SIGBUS, as
  * without memory for a page: VM_FAULT_OOM would repeat the access, maybe for ever.
  */
 static vm_fault_t fault_insert_pages(struct vm_area_struct *vma, unsigned long address,
-				     struct page **pages, unsigned long nr)
+				     struct page **pages, unsigned long nr, bool *all)
 {
 	unsigned long left = nr;
 	int err = vm_insert_pages(vma, address, pages, &left);
 
+	*all = !err;
 	if (!err || err == -EBUSY || left < nr)
 		return VM_FAULT_NOPAGE;
 	return VM_FAULT_SIGBUS;
@@ -122,12 +127,12 @@ static vm_fault_t fault_insert_pages(struct vm_area_struct *vma, unsigned long a
  * vmf_insert_mixed().  It reads from the copy only where the mapping is, and how.
  */
 static vm_fault_t fault_insert_alone(struct vm_area_struct *vma, unsigned long address,
-				     struct page **pages, unsigned long nr)
+				     struct page **pages, unsigned long nr, bool *all)
 {
 	struct vm_area_struct writable = *vma;
 
 	writable.vm_page_prot = vm_get_page_prot(vma->vm_flags);
-	return fault_insert_pages(&writable, address, pages, nr);
+	return fault_insert_pages(&writable, address, pages, nr, all);
 }
 
 /* How many pages, from the first one on, may all be shared, or are all the heap's alone. */
@@ -136,28 +141,49 @@ static unsigned int fault_same_kind(struct page **pages, unsigned int nr)
 	bool maybe_shared = pym_frame_maybe_shared(pages[0]);
 	unsigned int i;
 
-	for (i = 1; i < nr && pym_frame_maybe_shared(pages[i]) == maybe_shared; i++)
+	for (i = 1; i < nr && pages[i] && pym_frame_maybe_shared(pages[i]) == maybe_shared; i++)
 		;
 	return i;
 }
 
+static vm_fault_t fault_insert_same_kind(struct vm_area_struct *vma, unsigned long address,
+					 struct page **pages, unsigned int nr, bool *all)
+{
+	/* Writes are not protected, or have to be for these pages. */
+	if (!vma->vm_ops->page_mkwrite || pym_frame_maybe_shared(pages[0]))
+		return fault_insert_pages(vma, address, pages, nr, all);
+	return fault_insert_alone(vma, address, pages, nr, all);
+}
+
+/*
+ * Map the first page, and those of the others that can be mapped.  Returns what became of
+ * the first.
+ */
 static vm_fault_t fault_insert(struct vm_area_struct *vma, unsigned long address,
 			       struct page **pages, unsigned int locked)
 {
-	unsigned int nr = fault_same_kind(pages, locked);
+	vm_fault_t first = 0, result;
+	unsigned int i, nr;
+	bool all = true;
 
-	/* Writes are not protected, or have to be for these pages. */
-	if (!vma->vm_ops->page_mkwrite || pym_frame_maybe_shared(pages[0]))
-		return fault_insert_pages(vma, address, pages, nr);
-	return fault_insert_alone(vma, address, pages, nr);
+	for (i = 0; i < locked && all; i += nr) {
+		nr = 1;
+		if (!pages[i])
+			continue;
+		nr = fault_same_kind(pages + i, locked - i);
+		result = fault_insert_same_kind(vma, address + (i << PAGE_SHIFT), pages + i, nr,
+						&all);
+		first = first ?: result;
+	}
+	return first;
 }
 
-/* How many of the pages from the first one on have no memory error. */
+/* How many places from the first one on have no page with a memory error. */
 static unsigned int fault_good_pages(struct page **pages, unsigned int nr)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr && !PageHWPoison(pages[i]); i++)
+	for (i = 0; i < nr && !(pages[i] && PageHWPoison(pages[i])); i++)
 		;
 	return i;
 }
@@ -232,6 +258,7 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 	struct pym_mappings mappings;
 	struct page *fresh;
 	vm_fault_t result;
+	bool all;
 	int err;
 
 	if (!READ_ONCE(sheap->heap.maybe_shared))
@@ -247,7 +274,7 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	if (!fresh)
 		return 0;
-	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
+	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1, &all);
 	pym_frame_done(fresh);
 	return result;
 }

@@ -89,29 +89,33 @@ struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
  * pym_pages_get() - the pages behind an offset of the window
  * @heap: the heap
  * @offset: the offset, or anything beyond the window
- * @pages: out: the pages, each with a reference
+ * @pages: out: the pages, each with a reference; NULL where there is none
  * @nr: how many are wanted
  *
  * Context: Any that may take @heap->lock.
- * Return: how many there are in a row from @offset on, within its arena.
+ * Return: how many, from @offset on and within its arena, up to the last one that is
+ *	there; 0 if there is none at @offset.
  */
 unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
 			   unsigned int nr)
 {
-	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i, found = 0;
 	struct pym_arena *arena;
 
 	nr = min(nr, PYMALLOC_ARENA_POOLS - index);
 	spin_lock(&heap->lock);
 	arena = pym_arena_find(heap, offset);
-	for (; arena && i < nr; i++) {
+	for (i = 0; arena && i < nr; i++) {
 		pages[i] = pym_page_at_locked(arena, index + i);
-		if (!pages[i])
+		if (pages[i]) {
+			get_page(pages[i]);
+			found = i + 1;
+		} else if (!i) {
 			break;
-		get_page(pages[i]);
+		}
 	}
 	spin_unlock(&heap->lock);
-	return i;
+	return found;
 }
 
 /**

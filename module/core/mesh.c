@@ -41,7 +41,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
+#include <linux/string.h>
 
 #include "arena.h"
 #include "face.h"
@@ -57,7 +57,10 @@
  * With more, the mappings are held for longer.
  */
 #define MESH_SLICE	512
-/* With more open frames hardly more pools find a partner. */
+/*
+ * With fewer open frames, more pools find no partner; with more, hardly fewer, and each
+ * search takes longer.
+ */
 #define MESH_OPEN	64
 
 /* An open frame: its primary face, how many it has, and which of its slots are taken. */
@@ -68,16 +71,36 @@ struct open_frame {
 	unsigned long taken[PYM_BITMAP_WORDS];
 };
 
-/* A task's work on one class. */
+/* A part of the window. */
+struct place {
+	u64 offset;
+	unsigned int nr;
+};
+
+/*
+ * A task's work on one class.
+ * @sparse: so much of the heap is free that most pools will be meshed
+ * @nr, @pools, @blocks: the pools that are held, and how many blocks each had then
+ * @sorted: these pools, the fullest first
+ * @ends: for each number of blocks, where its pools end there
+ * @nr_freed, @freed: pages to be given back
+ * @places: where a frame's faces are
+ */
 struct mesh {
 	struct pym_heap *heap;
 	struct pym_class *class;
 	struct pym_mesh_result *result;
 	struct pym_mappings mappings;
+	bool sparse;
 	unsigned int nr;
+	unsigned int nr_freed;
 	unsigned int nr_open;
-	u64 offsets[PYM_FACES_MAX];
+	struct place places[PYM_FACES_MAX];
 	struct pym_pool *pools[MESH_SLICE];
+	struct pym_pool *sorted[MESH_SLICE];
+	u16 blocks[MESH_SLICE];
+	u16 ends[PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN + 1];
+	struct page *freed[MESH_SLICE];
 	struct open_frame open[MESH_OPEN];
 };
 
@@ -126,6 +149,7 @@ static unsigned int hold_from_list(struct mesh *mesh, struct list_head *list,
 		seen++;
 		if (may_mesh(pool, most)) {
 			pym_class_hold_locked(mesh->class, pool);
+			mesh->blocks[mesh->nr] = pool->nr_frame;
 			mesh->pools[mesh->nr++] = pool;
 		} else {
 			list_move(&pool->link, &others);
@@ -142,6 +166,7 @@ static unsigned int hold_pools(struct mesh *mesh)
 	unsigned int group, seen = 0, most;
 
 	mesh->nr = 0;
+	mesh->nr_freed = 0;
 	mesh->nr_open = 0;
 	spin_lock(&class->lock);
 	most = most_blocks(class);
@@ -165,26 +190,48 @@ static void resume_pools(struct mesh *mesh)
 	pym_pools_retire(mesh->heap, &empty);
 }
 
-/* The fullest first.  Blocks may be freed meanwhile, but the order need not be exact. */
-static int compare_pools(const void *a, const void *b)
+/* Sort the held pools, the fullest first, by counting how many have how many blocks. */
+static void sort_pools(struct mesh *mesh)
 {
-	const struct pym_pool *first = *(struct pym_pool *const *)a;
-	const struct pym_pool *second = *(struct pym_pool *const *)b;
+	unsigned int capacity = mesh->class->capacity, blocks, i;
 
-	return (int)READ_ONCE(second->nr_frame) - (int)READ_ONCE(first->nr_frame);
+	memset(mesh->ends, 0, (capacity + 1) * sizeof(*mesh->ends));
+	for (i = 0; i < mesh->nr; i++)
+		mesh->ends[mesh->blocks[i]]++;
+	for (blocks = capacity; blocks; blocks--)
+		mesh->ends[blocks - 1] += mesh->ends[blocks];
+	for (i = 0; i < mesh->nr; i++)
+		mesh->sorted[--mesh->ends[mesh->blocks[i]]] = mesh->pools[i];
 }
 
-/* Where the faces of a frame are.  Returns how many there are. */
-static unsigned int get_offsets(struct mesh *mesh, struct pym_pool *pool)
+/*
+ * The part of the window to take out of the mappings because of one face.  If most pools
+ * will be meshed, that is its whole arena, the first time: one flush of the TLB does for all
+ * of them, and a fault brings back many of the others together.
+ */
+static struct place place_of(const struct mesh *mesh, const struct pym_pool *face)
+{
+	struct pym_arena *arena = pym_arena_of(face);
+
+	if (!mesh->sparse || arena->mesh_pass == mesh->heap->mesh_pass)
+		return (struct place) { pym_pool_offset(face), 1 };
+	arena->mesh_pass = mesh->heap->mesh_pass;
+	return (struct place) { (u64)arena->number << PYM_ARENA_SHIFT, PYMALLOC_ARENA_POOLS };
+}
+
+/* Take a frame out of the mappings. */
+static void unmap_frame(struct mesh *mesh, struct pym_pool *pool)
 {
 	struct pym_pool *face;
 	unsigned int nr = 0;
 
 	spin_lock(&mesh->class->lock);
 	pym_for_each_face(face, pool)
-		mesh->offsets[nr++] = pym_pool_offset(face);
+		mesh->places[nr++] = place_of(mesh, face);
 	spin_unlock(&mesh->class->lock);
-	return nr;
+	while (nr--)
+		pym_zap(mesh->heap, &mesh->mappings, mesh->places[nr].offset, NULL,
+			mesh->places[nr].nr);
 }
 
 /*
@@ -194,18 +241,16 @@ static unsigned int get_offsets(struct mesh *mesh, struct pym_pool *pool)
 static struct page *isolate_page(struct mesh *mesh, struct pym_pool *pool)
 {
 	struct page *page = pool->page;
-	unsigned int nr;
 
 	if (!trylock_page(page))
 		return NULL;
-	nr = get_offsets(mesh, pool);
-	while (nr--)
-		pym_zap(mesh->heap, &mesh->mappings, mesh->offsets[nr], NULL, 1);
 	/*
 	 * Pairs with the barrier in pym_frame_wait(): either its reference is counted here,
 	 * or it sees the lock.
 	 */
 	smp_mb();
+	if (page_count(page) > PYM_REFS_AT_REST)
+		unmap_frame(mesh, pool);
 	if (page_count(page) == PYM_REFS_AT_REST)
 		return page;
 	unlock_page(page);
@@ -266,24 +311,31 @@ static bool mesh_frames(struct mesh *mesh, struct pym_pool *source, struct open_
 	mesh->result->bytes_copied += copy_slots(mesh->class, taken, target->pool->page, page);
 	join_frames(mesh, source, target->pool);
 	unlock_page(page);
-	put_page(page);
+	mesh->freed[mesh->nr_freed++] = page;
 	mesh->result->pages_freed++;
 	return true;
+}
+
+static bool frames_overlap(const struct mesh *mesh, const unsigned long *a,
+			   const unsigned long *b)
+{
+	unsigned int word, words = DIV_ROUND_UP(mesh->class->capacity, 64);
+
+	for (word = 0; word < words; word++)
+		if (a[word] & b[word])
+			return true;
+	return false;
 }
 
 static struct open_frame *find_target(struct mesh *mesh, const unsigned long *taken,
 				      unsigned int faces)
 {
-	const unsigned int bits = mesh->class->capacity;
-	unsigned int i;
+	struct open_frame *open;
 
-	for (i = 0; i < mesh->nr_open; i++) {
-		struct open_frame *open = &mesh->open[i];
-
-		if (open->faces + faces <= PYM_FACES_MAX &&
-		    !bitmap_intersects(open->taken, taken, bits))
+	for (open = mesh->open; open < mesh->open + mesh->nr_open; open++)
+		if (!frames_overlap(mesh, open->taken, taken) &&
+		    open->faces + faces <= PYM_FACES_MAX)
 			return open;
-	}
 	return NULL;
 }
 
@@ -334,12 +386,13 @@ static unsigned int mesh_slice(struct mesh *mesh)
 {
 	unsigned int seen = hold_pools(mesh), i;
 
-	sort(mesh->pools, mesh->nr, sizeof(*mesh->pools), compare_pools, NULL);
+	sort_pools(mesh);
 	for (i = 0; i < mesh->nr; i++) {
-		mesh_pool(mesh, mesh->pools[i]);
+		mesh_pool(mesh, mesh->sorted[i]);
 		cond_resched();
 	}
 	resume_pools(mesh);
+	release_pages(mesh->freed, mesh->nr_freed);
 	return seen;
 }
 
@@ -375,6 +428,17 @@ static int mesh_classes(struct mesh *mesh)
 	return err;
 }
 
+/* Is more than half of the pages' memory free? */
+static bool heap_is_sparse(struct pym_heap *heap)
+{
+	u64 bytes = (u64)READ_ONCE(heap->run_pages) << PYM_POOL_SHIFT;
+	u32 number;
+
+	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
+		bytes += READ_ONCE(heap->classes[number].blocks) * heap->classes[number].size;
+	return bytes < READ_ONCE(heap->pages) << (PYM_POOL_SHIFT - 1);
+}
+
 /* Memory for the work, for a short while: not the heap's, as it may be at its limit. */
 static int mesh_with_memory(struct pym_heap *heap, struct pym_mesh_result *result)
 {
@@ -385,6 +449,8 @@ static int mesh_with_memory(struct pym_heap *heap, struct pym_mesh_result *resul
 		return -ENOMEM;
 	mesh->heap = heap;
 	mesh->result = result;
+	mesh->sparse = heap_is_sparse(heap);
+	heap->mesh_pass++;
 	err = pym_mesh_begin(heap) ?: mesh_classes(mesh);
 	kvfree(mesh);
 	return err;

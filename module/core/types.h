@@ -126,6 +126,7 @@ struct pym_pool {
 /**
  * struct pym_arena - 64 pools
  * @number: its place in the window
+ * @mesh_pass: in which pass of meshing it was last taken out of the mappings as a whole
  * @runs: it holds runs, not pools of blocks
  * @bucket: which of the heap's lists it is in; 0 is none
  * @map: its part of the pool map
@@ -141,6 +142,7 @@ struct pym_pool {
  */
 struct pym_arena {
 	u32 number;
+	u32 mesh_pass;
 	bool runs;
 	u8 bucket;
 	u8 *map;
@@ -336,6 +338,7 @@ struct pym_heap_ops {
  *	from now on
  * @cloning: fork() is making it, which no limit makes fail
  * @meshing: a task is meshing it
+ * @mesh_pass: how many times that has been begun, modulo 2^32
  * @pays_apart: @user is not @purse: the pages that @user pays for are marked in @apart
  *	of their arenas
  * @lock: see the top of this file
@@ -379,6 +382,7 @@ struct pym_heap {
 	bool pays_apart;
 	bool cloning;
 	u8 meshing;
+	u32 mesh_pass;
 
 	/* Protects what follows up to the counts of objects, and the arenas. */
 	spinlock_t lock;

@@ -270,15 +270,6 @@ static inline bool bitmap_empty(const unsigned long *bitmap, unsigned int nr)
 	return !bitmap_weight(bitmap, nr);
 }
 
-static inline bool bitmap_intersects(const unsigned long *a, const unsigned long *b,
-				     unsigned int nr)
-{
-	while (nr--)
-		if (test_bit(nr, a) && test_bit(nr, b))
-			return true;
-	return false;
-}
-
 static inline void bitmap_copy(unsigned long *to, const unsigned long *from, unsigned int nr)
 {
 	memcpy(to, from, DIV_ROUND_UP(nr, 64) * sizeof(*to));
@@ -317,14 +308,6 @@ static inline unsigned long int_sqrt(unsigned long square)
 }
 
 #define swap(a, b) do { __typeof__(a) _a = (a); (a) = (b); (b) = _a; } while (0)
-
-static inline void sort(void *array, size_t nr, size_t size,
-			int (*compare)(const void *, const void *),
-			void (*exchange)(void *, void *, int))
-{
-	MUST(!exchange, "qsort() has its own");
-	qsort(array, nr, size, compare);
-}
 
 /* Counters */
 struct counter {
