@@ -19,6 +19,7 @@
 #include "check.h"
 #include "frame.h"
 #include "pool.h"
+#include "record.h"
 
 /**
  * pym_tally_new() - begin a check
@@ -69,7 +70,7 @@ static unsigned int count_free_blocks(const struct pym_pool *pool)
 {
 	unsigned int word, nr = 0;
 
-	for (word = 0; word < PYM_BITMAP_WORDS; word++)
+	for (word = 0; word < 1U << pool->order; word++)
 		nr += hweight64(pool->free[word]);
 	return nr;
 }
@@ -80,7 +81,7 @@ static bool free_beyond_boundary(const struct pym_pool *pool)
 
 	if (pool->boundary % 64 && pool->free[word++] >> (pool->boundary % 64))
 		return true;
-	for (; word < PYM_BITMAP_WORDS; word++)
+	for (; word < 1U << pool->order; word++)
 		if (pool->free[word])
 			return true;
 	return false;
@@ -101,6 +102,9 @@ void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset
 
 	if (!pym_expect(tally, class->size, offset,
 			"the pool's class is not one of the heap's"))
+		return;
+	if (!pym_expect(tally, pool->order >= class->order, offset,
+			"the pool's bitmap is too short for its class"))
 		return;
 	if (!pym_expect(tally, pool->boundary <= class->capacity, offset,
 			"the untouched boundary lies beyond the pool"))
@@ -144,33 +148,68 @@ void pym_check_run(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 	tally->run_pages += pool->run_pages;
 }
 
+/**
+ * pym_check_record() - check that a pool is described by its own record
+ * @tally: where contradictions go
+ * @pool: the pool; NULL if it has no page
+ * @offset: where it is
+ *
+ * Context: Holds the heap's lock, or the gate for writing.
+ * Return: false if it is not.
+ */
+bool pym_check_record(struct pym_tally *tally, const struct pym_pool *pool, u64 offset)
+{
+	if (!pool)
+		return true;
+	return pym_expect(tally, pym_pool_offset(pool) == offset, offset,
+			  "the pool has forgotten its place") &&
+	       pym_expect(tally, pool->page, offset, "a pool without a page has a record");
+}
+
+/* Check that nothing is said of a pool that has no page. */
+static void check_bare_pool(struct pym_tally *tally, struct pym_arena *arena,
+			    unsigned int index, u64 offset)
+{
+	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
+
+	pym_expect(tally, free, offset, "a pool in use has no page");
+	pym_expect(tally, !(arena->empty & BIT_ULL(index)), offset,
+		   "an empty pool's page is not counted, or counted without being there");
+	pym_expect(tally, !arena->map[index], offset, "the pool map shows another class");
+	pym_expect(tally, offset >= tally->tail_end, offset,
+		   "a run has lost one of its pages");
+}
+
 static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 		       unsigned int index, u64 offset)
 {
-	struct pym_pool *pool = &arena->pools[index];
+	struct pym_pool *pool = pym_pool_in(arena, index);
 	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
 	bool leaving = arena->leaving & BIT_ULL(index);
 	bool empty = arena->empty & BIT_ULL(index);
-	bool blocks = pym_class_is_of_blocks(pool->class);
+	bool blocks;
 
-	tally->pages += !!pool->page;
-	tally->maybe_shared += pool->page && pym_frame_maybe_shared(pool->page);
-	/* Stop here: pym_arena_of() finds the wrong arena if the index is wrong. */
-	if (!pym_expect(tally, pool->index == index, offset,
-			"the pool has forgotten its place"))
+	if (!pool) {
+		check_bare_pool(tally, arena, index, offset);
 		return;
+	}
+	tally->pages++;
+	tally->meta += pym_record_bytes(pool->order);
+	if (!pym_check_record(tally, pool, offset))
+		return;
+	tally->maybe_shared += pym_frame_maybe_shared(pool->page);
+	blocks = pym_class_is_of_blocks(pool->class);
 	pym_expect(tally, !pool->class || blocks || pool->class >= PYM_CLASS_RUN, offset,
 		   "the pool's class does not exist");
 	pym_expect(tally, !pool->class == free, offset,
 		   "the pool is free and has a class, or is neither");
-	pym_expect(tally, free || pool->page, offset, "a pool in use has no page");
-	pym_expect(tally, !free || leaving || !pool->page == !empty, offset,
+	pym_expect(tally, !free || leaving || empty, offset,
 		   "an empty pool's page is not counted, or counted without being there");
 	pym_expect(tally, pool->class < PYM_CLASS_RUN || arena->runs, offset,
 		   "a run lies in an arena of pools");
 	pym_expect(tally, !blocks || !arena->runs, offset,
 		   "a pool of blocks lies in an arena of runs");
-	pym_expect(tally, *pym_pool_map(pool) == (blocks ? pool->class : 0), offset,
+	pym_expect(tally, arena->map[index] == (blocks ? pool->class : 0), offset,
 		   "the pool map shows another class");
 	pym_expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end,
 		   offset, "a run has lost one of its pages");

@@ -17,6 +17,7 @@
 #include "page.h"
 #include "pool.h"
 #include "quota.h"
+#include "record.h"
 #include "region.h"
 #include "stats.h"
 #include "trim.h"

@@ -81,7 +81,9 @@
  */
 struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
 {
-	return arena->busy & BIT_ULL(index) ? NULL : arena->pools[index].page;
+	const struct pym_pool *pool = pym_pool_in(arena, index);
+
+	return !pool || arena->busy & BIT_ULL(index) ? NULL : pool->page;
 }
 
 /**
@@ -291,7 +293,7 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 		heap->pages_apart -= exchange->apart;
 		heap->maybe_shared--;
 		heap->nr_own++;
-		arena->pools[index].page = new;
+		pym_pool_in(arena, index)->page = new;
 		pym_frame_pay_locked(heap, arena, index);
 	}
 	spin_unlock(&heap->lock);

@@ -82,8 +82,8 @@ static unsigned int pages_ahead(struct pym_heap *heap)
 /* Give a class new pools for all missing blocks, or for some, and take those blocks. */
 static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 {
-	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done,
-					 heap->classes[wanted->number].capacity);
+	const struct pym_class *class = &heap->classes[wanted->number];
+	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity);
 	struct pym_span span, filled;
 	int err;
 
@@ -91,7 +91,7 @@ static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 	if (IS_ERR(span.arena))
 		return PTR_ERR(span.arena);
 	filled.arena = span.arena;
-	filled.bits = pym_lowest_bits(pym_pages_fill(heap, span, &err), want);
+	filled.bits = pym_lowest_bits(pym_pages_fill(heap, span, class->order, &err), want);
 	if (filled.bits)
 		span.bits &= ~class_add(heap, filled, wanted);
 	pym_pools_release(heap, span);
@@ -170,7 +170,7 @@ static void free_pools(struct pym_heap *heap, struct list_head *empty)
 		list_del_init(&pool->link);
 		trace_pool_free(heap->id, pym_pool_offset(pool));
 		pym_pools_release_locked(heap, (struct pym_span) {
-			pym_arena_of(pool), BIT_ULL(pool->index) });
+			pym_arena_of(heap, pool), BIT_ULL(pym_pool_index(pool)) });
 	}
 	spin_unlock(&heap->lock);
 	pym_trim_excess(heap);

@@ -7,6 +7,7 @@
  * class's lock.  Batches of blocks are taken by whole words of the bitmap.
  */
 #include <linux/bitops.h>
+#include <linux/log2.h>
 #include <linux/string.h>
 
 #include "arena.h"
@@ -26,6 +27,7 @@ void pym_class_init(struct pym_class *class, u32 size)
 	class->size = size;
 	class->inverse = (1ULL << 32) / size + 1;
 	class->capacity = PYMALLOC_POOL_SIZE / size;
+	class->order = order_base_2(DIV_ROUND_UP(class->capacity, 64));
 	class->group_scale = DIV_ROUND_UP(65536 * PYM_GROUPS, class->capacity);
 	for (group = 0; group < PYM_GROUPS; group++)
 		INIT_LIST_HEAD(&class->partial[group]);
@@ -78,7 +80,8 @@ static __always_inline void pool_regroup(struct pym_class *class, struct pym_poo
 /**
  * pym_class_add_locked() - give an empty pool its class
  * @class: the class
- * @pool: a pool with a page, which no other task can reach
+ * @pool: a pool with a page, which no other task can reach, and with a bitmap that is long
+ *	enough for the class
  * @number: the class's number, at most PYMALLOC_NR_CLASSES
  *
  * All its blocks are untouched.
@@ -87,7 +90,7 @@ void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 num
 {
 	lockdep_assert_held(&class->lock);
 
-	memset(pool->free, 0, sizeof(pool->free));
+	memset(pool->free, 0, sizeof(*pool->free) << pool->order);
 	pool->nr_alloc = 0;
 	pool->boundary = 0;
 	pool->group = 0;
