@@ -18,6 +18,7 @@
 #include "page.h"
 #include "pool.h"
 #include "quota.h"
+#include "record.h"
 #include "region.h"
 #include "stats.h"
 #include "trim.h"

@@ -82,7 +82,9 @@
  */
 struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
 {
-	return arena->busy & BIT_ULL(index) ? NULL : arena->pools[index].page;
+	const struct pym_pool *pool = pym_pool_in(arena, index);
+
+	return !pool || arena->busy & BIT_ULL(index) ? NULL : pool->page;
 }
 
 /**
@@ -267,7 +269,7 @@ static unsigned int frame_offsets(struct pym_heap *heap, u64 offset, struct page
 
 	spin_lock(&heap->lock);
 	if (shared_arena_locked(heap, offset, page))
-		pym_for_each_face(face, pym_pool_find(heap, offset))
+		pym_for_each_face(face, pym_pool_find(heap, offset), heap)
 			offsets[nr++] = pym_pool_offset(face);
 	spin_unlock(&heap->lock);
 	return nr;
@@ -337,16 +339,16 @@ static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 	spin_lock(&heap->lock);
 	found = shared_arena_locked(heap, offset, old);
 	if (found) {
-		pool = pym_face_primary(pym_pool_find(heap, offset));
-		arena = pym_arena_of(pool);
-		exchange->apart = arena->apart & BIT_ULL(pool->index);
+		pool = pym_face_primary(heap, pym_pool_find(heap, offset));
+		arena = pym_arena_of(heap, pool);
+		exchange->apart = arena->apart & BIT_ULL(pym_pool_index(pool));
 		exchange->payer = frame_payer(heap, exchange->apart);
 		heap->pages_apart -= exchange->apart;
 		heap->maybe_shared--;
 		heap->nr_own++;
-		pym_for_each_face(face, pool)
+		pym_for_each_face(face, pool, heap)
 			WRITE_ONCE(face->page, new);
-		pym_frame_pay_locked(heap, arena, pool->index);
+		pym_frame_pay_locked(heap, arena, pym_pool_index(pool));
 	}
 	spin_unlock(&heap->lock);
 	return found;

@@ -48,6 +48,7 @@
 #include "frame.h"
 #include "mesh.h"
 #include "ops.h"
+#include "page.h"
 #include "pool.h"
 #include "quota.h"
 #include "trace.h"
@@ -63,12 +64,18 @@
  */
 #define MESH_OPEN	64
 
+/* Faces that are reclaimed together: what is known of them is on the stack. */
+#define RECLAIM_FACES	32
+
+/* Words of the longest bitmap. */
+#define BITMAP_WORDS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN / 64)
+
 /* An open frame: its primary face, how many it has, and which of its slots are taken. */
 struct open_frame {
 	struct pym_pool *pool;
 	unsigned int faces;
 	bool joined;
-	unsigned long taken[PYM_BITMAP_WORDS];
+	unsigned long taken[BITMAP_WORDS];
 };
 
 /* A part of the window. */
@@ -81,7 +88,7 @@ struct place {
  * A task's work on one class.
  * @sparse: so much of the heap is free that most pools will be meshed
  * @nr, @pools, @blocks: the pools that are held, and how many blocks each had then
- * @sorted: these pools, the fullest first
+ * @sorted: these pools, the fullest first; NULL for one that is not held any more
  * @ends: for each number of blocks, where its pools end there
  * @nr_freed, @freed: pages to be given back
  * @places: where a frame's faces are
@@ -103,16 +110,6 @@ struct mesh {
 	struct page *freed[MESH_SLICE];
 	struct open_frame open[MESH_OPEN];
 };
-
-static unsigned int count_faces(struct pym_pool *pool)
-{
-	struct pym_pool *face;
-	unsigned int nr = 0;
-
-	pym_for_each_face(face, pool)
-		nr++;
-	return nr;
-}
 
 /* The most blocks of a pool that may still find partners: see the top of this file. */
 static unsigned int most_blocks(const struct pym_class *class)
@@ -184,8 +181,8 @@ static void resume_pools(struct mesh *mesh)
 
 	spin_lock(&class->lock);
 	for (i = 0; i < mesh->nr; i++)
-		if (!pym_pool_is_face(mesh->pools[i]))
-			pym_class_resume_locked(class, mesh->pools[i], &empty);
+		if (mesh->sorted[i])
+			pym_class_resume_locked(class, mesh->sorted[i], &empty);
 	spin_unlock(&class->lock);
 	pym_pools_retire(mesh->heap, &empty);
 }
@@ -211,7 +208,7 @@ static void sort_pools(struct mesh *mesh)
  */
 static struct place place_of(const struct mesh *mesh, const struct pym_pool *face)
 {
-	struct pym_arena *arena = pym_arena_of(face);
+	struct pym_arena *arena = pym_arena_of(mesh->heap, face);
 
 	if (!mesh->sparse || arena->mesh_pass == mesh->heap->mesh_pass)
 		return (struct place) { pym_pool_offset(face), 1 };
@@ -226,8 +223,10 @@ static void unmap_frame(struct mesh *mesh, struct pym_pool *pool)
 	unsigned int nr = 0;
 
 	spin_lock(&mesh->class->lock);
-	pym_for_each_face(face, pool)
+	rcu_read_lock();
+	pym_for_each_face(face, pool, mesh->heap)
 		mesh->places[nr++] = place_of(mesh, face);
+	rcu_read_unlock();
 	spin_unlock(&mesh->class->lock);
 	while (nr--)
 		pym_zap(mesh->heap, &mesh->mappings, mesh->places[nr].offset, NULL,
@@ -279,7 +278,6 @@ static unsigned int copy_slots(const struct pym_class *class, const unsigned lon
 /* The source's page is not the heap's any more. */
 static void join_frames(struct mesh *mesh, struct pym_pool *source, struct pym_pool *target)
 {
-	struct pym_arena *arena = pym_arena_of(source);
 	struct pym_class *class = mesh->class;
 	struct pym_heap *heap = mesh->heap;
 
@@ -289,8 +287,8 @@ static void join_frames(struct mesh *mesh, struct pym_pool *source, struct pym_p
 	if (target->boundary < class->capacity)
 		pym_class_touch_locked(class, target);
 	spin_lock(&heap->lock);
-	pym_faces_join_locked(class, source, target);
-	pym_frame_unpay_locked(heap, arena, source->index);
+	pym_faces_join_locked(heap, class, source, target);
+	pym_frame_unpay_locked(heap, pym_arena_of(heap, source), pym_pool_index(source));
 	heap->pages--;
 	heap->pages_out++;
 	spin_unlock(&heap->lock);
@@ -319,7 +317,7 @@ static bool mesh_frames(struct mesh *mesh, struct pym_pool *source, struct open_
 static bool frames_overlap(const struct mesh *mesh, const unsigned long *a,
 			   const unsigned long *b)
 {
-	unsigned int word, words = DIV_ROUND_UP(mesh->class->capacity, 64);
+	unsigned int word, words = pym_bitmap_words(mesh->class);
 
 	for (word = 0; word < words; word++)
 		if (a[word] & b[word])
@@ -353,19 +351,21 @@ static struct open_frame *open_room(struct mesh *mesh)
 	return fullest;
 }
 
-/* Find a frame for a held pool, or let it be one for others. */
-static void mesh_pool(struct mesh *mesh, struct pym_pool *pool)
+/*
+ * Find a frame for a held pool, or let it be one for others.  Returns whether it has got
+ * another frame: then it is not held any more, and may soon be gone.
+ */
+static bool mesh_pool(struct mesh *mesh, struct pym_pool *pool)
 {
-	unsigned long taken[PYM_BITMAP_WORDS];
+	unsigned long taken[BITMAP_WORDS];
 	unsigned int faces;
 	struct open_frame *open;
 
 	spin_lock(&mesh->class->lock);
-	pym_frame_get_taken(mesh->class, pool, taken);
-	faces = count_faces(pool);
+	faces = pym_frame_get_taken(mesh->heap, mesh->class, pool, taken);
 	spin_unlock(&mesh->class->lock);
 	if (bitmap_empty(taken, mesh->class->capacity) && faces == 1)
-		return;
+		return false;
 	open = find_target(mesh, taken, faces);
 	if (!open) {
 		open = open_room(mesh);
@@ -378,7 +378,9 @@ static void mesh_pool(struct mesh *mesh, struct pym_pool *pool)
 		mesh->result->frames_joined += !open->joined;
 		open->joined = true;
 		bitmap_or(open->taken, open->taken, taken, mesh->class->capacity);
+		return true;
 	}
+	return false;
 }
 
 /* Mesh some pools of a class.  Returns how many have been looked at. */
@@ -388,7 +390,8 @@ static unsigned int mesh_slice(struct mesh *mesh)
 
 	sort_pools(mesh);
 	for (i = 0; i < mesh->nr; i++) {
-		mesh_pool(mesh, mesh->sorted[i]);
+		if (mesh_pool(mesh, mesh->sorted[i]))
+			mesh->sorted[i] = NULL;
 		cond_resched();
 	}
 	resume_pools(mesh);
@@ -482,61 +485,67 @@ int pym_mesh(struct pym_heap *heap, struct pym_mesh_result *result)
 	return err;
 }
 
+/* A face that has left its class, but is still mapped. */
+struct spent_face {
+	struct pym_arena *arena;
+	unsigned int index;
+	struct page *page;
+};
+
 /* Take spent faces out of their class.  Returns how many. */
 static unsigned int faces_leave(struct pym_heap *heap, struct pym_class *class,
-				struct pym_pool **faces, struct page **pages,
-				struct list_head *empty)
+				struct spent_face *faces, struct list_head *empty)
 {
 	unsigned int nr = 0;
 
 	spin_lock(&class->lock);
 	spin_lock(&heap->lock);
-	while (class->nr_spent && nr < PYM_FACES_MAX) {
-		struct pym_pool *face = list_first_entry(&class->spent, struct pym_pool, link);
-		struct pym_arena *arena = pym_arena_of(face);
+	while (class->nr_spent && nr < RECLAIM_FACES) {
+		struct pym_pool *pool = list_first_entry(&class->spent, struct pym_pool, link);
+		struct spent_face *face = &faces[nr++];
 
-		arena->busy |= BIT_ULL(face->index);
-		pages[nr] = face->page;
-		get_page(pages[nr]);
-		faces[nr++] = face;
-		pym_class_unface_locked(class, pym_face_leave_locked(class, face), empty);
+		face->arena = pym_arena_of(heap, pool);
+		face->index = pym_pool_index(pool);
+		face->arena->busy |= BIT_ULL(face->index);
+		WRITE_ONCE(face->arena->map[face->index], 0);
+		face->page = pool->page;
+		get_page(face->page);
+		pym_class_unface_locked(class, pym_face_leave_locked(heap, class, pool), empty);
 	}
 	spin_unlock(&heap->lock);
 	spin_unlock(&class->lock);
 	return nr;
 }
 
-/* Make faces that have left their class free pools.  The mappings are held. */
-static void faces_free(struct pym_heap *heap, const struct pym_mappings *mappings,
-		       struct pym_pool **faces, struct page **pages, unsigned int nr)
+/* Make a face that has left its class a free pool.  The mappings are held. */
+static void face_free(struct pym_heap *heap, const struct pym_mappings *mappings,
+		      struct spent_face *face)
 {
-	while (nr--) {
-		struct pym_pool *face = faces[nr];
+	struct pym_span span = { face->arena, BIT_ULL(face->index) };
 
-		pym_zap(heap, mappings, pym_pool_offset(face), &pages[nr], 1);
-		put_page(pages[nr]);
-		trace_pool_free(heap->id, pym_pool_offset(face));
-		pym_pools_release(heap, (struct pym_span) {
-			pym_arena_of(face), BIT_ULL(face->index) });
-	}
+	pym_zap(heap, mappings, pym_place_offset(face->arena, face->index), &face->page, 1);
+	put_page(face->page);
+	trace_pool_free(heap->id, pym_place_offset(face->arena, face->index));
+	pym_pools_forget(heap, span);
+	pym_pools_release(heap, span);
 }
 
 static u64 reclaim_in_class(struct pym_heap *heap, const struct pym_mappings *mappings,
 			    struct pym_class *class)
 {
-	struct pym_pool *faces[PYM_FACES_MAX] __uninitialized;
-	struct page *pages[PYM_FACES_MAX] __uninitialized;
+	struct spent_face faces[RECLAIM_FACES] __uninitialized;
 	LIST_HEAD(empty);
 	unsigned int nr;
 	u64 all = 0;
 
 	do {
-		nr = faces_leave(heap, class, faces, pages, &empty);
-		faces_free(heap, mappings, faces, pages, nr);
-		pym_pools_retire(heap, &empty);
+		nr = faces_leave(heap, class, faces, &empty);
 		all += nr;
+		while (nr)
+			face_free(heap, mappings, &faces[--nr]);
+		pym_pools_retire(heap, &empty);
 		cond_resched();
-	} while (nr);
+	} while (READ_ONCE(class->nr_spent));
 	return all;
 }
 

@@ -7,6 +7,7 @@
  * class's lock.  Batches of blocks are taken by whole words of the bitmap.
  */
 #include <linux/bitops.h>
+#include <linux/log2.h>
 #include <linux/string.h>
 
 #include "arena.h"
@@ -30,6 +31,7 @@ void pym_class_init(struct pym_class *class, u32 size)
 	class->size = size;
 	class->inverse = (1ULL << 32) / size + 1;
 	class->capacity = PYMALLOC_POOL_SIZE / size;
+	class->order = order_base_2(DIV_ROUND_UP(class->capacity, 64));
 	class->group_scale = DIV_ROUND_UP(65536 * PYM_GROUPS, class->capacity);
 	for (group = 0; group < PYM_GROUPS; group++)
 		INIT_LIST_HEAD(&class->partial[group]);
@@ -56,13 +58,13 @@ u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool)
 static struct list_head *pool_list(struct pym_class *class, const struct pym_pool *pool,
 				   u8 group)
 {
-	return pool->flags & PYM_POOL_PINNED ? &class->pinned : &class->partial[group];
+	return pool->role == PYM_POOL_PINNED ? &class->pinned : &class->partial[group];
 }
 
 static void pool_move(struct pym_class *class, struct pym_pool *pool, u8 group)
 {
 	if (pool->group == PYM_GROUP_FULL) {
-		if (pool->flags & PYM_POOL_WITHHELD)
+		if (pym_pool_is_withheld(pool))
 			return;
 		class->pools_full--;
 		class->pools_used++;
@@ -90,7 +92,8 @@ static __always_inline void pool_regroup(struct pym_class *class, struct pym_poo
 /**
  * pym_class_add_locked() - give an empty pool its class
  * @class: the class
- * @pool: a pool with a page, which no other task can reach
+ * @pool: a pool with a page, which no other task can reach, and with a bitmap that is long
+ *	enough for the class
  * @number: the class's number, at most PYMALLOC_NR_CLASSES
  * @pinned: it is for pinned blocks only
  *
@@ -100,37 +103,45 @@ void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 num
 {
 	lockdep_assert_held(&class->lock);
 
-	memset(pool->free, 0, sizeof(pool->free));
+	memset(pool->free, 0, sizeof(*pool->free) << pool->order);
 	pool->nr_alloc = 0;
 	pool->boundary = 0;
 	pool->group = 0;
-	pool->flags = pinned ? PYM_POOL_PINNED : 0;
-	pool->next_face = NULL;
+	pool->role = pinned ? PYM_POOL_PINNED : PYM_POOL_PLAIN;
+	pool->error = false;
+	pool->next_face = 0;
 	WRITE_ONCE(pool->class, number);
 	list_add_tail(&pool->link, pool_list(class, pool, 0));
 	class->pools_used++;
 	class->untouched += class->capacity;
 }
 
-static void pool_withhold(struct pym_class *class, struct pym_pool *pool, u8 why)
+/* Take a pool out of the lists of used pools, before it is withheld. */
+static void pool_unlist(struct pym_class *class, struct pym_pool *pool)
 {
 	lockdep_assert_held(&class->lock);
 
 	if (pool->group != PYM_GROUP_FULL)
 		pool_move(class, pool, PYM_GROUP_FULL);
-	WRITE_ONCE(pool->flags, pool->flags | why);
 }
 
 /**
  * pym_class_withhold_locked() - hand out no more blocks of a frame
- * @class: its class
+ * @heap: the heap
+ * @class: the frame's class
  * @pool: one of its pools; its page has a memory error
  *
  * The allocated blocks can be freed; after the last one the pool is empty like any other.
+ *
+ * Context: Under RCU.
  */
-void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool)
+void pym_class_withhold_locked(struct pym_heap *heap, struct pym_class *class,
+			       struct pym_pool *pool)
 {
-	pool_withhold(class, pym_face_primary(pool), PYM_POOL_ERROR);
+	struct pym_pool *primary = pym_face_primary(heap, pool);
+
+	pool_unlist(class, primary);
+	primary->error = true;
 }
 
 /**
@@ -142,10 +153,11 @@ void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool)
  */
 void pym_class_hold_locked(struct pym_class *class, struct pym_pool *pool)
 {
-	pool_withhold(class, pool, PYM_POOL_HELD);
+	pool_unlist(class, pool);
+	pool->role = PYM_POOL_HELD;
 	if (pool->next_face)
 		return;
-	pool->next_face = pool;
+	pool->next_face = pool->number;
 	pool->nr_frame = pool->nr_alloc;
 }
 
@@ -173,9 +185,9 @@ void pym_class_resume_locked(struct pym_class *class, struct pym_pool *pool,
 {
 	lockdep_assert_held(&class->lock);
 
-	if (pool->next_face == pool)
-		pool->next_face = NULL;
-	WRITE_ONCE(pool->flags, pool->flags & ~PYM_POOL_HELD);
+	if (pool->next_face == pool->number)
+		pool->next_face = 0;
+	pool->role = PYM_POOL_PLAIN;
 	if (pool->next_face || pool->nr_alloc)
 		pool_regroup(class, pool);
 	else
@@ -224,8 +236,8 @@ static u64 *pool_take_free(struct pym_pool *pool, u64 at, unsigned int size, u64
 }
 
 /* Take up to @nr blocks: those that are free, then those that are untouched. */
-static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
-			      u64 *refs, unsigned int nr)
+static unsigned int pool_take(struct pym_heap *heap, struct pym_class *class,
+			      struct pym_pool *pool, u64 *refs, unsigned int nr)
 {
 	const unsigned int size = class->size;
 	unsigned int old = min_t(unsigned int, nr, pool->boundary - pool->nr_alloc);
@@ -233,7 +245,7 @@ static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
 	u64 at = pym_pool_offset(pool);
 
 	if (unlikely(pool->next_face))
-		return pym_frame_take(class, pool, refs, nr);
+		return pym_frame_take(heap, class, pool, refs, nr);
 	pool->nr_alloc += old + fresh;
 	refs = pool_take_free(pool, at, size, refs, old);
 	if (fresh) {
@@ -299,6 +311,7 @@ static struct pym_pool *fullest_used_pool(struct pym_class *class, bool pinned)
 
 /**
  * pym_class_take_locked() - allocate blocks from the class's used pools
+ * @heap: the heap
  * @class: the class
  * @refs: where the refs go
  * @nr: how many are wanted
@@ -309,8 +322,8 @@ static struct pym_pool *fullest_used_pool(struct pym_class *class, bool pinned)
  *
  * Return: how many were allocated.
  */
-unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned int nr,
-				   bool pinned)
+unsigned int pym_class_take_locked(struct pym_heap *heap, struct pym_class *class, u64 *refs,
+				   unsigned int nr, bool pinned)
 {
 	unsigned int done = 0;
 
@@ -322,7 +335,7 @@ unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned 
 
 		if (!pool)
 			break;
-		taken = pool_take(class, pool, refs + done, nr - done);
+		taken = pool_take(heap, class, pool, refs + done, nr - done);
 		pool_regroup(class, pool);
 		done += taken;
 	}
@@ -357,9 +370,10 @@ static __always_inline const u64 *pool_mark(const struct pym_class *class,
 }
 
 /* A face has lost blocks. */
-static void face_give(struct pym_class *class, struct pym_pool *pool, unsigned int nr)
+static void face_give(struct pym_heap *heap, struct pym_class *class, struct pym_pool *pool,
+		      unsigned int nr)
 {
-	struct pym_pool *primary = pym_face_primary(pool);
+	struct pym_pool *primary = pym_face_primary(heap, pool);
 
 	primary->nr_frame -= nr;
 	if (pool != primary && !pool->nr_alloc)
@@ -368,12 +382,13 @@ static void face_give(struct pym_class *class, struct pym_pool *pool, unsigned i
 }
 
 /* Count @nr blocks of a pool, which have been marked as free, and move the pool. */
-static __always_inline void pool_give(struct pym_class *class, struct pym_pool *pool,
-				      unsigned int nr, struct list_head *empty)
+static __always_inline void pool_give(struct pym_heap *heap, struct pym_class *class,
+				      struct pym_pool *pool, unsigned int nr,
+				      struct list_head *empty)
 {
 	pool->nr_alloc -= nr;
 	if (unlikely(pool->next_face))
-		face_give(class, pool, nr);
+		face_give(heap, class, pool, nr);
 	else if (pool->nr_alloc)
 		pool_regroup(class, pool);
 	else
@@ -404,7 +419,7 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 		const u64 *after = pool_mark(class, pool, next, end);
 
 		if (likely(after != next)) {
-			pool_give(class, pool, after - next, &batch->empty);
+			pool_give(heap, class, pool, after - next, &batch->empty);
 			next = after;
 		} else {
 			batch->status[next - batch->refs] = pym_pool_find_block(class, pool, *next);
@@ -474,7 +489,7 @@ void pym_pool_withhold(struct pym_heap *heap, u64 offset)
 	if (pool) {
 		class = pym_pool_class_lock(heap, pool);
 		if (class->size)
-			pym_class_withhold_locked(class, pool);
+			pym_class_withhold_locked(heap, class, pool);
 		spin_unlock(&class->lock);
 	}
 	rcu_read_unlock();

@@ -34,15 +34,16 @@ void pym_class_clone(const struct pym_class *class, struct pym_class *child);
 void pym_class_link(struct pym_class *class, struct pym_pool *pool);
 void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number,
 			  bool pinned);
-unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned int nr,
-				   bool pinned);
+unsigned int pym_class_take_locked(struct pym_heap *heap, struct pym_class *class, u64 *refs,
+				   unsigned int nr, bool pinned);
 void pym_class_hold_locked(struct pym_class *class, struct pym_pool *pool);
 void pym_class_resume_locked(struct pym_class *class, struct pym_pool *pool,
 			     struct list_head *empty);
 void pym_class_touch_locked(struct pym_class *class, struct pym_pool *pool);
 void pym_class_unface_locked(struct pym_class *class, struct pym_pool *pool,
 			     struct list_head *empty);
-void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool);
+void pym_class_withhold_locked(struct pym_heap *heap, struct pym_class *class,
+			       struct pym_pool *pool);
 u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool);
 void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 			   struct pym_pool *pool, struct pym_batch *batch);

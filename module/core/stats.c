@@ -93,15 +93,15 @@ struct shares {
 static void stats_count_arena_locked(struct pym_heap *heap, struct pym_arena *arena,
 				     u64 offset, void *data)
 {
+	struct pym_span span = { arena, ~0ULL };
 	struct shares *shares = data;
-	unsigned int i;
+	struct pym_pool *pool;
 
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		unsigned long heaps;
+	pym_for_each_pool(pool, span) {
+		unsigned long heaps = pym_frame_heaps(pool->page);
 
-		if (!arena->pools[i].page || pym_pool_is_face(&arena->pools[i]))
+		if (pym_pool_is_face(pool))
 			continue;
-		heaps = pym_frame_heaps(arena->pools[i].page);
 		shares->pages++;
 		shares->shared += heaps > 1;
 		shares->parts += heaps > 1 ? PAGE_SIZE * PAGE_SIZE / heaps :

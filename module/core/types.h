@@ -28,7 +28,9 @@
  * task that brings it there can give it a class or make it free.  While its page may
  * come or go it is busy; if the task leaves the gate meanwhile, it is marked as leaving,
  * too.  An arena may be looked up under RCU alone; it stays as long as one of its pools
- * is not free.
+ * is not free.  So may a struct pym_pool; it stays as long as the pool has a class, and
+ * has none any more when it goes: whoever has looked it up takes the lock of its class,
+ * and rechecks the class.
  */
 #ifndef PYM_TYPES_H
 #define PYM_TYPES_H
@@ -54,7 +56,6 @@
 #define PYM_ARENA_SHIFT		18
 #define PYM_REGION_ARENAS	64
 #define PYM_REGION_SHIFT	24
-#define PYM_BITMAP_WORDS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN / 64)
 
 /*
  * pool->class: beside the size classes 1 to PYMALLOC_NR_CLASSES these.  The two of runs
@@ -80,48 +81,60 @@
 #define PYM_EMPTY_MIN		64
 
 /**
- * struct pym_pool - one page of the window
- * @free: a bit for each block below @boundary: free (1) or allocated (0)
+ * struct pym_pool - one page of the window: a pool that has a page
  * @link: in one of the class's lists, or in a list of the task that has just freed
  *	its last block
- * @page: its memory; NULL if it has none
+ * @rcu: frees it and those behind @next_gone, when no task that has looked one of them
+ *	up still reads it
+ * @page: its memory
+ * @next_gone: the next one of those that are freed together
+ * @number: its place in the window, counted in pools
  * @nr_alloc: blocks allocated
  * @boundary: blocks from this one on are untouched
  * @run_pages: the number of pages of a run; only in the run's first pool
  * @class: its size class, or PYM_CLASS_*
  * @group: which of the class's lists it is in
- * @index: its place in the arena
- * @flags: PYM_POOL_*
- * @next_face: the next face of its frame, in a ring; NULL if it is the frame's only one
+ * @order: the bitmap has 2 to the power of @order words
+ * @role: PYM_POOL_*
+ * @error: its page has a memory error: it is withheld, see pym_pool_is_withheld()
  * @nr_frame: blocks allocated in all faces of its frame.  Only in the primary face of a
  *	frame that has several, or that is held for meshing
+ * @next_face: the next face of its frame, in a ring, by its place in the window; 0 if it
+ *	is the frame's only one
+ * @free: a bit for each block below @boundary: free (1) or allocated (0)
+ *
+ * It exists as long as the pool has a page: see record.c.
  */
 struct pym_pool {
-	unsigned long free[PYM_BITMAP_WORDS];
-	struct list_head link;
-	struct page *page;
+	union {
+		struct list_head link;
+		struct rcu_head rcu;
+	};
+	union {
+		struct page *page;
+		struct pym_pool *next_gone;
+	};
+	u32 number;
 	u16 nr_alloc;
 	union {
 		u16 boundary;
 		u16 run_pages;
 	};
 	u8 class;
-	u8 group;
-	u8 index;
-	u8 flags;
-	struct pym_pool *next_face;
+	u8 group : 3;
+	u8 order : 2;
+	u8 role : 2;
+	u8 error : 1;
 	u16 nr_frame;
+	u32 next_face;
+	unsigned long free[];
 };
 
-/*
- * pool->flags.  With one of the first three the pool's free blocks stay where they are, and
- * it is not in the lists of used pools, as if it were full.
- */
-#define PYM_POOL_ERROR		BIT(0)	/* its page has a memory error */
-#define PYM_POOL_HELD		BIT(1)	/* its page is being meshed */
-#define PYM_POOL_FACE		BIT(2)	/* its frame belongs to another pool: see face.c */
-#define PYM_POOL_PINNED		BIT(3)	/* its page never changes: for pinned blocks */
-#define PYM_POOL_WITHHELD	(PYM_POOL_ERROR | PYM_POOL_HELD | PYM_POOL_FACE)
+/* pool->role */
+#define PYM_POOL_PLAIN		0
+#define PYM_POOL_HELD		1	/* its page is being meshed */
+#define PYM_POOL_FACE		2	/* its frame belongs to another pool: see face.c */
+#define PYM_POOL_PINNED		3	/* its page never changes: for pinned blocks */
 
 /**
  * struct pym_arena - 64 pools
@@ -136,9 +149,10 @@ struct pym_pool {
  * @leaving: those of @busy whose task has left the gate
  * @apart: pools whose page the heap pays for apart from its family
  * @link: in heap->usable or heap->usable_runs
- * @empty_link: in heap->empty
  * @rcu: frees its memory when no task that has looked it up still reads it
- * @pools: the pools
+ * @empty_link: in heap->empty
+ * @pools: the pools; NULL for those that have no page.  They change with the pool busy,
+ *	and become NULL or another one only under @heap->lock
  */
 struct pym_arena {
 	u32 number;
@@ -151,22 +165,13 @@ struct pym_arena {
 	u64 busy;
 	u64 leaving;
 	u64 apart;
-	struct list_head link;
+	union {
+		struct list_head link;
+		struct rcu_head rcu;
+	};
 	struct list_head empty_link;
-	struct rcu_head rcu;
-	struct pym_pool pools[PYMALLOC_ARENA_POOLS];
+	struct pym_pool __rcu *pools[PYMALLOC_ARENA_POOLS];
 };
-
-/*
- * Room for later fields: struct pym_pool has one byte left of its 96, but the slab
- * that arenas come from leaves about 300 unused bytes for each of them, which are charged
- * anyway.  A side table of up to PYM_ARENA_SPARE bytes, 4 for each pool, fits into
- * struct pym_arena behind @pools and costs nothing.  A larger table needs a pointer there
- * to memory of its own: pym_arena_alloc() must charge and allocate it, arena_free() must
- * free it (the last use of an arena is under RCU), and arena_copy() in clone.c must copy
- * it for fork().
- */
-#define PYM_ARENA_SPARE		(4 * PYMALLOC_ARENA_POOLS)
 
 /**
  * struct pym_span - pools of one arena
@@ -221,6 +226,7 @@ struct pym_table {
  * @size: bytes of a block
  * @inverse: 2^32 / size + 1, for exact division
  * @capacity: blocks in a pool
+ * @order: 2 to the power of @order words are enough for a bitmap of @capacity bits
  * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up: the fullness of a pool needs
  *	a multiplication and a shift by 16, no division
  * @partial: used pools by fullness
@@ -242,6 +248,7 @@ struct pym_class {
 	u32 size;
 	u32 inverse;
 	u32 capacity;
+	u32 order;
 	u32 group_scale;
 	u32 nr_spent;
 	struct list_head partial[PYM_GROUPS];
@@ -412,11 +419,12 @@ struct pym_heap {
 };
 
 /*
- * What metadata takes, with what the kernel's allocators round up: 5 arenas fit into a
- * slab of order 3 (8 pages); a region is a kmalloc() of 1024 bytes (the next power of
+ * What metadata takes, with what the kernel's allocators round up: 13 arenas fit into a
+ * slab of order 1 (2 pages); a region is a kmalloc() of 1024 bytes (the next power of
  * two) and a page of the pool map.  static_assert() checks both where they are allocated.
+ * struct pym_pool: see record.h.
  */
-#define PYM_ARENA_BYTES		(8 * PYMALLOC_POOL_SIZE / 4)
+#define PYM_ARENA_BYTES		(2 * PYMALLOC_POOL_SIZE / 13)
 #define PYM_REGION_BYTES	(1024 + PYMALLOC_POOL_SIZE)
 /*
  * The first table: head and 5 entries, enough for 80 MiB.  A power of two, as all that

@@ -61,7 +61,7 @@ void panic(const char *file, int line, const char *format, ...);
 /* What can be made to fail. */
 enum kernel_event {
 	KERNEL_PAGE,	/* alloc_pages() */
-	KERNEL_SLAB,	/* kmem_cache_alloc() */
+	KERNEL_SLAB,	/* kmem_cache_zalloc(), kmem_cache_alloc_bulk() */
 	KERNEL_MEMORY,	/* all other memory */
 	KERNEL_SIGNAL,	/* "fails" when a fatal signal is pending */
 	KERNEL_EVENTS,
@@ -138,6 +138,11 @@ static inline int ilog2(u64 word)
 {
 	MUST(word, "ilog2(0)");
 	return 63 - __builtin_clzll(word);
+}
+
+static inline unsigned int order_base_2(u64 nr)
+{
+	return nr > 1 ? ilog2(nr - 1) + 1 : 0;
 }
 
 /* Errors in pointers */
@@ -408,6 +413,7 @@ void rcu_lookup(bool protected);
 #define rcu_dereference_check(pointer, protected) \
 	({ rcu_lookup(protected); READ_ONCE(pointer); })
 #define rcu_dereference(pointer)	rcu_dereference_check(pointer, false)
+#define rcu_dereference_raw(pointer)	READ_ONCE(pointer)
 #define rcu_access_pointer(pointer)	READ_ONCE(pointer)
 #define rcu_dereference_protected(pointer, protected) \
 	({ MUST(protected, "a pointer is not protected"); (pointer); })
@@ -531,7 +537,7 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
 				     unsigned int flags, void (*ctor)(void *));
 void kmem_cache_destroy(struct kmem_cache *cache);
 void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp);
-void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
+int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t nr, void **objects);
 void kmem_cache_free(struct kmem_cache *cache, void *memory);
 
 /* Tracepoints, which nobody listens to */
