@@ -120,12 +120,16 @@ static unsigned int most_blocks(const struct pym_class *class)
 	return min_t(unsigned int, int_sqrt(class->capacity * nats / 1024), class->capacity - 1);
 }
 
+/*
+ * A page that may be shared is replaced by a copy at the first write.  The copy is locked
+ * until all bytes are there: before that, nothing may be copied to it.
+ */
 static bool may_mesh(const struct pym_pool *pool, unsigned int most)
 {
 	struct page *page = READ_ONCE(pool->page);
 
 	return pym_frame_blocks(pool) <= most && !pym_frame_maybe_shared(page) &&
-	       !PageHWPoison(page);
+	       !PageLocked(page) && !PageHWPoison(page);
 }
 
 /*

@@ -510,7 +510,8 @@ static inline void unlock_page(struct page *page)
 
 static inline bool PageLocked(const struct page *page)
 {
-	cond_resched();
+	if (!current->spinlocks)
+		cond_resched();
 	return page->locked;
 }
 
