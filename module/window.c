@@ -240,6 +240,17 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
 		pym_zap_range(vma, vma->vm_start + (from - first), to - from);
 }
 
+/* As pym_window_hold(), but without waiting.  Returns false if nothing is held. */
+static bool window_try_hold(struct mm_struct *mm, struct pym_mappings *mappings)
+{
+	mappings->only = NULL;
+	mappings->space = mmget_not_zero(mm) ? mm : NULL;
+	if (!mappings->space || mmap_read_trylock(mm))
+		return true;
+	mmput_async(mm);
+	return false;
+}
+
 /**
  * pym_window_hold() - keep a heap's mappings as they are: .hold of its operations
  * @heap: the heap
@@ -249,13 +260,17 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
  * as that likes: so it can be killed meanwhile.
  *
  * Context: Sleeps.  Takes the client's mmap_lock for reading.
- * Return: 0; or -EINTR for another process, and nothing is held.
+ * Return: 0; or -EINTR for another process that is being killed, or -EAGAIN for a worker,
+ *	which never waits; then nothing is held.
  */
 int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	struct mm_struct *mm = pym_service_of(heap)->client.mm;
 	bool other = mm != current->mm;
 
+	/* A worker has other heaps to look after: it comes again. */
+	if (current->flags & PF_KTHREAD)
+		return window_try_hold(mm, mappings) ? 0 : -EAGAIN;
 	if (other && fatal_signal_pending(current))
 		return -EINTR;
 	mappings->only = NULL;

@@ -12,6 +12,7 @@
 #include "frame.h"
 #include "heap.h"
 #include "live.h"
+#include "mesh.h"
 #include "object.h"
 #include "ops.h"
 #include "page.h"

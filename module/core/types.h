@@ -321,6 +321,8 @@ struct pym_heap_ops {
  * @pages_out: pages given back so far
  * @maybe_shared: those of @pages that may be shared: see frame.c
  * @pages_apart: those of @pages that are paid for apart
+ * @pools_meshed: pools that have no page of their own: their blocks are in another's
+ * @nr_meshed: pages given back by meshing so far
  * @nr_own: pages that may have been shared and have become the heap's alone so far
  * @runs: large objects
  * @run_pages: their pages
@@ -363,6 +365,8 @@ struct pym_heap {
 	u64 pages_out;
 	u64 maybe_shared;
 	u64 pages_apart;
+	u64 pools_meshed;
+	u64 nr_meshed;
 	u64 nr_own;
 	u64 runs;
 	u64 run_pages;
