@@ -199,6 +199,7 @@ static void fault_hold(const struct vm_fault *vmf, struct pym_mappings *mappings
 
 	mappings->only = READ_ONCE(client->scattered) ? NULL : vmf->vma;
 	mappings->space = client->mm;
+	mappings->nowait = false;
 }
 
 /*

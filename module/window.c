@@ -240,10 +240,11 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
 		pym_zap_range(vma, vma->vm_start + (from - first), to - from);
 }
 
-/* As pym_window_hold(), but without waiting.  Returns false if nothing is held. */
+/* Keep mappings as they are, if that needs no waiting.  Returns false if it does. */
 static bool window_try_hold(struct mm_struct *mm, struct pym_mappings *mappings)
 {
 	mappings->only = NULL;
+	mappings->nowait = false;
 	mappings->space = mmget_not_zero(mm) ? mm : NULL;
 	if (!mappings->space || mmap_read_trylock(mm))
 		return true;
@@ -274,6 +275,7 @@ int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 	if (other && fatal_signal_pending(current))
 		return -EINTR;
 	mappings->only = NULL;
+	mappings->nowait = false;
 	mappings->space = mmget_not_zero(mm) ? mm : NULL;
 	if (!mappings->space)
 		return 0;
@@ -288,6 +290,23 @@ int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 }
 
 /**
+ * pym_window_try_hold() - keep a heap's mappings as they are, and wait for nothing
+ * @heap: the heap
+ * @mappings: out: for pym_window_zap() and pym_window_release(), neither of which then
+ *	waits for anything
+ *
+ * Context: Any task that reclaims memory.  Takes the client's mmap_lock for reading.
+ * Return: false if this is not possible now: then nothing is held.
+ */
+bool pym_window_try_hold(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+	if (!window_try_hold(pym_service_of(heap)->client.mm, mappings))
+		return false;
+	mappings->nowait = true;
+	return true;
+}
+
+/**
  * pym_window_release() - the reverse of pym_window_hold(): .release
  * @heap: the heap
  * @mappings: what that has filled in
@@ -299,7 +318,11 @@ void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings)
 	if (!mappings->space)
 		return;
 	mmap_read_unlock(mappings->space);
-	mmput(mappings->space);
+	/* If the process has ended meanwhile, its address space goes now: that waits. */
+	if (mappings->nowait)
+		mmput_async(mappings->space);
+	else
+		mmput(mappings->space);
 }
 
 /*
@@ -356,8 +379,11 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, 
 {
 	unsigned int i;
 
-	/* A fault that has rechecked a page holds its lock until the page is mapped. */
-	for (i = 0; i < nr; i++)
+	/*
+	 * A fault that has rechecked a page holds its lock until the page is mapped.  A task
+	 * that may not wait has left out the pages that were locked.
+	 */
+	for (i = 0; i < nr && !mappings->nowait; i++)
 		wait_on_page_locked(pages[i]);
 	window_zap_everywhere(pym_service_of(heap), mappings, offset, (u64)nr << PAGE_SHIFT);
 }

@@ -14,6 +14,7 @@ void pym_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 off
 	     struct page **pages, unsigned int nr);
 void pym_map_grown(struct pym_heap *heap, unsigned long number);
 void pym_threshold_passed(struct pym_heap *heap);
+bool pym_reclaim(struct pym_heap *heap);
 int pym_pause(struct pym_heap *heap);
 
 #endif /* PYM_OPS_H */

@@ -75,6 +75,8 @@ void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 	stats->nr_frees += heap->nr_run_frees;
 	stats->nr_pages_in = heap->pages_in;
 	stats->nr_pages_out = heap->pages_out;
+	stats->pools_meshed = heap->pools_meshed;
+	stats->nr_meshed = heap->nr_meshed;
 	spin_unlock(&heap->lock);
 }
 

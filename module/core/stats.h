@@ -50,6 +50,8 @@ struct pym_class_stats {
  * @nr_bad_refs: refs refused so far
  * @nr_pages_in: pages taken from the system so far
  * @nr_pages_out: pages given back so far
+ * @pools_meshed: pools that have no page of their own
+ * @nr_meshed: pages given back by meshing so far
  */
 struct pym_stats {
 	u64 limit;
@@ -71,6 +73,8 @@ struct pym_stats {
 	u64 nr_bad_refs;
 	u64 nr_pages_in;
 	u64 nr_pages_out;
+	u64 pools_meshed;
+	u64 nr_meshed;
 };
 
 void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *stats);
