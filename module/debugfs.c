@@ -20,6 +20,7 @@
 #include "params.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "upkeep.h"
 #include "user.h"
 
 #define FORMAT_VERSION	1
@@ -40,6 +41,10 @@ struct snapshot {
 	u64 pss_bytes;
 	u64 cache_threads;
 	u64 cache_bytes_max;
+	u64 nr_stolen;
+	u64 nr_decayed;
+	u64 nr_shrunk;
+	struct pym_policy policy;
 	u64 user_bytes;
 	u64 user_meta_bytes;
 	unsigned int user_heaps;
@@ -100,7 +105,23 @@ static int take_stats(struct snapshot *snap, struct pym_service_heap *sheap)
 		pym_class_stats(&sheap->heap, number, &snap->classes[snap->nr++]);
 	snap->cache_threads = READ_ONCE(sheap->cache_threads);
 	snap->cache_bytes_max = READ_ONCE(sheap->cache_bytes_max);
+	snap->nr_stolen = atomic64_read(&sheap->upkeep->nr_stolen);
+	snap->nr_decayed = atomic64_read(&sheap->upkeep->nr_decayed);
+	snap->nr_shrunk = atomic64_read(&sheap->upkeep->nr_shrunk);
+	snap->policy = pym_upkeep_policy(sheap);
 	return pym_pages_shared(&sheap->heap, &snap->shared_bytes, &snap->pss_bytes);
+}
+
+static void print_policy(struct seq_file *m, const struct pym_policy *policy)
+{
+	print_bytes(m, "upkeep, milliseconds", policy->decay_ms);
+	print_bytes(m, "upkeep, bytes kept", policy->keep_bytes);
+	seq_printf(m, "%-24s %16s\n", "upkeep, decay",
+		   policy->off & PYMALLOC_POLICY_NO_DECAY ? "off" : "on");
+	seq_printf(m, "%-24s %16s\n", "upkeep, steal",
+		   policy->off & PYMALLOC_POLICY_NO_STEAL ? "off" : "on");
+	seq_printf(m, "%-24s %16s\n", "upkeep, mesh",
+		   policy->off & PYMALLOC_POLICY_NO_MESH ? "off" : "on");
 }
 
 static void print_class(struct seq_file *m, const struct pym_class_stats *class)
@@ -154,6 +175,13 @@ static void print_stats(struct seq_file *m, const struct snapshot *snap)
 	seq_puts(m, "\n");
 	print_bytes(m, "threads with magazines", snap->cache_threads);
 	print_bytes(m, "bytes in those of each", snap->cache_bytes_max);
+	seq_puts(m, "\n");
+	print_bytes(m, "pools meshed", stats->pools_meshed);
+	print_bytes(m, "pages freed by meshing", stats->nr_meshed);
+	print_bytes(m, "pages decayed", snap->nr_decayed);
+	print_bytes(m, "pages shrunk", snap->nr_shrunk);
+	print_bytes(m, "blocks stolen", snap->nr_stolen);
+	print_policy(m, &snap->policy);
 }
 
 static int take_arenas(struct snapshot *snap, struct pym_service_heap *sheap)
@@ -189,6 +217,8 @@ static void print_arenas(struct seq_file *m, const struct snapshot *snap)
 
 static char pool_letter(const struct pym_pool_info *pool)
 {
+	if (pool->meshed)
+		return 'm';
 	switch (pool->state) {
 	case PYMALLOC_POOL_NONE:
 		return '.';
@@ -235,7 +265,7 @@ static void print_pools(struct seq_file *m, const struct snapshot *snap)
 
 	print_heap_heading(m, snap);
 	seq_puts(m, "one line an arena, one letter a pool: . no page, 0 empty, 1 to 9 used by tenths,\n");
-	seq_puts(m, "# full, R run, r its further pages\n");
+	seq_puts(m, "# full, m meshed, R run, r its further pages\n");
 	for (i = 0; i < snap->nr; i++)
 		seq_printf(m, "%#14llx %.64s\n", snap->rows[i].offset, snap->rows[i].pools);
 }

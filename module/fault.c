@@ -244,6 +244,7 @@ static void fault_hold(const struct vm_fault *vmf, struct pym_mappings *mappings
 
 	mappings->only = pym_client_shows_twice(client) ? NULL : vmf->vma;
 	mappings->space = client->mm;
+	mappings->nowait = false;
 }
 
 /*

@@ -48,7 +48,7 @@ static const struct pym_command heap_commands[] = {
 		    .reserved = offsetof(struct pymalloc_list, reserved),
 		    .reset = pym_list_reset),
 	PYM_COMMAND(ALLOC, alloc, done, pym_alloc_ioctl, .right = PYM_CLIENT,
-		    .flags = PYMALLOC_ALLOC_ZERO, .reset = pym_alloc_reset),
+		    .flags = PYMALLOC_ALLOC_ZERO | PYMALLOC_ALLOC_PINNED, .reset = pym_alloc_reset),
 	PYM_COMMAND(FREE, free, first_bad, pym_free_ioctl, .right = PYM_CLIENT,
 		    .reset = pym_free_reset),
 	PYM_COMMAND(USABLE, usable, done, pym_usable_ioctl, .reset = pym_usable_reset),
@@ -63,6 +63,10 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(CACHES, caches, bytes_max, pym_caches_ioctl, .right = PYM_CLIENT),
 	PYM_COMMAND(END, end, flags, pym_end_ioctl, .right = PYM_CLIENT),
 	PYM_COMMAND(GROW, grow, extent, pym_grow_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(COMPACT, compact, blocks_taken, pym_compact_ioctl, .right = PYM_WRITER,
+		    .flags = PYM_COMPACT_ALL, .reset = pym_compact_reset),
+	PYM_COMMAND(POLICY, policy, keep_bytes, pym_policy_ioctl,
+		    .flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET),
 };
 
 static long heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

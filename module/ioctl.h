@@ -46,6 +46,8 @@ struct pym_call {
 		struct pymalloc_caches caches;
 		struct pymalloc_end end;
 		struct pymalloc_grow grow;
+		struct pymalloc_compact compact;
+		struct pymalloc_policy policy;
 	} args;
 };
 

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ioctls that control a heap: trim it, report its size, note its caches, let it
- * grow, end it.
+ * The ioctls that control a heap: trim and compact it, say how it gives memory back,
+ * report its size, note its caches, let it grow, end it.
  */
 #include <linux/sched/signal.h>
 
+#include "client.h"
 #include "ioctl.h"
 #include "ioctl_control.h"
 #include "owner.h"
+#include "params.h"
+#include "reclaim.h"
 #include "service_heap.h"
+#include "upkeep.h"
+
+#define POLICY_OFF_ALL	(PYMALLOC_POLICY_NO_DECAY | PYMALLOC_POLICY_NO_STEAL | \
+			 PYMALLOC_POLICY_NO_MESH)
 
 /**
  * pym_trim_ioctl() - PYMALLOC_IOC_TRIM: give empty pools back
@@ -71,6 +78,82 @@ int pym_grow_ioctl(struct pym_call *call)
 	if (grow->extent % PYMALLOC_ARENA_SIZE)
 		return -EINVAL;
 	return pym_heap_grow(&call->sheap->heap, grow->extent);
+}
+
+/**
+ * pym_compact_reset() - say of a PYMALLOC_IOC_COMPACT that nothing is done
+ * @call: the call, with a struct pymalloc_compact
+ *
+ * Context: Any.
+ */
+void pym_compact_reset(struct pym_call *call)
+{
+	struct pymalloc_compact *compact = &call->args.compact;
+
+	*compact = (struct pymalloc_compact) {
+		.argsz = compact->argsz,
+		.flags = compact->flags,
+	};
+}
+
+/**
+ * pym_compact_ioctl() - PYMALLOC_IOC_COMPACT: give back all that can be
+ * @call: the call, with a struct pymalloc_compact
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_compact_ioctl(struct pym_call *call)
+{
+	struct pymalloc_compact *compact = &call->args.compact;
+
+	return pym_reclaim_compact(call->sheap, compact->flags ?: PYM_COMPACT_ALL, compact);
+}
+
+/* Give the heap a policy of its own, or take it away. */
+static int policy_change(struct pym_call *call)
+{
+	const struct pymalloc_policy *policy = &call->args.policy;
+	struct pym_policy own = {
+		.decay_ms = policy->decay_ms,
+		.off = policy->off,
+		.keep_bytes = policy->keep_bytes,
+	};
+	int err = pym_client_may_change(call->file, call->sheap, false);
+
+	if (err)
+		return err;
+	if (policy->flags == PYMALLOC_POLICY_RESET) {
+		pym_upkeep_set_policy(call->sheap, NULL);
+		return 0;
+	}
+	if (policy->flags != PYMALLOC_POLICY_SET || own.off & ~POLICY_OFF_ALL ||
+	    (own.decay_ms && !pym_decay_is_valid(own.decay_ms)))
+		return -EINVAL;
+	pym_upkeep_set_policy(call->sheap, &own);
+	return 0;
+}
+
+/**
+ * pym_policy_ioctl() - PYMALLOC_IOC_POLICY: how the heap gives memory back by itself
+ * @call: the call, with a struct pymalloc_policy
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_policy_ioctl(struct pym_call *call)
+{
+	struct pymalloc_policy *policy = &call->args.policy;
+	struct pym_policy now;
+	int err = 0;
+
+	if (policy->flags)
+		err = policy_change(call);
+	if (err)
+		return err;
+	now = pym_upkeep_policy(call->sheap);
+	policy->decay_ms = now.decay_ms;
+	policy->off = now.off;
+	policy->keep_bytes = now.keep_bytes;
+	return 0;
 }
 
 /**

@@ -82,6 +82,11 @@ static void fill_stats(struct pym_service_heap *sheap, struct pymalloc_stats *st
 		.class_size = asked->class_size,
 		.cache_threads = READ_ONCE(sheap->cache_threads),
 		.cache_bytes_max = READ_ONCE(sheap->cache_bytes_max),
+		.pools_meshed = figures.pools_meshed,
+		.nr_meshed = figures.nr_meshed,
+		.nr_stolen = atomic64_read(&sheap->upkeep->nr_stolen),
+		.nr_decayed = atomic64_read(&sheap->upkeep->nr_decayed),
+		.nr_shrunk = atomic64_read(&sheap->upkeep->nr_shrunk),
 	};
 }
 
@@ -178,6 +183,7 @@ static void convert_pool(const union walk_entries *entries, unsigned int i,
 		.allocated = pool->allocated,
 		.free = pool->free,
 		.untouched = pool->untouched,
+		.flags = pool->meshed ? PYMALLOC_POOL_MESHED : 0,
 	};
 }
 

@@ -14,6 +14,7 @@
 #include "ioctl_object.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "upkeep.h"
 
 /*
  * Refs and statuses of a part lie on the stack: 128 of them take 1152 bytes of 16 KiB.
@@ -53,11 +54,14 @@ static unsigned int write_words(u64 array, u32 done, const u64 *words, unsigned 
 }
 
 /* Pages and metadata are charged to the memory cgroup of the heap's maker. */
-static unsigned int alloc_charged(struct pym_service_heap *sheap, u64 size, bool zero,
-				  u64 *refs, unsigned int nr, int *err)
+static unsigned int alloc_charged(struct pym_service_heap *sheap,
+				  const struct pymalloc_alloc *alloc, u64 *refs,
+				  unsigned int nr, int *err)
 {
 	struct mem_cgroup *old = set_active_memcg(sheap->memcg);
-	unsigned int done = pym_alloc(&sheap->heap, size, zero, refs, nr, err);
+	u32 flags = (alloc->flags & PYMALLOC_ALLOC_ZERO ? PYM_ALLOC_ZERO : 0) |
+		    (alloc->flags & PYMALLOC_ALLOC_PINNED ? PYM_ALLOC_PINNED : 0);
+	unsigned int done = pym_alloc(&sheap->heap, alloc->size, flags, refs, nr, err);
 
 	set_active_memcg(old);
 	return done;
@@ -71,16 +75,14 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 	u64 refs[PART] __uninitialized;
 	int err;
 
-	got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
-			    refs, nr, &err);
+	got = alloc_charged(sheap, alloc, refs, nr, &err);
 	/*
 	 * Heaps of processes that have died may hold what is missing: end them, and try
 	 * once more.
 	 */
 	if (!got && err == -EDQUOT) {
 		pym_registry_bury();
-		got = alloc_charged(sheap, alloc->size, alloc->flags & PYMALLOC_ALLOC_ZERO,
-				    refs, nr, &err);
+		got = alloc_charged(sheap, alloc, refs, nr, &err);
 	}
 	stored = write_words(alloc->refs, alloc->done, refs, got);
 	alloc->done += stored;
@@ -138,6 +140,7 @@ static int free_part(struct pym_service_heap *sheap, struct pymalloc_free *free)
 
 	got = read_refs(free->refs, free->done, refs, nr);
 	bad = pym_free(&sheap->heap, refs, status, got);
+	pym_upkeep_arm(sheap);
 	for (i = 0; bad && free->first_bad == free->count && i < got; i++)
 		if (status[i] != PYMALLOC_REF_OK)
 			free->first_bad = free->done + i;
@@ -206,6 +209,7 @@ static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_f
 
 	got = read_refs(free->refs, free->done, refs, nr);
 	freed = pym_free_until_bad(&sheap->heap, refs, status, got);
+	pym_upkeep_arm(sheap);
 	free->done += freed;
 	if (freed < got) {
 		/*
@@ -305,5 +309,6 @@ int pym_resize_ioctl(struct pym_call *call)
 	old = set_active_memcg(sheap->memcg);
 	err = pym_resize(&sheap->heap, &resize->ref, resize->size);
 	set_active_memcg(old);
+	pym_upkeep_arm(sheap);
 	return err;
 }

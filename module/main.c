@@ -10,7 +10,10 @@
 #include "fork.h"
 #include "owner.h"
 #include "params.h"
+#include "reclaim.h"
 #include "registry.h"
+#include "shrinker.h"
+#include "upkeep.h"
 #include "user.h"
 #include "window.h"
 
@@ -27,16 +30,26 @@ static int __init pymalloc_init(void)
 		return err;
 	pym_debugfs_init();
 	pym_window_init(pym_fork_inherit);
-	err = pym_owner_init();
+	err = pym_upkeep_init(pym_reclaim_round);
 	if (err)
 		goto debugfs;
-	err = pym_device_init();
+	err = pym_owner_init();
+	if (err)
+		goto upkeep;
+	err = pym_shrinker_init();
 	if (err)
 		goto owner;
+	err = pym_device_init();
+	if (err)
+		goto shrinker;
 	return 0;
 
+shrinker:
+	pym_shrinker_exit();
 owner:
 	pym_owner_exit();
+upkeep:
+	pym_upkeep_exit();
 debugfs:
 	pym_debugfs_exit();
 	pym_arena_cache_exit();
@@ -46,7 +59,9 @@ debugfs:
 static void __exit pymalloc_exit(void)
 {
 	pym_device_exit();
+	pym_shrinker_exit();
 	pym_owner_exit();
+	pym_upkeep_exit();
 	/* What heaps have left behind: nodes without entries, users without heaps. */
 	pym_registry_exit();
 	pym_user_exit();

@@ -18,9 +18,11 @@
 #include "family.h"
 #include "owner.h"
 #include "params.h"
+#include "reclaim.h"
 #include "registry.h"
 #include "service_heap.h"
 #include "trace.h"
+#include "upkeep.h"
 #include "user.h"
 #include "window.h"
 
@@ -54,6 +56,7 @@ static const struct pym_heap_ops owner_ops = {
 	.mesh_begin = pym_window_mesh_begin,
 	.map_grown = pym_window_map_grown,
 	.threshold_passed = owner_threshold_passed,
+	.reclaim = pym_reclaim_at_limit,
 	.pause	= owner_pause,
 };
 
@@ -160,23 +163,30 @@ static void owner_undo(struct pym_service_heap *sheap)
 	owner_uncharge_user(sheap);
 }
 
+static void owner_free_struct(struct pym_service_heap *sheap)
+{
+	pym_upkeep_free(sheap);
+	kvfree_rcu(sheap, rcu);
+}
+
 /* The same, and free a heap that has never been registered. */
 static void owner_free(struct pym_service_heap *sheap)
 {
 	owner_undo(sheap);
-	kvfree_rcu(sheap, rcu);
+	owner_free_struct(sheap);
 }
 
 /*
- * Removing a folder waits until all calls in its files have returned: no other work of
- * the module should wait that long.
+ * Removing a folder waits until all calls in its files have returned, and a round of
+ * upkeep may just have begun: no other work of the module should wait that long.
  */
 static void owner_vanish_work(struct work_struct *work)
 {
-	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, vanish);
+	struct pym_service_heap *sheap = container_of(work, struct pym_upkeep, vanish)->sheap;
 
 	pym_debugfs_remove(sheap);
-	kvfree_rcu(sheap, rcu);
+	pym_upkeep_cancel(sheap);
+	owner_free_struct(sheap);
 }
 
 /*
@@ -186,7 +196,7 @@ static void owner_vanish_work(struct work_struct *work)
  */
 static void owner_appear_work(struct work_struct *work)
 {
-	struct pym_service_heap *sheap = container_of(work, struct pym_service_heap, appear);
+	struct pym_service_heap *sheap = container_of(work, struct pym_upkeep, appear)->sheap;
 
 	pym_debugfs_add(sheap);
 }
@@ -243,7 +253,7 @@ static void owner_destroy_heap(struct pym_service_heap *sheap)
 	pym_family_leave(sheap->family);
 	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
 	owner_undo(sheap);
-	queue_work(folder_queue, &sheap->vanish);
+	queue_work(folder_queue, &sheap->upkeep->vanish);
 }
 
 static struct pym_service_heap *owner_alloc(const char *name)
@@ -252,11 +262,15 @@ static struct pym_service_heap *owner_alloc(const char *name)
 
 	if (!sheap)
 		return NULL;
+	if (pym_upkeep_create(sheap)) {
+		kvfree(sheap);
+		return NULL;
+	}
 	pym_service_ref_init(sheap);
 	mutex_init(&sheap->user_lock);
 	init_rwsem(&sheap->map_gate);
-	INIT_WORK(&sheap->appear, owner_appear_work);
-	INIT_WORK(&sheap->vanish, owner_vanish_work);
+	INIT_WORK(&sheap->upkeep->appear, owner_appear_work);
+	INIT_WORK(&sheap->upkeep->vanish, owner_vanish_work);
 	strscpy(sheap->name, name, sizeof(sheap->name));
 	sheap->heap.base_bytes = PYM_SERVICE_BYTES;
 	sheap->heap.ops = &owner_ops;
@@ -301,7 +315,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 		return ERR_PTR(err);
 	}
 	pym_registry_add(sheap);
-	queue_work(folder_queue, &sheap->appear);
+	queue_work(folder_queue, &sheap->upkeep->appear);
 	trace_heap_create(sheap->heap.id, sheap->heap.window, sheap->heap.limit);
 	return sheap;
 
@@ -311,7 +325,7 @@ uncharge:
 	owner_forget_client(sheap);
 	owner_uncharge_user(sheap);
 free:
-	kvfree(sheap);
+	owner_free_struct(sheap);
 	return ERR_PTR(err);
 }
 
@@ -336,10 +350,11 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	child->heap.limit = sheap->heap.limit;
 	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);
 	if (err) {
-		kvfree(child);
+		owner_free_struct(child);
 		return ERR_PTR(err);
 	}
 	owner_inherit_user(child, sheap);
+	pym_upkeep_inherit(child, sheap);
 	child->family = pym_family_get(sheap->family);
 	owner_set_client(child, mm);
 	err = pym_heap_clone(&sheap->heap, &child->heap);
@@ -354,7 +369,10 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 		goto cancel;
 	/* Last: from now on other processes find it, and it must be whole. */
 	pym_registry_add(child);
-	queue_work(folder_queue, &child->appear);
+	queue_work(folder_queue, &child->upkeep->appear);
+	/* It has its parent's empty pools, and may never free anything itself. */
+	if (child->heap.nr_empty)
+		pym_upkeep_arm(child);
 	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
 	return child;
 

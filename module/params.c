@@ -10,7 +10,9 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/pymalloc.h>
+#include <linux/sizes.h>
 
+#include "core/types.h"
 #include "params.h"
 
 /**
@@ -24,6 +26,18 @@ bool pym_window_is_valid(u64 window)
 {
 	return window >= PYMALLOC_WINDOW_MIN && window <= PYMALLOC_WINDOW_MAX &&
 	       !(window % PYMALLOC_ARENA_SIZE);
+}
+
+/**
+ * pym_decay_is_valid() - can rounds of upkeep follow each other in such an interval?
+ * @ms: its milliseconds
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool pym_decay_is_valid(unsigned int ms)
+{
+	return ms >= PYMALLOC_DECAY_MS_MIN && ms <= PYMALLOC_DECAY_MS_MAX;
 }
 
 /* Refuse a value when it is set, not when it is used: whoever sets it sees why. */
@@ -59,6 +73,21 @@ static int set_number_param(const char *value, const struct kernel_param *param)
 	return param_set_uint(value, param) ? refuse_value(param, value, "a number") : 0;
 }
 
+static int set_bytes_param(const char *value, const struct kernel_param *param)
+{
+	return param_set_ulong(value, param) ? refuse_value(param, value, "a number of bytes") : 0;
+}
+
+static int set_decay_param(const char *value, const struct kernel_param *param)
+{
+	unsigned int ms;
+
+	if (kstrtouint(value, 0, &ms) || !pym_decay_is_valid(ms))
+		return refuse_value(param, value, "from 10 to 86400000 milliseconds");
+	WRITE_ONCE(*(unsigned int *)param->arg, ms);
+	return 0;
+}
+
 static int set_switch_param(const char *value, const struct kernel_param *param)
 {
 	return param_set_bool(value, param) ? refuse_value(param, value, "Y or N") : 0;
@@ -74,6 +103,14 @@ static const struct kernel_param_ops window_ops = {
 
 static const struct kernel_param_ops number_ops = {
 	.set = set_number_param, .get = param_get_uint
+};
+
+static const struct kernel_param_ops bytes_ops = {
+	.set = set_bytes_param, .get = param_get_ulong
+};
+
+static const struct kernel_param_ops decay_ops = {
+	.set = set_decay_param, .get = param_get_uint
 };
 
 static const struct kernel_param_ops switch_ops = {
@@ -113,6 +150,63 @@ bool pym_check_at_end;
 module_param_cb(check, &switch_ops, &pym_check_at_end, 0644);
 __MODULE_PARM_TYPE(check, "bool");
 MODULE_PARM_DESC(check, "check each heap when it ends, and report a contradiction in the kernel's log (default off)");
+
+/*
+ * Rounds of two seconds: what is not used for two of them is taken back.  A program that
+ * pauses for less loses nothing, and one that sleeps has given back all it can after ten
+ * seconds.
+ */
+static unsigned int decay_ms = 2000;
+module_param_cb(decay_ms, &decay_ops, &decay_ms, 0644);
+__MODULE_PARM_TYPE(decay_ms, "uint");
+MODULE_PARM_DESC(decay_ms, "milliseconds between two looks at a heap that may have memory to give back (10 to 86400000; default 2000)");
+
+/* As many as a heap keeps whatever its size while it is in use: see PYM_EMPTY_MIN. */
+static unsigned long keep_bytes = PYM_EMPTY_MIN * PYMALLOC_POOL_SIZE;
+module_param_cb(keep_bytes, &bytes_ops, &keep_bytes, 0644);
+__MODULE_PARM_TYPE(keep_bytes, "ulong");
+MODULE_PARM_DESC(keep_bytes, "bytes of empty pools that a heap keeps when it has not used them for a while (default 262144)");
+
+static bool decay = true;
+module_param_cb(decay, &switch_ops, &decay, 0644);
+__MODULE_PARM_TYPE(decay, "bool");
+MODULE_PARM_DESC(decay, "give back empty pools that are not used for a while (default on)");
+
+static bool steal = true;
+module_param_cb(steal, &switch_ops, &steal, 0644);
+__MODULE_PARM_TYPE(steal, "bool");
+MODULE_PARM_DESC(steal, "take back what sleeping threads keep in magazines (default on)");
+
+static bool mesh = true;
+module_param_cb(mesh, &switch_ops, &mesh, 0644);
+__MODULE_PARM_TYPE(mesh, "bool");
+MODULE_PARM_DESC(mesh, "let sparse pools share pages (default on)");
+
+/*
+ * Below one megabyte there is little to win, and small programs are many: none of them
+ * should be looked through.
+ */
+unsigned long pym_mesh_bytes = SZ_1M;
+module_param_cb(mesh_bytes, &bytes_ops, &pym_mesh_bytes, 0644);
+__MODULE_PARM_TYPE(mesh_bytes, "ulong");
+MODULE_PARM_DESC(mesh_bytes, "mesh a heap when its pages exceed its blocks by half of these, and by at least so many bytes (default 1 MiB)");
+
+/**
+ * pym_default_policy() - what the module's parameters say
+ *
+ * Context: Any.
+ * Return: the policy of heaps without one of their own.
+ */
+struct pym_policy pym_default_policy(void)
+{
+	return (struct pym_policy) {
+		.decay_ms = READ_ONCE(decay_ms),
+		.off = (READ_ONCE(decay) ? 0 : PYMALLOC_POLICY_NO_DECAY) |
+		       (READ_ONCE(steal) ? 0 : PYMALLOC_POLICY_NO_STEAL) |
+		       (READ_ONCE(mesh) ? 0 : PYMALLOC_POLICY_NO_MESH),
+		.keep_bytes = READ_ONCE(keep_bytes),
+	};
+}
 
 /**
  * pym_params_init() - fill in the defaults that depend on the machine

@@ -69,6 +69,27 @@ unsigned long pym_registry_count(void)
 }
 
 /**
+ * pym_registry_sum() - add up a figure of all heaps
+ * @figure: of a heap, which may be about to end: only its structs are there for sure.
+ *	Does not sleep
+ *
+ * Context: Any.
+ * Return: the sum.
+ */
+u64 pym_registry_sum(u64 (*figure)(struct pym_service_heap *sheap))
+{
+	struct pym_service_heap *sheap;
+	unsigned long id;
+	u64 sum = 0;
+
+	rcu_read_lock();
+	xa_for_each(&registry, id, sheap)
+		sum += figure(sheap);
+	rcu_read_unlock();
+	return sum;
+}
+
+/**
  * pym_registry_exit() - free the nodes that failed reservations have left
  *
  * Context: There are no heaps any more.

@@ -16,6 +16,7 @@ void pym_registry_remove(struct pym_service_heap *sheap);
 void pym_registry_exit(void);
 void pym_registry_bury(void);
 unsigned long pym_registry_count(void);
+u64 pym_registry_sum(u64 (*figure)(struct pym_service_heap *sheap));
 struct pym_service_heap *pym_registry_find(u64 id);
 struct pym_service_heap *pym_registry_next(u64 after);
 

@@ -15,19 +15,19 @@ static void (*service_destroy)(struct pym_service_heap *sheap);
 
 static void service_destroy_work(struct work_struct *work)
 {
-	service_destroy(container_of(work, struct pym_service_heap, release));
+	service_destroy(container_of(work, struct pym_upkeep, release)->sheap);
 }
 
 /**
  * pym_service_ref_init() - give a new heap its first reference, the caller's
- * @sheap: the heap
+ * @sheap: the heap, which has its upkeep
  *
  * Context: Any.
  */
 void pym_service_ref_init(struct pym_service_heap *sheap)
 {
 	kref_init(&sheap->ref);
-	INIT_WORK(&sheap->release, service_destroy_work);
+	INIT_WORK(&sheap->upkeep->release, service_destroy_work);
 }
 
 static void service_destroy_now(struct kref *ref)
@@ -39,7 +39,7 @@ static void service_destroy_later(struct kref *ref)
 {
 	struct pym_service_heap *sheap = container_of(ref, struct pym_service_heap, ref);
 
-	queue_work(service_queue, &sheap->release);
+	queue_work(service_queue, &sheap->upkeep->release);
 }
 
 /**

@@ -6,6 +6,7 @@
 #define PYM_SERVICE_HEAP_H
 
 #include <linux/kref.h>
+#include <linux/kthread.h>
 #include <linux/log2.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
@@ -63,6 +64,62 @@ struct pym_client {
 };
 
 /**
+ * struct pym_upkeep - what workers do for a heap
+ * @rcu: its memory outlives the RCU readers that look at @gain
+ * @appear: makes the heap's folder in debugfs
+ * @release: ends the heap, if its last reference went where the caller may not wait
+ * @vanish: removes the folder, and frees the heap's struct
+ * @sheap: the heap
+ * @round: looks whether the heap has memory to give back; see upkeep.c
+ * @armed: @round is on its way
+ * @urgent: the next round takes back all that it can
+ * @due: the last round has found that meshing would be worth it
+ * @has_policy: the heap has the policy of the three fields that follow, and not that of
+ *	the module's parameters
+ * @off: PYMALLOC_POLICY_NO_*
+ * @decay_ms: milliseconds from a round to the next; 0 is that of the module's parameter
+ * @keep_bytes: bytes of empty pools that decay leaves
+ * @policy_lock: protects the policy
+ * @busy: held by whoever takes memory back, so that never two do so in one heap
+ * @rest: jiffies to be added to the interval of rounds, because the last one took long
+ * @gain: pages that meshing may give back, as far as is known
+ * @mesh_excess: after the last meshing, bytes of pages beyond those of blocks
+ * @mesh_frees: objects freed until then
+ * @limit_again: at its limit, the heap takes memory back again from this time on
+ * @limit_wait: jiffies until then, the last time
+ * @nr_stolen: blocks taken from magazines so far
+ * @nr_decayed: pages given back by rounds so far, without those of meshing
+ * @nr_shrunk: pages given back because the machine was short of memory so far
+ */
+struct pym_upkeep {
+	struct rcu_head rcu;
+	struct work_struct appear;
+	struct work_struct release;
+	struct work_struct vanish;
+	struct pym_service_heap *sheap;
+	struct kthread_delayed_work round;
+	bool armed;
+	bool urgent;
+	bool due;
+	bool has_policy;
+	u32 off;
+	u32 decay_ms;
+	u64 keep_bytes;
+	spinlock_t policy_lock;
+	/* Protects what follows up to @limit_wait. */
+	struct mutex busy;
+	unsigned long rest;
+	u64 gain;
+	u64 mesh_excess;
+	u64 mesh_frees;
+	unsigned long limit_again;
+	unsigned long limit_wait;
+	atomic64_t nr_stolen;
+	atomic64_t nr_decayed;
+	atomic64_t nr_shrunk;
+};
+
+/**
  * struct pym_service_heap - a heap with its owner and its client
  * @rcu: its memory outlives the RCU readers that look it up
  * @ref: one for each mapping, one of its family if it has not been inherited, and one
@@ -89,9 +146,7 @@ struct pym_client {
  * @ruid: the real user of its process when @user was set
  * @name: the heap's name
  * @debugfs: its folder
- * @appear: makes the folder
- * @release: ends the heap, if its last reference went where the caller may not wait
- * @vanish: removes the folder, and frees this struct
+ * @upkeep: what workers do for it
  */
 struct pym_service_heap {
 	struct rcu_head rcu;
@@ -118,9 +173,7 @@ struct pym_service_heap {
 	kuid_t ruid;
 	char name[PYMALLOC_NAME_LEN];
 	struct dentry *debugfs;
-	struct work_struct appear;
-	struct work_struct release;
-	struct work_struct vanish;
+	struct pym_upkeep *upkeep;
 };
 
 /*
@@ -161,12 +214,13 @@ static inline bool pym_service_is_large(const struct pym_service_heap *sheap)
 }
 
 /*
- * Bytes of kernel memory of a heap that has no arena yet: its struct, and what the
+ * Bytes of kernel memory of a heap that has no arena yet: its structs, and what the
  * kernel keeps for its family, its inode, its first descriptor and its seven entries in
  * debugfs.  These last were measured: 500 heaps take 10 KiB each beside their structs,
  * and selftests/service/metadata.c measures them again.
  */
 #define PYM_SERVICE_BYTES	(roundup_pow_of_two(sizeof(struct pym_service_heap)) + \
+				 roundup_pow_of_two(sizeof(struct pym_upkeep)) + \
 				 SZ_8K + SZ_2K)
 
 int pym_service_init(void (*end)(struct pym_service_heap *sheap));

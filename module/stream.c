@@ -64,7 +64,8 @@ static ssize_t stream_alloc(struct stream *stream)
 		.refs = stream->words,
 		.count = stream->count,
 	};
-	err = stream_check(stream, PYMALLOC_ALLOC_ZERO) ?: pym_alloc_ioctl(&stream->call);
+	err = stream_check(stream, PYMALLOC_ALLOC_ZERO | PYMALLOC_ALLOC_PINNED) ?:
+	      pym_alloc_ioctl(&stream->call);
 	return stream_result(err, alloc->done);
 }
 

@@ -127,6 +127,66 @@ DEFINE_EVENT(pymalloc_place, pool_free,
 	TP_ARGS(heap, offset)
 );
 
+DECLARE_EVENT_CLASS(pymalloc_pages,
+	TP_PROTO(u64 heap, u64 pages),
+	TP_ARGS(heap, pages),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, pages)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->pages = pages;
+	),
+	TP_printk("heap=%llu pages=%llu", __entry->heap, __entry->pages)
+);
+
+DEFINE_EVENT(pymalloc_pages, heap_decay,
+	TP_PROTO(u64 heap, u64 pages),
+	TP_ARGS(heap, pages)
+);
+
+DEFINE_EVENT(pymalloc_pages, heap_shrink,
+	TP_PROTO(u64 heap, u64 pages),
+	TP_ARGS(heap, pages)
+);
+
+TRACE_EVENT(heap_steal,
+	TP_PROTO(u64 heap, u64 blocks),
+	TP_ARGS(heap, blocks),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, blocks)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->blocks = blocks;
+	),
+	TP_printk("heap=%llu blocks=%llu", __entry->heap, __entry->blocks)
+);
+
+TRACE_EVENT(heap_mesh,
+	TP_PROTO(u64 heap, u64 pages, u64 frames, u64 bytes, u64 pinned),
+	TP_ARGS(heap, pages, frames, bytes, pinned),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, pages)
+		__field(u64, frames)
+		__field(u64, bytes)
+		__field(u64, pinned)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->pages = pages;
+		__entry->frames = frames;
+		__entry->bytes = bytes;
+		__entry->pinned = pinned;
+	),
+	TP_printk("heap=%llu pages=%llu frames=%llu bytes=%llu pinned=%llu",
+		  __entry->heap, __entry->pages, __entry->frames, __entry->bytes,
+		  __entry->pinned)
+);
+
 TRACE_EVENT(alloc_batch,
 	TP_PROTO(u64 heap, u64 size, u32 count, u32 done),
 	TP_ARGS(heap, size, count, done),

@@ -277,10 +277,21 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
 		pym_zap_range(vma, vma->vm_start + (from - first), to - from);
 }
 
+/* Keep mappings as they are, if that needs no waiting.  Returns false if it does. */
+static bool window_try_hold(struct mm_struct *mm, struct pym_mappings *mappings)
+{
+	mappings->only = NULL;
+	mappings->nowait = false;
+	mappings->space = mmget_not_zero(mm) ? mm : NULL;
+	if (!mappings->space || mmap_read_trylock(mm))
+		return true;
+	mmput_async(mm);
+	return false;
+}
+
 /*
  * The heap's process can rely on getting the lock.  Another one may have to wait for as
- * long as that process likes: so it can be killed meanwhile.  A kernel thread, which many
- * heaps share, does not wait.
+ * long as that process likes: so it can be killed meanwhile.
  */
 static int window_lock_for_reading(struct mm_struct *mm)
 {
@@ -288,8 +299,6 @@ static int window_lock_for_reading(struct mm_struct *mm)
 		mmap_read_lock(mm);
 		return 0;
 	}
-	if (current->flags & PF_KTHREAD)
-		return mmap_read_trylock(mm) ? 0 : -EAGAIN;
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	return mmap_read_lock_killable(mm);
@@ -301,15 +310,19 @@ static int window_lock_for_reading(struct mm_struct *mm)
  * @mappings: out: for pym_window_zap() and pym_window_release()
  *
  * Context: Sleeps.  Takes the client's mmap_lock for reading.
- * Return: 0; or -EINTR for another process that is being killed, or -EAGAIN for a kernel
- *	thread that would have to wait, and nothing is held.
+ * Return: 0; or -EINTR for another process that is being killed, or -EAGAIN for a worker,
+ *	which never waits; then nothing is held.
  */
 int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	struct mm_struct *mm = pym_service_of(heap)->client.mm;
 	int err;
 
+	/* A worker has other heaps to look after: it comes again. */
+	if (current->flags & PF_KTHREAD)
+		return window_try_hold(mm, mappings) ? 0 : -EAGAIN;
 	mappings->only = NULL;
+	mappings->nowait = false;
 	mappings->space = mmget_not_zero(mm) ? mm : NULL;
 	if (!mappings->space)
 		return 0;
@@ -317,6 +330,23 @@ int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 	if (err)
 		mmput(mm);
 	return err;
+}
+
+/**
+ * pym_window_try_hold() - keep a heap's mappings as they are, and wait for nothing
+ * @heap: the heap
+ * @mappings: out: for pym_window_zap() and pym_window_release(), neither of which then
+ *	waits for anything
+ *
+ * Context: Any task that reclaims memory.  Takes the client's mmap_lock for reading.
+ * Return: false if this is not possible now: then nothing is held.
+ */
+bool pym_window_try_hold(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+	if (!window_try_hold(pym_service_of(heap)->client.mm, mappings))
+		return false;
+	mappings->nowait = true;
+	return true;
 }
 
 /**
@@ -331,7 +361,11 @@ void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings)
 	if (!mappings->space)
 		return;
 	mmap_read_unlock(mappings->space);
-	mmput(mappings->space);
+	/* If the process has ended meanwhile, its address space goes now: that waits. */
+	if (mappings->nowait)
+		mmput_async(mappings->space);
+	else
+		mmput(mappings->space);
 }
 
 /*
@@ -389,8 +423,11 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, 
 {
 	unsigned int i;
 
-	/* A fault that has rechecked a page holds its lock until the page is mapped. */
-	for (i = 0; pages && i < nr; i++)
+	/*
+	 * A fault that has rechecked a page holds its lock until the page is mapped.  A task
+	 * that may not wait has left out the pages that were locked.
+	 */
+	for (i = 0; pages && i < nr && !mappings->nowait; i++)
 		wait_on_page_locked(pages[i]);
 	window_zap_everywhere(pym_service_of(heap), mappings, offset, (u64)nr << PAGE_SHIFT);
 }

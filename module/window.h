@@ -29,6 +29,7 @@ void pym_window_protect(struct vm_area_struct *vma, bool protect, bool twice);
 int pym_window_mesh_begin(struct pym_heap *heap);
 void pym_window_count(struct pym_client *client, const struct vm_area_struct *vma);
 int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings);
+bool pym_window_try_hold(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		    struct page **pages, unsigned int nr);

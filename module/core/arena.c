@@ -117,6 +117,7 @@ static void span_take_locked(struct pym_heap *heap, struct pym_span span)
 	struct pym_arena *arena = span.arena;
 
 	heap->nr_empty -= hweight64(arena->empty & span.bits);
+	heap->least_empty = min(heap->least_empty, heap->nr_empty);
 	arena->empty &= ~span.bits;
 	if (!arena->empty)
 		list_del_init(&arena->empty_link);

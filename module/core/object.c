@@ -12,8 +12,10 @@
 #include "copy.h"
 #include "mesh.h"
 #include "object.h"
+#include "ops.h"
 #include "page.h"
 #include "pool.h"
+#include "quota.h"
 #include "run.h"
 #include "trace.h"
 #include "trim.h"
@@ -27,17 +29,22 @@ static u32 class_number(const struct pym_heap *heap, u64 size)
 /* Blocks of one class that are being allocated. */
 struct wanted {
 	u32 number;
-	bool pinned;
+	u32 flags;
 	u64 *refs;
 	unsigned int nr;
 	unsigned int done;
 };
 
+static bool wants_pinned(const struct wanted *wanted)
+{
+	return wanted->flags & PYM_ALLOC_PINNED;
+}
+
 static void object_take_locked(struct pym_heap *heap, struct pym_class *class,
 			       struct wanted *wanted)
 {
 	wanted->done += pym_class_take_locked(heap, class, wanted->refs + wanted->done,
-					      wanted->nr - wanted->done, wanted->pinned);
+					      wanted->nr - wanted->done, wants_pinned(wanted));
 }
 
 /*
@@ -64,7 +71,7 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 	span.bits = pym_lowest_bits(span.bits,
 				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
 	pym_for_each_pool(pool, span) {
-		pym_class_add_locked(class, pool, wanted->number, wanted->pinned);
+		pym_class_add_locked(class, pool, wanted->number, wants_pinned(wanted));
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
 	object_take_locked(heap, class, wanted);
@@ -101,24 +108,44 @@ static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 	return filled.bits ? 0 : err;
 }
 
+/* Take blocks that the class has. */
+static void class_take(struct pym_heap *heap, struct wanted *wanted)
+{
+	struct pym_class *class = &heap->classes[wanted->number];
+
+	spin_lock(&class->lock);
+	object_take_locked(heap, class, wanted);
+	spin_unlock(&class->lock);
+}
+
+/* The heap has met a limit: give back what can be, and try again. */
+static int class_grow_at_limit(struct pym_heap *heap, struct wanted *wanted, int err)
+{
+	if (!pym_reclaim(heap))
+		return err;
+	class_take(heap, wanted);
+	return wanted->done < wanted->nr ? class_grow_once(heap, wanted) : 0;
+}
+
 static int class_grow(struct pym_heap *heap, struct wanted *wanted)
 {
 	int err = class_grow_once(heap, wanted);
 
 	if (err && err != -EINTR && pym_trim_gated(heap, 0))
 		err = class_grow_once(heap, wanted);
+	if (pym_error_is_limit(err))
+		err = class_grow_at_limit(heap, wanted, err);
 	return err;
 }
 
-static unsigned int alloc_blocks(struct pym_heap *heap, u32 number, u64 *refs,
+static unsigned int alloc_blocks(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
 				 unsigned int nr, int *err)
 {
-	struct wanted wanted = { .number = number, .refs = refs, .nr = nr };
-	struct pym_class *class = &heap->classes[number];
+	struct wanted wanted = {
+		.number = class_number(heap, size), .flags = flags, .refs = refs, .nr = nr,
+	};
 
-	spin_lock(&class->lock);
-	object_take_locked(heap, class, &wanted);
-	spin_unlock(&class->lock);
+	class_take(heap, &wanted);
 	while (wanted.done < nr && !*err)
 		*err = class_grow(heap, &wanted);
 	return wanted.done;
@@ -279,36 +306,36 @@ static unsigned int zero_blocks(struct pym_heap *heap, u64 size, u64 *refs,
 }
 
 /* Allocate cleared blocks; others instead of those on a page with a memory error. */
-static unsigned int alloc_zeroed_blocks(struct pym_heap *heap, u64 size, u64 *refs,
-					unsigned int nr, int *err)
+static unsigned int alloc_zeroed_blocks(struct pym_heap *heap, u64 size, u32 flags,
+					u64 *refs, unsigned int nr, int *err)
 {
 	unsigned int done = 0, got;
 
 	do {
 		*err = 0;
-		got = alloc_blocks(heap, class_number(heap, size), refs + done, nr - done, err);
+		got = alloc_blocks(heap, size, flags, refs + done, nr - done, err);
 		done += zero_blocks(heap, ALIGN(size, heap->alignment), refs + done, got, err);
 	} while (*err == -EHWPOISON);
 	return done;
 }
 
-static unsigned int alloc_gated(struct pym_heap *heap, u64 size, bool zero,
-				u64 *refs, unsigned int nr, int *err)
+static unsigned int alloc_gated(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
+				unsigned int nr, int *err)
 {
 	*err = 0;
 	/* Runs are made of fresh pages, which are zero. */
 	if (size > PYMALLOC_BLOCK_MAX)
 		return alloc_runs(heap, size, refs, nr, err);
-	if (zero)
-		return alloc_zeroed_blocks(heap, size, refs, nr, err);
-	return alloc_blocks(heap, class_number(heap, size), refs, nr, err);
+	if (flags & PYM_ALLOC_ZERO)
+		return alloc_zeroed_blocks(heap, size, flags, refs, nr, err);
+	return alloc_blocks(heap, size, flags, refs, nr, err);
 }
 
 /**
  * pym_alloc() - allocate a batch of one size
  * @heap: the heap
  * @size: bytes of each, 1 to PYMALLOC_SIZE_MAX
- * @zero: they must read as zero
+ * @flags: PYM_ALLOC_*; a run is made of pages of its own, which are never meshed
  * @refs: where the refs go
  * @nr: how many
  * @err: out: why there are fewer: -ENOMEM, -ENOSPC (the heap's extent is used up),
@@ -317,13 +344,13 @@ static unsigned int alloc_gated(struct pym_heap *heap, u64 size, bool zero,
  * Context: Sleeps.
  * Return: how many were allocated.
  */
-unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
+unsigned int pym_alloc(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
 		       unsigned int nr, int *err)
 {
 	unsigned int done;
 
 	down_read(&heap->gate);
-	done = alloc_gated(heap, size, zero, refs, nr, err);
+	done = alloc_gated(heap, size, flags, refs, nr, err);
 	up_read(&heap->gate);
 	trace_alloc_batch(heap->id, size, nr, done);
 	return done;
@@ -343,11 +370,12 @@ u64 pym_usable(struct pym_heap *heap, u64 ref)
 
 static int resize_move_once(struct pym_heap *heap, u64 *ref, u64 old_size, u64 size)
 {
+	u32 flags = pym_block_is_pinned(heap, *ref) ? PYM_ALLOC_PINNED : 0;
 	u8 status;
 	int err;
 	u64 to;
 
-	if (!alloc_gated(heap, size, false, &to, 1, &err))
+	if (!alloc_gated(heap, size, flags, &to, 1, &err))
 		return err;
 	err = pym_pages_copy(heap, to, *ref, min(size, old_size));
 	/* Another thread may have freed it while it was copied. */

@@ -5,9 +5,15 @@
 #ifndef PYM_OBJECT_H
 #define PYM_OBJECT_H
 
+#include <linux/bits.h>
+
 #include "types.h"
 
-unsigned int pym_alloc(struct pym_heap *heap, u64 size, bool zero, u64 *refs,
+/* What pym_alloc() is asked for */
+#define PYM_ALLOC_ZERO		BIT(0)	/* the objects read as zero */
+#define PYM_ALLOC_PINNED	BIT(1)	/* blocks in pools that are never meshed */
+
+unsigned int pym_alloc(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
 		       unsigned int nr, int *err);
 unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsigned int nr);
 unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *status,

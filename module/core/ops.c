@@ -144,6 +144,25 @@ void pym_threshold_passed(struct pym_heap *heap)
 }
 
 /**
+ * pym_reclaim() - the heap has met a limit: have what can be given back given back
+ * @heap: the heap, of which the caller has nothing busy
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
+ * Return: true if it is worth trying again.
+ */
+bool pym_reclaim(struct pym_heap *heap)
+{
+	bool again;
+
+	if (!heap->ops || !heap->ops->reclaim)
+		return false;
+	up_read(&heap->gate);
+	again = heap->ops->reclaim(heap);
+	down_read(&heap->gate);
+	return again;
+}
+
+/**
  * pym_pause() - let others run between two pieces of a long inspection
  * @heap: the heap
  *

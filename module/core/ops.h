@@ -17,6 +17,7 @@ int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_gate_leave_held(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_map_grown(struct pym_heap *heap, unsigned long number);
 void pym_threshold_passed(struct pym_heap *heap);
+bool pym_reclaim(struct pym_heap *heap);
 int pym_pause(struct pym_heap *heap);
 
 #endif /* PYM_OPS_H */

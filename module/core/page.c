@@ -380,6 +380,43 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 	return pages_put(heap, span, pages);
 }
 
+/* Returns which of the pools have a page that nobody has locked. */
+static u64 pools_with_unlocked_page(struct pym_span span)
+{
+	struct pym_pool *pool;
+	u64 found = 0;
+
+	pym_for_each_pool(pool, span)
+		if (!PageLocked(pool->page))
+			found |= BIT_ULL(pym_pool_index(pool));
+	return found;
+}
+
+/**
+ * pym_pages_drop_held() - the same for a task that may wait for nothing
+ * @heap: the heap
+ * @mappings: its mappings, which the task holds for as long as the gate
+ * @span: the pools, busy; those whose page is locked are skipped: the caller itself may
+ *	have locked it
+ *
+ * Whoever locks a page from now on finds that its pool is busy.
+ *
+ * Context: Holds @heap->gate for reading.
+ * Return: how many pages went.
+ */
+unsigned int pym_pages_drop_held(struct pym_heap *heap, const struct pym_mappings *mappings,
+				 struct pym_span span)
+{
+	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
+
+	span.bits = pools_with_unlocked_page(span);
+	if (!span.bits)
+		return 0;
+	pages_gather(span, pages);
+	zap_pools(heap, mappings, span, pages);
+	return pages_put(heap, span, pages);
+}
+
 /**
  * pym_pages_destroy() - free the pages of a heap that nobody uses or maps
  * @heap: the heap

@@ -496,6 +496,25 @@ void pym_pool_withhold(struct pym_heap *heap, u64 offset)
 }
 
 /**
+ * pym_block_is_pinned() - does the page of a block never change?
+ * @heap: the heap
+ * @ref: a block, or any other offset
+ *
+ * Return: true if so.
+ */
+bool pym_block_is_pinned(struct pym_heap *heap, u64 ref)
+{
+	struct pym_pool *pool;
+	bool pinned;
+
+	rcu_read_lock();
+	pool = pym_pool_find(heap, ref);
+	pinned = pool && pool->role == PYM_POOL_PINNED;
+	rcu_read_unlock();
+	return pinned;
+}
+
+/**
  * pym_block_size() - the size of a block
  * @heap: the heap
  * @ref: any offset

@@ -5,12 +5,23 @@
 #ifndef PYM_QUOTA_H
 #define PYM_QUOTA_H
 
+#include <linux/errno.h>
+
 #include "types.h"
 
 /* Pages that a quota has been charged. */
 static inline unsigned long pym_quota_pages(const struct pym_quota *quota)
 {
 	return (atomic_long_read(&quota->used) - atomic_long_read(&quota->meta)) >> PYM_POOL_SHIFT;
+}
+
+/*
+ * May an allocation have failed because of a limit?  -ENOSPC is none: the process can have
+ * more of the window.
+ */
+static inline bool pym_error_is_limit(int err)
+{
+	return err == -ENOMEM || err == -EDQUOT;
 }
 
 int pym_quota_charge(struct pym_quota *quota, unsigned long bytes);

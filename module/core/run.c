@@ -12,7 +12,9 @@
 
 #include "arena.h"
 #include "bits.h"
+#include "ops.h"
 #include "page.h"
+#include "quota.h"
 #include "record.h"
 #include "run.h"
 #include "trim.h"
@@ -176,6 +178,8 @@ u64 pym_run_alloc(struct pym_heap *heap, u64 size, int *err)
 	u64 ref = run_alloc_once(heap, nr, err);
 
 	if (!ref && *err != -EINTR && pym_trim_gated(heap, 0))
+		ref = run_alloc_once(heap, nr, err);
+	if (!ref && pym_error_is_limit(*err) && pym_reclaim(heap))
 		ref = run_alloc_once(heap, nr, err);
 	return ref;
 }

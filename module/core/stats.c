@@ -23,7 +23,7 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *
 	memset(stats, 0, sizeof(*stats));
 	spin_lock(&class->lock);
 	stats->size = class->size;
-	stats->pools_used = class->pools_used;
+	stats->pools_used = class->pools_used + class->faces;
 	stats->pools_full = class->pools_full;
 	stats->pools_meshed = class->faces;
 	stats->nr_meshed = class->nr_meshed;

@@ -10,7 +10,8 @@
 /**
  * struct pym_class_stats - the figures of one size class
  * @size: bytes of a block
- * @pools_used: pools of which some blocks are allocated and some are not
+ * @pools_used: pools of which some blocks are allocated and some are not, and
+ *	@pools_meshed
  * @pools_full: pools all of whose blocks are allocated
  * @pools_meshed: pools that have no page of their own, because they share another's
  * @nr_meshed: pages given back by meshing so far

@@ -7,6 +7,8 @@
  * When it has more, it is trimmed down to half of that.  Then each trim gives back enough
  * to be worth its cost, which is mostly the TLB flush of an arena, and a program that
  * allocates and frees in turn at the limit does not trim each time.
+ *
+ * Pools that stay empty go earlier: see pym_trim_idle().
  */
 #include <linux/sched.h>
 
@@ -58,6 +60,69 @@ void pym_trim_excess(struct pym_heap *heap)
 
 	if (READ_ONCE(heap->nr_empty) > max)
 		pym_trim_gated(heap, max / 2);
+}
+
+/**
+ * pym_trim_held() - give pages of empty pools back for another task that needs memory
+ * @heap: the heap
+ * @mappings: its mappings, held
+ * @nr: how many pages are wanted; more may go
+ *
+ * Context: Waits for nothing but spinlocks.  Holds @heap->gate for reading.
+ * Return: how many pages went.
+ */
+u64 pym_trim_held(struct pym_heap *heap, const struct pym_mappings *mappings, u64 nr)
+{
+	struct pym_span span;
+	unsigned int dropped;
+	u64 done = 0;
+
+	while (done < nr) {
+		span = pym_empty_reserve(heap);
+		if (!span.arena)
+			break;
+		dropped = pym_pages_drop_held(heap, mappings, span);
+		pym_pools_release(heap, span);
+		if (!dropped)
+			break;
+		done += dropped;
+	}
+	return done;
+}
+
+/* As many empty pools have not been in use since the last call.  Begins anew to count. */
+static u64 trim_count_idle(struct pym_heap *heap, u64 *empty)
+{
+	u64 idle;
+
+	spin_lock(&heap->lock);
+	idle = heap->least_empty;
+	*empty = heap->nr_empty;
+	heap->least_empty = *empty;
+	spin_unlock(&heap->lock);
+	return idle;
+}
+
+/**
+ * pym_trim_idle() - give back pages of pools that have been empty since the last call
+ * @heap: the heap
+ * @keep: how many pools may stay empty for good
+ *
+ * The heap has had at least so many empty pools all the time: it does not need them.
+ *
+ * Context: Sleeps.
+ * Return: how many pages went.
+ */
+u64 pym_trim_idle(struct pym_heap *heap, u64 keep)
+{
+	u64 nr, empty, idle;
+
+	down_read(&heap->gate);
+	pym_faces_reclaim(heap);
+	idle = trim_count_idle(heap, &empty);
+	nr = pym_trim_gated(heap, max(keep, empty - idle));
+	up_read(&heap->gate);
+	return nr;
 }
 
 /**

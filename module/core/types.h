@@ -283,12 +283,15 @@ struct pym_heap;
  * @space: the address space; NULL if nobody maps the heap (any more)
  * @only: the only mapping that can show the page in question, if the holder knows that;
  *	NULL if all mappings have to be searched
+ * @nowait: the holder may not wait for anything, as it gives memory back for another task,
+ *	which may hold any lock
  *
  * The core only passes it on.
  */
 struct pym_mappings {
 	void *space;
 	void *only;
+	bool nowait;
 };
 
 /**
@@ -309,6 +312,8 @@ struct pym_mappings {
  *	mapped in its place.  When it returns, no process maps these any more, and no
  *	fault can still map them.  The mappings are held.  May sleep
  * @threshold_passed: the heap's pages have passed its threshold.  May not sleep
+ * @reclaim: the heap has met a limit: give back what can be given back.  Not under the
+ *	gate.  Sleeps.  Returns whether to try again.  May be NULL
  * @pause: called between two pieces of a long inspection of the heap: returns 0, or a
  *	negative error if the inspection must end.  May be NULL
  */
@@ -321,6 +326,7 @@ struct pym_heap_ops {
 	void (*map_grown)(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number);
 	void (*threshold_passed)(struct pym_heap *heap);
+	bool (*reclaim)(struct pym_heap *heap);
 	int (*pause)(struct pym_heap *heap);
 };
 
@@ -356,6 +362,7 @@ struct pym_heap_ops {
  * @usable_runs: arenas of runs that have a free page
  * @empty: arenas with empty pools
  * @nr_empty: number of those pools
+ * @least_empty: the least that @nr_empty has been since pym_trim_idle() last looked
  * @nr_arenas: arenas of pools
  * @nr_run_arenas: arenas of runs
  * @pages: pages in the window
@@ -400,6 +407,7 @@ struct pym_heap {
 	struct pym_buckets usable_runs;
 	struct list_head empty;
 	u64 nr_empty;
+	u64 least_empty;
 	u64 nr_arenas;
 	u64 nr_run_arenas;
 	u64 pages;

@@ -39,8 +39,10 @@ static void walk_copy_pool_of_blocks(const struct pym_class *class,
 	info->state = blocks == class->capacity ? PYMALLOC_POOL_FULL : PYMALLOC_POOL_USED;
 	info->size = class->size;
 	info->allocated = pool->nr_alloc;
+	info->meshed = pool->next_face && pool->next_face != pool->number;
+	/* Its free slots are those of the primary face, which alone serves from them. */
 	if (pym_pool_is_face(pool)) {
-		info->state = PYMALLOC_POOL_MESHED;
+		info->state = PYMALLOC_POOL_USED;
 		return;
 	}
 	info->free = pool->boundary - blocks;
@@ -93,7 +95,6 @@ static void walk_count_pool(struct pym_arena_info *info, const struct pym_pool_i
 		info->pools_empty++;
 		break;
 	case PYMALLOC_POOL_USED:
-	case PYMALLOC_POOL_MESHED:
 		info->pools_used++;
 		break;
 	default:

@@ -35,6 +35,7 @@ struct pym_arena_info {
  * @allocated: blocks that are allocated
  * @free: blocks that are free
  * @untouched: blocks that are untouched
+ * @meshed: its page is that of other pools, too
  */
 struct pym_pool_info {
 	u64 offset;
@@ -43,6 +44,7 @@ struct pym_pool_info {
 	u32 allocated;
 	u32 free;
 	u32 untouched;
+	bool meshed;
 };
 
 /**

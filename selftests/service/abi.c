@@ -20,7 +20,7 @@ SIZE_IS(batch_head, 8);
 SIZE_IS(usable, 32);
 SIZE_IS(resize, 24);
 SIZE_IS(class_stats, 64);
-SIZE_IS(stats, 208);
+SIZE_IS(stats, 248);
 SIZE_IS(arena_info, 32);
 SIZE_IS(pool_info, 32);
 SIZE_IS(block_info, 16);
@@ -31,6 +31,8 @@ SIZE_IS(notify, 16);
 SIZE_IS(caches, 24);
 SIZE_IS(end, 8);
 SIZE_IS(grow, 16);
+SIZE_IS(compact, 48);
+SIZE_IS(policy, 24);
 
 union argument {
 	__u32 argsz;
@@ -77,7 +79,7 @@ static const struct command commands[] = {
 	  .known_flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED,
 	  .where = ON_DEVICE, .opens = true },
 	{ SHAPE(list, LIST), FLAGS(list), RESERVED(list), .where = ON_DEVICE | ON_HEAP },
-	{ SHAPE(alloc, ALLOC), FLAGS(alloc), .known_flags = PYMALLOC_ALLOC_ZERO,
+	{ SHAPE(alloc, ALLOC), FLAGS(alloc), .known_flags = PYMALLOC_ALLOC_ZERO | PYMALLOC_ALLOC_PINNED,
 	  .where = ON_HEAP },
 	{ SHAPE(free, FREE), FLAGS(free), .where = ON_HEAP },
 	{ SHAPE(usable, USABLE), FLAGS(usable), .where = ON_HEAP },
@@ -90,6 +92,12 @@ static const struct command commands[] = {
 	{ SHAPE(notify, NOTIFY), FLAGS(notify), .where = ON_HEAP },
 	{ SHAPE(caches, CACHES), FLAGS(caches), .where = ON_HEAP },
 	{ SHAPE(grow, GROW), FLAGS(grow), .where = ON_HEAP },
+	{ SHAPE(compact, COMPACT), FLAGS(compact),
+	  .known_flags = PYMALLOC_COMPACT_STOCK | PYMALLOC_COMPACT_CACHES |
+			 PYMALLOC_COMPACT_MESH,
+	  .where = ON_HEAP },
+	{ SHAPE(policy, POLICY), FLAGS(policy),
+	  .known_flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET, .where = ON_HEAP },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
 };
@@ -360,6 +368,8 @@ TEST_F(abi, refused_calls_have_done_nothing)
 		  offsetof(struct pymalloc_usable, done) },
 		{ PYMALLOC_IOC_WALK, offsetof(struct pymalloc_walk, reserved),
 		  offsetof(struct pymalloc_walk, done) },
+		{ PYMALLOC_IOC_COMPACT, offsetof(struct pymalloc_compact, flags),
+		  offsetof(struct pymalloc_compact, pages_freed) },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {

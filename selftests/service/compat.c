@@ -45,6 +45,8 @@ struct low {
 		struct pymalloc_stats stats;
 		struct pymalloc_walk walk;
 		struct pymalloc_trim trim;
+		struct pymalloc_compact compact;
+		struct pymalloc_policy policy;
 		struct pymalloc_check check;
 		struct pymalloc_notify notify;
 		struct pymalloc_caches caches;
@@ -165,6 +167,15 @@ TEST_F(compat, controls)
 	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_NOTIFY, &low->notify));
 	low->caches = (struct pymalloc_caches)ARG(caches, .threads = 3, .bytes_max = 1ULL << 33);
 	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_CACHES, &low->caches));
+	low->policy = (struct pymalloc_policy)ARG(policy, .flags = PYMALLOC_POLICY_SET,
+						  .decay_ms = 77, .keep_bytes = 1ULL << 33);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_POLICY, &low->policy));
+	low->policy = (struct pymalloc_policy)ARG(policy);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_POLICY, &low->policy));
+	EXPECT_EQ(77, low->policy.decay_ms);
+	EXPECT_EQ(1ULL << 33, low->policy.keep_bytes);
+	low->compact = (struct pymalloc_compact)ARG(compact, .flags = PYMALLOC_COMPACT_STOCK);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_COMPACT, &low->compact));
 	low->stats = (struct pymalloc_stats)ARG(stats);
 	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_STATS, &low->stats));
 	EXPECT_EQ(1, low->stats.threshold);

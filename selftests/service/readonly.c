@@ -37,6 +37,9 @@ static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *s
 	struct pymalloc_free free = ARG(free, .refs = user_ptr(&ref), .count = 1);
 	struct pymalloc_resize resize = ARG(resize, .ref = ref, .size = 500);
 	struct pymalloc_trim trim = ARG(trim);
+	struct pymalloc_compact compact = ARG(compact);
+	struct pymalloc_policy policy = ARG(policy, .flags = PYMALLOC_POLICY_SET);
+	struct pymalloc_policy reset = ARG(policy, .flags = PYMALLOC_POLICY_RESET);
 	struct pymalloc_notify notify = ARG(notify, .threshold = 1);
 	struct pymalloc_caches caches = ARG(caches, .threads = 1);
 	struct pymalloc_grow grow = ARG(grow, .extent = self->heap.bytes);
@@ -46,6 +49,9 @@ static void refuses(struct __test_metadata *_metadata, FIXTURE_DATA(readonly) *s
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_FREE, &free));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_RESIZE, &resize));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_TRIM, &trim));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_COMPACT, &compact));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_POLICY, &policy));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_POLICY, &reset));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_NOTIFY, &notify));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_CACHES, &caches));
 	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_GROW, &grow));

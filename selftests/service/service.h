@@ -169,6 +169,25 @@ static inline int heap_try_create(struct __test_metadata *_metadata, struct pyma
 #define TRY_HEAP(...) \
 	heap_try_create(_metadata, (struct pymalloc_create)ARG(create, __VA_ARGS__))
 
+#define POLICY_NOTHING	(PYMALLOC_POLICY_NO_DECAY | PYMALLOC_POLICY_NO_STEAL | \
+			 PYMALLOC_POLICY_NO_MESH)
+
+/* Give a heap a policy, or ask for the one in force. */
+static inline struct pymalloc_policy heap_policy(struct heap *heap, struct pymalloc_policy arg)
+{
+	struct __test_metadata *_metadata = heap->test;
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_POLICY, &arg));
+	return arg;
+}
+
+#define POLICY(heap, ...) \
+	heap_policy(heap, (struct pymalloc_policy)ARG(policy, __VA_ARGS__))
+
+/*
+ * The heap gives nothing back by itself: what a test finds in it must not depend on how
+ * long the test takes. Tests that want the opposite reset its policy.
+ */
 static inline struct heap heap_create(struct __test_metadata *_metadata,
 				      struct pymalloc_create arg)
 {
@@ -185,6 +204,7 @@ static inline struct heap heap_create(struct __test_metadata *_metadata,
 	heap.map = mmap(NULL, heap.bytes / POOL, PROT_READ, MAP_SHARED, heap.fd,
 			PYMALLOC_POOL_MAP_OFFSET);
 	ASSERT_NE(MAP_FAILED, heap.map);
+	POLICY(&heap, .flags = PYMALLOC_POLICY_SET, .off = POLICY_NOTHING);
 	return heap;
 }
 

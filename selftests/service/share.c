@@ -182,12 +182,22 @@ TEST_F(share, opened_elsewhere)
 	join_child(_metadata, child);
 }
 
-static int trim_and_check(int fd)
+static int control(int fd)
 {
 	struct pymalloc_trim trim = ARG(trim);
+	struct pymalloc_compact compact = ARG(compact);
+	struct pymalloc_policy policy = ARG(policy, .flags = PYMALLOC_POLICY_RESET);
 	struct pymalloc_check check = ARG(check);
+	int all[] = {
+		call(fd, PYMALLOC_IOC_TRIM, &trim), call(fd, PYMALLOC_IOC_COMPACT, &compact),
+		call(fd, PYMALLOC_IOC_POLICY, &policy), call(fd, PYMALLOC_IOC_CHECK, &check),
+	};
 
-	return call(fd, PYMALLOC_IOC_TRIM, &trim) ?: call(fd, PYMALLOC_IOC_CHECK, &check);
+	/* All of them succeed, or all fail in the same way. */
+	for (size_t i = 1; i < ARRAY_SIZE(all); i++)
+		if (all[i] != all[0])
+			return 1;
+	return all[0];
 }
 
 /*
@@ -203,14 +213,14 @@ TEST_F(share, inherited_by_another_user)
 		int opened = heap_open(_metadata, self->heap.id, 0);
 
 		drop_window(&self->heap);
-		EXPECT_EQ(0, trim_and_check(self->heap.fd));
+		EXPECT_EQ(0, control(self->heap.fd));
 		become_somebody(_metadata);
-		EXPECT_EQ(-EPERM, trim_and_check(self->heap.fd));
+		EXPECT_EQ(-EPERM, control(self->heap.fd));
 		EXPECT_EQ(-EPERM, call(self->heap.fd, PYMALLOC_IOC_STATS, &stats));
 		EXPECT_EQ(MAP_FAILED, mmap(NULL, POOL, PROT_READ, MAP_SHARED, self->heap.fd, 0));
 		EXPECT_EQ(EPERM, errno);
 		/* The one that was opened by number was made for others. */
-		EXPECT_EQ(0, trim_and_check(opened));
+		EXPECT_EQ(0, control(opened));
 		_exit(0);
 	}
 	join_child(_metadata, child);

@@ -119,12 +119,12 @@ TEST_F(tracepoints, figures)
 	EXPECT_TRUE(traced(self, "arena_free: heap=%llu offset=%#llx\n", life.id,
 			   life.run & -ARENA));
 	/*
-	 * The first call was the LIST by which HEAP() gets the size of the
-	 * window.
+	 * The first calls were those of HEAP(): LIST, for the size of the window,
+	 * and POLICY.
 	 */
 	EXPECT_TRUE(traced(self, "heap_destroy: heap=%llu comm=%.15s allocs=4 frees=4 ", life.id,
 			   program_invocation_short_name));
-	EXPECT_TRUE(traced(self, " allocs=4 frees=4 peak=%llu calls=6\n", 3 * POOL));
+	EXPECT_TRUE(traced(self, " allocs=4 frees=4 peak=%llu calls=7\n", 3 * POOL));
 }
 
 /*
@@ -159,7 +159,7 @@ TEST_F(tracepoints, figures_of_a_child)
 	join_child(_metadata, child);
 	await(_metadata, self, " allocs=2 frees=1 peak=4096 calls=2\n");
 	heap_close(&heap);
-	await(_metadata, self, " allocs=5 frees=2 peak=4096 calls=3\n");
+	await(_metadata, self, " allocs=5 frees=2 peak=4096 calls=4\n");
 }
 
 TEST_F(tracepoints, checked_at_the_end)
@@ -193,6 +193,65 @@ TEST_F(tracepoints, one_at_a_time)
 				TH_LOG("%s with only %s", events[j], events[i]);
 		}
 	}
+}
+
+/* A heap that gives memory back says how, and how much. */
+TEST_F(tracepoints, memory_that_goes)
+{
+	static const char *const going[] = { "heap_decay", "heap_shrink", "heap_mesh" };
+	struct pymalloc_compact compact = ARG(compact, .flags = PYMALLOC_COMPACT_MESH);
+	struct heap heap = HEAP();
+
+	for (size_t i = 0; i < ARRAY_SIZE(going); i++)
+		set_event(_metadata, going[i], "1");
+	free_one(&heap, alloc_one(&heap, 64));
+	write_text(_metadata, "/proc/sys/vm/drop_caches", "2");
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "heap_shrink: heap=%llu pages=1\n", heap.id));
+
+	EXPECT_EQ(0, call(heap.fd, PYMALLOC_IOC_COMPACT, &compact));
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "heap_mesh: heap=%llu pages=0 frames=0 bytes=0 pinned=0\n",
+			   heap.id));
+
+	free_one(&heap, alloc_one(&heap, 64));
+	POLICY(&heap, .flags = PYMALLOC_POLICY_SET, .decay_ms = PYMALLOC_DECAY_MS_MIN);
+	ASSERT_TRUE(EVENTUALLY(heap_stats(&heap).nr_decayed));
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "heap_decay: heap=%llu pages=1\n", heap.id));
+	heap_close(&heap);
+}
+
+static int count_lines(const char *text, const char *what)
+{
+	int count = 0;
+
+	for (text = strstr(text, what); text; text = strstr(text + 1, what))
+		count++;
+	return count;
+}
+
+/*
+ * At its limit, a heap tries to take memory back, but not for each call if there is
+ * nothing to gain. The distance of the tries grows to two seconds, so that their number
+ * is far below that of the calls however slow the machine is.
+ */
+TEST_F(tracepoints, few_tries_at_the_limit)
+{
+	struct heap heap = HEAP(.limit = meta_with(_metadata, 1) + 2 * POOL);
+	__u64 refs[2];
+	struct pymalloc_alloc arg = ARG(alloc, .size = POOL, .refs = user_ptr(refs), .count = 1);
+	const int calls = 2000;
+
+	POLICY(&heap, .flags = PYMALLOC_POLICY_RESET);
+	alloc(&heap, 64, refs, 1);
+	set_event(_metadata, "heap_mesh", "1");
+	for (int i = 0; i < calls; i++)
+		ASSERT_EQ(-ENOMEM, call(heap.fd, PYMALLOC_IOC_ALLOC, &arg));
+	read_trace(_metadata, self);
+	EXPECT_LE(1, count_lines(self->text, "heap_mesh: "));
+	EXPECT_GE(calls / 2, count_lines(self->text, "heap_mesh: "));
+	heap_close(&heap);
 }
 
 /* After it is switched off, nothing is seen. */

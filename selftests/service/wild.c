@@ -10,7 +10,7 @@
 static const unsigned long commands[] = {
 	PYMALLOC_IOC_ALLOC, PYMALLOC_IOC_FREE, PYMALLOC_IOC_USABLE, PYMALLOC_IOC_RESIZE,
 	PYMALLOC_IOC_STATS, PYMALLOC_IOC_WALK, PYMALLOC_IOC_TRIM, PYMALLOC_IOC_CHECK,
-	PYMALLOC_IOC_NOTIFY, PYMALLOC_IOC_LIST,
+	PYMALLOC_IOC_NOTIFY, PYMALLOC_IOC_LIST, PYMALLOC_IOC_COMPACT, PYMALLOC_IOC_POLICY,
 };
 
 static const __u32 sizes[] = {
@@ -19,6 +19,7 @@ static const __u32 sizes[] = {
 	sizeof(struct pymalloc_stats), sizeof(struct pymalloc_walk),
 	sizeof(struct pymalloc_trim), sizeof(struct pymalloc_check),
 	sizeof(struct pymalloc_notify), sizeof(struct pymalloc_list),
+	sizeof(struct pymalloc_compact), sizeof(struct pymalloc_policy),
 };
 
 /* Values that have a meaning somewhere, or are next to one that has. */

@@ -23,6 +23,7 @@ static const struct subcommand {
 	{ "map", map_main },
 	{ "check", check_main },
 	{ "trim", trim_main },
+	{ "compact", compact_main },
 	{ "help", help_main },
 };
 
@@ -36,6 +37,7 @@ static const char doc[] =
 	"  map HEAP [OFFSET]  a picture of a heap's arenas and pools\n"
 	"  check HEAP         prove that a heap's figures add up\n"
 	"  trim HEAP          give a heap's empty pools back\n"
+	"  compact HEAP       give back all memory that a heap can give back\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";

@@ -26,6 +26,7 @@ static const struct column pool_columns[] = {
 	{ "ALLOCATED", KIND_NUMBER },
 	{ "FREE", KIND_NUMBER },
 	{ "UNTOUCHED", KIND_NUMBER },
+	{ "MESHED", KIND_NUMBER },
 	{ "BLOCKS", KIND_TEXT },
 	{ NULL, 0 }
 };
@@ -153,6 +154,7 @@ static void list_pools(int fd, __u64 offset, bool as_json)
 		table_number(table, pools[i].allocated);
 		table_number(table, pools[i].free);
 		table_number(table, pools[i].untouched);
+		table_number(table, !!(pools[i].flags & PYMALLOC_POOL_MESHED));
 		table_text(table, pool_bar(bar, &pools[i]));
 	}
 	tables_print(&table, 1);

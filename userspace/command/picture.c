@@ -16,6 +16,7 @@ static const struct {
 	{ "0", "empty" },
 	{ "123456789", "used, in tenths" },
 	{ "#", "full" },
+	{ "m", "meshed" },
 	{ "R", "run" },
 	{ "r", "further pages" },
 };
@@ -30,6 +31,7 @@ static const struct {
 	{ "456", "\033[33m" },
 	{ "789", "\033[32m" },
 	{ "#", "\033[1;32m" },
+	{ "m", "\033[35m" },
 	{ "R", "\033[1;34m" },
 	{ "r", "\033[34m" },
 };
@@ -61,6 +63,8 @@ static char used_letter(const struct pymalloc_pool_info *pool)
  */
 char pool_letter(const struct pymalloc_pool_info *pool)
 {
+	if (pool->flags & PYMALLOC_POOL_MESHED)
+		return 'm';
 	switch (pool->state) {
 	case PYMALLOC_POOL_NONE:
 		return '.';

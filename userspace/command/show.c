@@ -42,6 +42,11 @@ static const struct column heap_columns[] = {
 	{ "PAGES_OUT", KIND_NUMBER },
 	{ "THREADS", KIND_NUMBER },
 	{ "THREAD_CACHE_MAX", KIND_BYTES },
+	{ "POOLS_MESHED", KIND_NUMBER },
+	{ "PAGES_MESHED", KIND_NUMBER },
+	{ "PAGES_DECAYED", KIND_NUMBER },
+	{ "PAGES_SHRUNK", KIND_NUMBER },
+	{ "BLOCKS_STOLEN", KIND_NUMBER },
 	{ NULL, 0 }
 };
 
@@ -99,6 +104,11 @@ static struct table *heap_table(const struct pymalloc_heap_info *heap,
 	table_number(table, stats->nr_pages_out);
 	table_number(table, stats->cache_threads);
 	table_number(table, stats->cache_bytes_max);
+	table_number(table, stats->pools_meshed);
+	table_number(table, stats->nr_meshed);
+	table_number(table, stats->nr_decayed);
+	table_number(table, stats->nr_shrunk);
+	table_number(table, stats->nr_stolen);
 	return table;
 }
 

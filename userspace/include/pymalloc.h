@@ -106,6 +106,22 @@ PYMALLOC_API int pymalloc_heap_trim(struct pymalloc_heap *heap,
 				    __u64 *released);
 
 /**
+ * pymalloc_heap_compact() - give back all memory that a heap can give back
+ * @heap: the heap
+ * @what: PYMALLOC_COMPACT_*: what is to be done; 0 is all of it
+ * @done: where to store what was done; may be NULL
+ *
+ * Beside what pymalloc_heap_trim() does, this takes back what other threads keep in their
+ * magazines, and lets sparse pools share pages.  No object changes its address.  Other
+ * threads may use the heap meanwhile.
+ *
+ * Return: 0; or -1 and EBADF, EINVAL, EPERM (not the heap's process), EINTR (the caller is
+ * being killed), ENOTTY (the module is older).
+ */
+PYMALLOC_API int pymalloc_heap_compact(struct pymalloc_heap *heap, __u32 what,
+				       struct pymalloc_compact *done);
+
+/**
  * pymalloc_heap_stats() - the kernel's figures of a heap
  * @heap: the heap
  * @stats: where to store them; its member classes is @classes afterwards
@@ -159,8 +175,9 @@ pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
  * The calling thread gets its magazines now, for each heap that has magazines.  The first
  * allocation of any other thread needs an mmap(), and the end of that thread an munmap().
  * What needs other system calls fails with EPERM: pymalloc_heap_create(),
- * pymalloc_heap_trim(), pymalloc_heap_stats().  In a child of fork(), pymalloc_heap_id() may
- * return the number of the parent's heap, and pymalloc_heap_destroy() only unmaps.
+ * pymalloc_heap_trim(), pymalloc_heap_compact(), pymalloc_heap_stats().  In a child of
+ * fork(), pymalloc_heap_id() may return the number of the parent's heap, and
+ * pymalloc_heap_destroy() only unmaps.
  *
  * A program that closes a heap's descriptor in the sandbox loses the heap: allocations fail
  * with ENOMEM, and nothing is freed any more.  If it opens another file under the same

@@ -173,6 +173,19 @@ int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)
 	return ret;
 }
 
+int pymalloc_heap_compact(struct pymalloc_heap *heap, __u32 what,
+			  struct pymalloc_compact *done)
+{
+	struct pymalloc_compact args = { .argsz = sizeof(args), .flags = what };
+	int ret;
+
+	pymalloc_heap_flush(heap);
+	ret = pyml_call(heap, PYMALLOC_IOC_COMPACT, &args);
+	if (done)
+		*done = args;
+	return ret;
+}
+
 int pymalloc_heap_stats(struct pymalloc_heap *heap,
 			struct pymalloc_stats *stats,
 			struct pymalloc_class_stats *classes)

@@ -177,13 +177,13 @@ PYMALLOC_API int malloc_info(int options, FILE *file)
 
 typedef int (*malloc_trim_fn)(size_t pad);
 
-/* Objects in magazines of other threads stay there. */
+/* Returns 1 if memory went back to the system, as the C library's does. */
 PYMALLOC_API int malloc_trim(size_t pad)
 {
-	__u64 released = 0;
+	struct pymalloc_compact done = { 0 };
 
 	shim_free_spares();
 	if (shim_has_heap())
-		pymalloc_heap_trim(shim_heap, &released);
-	return ((malloc_trim_fn)shim_libc("malloc_trim"))(pad) || released;
+		pymalloc_heap_compact(shim_heap, 0, &done);
+	return ((malloc_trim_fn)shim_libc("malloc_trim"))(pad) || done.pages_freed;
 }

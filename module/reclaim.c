@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reclaim: how a heap gives memory back, on request and by itself.
+ *
+ * There are three ways, which serve each other in this order:
+ *
+ * - Steal: the blocks that sleeping threads have in their magazines are freed.
+ * - Mesh: sparse pools of a class come to share a page.
+ * - Trim: pages of empty pools go.  In a round of upkeep only those go that were not
+ *   needed since the last one, which is called decay.
+ *
+ * Whoever does this in a heap holds @busy of its upkeep.
+ */
+#include <linux/jiffies.h>
+#include <linux/lockdep.h>
+#include <linux/memcontrol.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+
+#include "cache.h"
+#include "reclaim.h"
+#include "service_heap.h"
+#include "trace.h"
+#include "upkeep.h"
+
+/*
+ * A heap at its limit takes memory back before it fails.  If that gains too little, it does
+ * not try again for a while: first for so long, then for twice as long, and so on, up to
+ * the second one.
+ */
+#define LIMIT_WAIT_MIN	msecs_to_jiffies(20)
+#define LIMIT_WAIT_MAX	msecs_to_jiffies(2000)
+
+/* Too little is less than so many pages out of the heap's, and blocks for each page. */
+#define LIMIT_GAIN	64
+
+/* After a round the next one waits for so many times as long as this one took. */
+#define ROUND_REST	8
+
+static u64 reclaim_steal(struct pym_service_heap *sheap, bool all)
+{
+	u64 taken = pym_caches_steal(sheap, all);
+
+	if (taken) {
+		atomic64_add(taken, &sheap->upkeep->nr_stolen);
+		trace_heap_steal(sheap->heap.id, taken);
+	}
+	return taken;
+}
+
+/* Bytes of the pages of pools that have blocks, beyond those of the blocks. */
+static u64 excess_of(const struct pym_stats *stats)
+{
+	u64 pages = stats->run_pages + stats->pools_empty;
+	u64 used = stats->block_bytes + (pages << PYM_POOL_SHIFT);
+
+	/* The figures are not of one moment. */
+	return stats->page_bytes > used ? stats->page_bytes - used : 0;
+}
+
+/* Mesh, and remember what could not be gained: only a change makes it worth another try. */
+static int reclaim_mesh(struct pym_service_heap *sheap, struct pym_mesh_result *result)
+{
+	struct pym_upkeep *upkeep = sheap->upkeep;
+	struct pym_stats stats;
+	int err;
+
+	lockdep_assert_held(&upkeep->busy);
+	err = pym_mesh(&sheap->heap, result);
+	trace_heap_mesh(sheap->heap.id, result->pages_freed, result->frames_joined,
+			result->bytes_copied, result->pages_pinned);
+	if (err)
+		return err;
+	pym_heap_stats(&sheap->heap, &stats);
+	upkeep->mesh_excess = excess_of(&stats);
+	upkeep->mesh_frees = stats.nr_frees;
+	WRITE_ONCE(upkeep->gain, 0);
+	return 0;
+}
+
+static int compact_locked(struct pym_service_heap *sheap, u32 what,
+			  struct pymalloc_compact *done)
+{
+	struct pym_mesh_result meshed = {};
+	int err = 0;
+
+	if (what & PYMALLOC_COMPACT_CACHES)
+		done->blocks_taken = reclaim_steal(sheap, true);
+	if (what & PYMALLOC_COMPACT_MESH)
+		err = reclaim_mesh(sheap, &meshed);
+	if (what & PYMALLOC_COMPACT_STOCK && !err)
+		done->pages_freed = pym_trim(&sheap->heap) >> PYM_POOL_SHIFT;
+	done->pages_freed += meshed.pages_freed;
+	done->frames_joined = meshed.frames_joined;
+	done->bytes_copied = meshed.bytes_copied;
+	done->pages_pinned = meshed.pages_pinned;
+	return fatal_signal_pending(current) ? -EINTR : err;
+}
+
+/**
+ * pym_reclaim_compact() - give back all that can be given back
+ * @sheap: the heap; the caller has a reference
+ * @what: PYMALLOC_COMPACT_*: what is to be done
+ * @done: out: its figures; the others stay as they are
+ *
+ * Context: Sleeps.  Not under the gate, nor with an mmap_lock held.
+ * Return: 0, or -EINTR (the caller is being killed).
+ */
+int pym_reclaim_compact(struct pym_service_heap *sheap, u32 what,
+			struct pymalloc_compact *done)
+{
+	struct pym_upkeep *upkeep = sheap->upkeep;
+	struct mem_cgroup *memcg;
+	int err;
+
+	if (mutex_lock_killable(&upkeep->busy))
+		return -EINTR;
+	memcg = set_active_memcg(sheap->memcg);
+	err = compact_locked(sheap, what, done);
+	set_active_memcg(memcg);
+	mutex_unlock(&upkeep->busy);
+	return err;
+}
+
+static bool limit_is_tried_again(const struct pym_upkeep *upkeep)
+{
+	return !upkeep->limit_wait || time_after_eq(jiffies, upkeep->limit_again);
+}
+
+/* Note how much was gained at the limit. */
+static void limit_note(struct pym_service_heap *sheap, const struct pymalloc_compact *done)
+{
+	struct pym_upkeep *upkeep = sheap->upkeep;
+	unsigned long wait = upkeep->limit_wait * 2;
+
+	if (done->pages_freed * LIMIT_GAIN + done->blocks_taken / LIMIT_GAIN >=
+	    READ_ONCE(sheap->heap.pages) + 1) {
+		upkeep->limit_wait = 0;
+		return;
+	}
+	upkeep->limit_wait = clamp(wait, LIMIT_WAIT_MIN, LIMIT_WAIT_MAX);
+	upkeep->limit_again = jiffies + upkeep->limit_wait;
+}
+
+static bool limit_locked(struct pym_service_heap *sheap)
+{
+	struct pymalloc_compact done = {};
+	u32 off = pym_upkeep_policy(sheap).off;
+	u32 what = PYMALLOC_COMPACT_STOCK;
+
+	if (!limit_is_tried_again(sheap->upkeep))
+		return false;
+	if (!(off & PYMALLOC_POLICY_NO_STEAL))
+		what |= PYMALLOC_COMPACT_CACHES;
+	if (!(off & PYMALLOC_POLICY_NO_MESH))
+		what |= PYMALLOC_COMPACT_MESH;
+	if (compact_locked(sheap, what, &done))
+		return false;
+	limit_note(sheap, &done);
+	return done.pages_freed || done.blocks_taken;
+}
+
+/**
+ * pym_reclaim_at_limit() - a heap has met a limit: .reclaim of its operations
+ * @heap: the heap, of the calling process
+ *
+ * Another task that is taking memory back is waited for.
+ *
+ * Context: Sleeps.  Not under the gate, nor with an mmap_lock held.
+ * Return: true if something was gained.
+ */
+bool pym_reclaim_at_limit(struct pym_heap *heap)
+{
+	struct pym_service_heap *sheap = pym_service_of(heap);
+	bool gained;
+
+	if (mutex_lock_killable(&sheap->upkeep->busy))
+		return false;
+	gained = limit_locked(sheap);
+	mutex_unlock(&sheap->upkeep->busy);
+	return gained;
+}
+
+/* Returns whether further rounds may find something. */
+static bool round_steal(struct pym_service_heap *sheap, bool urgent)
+{
+	reclaim_steal(sheap, urgent);
+	return pym_caches_pending(sheap);
+}
+
+static bool round_decay(struct pym_service_heap *sheap, u64 keep, bool urgent)
+{
+	struct pym_heap *heap = &sheap->heap;
+	u64 nr;
+
+	if (urgent) {
+		nr = pym_trim(heap) >> PYM_POOL_SHIFT;
+		atomic64_add(nr, &sheap->upkeep->nr_shrunk);
+		trace_heap_shrink(heap->id, nr);
+		return false;
+	}
+	nr = pym_trim_idle(heap, keep);
+	if (nr) {
+		atomic64_add(nr, &sheap->upkeep->nr_decayed);
+		trace_heap_decay(heap->id, nr);
+	}
+	return READ_ONCE(heap->nr_empty) > keep;
+}
+
+/*
+ * Has so much changed since the last meshing that another one may gain something?  Either
+ * a quarter more is free in pages than it left, or as much was freed as there is.
+ */
+static bool mesh_may_gain(const struct pym_upkeep *upkeep, const struct pym_stats *stats,
+			  u64 excess)
+{
+	return excess > upkeep->mesh_excess + upkeep->mesh_excess / 4 ||
+	       stats->nr_frees - upkeep->mesh_frees > stats->blocks;
+}
+
+/* A heap is meshed if that was worth it in the last round already. */
+static bool round_mesh(struct pym_service_heap *sheap, bool urgent)
+{
+	struct pym_mesh_result meshed = {};
+	struct pym_upkeep *upkeep = sheap->upkeep;
+	struct pym_stats stats;
+	bool may_gain, due;
+	u64 excess;
+
+	pym_heap_stats(&sheap->heap, &stats);
+	excess = excess_of(&stats);
+	may_gain = excess > stats.block_bytes / 2 && mesh_may_gain(upkeep, &stats, excess);
+	due = may_gain && excess >= READ_ONCE(pym_mesh_bytes);
+	WRITE_ONCE(upkeep->gain, may_gain ? excess >> PYM_POOL_SHIFT : 0);
+	if (urgent ? may_gain : due && upkeep->due)
+		due = reclaim_mesh(sheap, &meshed);
+	upkeep->due = due;
+	return due;
+}
+
+static bool round_locked(struct pym_service_heap *sheap)
+{
+	struct pym_policy policy = pym_upkeep_policy(sheap);
+	u64 keep = policy.keep_bytes >> PYM_POOL_SHIFT;
+	bool urgent = xchg(&sheap->upkeep->urgent, false);
+	bool more = false;
+
+	if (!(policy.off & PYMALLOC_POLICY_NO_STEAL))
+		more |= round_steal(sheap, urgent);
+	if (!(policy.off & PYMALLOC_POLICY_NO_MESH))
+		more |= round_mesh(sheap, urgent);
+	else
+		WRITE_ONCE(sheap->upkeep->gain, 0);
+	if (urgent || !(policy.off & PYMALLOC_POLICY_NO_DECAY))
+		more |= round_decay(sheap, keep, urgent);
+	return more;
+}
+
+/**
+ * pym_reclaim_round() - a round of upkeep
+ * @sheap: the heap; the caller has a reference
+ *
+ * The thread has the lowest priority, so that a round begins when a CPU has time for it.
+ * In a round it holds what tasks of the heap's process may want: then it has the priority
+ * of most of these, so that it is not kept from running for long.
+ *
+ * Context: The thread of upkeep.  Sleeps, but never waits for a task that uses the heap.
+ */
+void pym_reclaim_round(struct pym_service_heap *sheap)
+{
+	struct pym_upkeep *upkeep = sheap->upkeep;
+	struct mem_cgroup *memcg;
+	unsigned long start;
+	bool more = true;
+
+	if (mutex_trylock(&upkeep->busy)) {
+		start = jiffies;
+		memcg = set_active_memcg(sheap->memcg);
+		set_user_nice(current, 0);
+		more = round_locked(sheap);
+		set_user_nice(current, MAX_NICE);
+		set_active_memcg(memcg);
+		WRITE_ONCE(upkeep->rest, ROUND_REST * (jiffies - start));
+		mutex_unlock(&upkeep->busy);
+	}
+	if (more)
+		pym_upkeep_arm(sheap);
+}

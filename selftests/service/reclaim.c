@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Upkeep: a heap gives memory back by itself, as its policy says. The program
+ * makes no call meanwhile but to ask how far the heap has come.
+ */
+#include "service.h"
+
+#define MANY 50
+#define KEPT 5
+#define QUICK 10	/* milliseconds */
+
+static const char *const switches[] = { "decay", "steal", "mesh" };
+static const char *const numbers[] = { "decay_ms", "keep_bytes", "mesh_bytes" };
+
+/* A test may set the parameters. They are put back. */
+FIXTURE(reclaim)
+{
+	struct heap heap;
+	__u64 before[ARRAY_SIZE(numbers)];
+};
+
+FIXTURE_SETUP(reclaim)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		self->before[i] = read_parameter(_metadata, numbers[i]);
+	self->heap = HEAP();
+}
+
+FIXTURE_TEARDOWN(reclaim)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		write_parameter(_metadata, numbers[i], self->before[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
+		write_parameter(_metadata, switches[i], 1);
+	heap_check(&self->heap);
+	heap_close(&self->heap);
+}
+
+static __u64 refs[8 * MANY];
+
+/* Returns how many there are: some more, as pages are taken ahead. */
+static __u64 make_empty_pools(struct heap *heap)
+{
+	alloc(heap, 512, refs, ARRAY_SIZE(refs));
+	free_all(heap, refs, ARRAY_SIZE(refs));
+	return heap_stats(heap).pools_empty;
+}
+
+static struct pymalloc_policy set_policy(struct heap *heap, __u32 off)
+{
+	return POLICY(heap, .flags = PYMALLOC_POLICY_SET, .decay_ms = QUICK, .off = off,
+		      .keep_bytes = KEPT * POOL);
+}
+
+TEST_F(reclaim, down_to_what_is_kept)
+{
+	set_policy(&self->heap, 0);
+	make_empty_pools(&self->heap);
+	ASSERT_TRUE(EVENTUALLY(heap_stats(&self->heap).pools_empty <= KEPT));
+	/* No call has trimmed the heap. */
+	EXPECT_EQ(heap_stats(&self->heap).nr_decayed, heap_stats(&self->heap).nr_pages_out);
+	EXPECT_LE(MANY - KEPT, heap_stats(&self->heap).nr_decayed);
+	EXPECT_EQ(0, heap_stats(&self->heap).nr_shrunk);
+}
+
+/* The memory of a block is not touched, and the heap goes on. */
+TEST_F(reclaim, blocks_stay)
+{
+	__u64 ref = alloc_one(&self->heap, 100);
+
+	memset(at(&self->heap, ref), 7, 100);
+	set_policy(&self->heap, 0);
+	for (int round = 0; round < 5; round++) {
+		make_empty_pools(&self->heap);
+		ASSERT_TRUE(EVENTUALLY(heap_stats(&self->heap).pools_empty <= KEPT));
+		heap_check(&self->heap);
+	}
+	EXPECT_TRUE(is_filled(at(&self->heap, ref), 7, 100));
+}
+
+/* The other heap is the clock: when it has decayed, this one had the time, too. */
+TEST_F(reclaim, off)
+{
+	struct heap clock = HEAP();
+	__u64 empty;
+
+	set_policy(&self->heap, PYMALLOC_POLICY_NO_DECAY);
+	set_policy(&clock, 0);
+	empty = make_empty_pools(&self->heap);
+	for (int round = 0; round < 5; round++) {
+		make_empty_pools(&clock);
+		ASSERT_TRUE(EVENTUALLY(heap_stats(&clock).pools_empty <= KEPT));
+	}
+	EXPECT_EQ(empty, heap_stats(&self->heap).pools_empty);
+	EXPECT_EQ(0, heap_stats(&self->heap).nr_pages_out);
+	EXPECT_EQ(0, heap_stats(&self->heap).nr_decayed);
+
+	/* It begins when it is allowed, without any other call. */
+	set_policy(&self->heap, 0);
+	EXPECT_TRUE(EVENTUALLY(heap_stats(&self->heap).pools_empty <= KEPT));
+	heap_close(&clock);
+}
+
+/* A heap without a policy follows the parameters, and they count from then on. */
+TEST_F(reclaim, parameters)
+{
+	struct heap clock = HEAP();
+	struct pymalloc_policy policy;
+	__u64 empty;
+
+	set_policy(&clock, 0);
+	write_parameter(_metadata, "decay", 0);
+	write_parameter(_metadata, "decay_ms", QUICK);
+	write_parameter(_metadata, "keep_bytes", KEPT * POOL);
+	policy = POLICY(&self->heap, .flags = PYMALLOC_POLICY_RESET);
+	EXPECT_EQ(QUICK, policy.decay_ms);
+	EXPECT_EQ(KEPT * POOL, policy.keep_bytes);
+	EXPECT_EQ(PYMALLOC_POLICY_NO_DECAY, policy.off);
+	empty = make_empty_pools(&self->heap);
+	make_empty_pools(&clock);
+	ASSERT_TRUE(EVENTUALLY(heap_stats(&clock).pools_empty <= KEPT));
+	EXPECT_EQ(empty, heap_stats(&self->heap).pools_empty);
+
+	write_parameter(_metadata, "decay", 1);
+	EXPECT_EQ(0, POLICY(&self->heap).off);
+	free_one(&self->heap, alloc_one(&self->heap, 512));
+	EXPECT_TRUE(EVENTUALLY(heap_stats(&self->heap).pools_empty <= KEPT));
+	heap_close(&clock);
+}
+
+static bool parameter_takes(const char *name, const char *value)
+{
+	char path[128];
+	ssize_t done;
+	int fd;
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	fd = open(path, O_WRONLY);
+	done = write(fd, value, strlen(value));
+	close(fd);
+	return done == (ssize_t)strlen(value);
+}
+
+TEST_F(reclaim, bad_parameters)
+{
+	static const char *const bad[][2] = {
+		{ "decay_ms", "9" }, { "decay_ms", "0" }, { "decay_ms", "86400001" },
+		{ "decay_ms", "-1" }, { "decay_ms", "soon" }, { "keep_bytes", "-1" },
+		{ "keep_bytes", "some" }, { "mesh_bytes", "1 MiB" }, { "decay", "2" },
+		{ "steal", "maybe" }, { "mesh", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_FALSE(parameter_takes(bad[i][0], bad[i][1]) && *bad[i][1])
+			TH_LOG("%s=%s", bad[i][0], bad[i][1]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		EXPECT_EQ(self->before[i], read_parameter(_metadata, numbers[i]));
+	}
+	EXPECT_TRUE(parameter_takes("decay_ms", "10"));
+	EXPECT_TRUE(parameter_takes("decay_ms", "86400000"));
+	EXPECT_TRUE(parameter_takes("keep_bytes", "0"));
+}
+
+TEST_F(reclaim, policy_is_kept)
+{
+	struct pymalloc_policy policy = POLICY(&self->heap, .flags = PYMALLOC_POLICY_SET,
+					       .decay_ms = 1234, .keep_bytes = 99,
+					       .off = PYMALLOC_POLICY_NO_MESH);
+
+	EXPECT_EQ(1234, policy.decay_ms);
+	policy = POLICY(&self->heap);
+	EXPECT_EQ(1234, policy.decay_ms);
+	EXPECT_EQ(99, policy.keep_bytes);
+	EXPECT_EQ(PYMALLOC_POLICY_NO_MESH, policy.off);
+	/* 0 leaves the interval to the module. */
+	policy = POLICY(&self->heap, .flags = PYMALLOC_POLICY_SET);
+	EXPECT_EQ(self->before[0], policy.decay_ms);
+	EXPECT_EQ(0, policy.keep_bytes);
+	EXPECT_EQ(0, policy.off);
+	policy = POLICY(&self->heap, .flags = PYMALLOC_POLICY_RESET, .keep_bytes = 5);
+	EXPECT_EQ(self->before[1], policy.keep_bytes);
+}
+
+TEST_F(reclaim, bad_policies)
+{
+	static const struct pymalloc_policy bad[] = {
+		ARG(policy, .flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET),
+		ARG(policy, .flags = PYMALLOC_POLICY_SET, .decay_ms = PYMALLOC_DECAY_MS_MIN - 1),
+		ARG(policy, .flags = PYMALLOC_POLICY_SET, .decay_ms = PYMALLOC_DECAY_MS_MAX + 1),
+		ARG(policy, .flags = PYMALLOC_POLICY_SET, .off = POLICY_NOTHING + 1),
+		ARG(policy, .flags = PYMALLOC_POLICY_SET, .off = 1U << 31),
+	};
+	struct pymalloc_policy before = POLICY(&self->heap), after;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct pymalloc_policy arg = bad[i];
+
+		EXPECT_EQ(-EINVAL, call(self->heap.fd, PYMALLOC_IOC_POLICY, &arg));
+	}
+	after = POLICY(&self->heap);
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+}
+
+/* Whoever may only look may ask, but not change anything. */
+TEST_F(reclaim, read_only)
+{
+	int fd = heap_open(_metadata, self->heap.id, PYMALLOC_OPEN_RDONLY);
+	struct pymalloc_policy arg = ARG(policy, .flags = PYMALLOC_POLICY_SET, .decay_ms = 50);
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_POLICY, &arg));
+	arg.flags = PYMALLOC_POLICY_RESET;
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_POLICY, &arg));
+	arg.flags = 0;
+	EXPECT_EQ(0, call(fd, PYMALLOC_IOC_POLICY, &arg));
+	EXPECT_EQ(POLICY_NOTHING, arg.off);
+	close(fd);
+}
+
+/*
+ * A child begins with its parent's policy. It gives back the empty pools that it has
+ * inherited, although it frees nothing itself.
+ */
+TEST_F(reclaim, child)
+{
+	pid_t child;
+
+	make_empty_pools(&self->heap);
+	POLICY(&self->heap, .flags = PYMALLOC_POLICY_SET, .decay_ms = QUICK,
+	       .keep_bytes = KEPT * POOL);
+	IN_CHILD(child, {
+		EXPECT_EQ(KEPT * POOL, POLICY(&self->heap).keep_bytes);
+		EXPECT_TRUE(EVENTUALLY(heap_stats(&self->heap).pools_empty <= KEPT));
+		heap_check(&self->heap);
+		/* The parent's policy is its own. */
+		POLICY(&self->heap, .flags = PYMALLOC_POLICY_RESET);
+	});
+	join_child(_metadata, child);
+	EXPECT_EQ(KEPT * POOL, POLICY(&self->heap).keep_bytes);
+}
+
+/* Heaps end at any moment of a round, and before it. */
+TEST_F(reclaim, ends)
+{
+	for (int round = 0; round < 300; round++) {
+		struct heap heap = HEAP();
+
+		set_policy(&heap, 0);
+		make_empty_pools(&heap);
+		if (round % 3 == 0)
+			usleep(round % 50 * 1000);
+		heap_close(&heap);
+	}
+}
+
+/* A process that sleeps does not hold what it no longer needs. */
+TEST_F(reclaim, sleeper)
+{
+	struct turns turns = turns_make(_metadata);
+	struct pymalloc_stats stats = ARG(stats);
+	pid_t child;
+	int fd;
+
+	set_policy(&self->heap, 0);
+	IN_CHILD(child, {
+		struct heap heap = HEAP();
+
+		turns_take(&turns, 1);
+		set_policy(&heap, 0);
+		make_empty_pools(&heap);
+		ASSERT_EQ(sizeof(heap.id), send(turns_end(&turns), &heap.id, sizeof(heap.id), 0));
+		turns_wait(&turns);
+	});
+	turns_take(&turns, 0);
+	ASSERT_EQ(sizeof(__u64), recv(turns_end(&turns), refs, sizeof(__u64), MSG_WAITALL));
+	fd = heap_open(_metadata, refs[0], PYMALLOC_OPEN_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(EVENTUALLY(!call(fd, PYMALLOC_IOC_STATS, &stats) &&
+			       stats.pools_empty <= KEPT));
+	turns_pass(&turns);
+	join_child(_metadata, child);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
