@@ -128,6 +128,11 @@ bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other
 	@$(MAKE) -C selftests bench
 	@selftests/bench/run-fork --kernel $(KERNEL)
 
+bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
+	@selftests/bench/run-return --kernel $(KERNEL)
+
 # If a part ends before it has written its results, this line makes it a failure.
 define run_parts
 	@mkdir -p $(results)
@@ -214,7 +219,7 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
-	install install-module uninstall deb run shell bench bench-python bench-fork clean \
-	clean-cache check \
+	install install-module uninstall deb run shell bench bench-python bench-fork \
+	bench-return clean clean-cache check \
 	check-style check-core check-vm check-kselftest check-kunit check-debug \
 	check-stress check-builds check-deb check-programs

@@ -77,18 +77,25 @@ keep_thp()
 	stop_khugepaged
 }
 
-# observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: without random addresses and
-# hashes, so that the figures are the same in every run.
-observe_python()
+# observe WORKLOAD SUBJECT UNIT COMMAND [ARGS...]: without random addresses, so that the
+# figures are the same in every run.
+observe()
 {
-	local workload=$1 subject=$2 unit=$3 python=malloc
+	local workload=$1 subject=$2 unit=$3
 
 	shift 3
-	[ "$subject" != pymalloc ] || python=pymalloc
-	PATH=$userspace:$PATH "$here/python/observe" setarch -R env LD_BIND_NOW=1 \
-		LD_PRELOAD="${preload[$subject]:-}" PYTHONMALLOC=$python \
-		PYTHONHASHSEED=0 python3 -B "$here/python/$1" "${@:2}" \
-		"$workload" "$subject" "$unit"
+	PATH=$userspace:$PATH "$here/observe" setarch -R env LD_BIND_NOW=1 \
+		LD_PRELOAD="${preload[$subject]:-}" "$@" "$workload" "$subject" "$unit"
+}
+
+# observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: without random hashes, too.
+observe_python()
+{
+	local python=malloc
+
+	[ "$2" != pymalloc ] || python=pymalloc
+	observe "$1" "$2" "$3" PYTHONMALLOC=$python PYTHONHASHSEED=0 \
+		python3 -B "$here/python/$4" "${@:5}"
 }
 
 find_libraries
