@@ -243,6 +243,8 @@ struct pymalloc_list {
 
 /* pymalloc_alloc.flags */
 #define PYMALLOC_ALLOC_ZERO	(1U << 0)	/* the objects read as zero */
+/* Bit 1 is PYMALLOC_BATCH_USABLE. */
+#define PYMALLOC_ALLOC_PINNED	(1U << 2)	/* their pages stay theirs: never meshed */
 
 /**
  * struct pymalloc_alloc - PYMALLOC_IOC_ALLOC: allocate a batch of one size
@@ -434,7 +436,7 @@ struct pymalloc_class_stats {
  * @limit: most bytes of @page_bytes and @meta_bytes together; 0 is no limit
  * @threshold: bytes of pages from which poll() reports; 0 is never
  * @page_bytes: bytes of pages held: @pools_used, @pools_full, @pools_empty and
- *	@run_pages, each of 4096 bytes
+ *	@run_pages without @pools_meshed, each of 4096 bytes
  * @page_bytes_peak: the most that @page_bytes has been
  * @meta_bytes: bytes of kernel memory that describe the heap, with what the kernel's
  *	allocators round up: see Documentation/limits.rst
@@ -460,6 +462,12 @@ struct pymalloc_class_stats {
  * @cache_bytes_max: most bytes of blocks in the magazines of each of them
  * @shared_bytes: as in struct pymalloc_heap_info
  * @pss_bytes: as there
+ * @pools_meshed: pools of @pools_used and @pools_full that have no page of their own:
+ *	their blocks lie in the page of another pool
+ * @nr_meshed: of @nr_pages_out, pages that meshing has freed
+ * @nr_stolen: blocks taken from magazines of sleeping threads so far
+ * @nr_decayed: of @nr_pages_out, pages of pools that were empty for some time
+ * @nr_shrunk: of @nr_pages_out, pages given back because the machine was short of memory
  *
  * Each class is counted at one moment, and the totals are the sums over the classes.
  * The heap of a child of fork() begins with its parent's counts.
@@ -496,6 +504,11 @@ struct pymalloc_stats {
 	__u64 cache_bytes_max;
 	__u64 shared_bytes;
 	__u64 pss_bytes;
+	__u64 pools_meshed;
+	__u64 nr_meshed;
+	__u64 nr_stolen;
+	__u64 nr_decayed;
+	__u64 nr_shrunk;
 };
 
 /**
@@ -552,6 +565,9 @@ struct pymalloc_arena_info {
 	__u32 blocks;
 };
 
+/* pymalloc_pool_info.flags */
+#define PYMALLOC_POOL_MESHED	(1U << 0)	/* its page is that of other pools, too */
+
 /**
  * struct pymalloc_pool_info - one pool, as PYMALLOC_WALK_POOLS reports it
  * @offset: where it starts in the window
@@ -560,7 +576,7 @@ struct pymalloc_arena_info {
  * @allocated: blocks allocated
  * @free: blocks handed out and given back
  * @untouched: blocks never handed out
- * @reserved: 0
+ * @flags: PYMALLOC_POOL_*
  */
 struct pymalloc_pool_info {
 	__u64 offset;
@@ -569,7 +585,7 @@ struct pymalloc_pool_info {
 	__u32 allocated;
 	__u32 free;
 	__u32 untouched;
-	__u32 reserved;
+	__u32 flags;
 };
 
 /**
@@ -634,6 +650,81 @@ struct pymalloc_trim {
 	__u32 argsz;
 	__u32 flags;
 	__u64 released;
+};
+
+/* pymalloc_compact.flags */
+#define PYMALLOC_COMPACT_STOCK	(1U << 0)	/* empty pools, as PYMALLOC_IOC_TRIM */
+#define PYMALLOC_COMPACT_CACHES	(1U << 1)	/* what threads keep in magazines */
+#define PYMALLOC_COMPACT_MESH	(1U << 2)	/* let sparse pools share pages */
+
+/**
+ * struct pymalloc_compact - PYMALLOC_IOC_COMPACT: give back all that can be
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_COMPACT_*: what is to be done; 0 is all of it
+ * @pages_freed: out: pages that were given back to the system
+ * @frames_joined: out: pages that have taken in the blocks of other pages
+ * @bytes_copied: out: bytes of these blocks
+ * @pages_pinned: out: pages that were left alone, because something else used them
+ * @blocks_taken: out: blocks that were taken from magazines
+ *
+ * No block changes its ref or its address, and the heap can be used meanwhile.  A heap's
+ * policy (PYMALLOC_IOC_POLICY) does not matter here.
+ *
+ * If it fails, what was done before counts: the figures are right.
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EINTR (the caller is being killed),
+ * EINVAL, EFAULT, E2BIG.
+ */
+struct pymalloc_compact {
+	__u32 argsz;
+	__u32 flags;
+	__u64 pages_freed;
+	__u64 frames_joined;
+	__u64 bytes_copied;
+	__u64 pages_pinned;
+	__u64 blocks_taken;
+};
+
+/* pymalloc_policy.flags */
+#define PYMALLOC_POLICY_SET	(1U << 0)	/* the heap gets this policy */
+#define PYMALLOC_POLICY_RESET	(1U << 1)	/* the heap has no policy of its own any more */
+
+/* pymalloc_policy.off: what the heap does not do by itself */
+#define PYMALLOC_POLICY_NO_DECAY	(1U << 0)	/* give back empty pools */
+#define PYMALLOC_POLICY_NO_STEAL	(1U << 1)	/* take from magazines */
+#define PYMALLOC_POLICY_NO_MESH		(1U << 2)	/* let pools share pages */
+
+#define PYMALLOC_DECAY_MS_MIN	10
+#define PYMALLOC_DECAY_MS_MAX	86400000
+
+/**
+ * struct pymalloc_policy - PYMALLOC_IOC_POLICY: how a heap gives memory back by itself
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_POLICY_SET, PYMALLOC_POLICY_RESET, or 0 to ask only
+ * @decay_ms: milliseconds between two looks at the heap, from PYMALLOC_DECAY_MS_MIN to
+ *	PYMALLOC_DECAY_MS_MAX: what was not used from one to the next is given back.  With
+ *	PYMALLOC_POLICY_SET, 0 is what the module's parameter says
+ * @off: PYMALLOC_POLICY_NO_*
+ * @keep_bytes: bytes of empty pools that it keeps for the next objects
+ *
+ * After the call, @decay_ms, @off and @keep_bytes say what is in force.  A heap without a
+ * policy of its own follows the module's parameters.  The heap of a child of fork()
+ * begins with its parent's policy.
+ *
+ * What is off is not done when the machine is short of memory, or when the heap has met a
+ * limit, either: but empty pools are always given back then.
+ *
+ * Everybody who has a descriptor may ask; the other two need one that is not read-only.
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EINVAL (both flags, or a value that
+ * is out of range), EFAULT, E2BIG.
+ */
+struct pymalloc_policy {
+	__u32 argsz;
+	__u32 flags;
+	__u32 decay_ms;
+	__u32 off;
+	__u64 keep_bytes;
 };
 
 /**
@@ -768,5 +859,7 @@ struct pymalloc_grow {
 #define PYMALLOC_IOC_CACHES	_IO(PYMALLOC_IOC_MAGIC, 0x59)
 #define PYMALLOC_IOC_END	_IO(PYMALLOC_IOC_MAGIC, 0x5A)
 #define PYMALLOC_IOC_GROW	_IO(PYMALLOC_IOC_MAGIC, 0x5B)
+#define PYMALLOC_IOC_COMPACT	_IO(PYMALLOC_IOC_MAGIC, 0x5C)
+#define PYMALLOC_IOC_POLICY	_IO(PYMALLOC_IOC_MAGIC, 0x5D)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */
