@@ -20,7 +20,7 @@
 #include "mesh.h"
 #include "relatives.h"
 
-#define DEFAULT_ROUNDS 25
+#define DEFAULT_ROUNDS 12
 #define THREADS 3
 #define THREAD_BLOCKS 3000
 /* So few of them stay when a thread frees most. */
@@ -28,7 +28,7 @@
 #define OWN_BLOCKS 200
 #define BATCH 64
 /* How much the threads do, and how often pages are joined, between two disturbances. */
-#define STEPS_A_ROUND 2000
+#define STEPS_A_ROUND 400
 #define PASSES_A_ROUND 2
 
 #define DISK "/dev/vda"
