@@ -31,6 +31,12 @@ static inline void pym_zap_range(struct vm_area_struct *vma, unsigned long addre
 #endif
 }
 
+/* Linux 6.5 has removed mmap_write_trylock(), for want of users.  It was this. */
+static inline bool pym_mmap_write_trylock(struct mm_struct *mm)
+{
+	return down_write_trylock(&mm->mmap_lock);
+}
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
 /* Mappings have no locks of their own yet. */
 static inline void vma_start_write(struct vm_area_struct *vma) { }

@@ -51,47 +51,68 @@ static unsigned int fault_room(const struct vm_fault *vmf)
 	return min_t(unsigned long, FAULT_AROUND, (end - address) >> PAGE_SHIFT);
 }
 
+/* Any of the pages may be NULL, here and below: a place of the window without one. */
 static void fault_put_pages(struct page **pages, unsigned int nr)
 {
-	while (nr--)
-		put_page(*pages++);
+	for (; nr--; pages++)
+		if (*pages)
+			put_page(*pages);
 }
 
-static void fault_unlock_pages(struct page **pages, unsigned int nr)
+/* Unlock those of @nr pages that have a bit in @locks. */
+static void fault_unlock_pages(struct page **pages, unsigned int nr, u64 locks)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (locks & BIT_ULL(i))
+			unlock_page(pages[i]);
+}
+
+/* Is a page among the @nr before it?  Several pools may have one page. */
+static bool fault_has_page(struct page **pages, unsigned int nr, const struct page *page)
 {
 	while (nr--)
-		unlock_page(*pages++);
+		if (pages[nr] == page)
+			return true;
+	return false;
 }
 
 /*
- * Lock the first page, and those behind it that nobody else has locked, and recheck
- * them.  What is still there now stays until it is unlocked: see the top of this file.
- * Only the first lock is waited for, as page locks have no order among each other.
+ * Lock the first page, and those behind it that nobody else has locked.  Only the first
+ * lock is waited for, as page locks have no order among each other.  A page that is there
+ * twice is locked once: *@locks gets a bit for each that was.  Returns how many pages, from
+ * the first one on, are locked.
  */
-static unsigned int fault_lock_pages(struct pym_heap *heap, u64 offset, struct page **pages,
-				     unsigned int nr)
+static unsigned int fault_lock_pages(struct page **pages, unsigned int nr, u64 *locks)
 {
-	unsigned int locked = 1, same;
+	unsigned int locked = 1;
 
 	lock_page(pages[0]);
-	while (locked < nr && trylock_page(pages[locked]))
-		locked++;
-	same = pym_pages_same(heap, offset, pages, locked);
-	fault_unlock_pages(pages + same, locked - same);
-	return same;
+	*locks = 1;
+	for (; locked < nr; locked++) {
+		if (!pages[locked])
+			continue;
+		if (trylock_page(pages[locked]))
+			*locks |= BIT_ULL(locked);
+		else if (!fault_has_page(pages, locked, pages[locked]))
+			break;
+	}
+	return locked;
 }
 
 /*
- * Map pages.  At the first one that another thread has mapped meanwhile this ends,
- * and the access tries again.  Without memory for a page table it is SIGBUS, as
+ * Map pages.  At the first one that is mapped already this ends, *@all is false, and if it
+ * was the touched one, the access tries again.  Without memory for a page table it is SIGBUS, as
  * without memory for a page: VM_FAULT_OOM would repeat the access, maybe for ever.
  */
 static vm_fault_t fault_insert_pages(struct vm_area_struct *vma, unsigned long address,
-				     struct page **pages, unsigned long nr)
+				     struct page **pages, unsigned long nr, bool *all)
 {
 	unsigned long left = nr;
 	int err = vm_insert_pages(vma, address, pages, &left);
 
+	*all = !err;
 	if (!err || err == -EBUSY || left < nr)
 		return VM_FAULT_NOPAGE;
 	return VM_FAULT_SIGBUS;
@@ -106,12 +127,12 @@ static vm_fault_t fault_insert_pages(struct vm_area_struct *vma, unsigned long a
  * vmf_insert_mixed().  It reads from the copy only where the mapping is, and how.
  */
 static vm_fault_t fault_insert_alone(struct vm_area_struct *vma, unsigned long address,
-				     struct page **pages, unsigned long nr)
+				     struct page **pages, unsigned long nr, bool *all)
 {
 	struct vm_area_struct writable = *vma;
 
 	writable.vm_page_prot = vm_get_page_prot(vma->vm_flags);
-	return fault_insert_pages(&writable, address, pages, nr);
+	return fault_insert_pages(&writable, address, pages, nr, all);
 }
 
 /* How many pages, from the first one on, may all be shared, or are all the heap's alone. */
@@ -120,28 +141,49 @@ static unsigned int fault_same_kind(struct page **pages, unsigned int nr)
 	bool maybe_shared = pym_frame_maybe_shared(pages[0]);
 	unsigned int i;
 
-	for (i = 1; i < nr && pym_frame_maybe_shared(pages[i]) == maybe_shared; i++)
+	for (i = 1; i < nr && pages[i] && pym_frame_maybe_shared(pages[i]) == maybe_shared; i++)
 		;
 	return i;
 }
 
+static vm_fault_t fault_insert_same_kind(struct vm_area_struct *vma, unsigned long address,
+					 struct page **pages, unsigned int nr, bool *all)
+{
+	/* Writes are not protected, or have to be for these pages. */
+	if (!vma->vm_ops->page_mkwrite || pym_frame_maybe_shared(pages[0]))
+		return fault_insert_pages(vma, address, pages, nr, all);
+	return fault_insert_alone(vma, address, pages, nr, all);
+}
+
+/*
+ * Map the first page, and those of the others that can be mapped.  Returns what became of
+ * the first.
+ */
 static vm_fault_t fault_insert(struct vm_area_struct *vma, unsigned long address,
 			       struct page **pages, unsigned int locked)
 {
-	unsigned int nr = fault_same_kind(pages, locked);
+	vm_fault_t first = 0, result;
+	unsigned int i, nr;
+	bool all = true;
 
-	/* Writes are not protected, or have to be for these pages. */
-	if (!vma->vm_ops->page_mkwrite || pym_frame_maybe_shared(pages[0]))
-		return fault_insert_pages(vma, address, pages, nr);
-	return fault_insert_alone(vma, address, pages, nr);
+	for (i = 0; i < locked && all; i += nr) {
+		nr = 1;
+		if (!pages[i])
+			continue;
+		nr = fault_same_kind(pages + i, locked - i);
+		result = fault_insert_same_kind(vma, address + (i << PAGE_SHIFT), pages + i, nr,
+						&all);
+		first = first ?: result;
+	}
+	return first;
 }
 
-/* How many of the pages from the first one on have no memory error. */
+/* How many places from the first one on have no page with a memory error. */
 static unsigned int fault_good_pages(struct page **pages, unsigned int nr)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr && !PageHWPoison(pages[i]); i++)
+	for (i = 0; i < nr && !(pages[i] && PageHWPoison(pages[i])); i++)
 		;
 	return i;
 }
@@ -162,24 +204,27 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 	u64 offset = fault_offset(vmf);
 	struct page *pages[FAULT_AROUND];
 	vm_fault_t result = VM_FAULT_NOPAGE;
-	unsigned int nr, locked, good;
+	unsigned int nr, locked, same, good;
+	u64 locks;
 
 	nr = pym_pages_get(&sheap->heap, offset, pages, room);
 	/* Nothing is allocated there (any more): the program's bug. */
 	if (!nr)
 		return VM_FAULT_SIGBUS;
 
-	locked = fault_lock_pages(&sheap->heap, offset, pages, nr);
-	good = fault_good_pages(pages, locked);
+	locked = fault_lock_pages(pages, nr, &locks);
+	/* What is still there now stays until it is unlocked: see the top of this file. */
+	same = pym_pages_same(&sheap->heap, offset, pages, locked);
+	good = fault_good_pages(pages, same);
 	if (room == 1 && good) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
 	}
 	if (good)
 		result = fault_insert(vmf->vma, vmf->address & PAGE_MASK, pages, good);
-	fault_unlock_pages(pages, locked);
+	fault_unlock_pages(pages, locked, locks);
 	fault_put_pages(pages, nr);
-	return locked && !good ? fault_refuse_page(sheap, offset) : result;
+	return same && !good ? fault_refuse_page(sheap, offset) : result;
 }
 
 /*
@@ -187,17 +232,17 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
  *
  * - Windows that show each page once: only this one can show the page.  The fault may
  *   hold just this mapping's own lock, and not the mmap_lock.
- * - Scattered windows: all of them.  The fault holds the mmap_lock, because windows
- *   of this kind have no map_pages, without which the memory management takes it.
+ * - Otherwise all of them.  The fault holds the mmap_lock, because windows of this kind
+ *   have no map_pages, without which the memory management takes it.
  *
- * @scattered cannot become true during the fault: before it does, window_note_window() in
- * window.c has waited for all the mappings' own locks.
+ * The first kind cannot become the second during the fault: before that, window_note_window()
+ * or pym_window_mesh_begin() in window.c has waited for all the mappings' own locks.
  */
 static void fault_hold(const struct vm_fault *vmf, struct pym_mappings *mappings)
 {
 	struct pym_client *client = vmf->vma->vm_private_data;
 
-	mappings->only = READ_ONCE(client->scattered) ? NULL : vmf->vma;
+	mappings->only = pym_client_shows_twice(client) ? NULL : vmf->vma;
 	mappings->space = client->mm;
 }
 
@@ -213,6 +258,7 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 	struct pym_mappings mappings;
 	struct page *fresh;
 	vm_fault_t result;
+	bool all;
 	int err;
 
 	if (!READ_ONCE(sheap->heap.maybe_shared))
@@ -228,7 +274,7 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	if (!fresh)
 		return 0;
-	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1);
+	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1, &all);
 	pym_frame_done(fresh);
 	return result;
 }

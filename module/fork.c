@@ -35,7 +35,7 @@ static void fork_unmap_windows(struct pym_client *client)
 	struct vm_area_struct *vma;
 
 	pym_for_each_window(vma, client) {
-		pym_window_protect(vma, true, client->scattered);
+		pym_window_protect(vma, true, pym_client_shows_twice(client));
 		pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 	}
 	client->protected = true;
@@ -161,7 +161,7 @@ void pym_fork_inherit(struct vm_area_struct *vma)
 
 	vma->vm_private_data = child ? &child->client : NULL;
 	if (pym_is_window(vma))
-		pym_window_protect(vma, true, client->scattered);
+		pym_window_protect(vma, true, pym_client_shows_twice(client));
 	else
 		/* Whatever madvise() has said.  Page tables copied already go below. */
 		vm_flags_set(vma, VM_WIPEONFORK);
@@ -170,5 +170,6 @@ void pym_fork_inherit(struct vm_area_struct *vma)
 		return;
 	/* The child has some of its parent's windows, at the same addresses. */
 	child->client.scattered = client->scattered;
+	child->client.meshed = client->meshed;
 	pym_window_count(&child->client, vma);
 }

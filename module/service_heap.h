@@ -30,6 +30,7 @@ struct pym_user;
  * @windows: those of them that show pages, and not the pool map
  * @scattered: windows have the window's start at different addresses, so that a page
  *	may be shown twice
+ * @meshed: pages may be shown at several places of a window
  * @protected: writes to its windows are protected: the first one to each page is a
  *	fault
  * @origin: where its first window has, or would have, the window's start
@@ -52,6 +53,7 @@ struct pym_client {
 	unsigned int mappings;
 	unsigned int windows;
 	bool scattered;
+	bool meshed;
 	bool protected;
 	unsigned long origin;
 	unsigned long lowest;
@@ -139,6 +141,15 @@ static inline struct pym_service_heap *pym_service_of(struct pym_heap *heap)
 static inline struct pym_service_heap *pym_client_heap(struct pym_client *client)
 {
 	return container_of(client, struct pym_service_heap, client);
+}
+
+/*
+ * May a page be shown at more than one address?  The caller holds the client's mmap_lock, or
+ * the own lock of one of its mappings.
+ */
+static inline bool pym_client_shows_twice(const struct pym_client *client)
+{
+	return READ_ONCE(client->scattered) || READ_ONCE(client->meshed);
 }
 
 /* Has a heap at least as many bytes of pages as PYMALLOC_IOC_NOTIFY has named? */

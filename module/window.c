@@ -62,8 +62,8 @@ static const struct vm_operations_struct protected_window_vm_ops = {
 };
 
 /*
- * The same for windows that may show a page twice.  A fault looks for the others, so
- * that it needs the mmap_lock, which it has without .map_pages.
+ * The same where a page may be shown twice.  A fault looks for the other places, so that
+ * it needs the mmap_lock, which it has without .map_pages.
  */
 static const struct vm_operations_struct protected_windows_vm_ops = {
 	.open	= window_open,
@@ -139,7 +139,7 @@ struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long 
  * pym_window_protect() - protect writes to a window's pages, or end that
  * @vma: a window
  * @protect: the first write to each page is to be a fault
- * @scattered: the client's windows may show a page twice
+ * @twice: a page may be shown at more than one address
  *
  * The operations of a living mapping change here.  Nobody is inside one of them, nor
  * can enter one: the mmap_lock is held for writing, and so is the mapping's own lock.
@@ -151,15 +151,15 @@ struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long 
  *
  * Context: Holds the mmap_lock for writing.  Sleeps.
  */
-void pym_window_protect(struct vm_area_struct *vma, bool protect, bool scattered)
+void pym_window_protect(struct vm_area_struct *vma, bool protect, bool twice)
 {
 	unsigned long flags = vma->vm_flags;
 
 	vma_start_write(vma);
 	vma->vm_ops = &window_vm_ops;
 	if (protect)
-		vma->vm_ops = scattered ? &protected_windows_vm_ops :
-					  &protected_window_vm_ops;
+		vma->vm_ops = twice ? &protected_windows_vm_ops :
+				      &protected_window_vm_ops;
 	vma->vm_page_prot = vm_get_page_prot(protect ? flags & ~VM_SHARED : flags);
 }
 
@@ -219,7 +219,44 @@ static void window_note_window(struct pym_client *client, struct vm_area_struct 
 	 * waited for its end.  See fault_hold() in fault.c.
 	 */
 	WRITE_ONCE(client->scattered, scattered);
-	pym_window_protect(vma, client->protected, scattered);
+	pym_window_protect(vma, client->protected, pym_client_shows_twice(client));
+}
+
+static int window_lock_for_writing(struct mm_struct *mm)
+{
+	if (current->flags & PF_KTHREAD)
+		return pym_mmap_write_trylock(mm) ? 0 : -EAGAIN;
+	return mmap_write_lock_killable(mm);
+}
+
+/**
+ * pym_window_mesh_begin() - a page may be shown at several addresses from now on:
+ *	.mesh_begin
+ * @heap: the heap
+ *
+ * As for scattered windows: a fault that began before has found itself in the only place
+ * that shows the page, and vma_start_write() waits for its end.
+ *
+ * Context: Sleeps.  Takes the client's mmap_lock for writing, the first time.
+ * Return: 0; or -EINTR or -EAGAIN, as pym_window_hold().
+ */
+int pym_window_mesh_begin(struct pym_heap *heap)
+{
+	struct pym_client *client = &pym_service_of(heap)->client;
+	struct vm_area_struct *vma;
+	int err;
+
+	if (READ_ONCE(client->meshed) || !mmget_not_zero(client->mm))
+		return 0;
+	err = window_lock_for_writing(client->mm);
+	if (!err) {
+		pym_for_each_window(vma, client)
+			pym_window_protect(vma, client->protected, true);
+		WRITE_ONCE(client->meshed, true);
+		mmap_write_unlock(client->mm);
+	}
+	mmput(client->mm);
+	return err;
 }
 
 static void window_note_mapping(struct pym_client *client, struct vm_area_struct *vma)
@@ -240,36 +277,46 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
 		pym_zap_range(vma, vma->vm_start + (from - first), to - from);
 }
 
+/*
+ * The heap's process can rely on getting the lock.  Another one may have to wait for as
+ * long as that process likes: so it can be killed meanwhile.  A kernel thread, which many
+ * heaps share, does not wait.
+ */
+static int window_lock_for_reading(struct mm_struct *mm)
+{
+	if (mm == current->mm) {
+		mmap_read_lock(mm);
+		return 0;
+	}
+	if (current->flags & PF_KTHREAD)
+		return mmap_read_trylock(mm) ? 0 : -EAGAIN;
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return mmap_read_lock_killable(mm);
+}
+
 /**
  * pym_window_hold() - keep a heap's mappings as they are: .hold of its operations
  * @heap: the heap
  * @mappings: out: for pym_window_zap() and pym_window_release()
  *
- * A process that is not the heap's client may have to wait for the client, for as long
- * as that likes: so it can be killed meanwhile.
- *
  * Context: Sleeps.  Takes the client's mmap_lock for reading.
- * Return: 0; or -EINTR for another process, and nothing is held.
+ * Return: 0; or -EINTR for another process that is being killed, or -EAGAIN for a kernel
+ *	thread that would have to wait, and nothing is held.
  */
 int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	struct mm_struct *mm = pym_service_of(heap)->client.mm;
-	bool other = mm != current->mm;
+	int err;
 
-	if (other && fatal_signal_pending(current))
-		return -EINTR;
 	mappings->only = NULL;
 	mappings->space = mmget_not_zero(mm) ? mm : NULL;
 	if (!mappings->space)
 		return 0;
-	if (!other) {
-		mmap_read_lock(mm);
-		return 0;
-	}
-	if (!mmap_read_lock_killable(mm))
-		return 0;
-	mmput(mm);
-	return -EINTR;
+	err = window_lock_for_reading(mm);
+	if (err)
+		mmput(mm);
+	return err;
 }
 
 /**
@@ -331,7 +378,8 @@ static void window_zap_everywhere(struct pym_service_heap *sheap,
  * @heap: the heap
  * @mappings: its mappings, held
  * @offset: where in the window they are
- * @pages: the pages, which cannot be found there any more
+ * @pages: the pages, which cannot be found there any more; NULL if the caller has locked
+ *	them
  * @nr: how many
  *
  * Context: Sleeps.
@@ -342,7 +390,7 @@ void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, 
 	unsigned int i;
 
 	/* A fault that has rechecked a page holds its lock until the page is mapped. */
-	for (i = 0; i < nr; i++)
+	for (i = 0; pages && i < nr; i++)
 		wait_on_page_locked(pages[i]);
 	window_zap_everywhere(pym_service_of(heap), mappings, offset, (u64)nr << PAGE_SHIFT);
 }

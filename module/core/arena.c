@@ -20,24 +20,31 @@
 #include "arena.h"
 #include "bits.h"
 #include "quota.h"
+#include "record.h"
 #include "region.h"
 #include "trace.h"
 
 static struct kmem_cache *arena_cache;
 
 /**
- * pym_arena_cache_init() - make the slab cache for struct pym_arena
+ * pym_arena_cache_init() - make the slab caches for struct pym_arena and struct pym_pool
  *
  * Return: 0 or -ENOMEM.
  */
 int pym_arena_cache_init(void)
 {
-	/* The charge, 2.5 % of the arena's pages, has room for a side table, too. */
-	static_assert(sizeof(struct pym_arena) + PYM_ARENA_SPARE <= PYM_ARENA_BYTES);
+	int err;
+
+	static_assert(sizeof(struct pym_arena) <= PYM_ARENA_BYTES);
 
 	arena_cache = kmem_cache_create("pymalloc_arena", sizeof(struct pym_arena),
 					0, SLAB_ACCOUNT, NULL);
-	return arena_cache ? 0 : -ENOMEM;
+	if (!arena_cache)
+		return -ENOMEM;
+	err = pym_record_caches_init();
+	if (err)
+		kmem_cache_destroy(arena_cache);
+	return err;
 }
 
 /**
@@ -48,6 +55,7 @@ int pym_arena_cache_init(void)
 void pym_arena_cache_exit(void)
 {
 	rcu_barrier();
+	pym_record_caches_exit();
 	kmem_cache_destroy(arena_cache);
 }
 
@@ -154,12 +162,10 @@ void pym_pools_release_locked(struct pym_heap *heap, struct pym_span span)
 	lockdep_assert_held(&heap->lock);
 
 	pym_for_each_pool(pool, span) {
-		WRITE_ONCE(*pym_pool_map(pool), 0);
-		if (!pool->page)
-			continue;
+		WRITE_ONCE(arena->map[pym_pool_index(pool)], 0);
 		if (!arena->empty)
 			list_add_tail(&arena->empty_link, &heap->empty);
-		arena->empty |= BIT_ULL(pool->index);
+		arena->empty |= BIT_ULL(pym_pool_index(pool));
 		heap->nr_empty++;
 	}
 	arena->busy &= ~span.bits;
@@ -187,16 +193,46 @@ void pym_pools_release(struct pym_heap *heap, struct pym_span span)
 	spin_unlock(&heap->lock);
 }
 
+static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
+{
+	arena_free(arena);
+	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
+}
+
 /**
- * pym_arena_alloc() - charge and allocate the memory of an arena
+ * pym_pools_retire() - make pools that have lost their class free
  * @heap: the heap
- * @gfp: flags beside the usual ones
+ * @pools: a list of them; is empty afterwards.  They keep their pages
+ *
+ * Context: Takes @heap->lock.
+ */
+void pym_pools_retire(struct pym_heap *heap, struct list_head *pools)
+{
+	struct pym_pool *pool, *next;
+
+	if (list_empty(pools))
+		return;
+	spin_lock(&heap->lock);
+	list_for_each_entry_safe(pool, next, pools, link) {
+		list_del_init(&pool->link);
+		trace_pool_free(heap->id, pym_pool_offset(pool));
+		pym_pools_release_locked(heap, (struct pym_span) {
+			pym_arena_of(heap, pool), BIT_ULL(pym_pool_index(pool)) });
+	}
+	spin_unlock(&heap->lock);
+}
+
+/**
+ * pym_arena_new() - charge and make an arena
+ * @heap: the heap
+ * @runs: for runs
+ *
+ * All its pools are busy, and none has a page.  It has no place yet.
  *
  * Context: Sleeps.  As pym_meta_charge().
- * Return: the memory, not cleared unless @gfp says so; or an error as of
- *	pym_meta_charge().
+ * Return: the arena, or an error as of pym_meta_charge().
  */
-struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp)
+struct pym_arena *pym_arena_new(struct pym_heap *heap, bool runs)
 {
 	struct pym_arena *arena;
 	int err;
@@ -204,34 +240,15 @@ struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp)
 	err = pym_meta_charge(heap, PYM_ARENA_BYTES);
 	if (err)
 		return ERR_PTR(err);
-	arena = kmem_cache_alloc(arena_cache, PYM_GFP | gfp);
-	if (arena)
-		return arena;
-	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
-	return ERR_PTR(-ENOMEM);
-}
-
-static void arena_delete(struct pym_heap *heap, struct pym_arena *arena)
-{
-	arena_free(arena);
-	pym_meta_uncharge(heap, PYM_ARENA_BYTES);
-}
-
-static struct pym_arena *arena_new(struct pym_heap *heap, bool runs)
-{
-	struct pym_arena *arena = pym_arena_alloc(heap, __GFP_ZERO);
-	unsigned int i;
-
-	if (IS_ERR(arena))
-		return arena;
+	arena = kmem_cache_zalloc(arena_cache, PYM_GFP);
+	if (!arena) {
+		pym_meta_uncharge(heap, PYM_ARENA_BYTES);
+		return ERR_PTR(-ENOMEM);
+	}
 	arena->runs = runs;
 	arena->busy = ~0ULL;
 	INIT_LIST_HEAD(&arena->link);
 	INIT_LIST_HEAD(&arena->empty_link);
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		arena->pools[i].index = i;
-		INIT_LIST_HEAD(&arena->pools[i].link);
-	}
 	return arena;
 }
 
@@ -288,7 +305,7 @@ static struct pym_arena *arenas_make(struct pym_heap *heap, bool runs, unsigned 
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		arena = arena_new(heap, runs);
+		arena = pym_arena_new(heap, runs);
 		if (IS_ERR(arena)) {
 			first = arena;
 			goto free;

@@ -7,14 +7,13 @@
 
 #include <linux/bitops.h>
 
+#include "bits.h"
 #include "region.h"
 #include "types.h"
 
-/* For each pool of a span. */
+/* For each pool of a span that has a page. */
 #define pym_for_each_pool(pool, span)						\
-	for (u64 _left = (span).bits;						\
-	     _left && ((pool) = &(span).arena->pools[__ffs64(_left)], true);	\
-	     _left &= _left - 1)
+	for (u64 _left = (span).bits; ((pool) = pym_pool_next((span).arena, &_left));)
 
 /* For each arena of a heap at rest; @offset is where it starts.  Sleeps between two. */
 #define pym_for_each_arena(arena, offset, heap)					\
@@ -46,33 +45,68 @@ struct pym_arena *pym_arena_next(struct pym_heap *heap, u64 *offset, u64 end);
 struct pym_arena *pym_arena_at_rest(struct pym_heap *heap, u64 *offset);
 int pym_arenas_visit(struct pym_heap *heap, const struct pym_visit *visit);
 unsigned int pym_arena_room(const struct pym_arena *arena);
-struct pym_arena *pym_arena_alloc(struct pym_heap *heap, gfp_t gfp);
+struct pym_arena *pym_arena_new(struct pym_heap *heap, bool runs);
 void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32 number);
 struct pym_arena *pym_arenas_create(struct pym_heap *heap, bool runs, unsigned int nr);
 void pym_pools_release(struct pym_heap *heap, struct pym_span span);
+void pym_pools_retire(struct pym_heap *heap, struct list_head *pools);
 void pym_pools_release_locked(struct pym_heap *heap, struct pym_span span);
 struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 				  unsigned int ahead);
 struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr);
 struct pym_span pym_empty_reserve(struct pym_heap *heap);
 
-/* The arena of a pool. */
-static inline struct pym_arena *pym_arena_of(const struct pym_pool *pool)
-{
-	return container_of(pool - pool->index, struct pym_arena, pools[0]);
-}
-
-/* A pool's byte in the pool map. */
-static inline u8 *pym_pool_map(const struct pym_pool *pool)
-{
-	return pym_arena_of(pool)->map + pool->index;
-}
-
 /* Where a pool is in the window. */
 static inline u64 pym_pool_offset(const struct pym_pool *pool)
 {
-	return ((u64)pym_arena_of(pool)->number << PYM_ARENA_SHIFT) |
-	       (pool->index << PYM_POOL_SHIFT);
+	return (u64)pool->number << PYM_POOL_SHIFT;
+}
+
+/* Its place in its arena. */
+static inline unsigned int pym_pool_index(const struct pym_pool *pool)
+{
+	return pool->number % PYMALLOC_ARENA_POOLS;
+}
+
+/* Where a place of an arena is in the window. */
+static inline u64 pym_place_offset(const struct pym_arena *arena, unsigned int index)
+{
+	return ((u64)arena->number << PYM_ARENA_SHIFT) | (index << PYM_POOL_SHIFT);
+}
+
+/**
+ * pym_pool_in() - the pool at a place of an arena
+ * @arena: the arena
+ * @index: the place
+ *
+ * Pairs with the rcu_assign_pointer() in pym_pool_publish(): a pool that is found is
+ * complete.
+ *
+ * Context: Holds the lock of the arena's heap; or is under RCU: then the pool may just be
+ *	removed, and has no class any more; or the pool cannot change: it is busy and
+ *	belongs to the caller, or the heap is at rest.
+ * Return: the pool; NULL if it has no page.
+ */
+static inline struct pym_pool *pym_pool_in(const struct pym_arena *arena, unsigned int index)
+{
+	return rcu_dereference_raw(arena->pools[index]);
+}
+
+/* Put a pool, which is complete, where it can be found.  It is busy. */
+static inline void pym_pool_publish(struct pym_arena *arena, struct pym_pool *pool)
+{
+	/* Pairs with the rcu_dereference_raw() in pym_pool_in(). */
+	rcu_assign_pointer(arena->pools[pym_pool_index(pool)], pool);
+}
+
+/* The first of some pools that has a page, or NULL.  Clears its bit and those before. */
+static inline struct pym_pool *pym_pool_next(const struct pym_arena *arena, u64 *bits)
+{
+	struct pym_pool *pool = NULL;
+
+	while (*bits && !pool)
+		pool = pym_pool_in(arena, pym_pop_bit(bits));
+	return pool;
 }
 
 /**
@@ -97,13 +131,19 @@ static inline struct pym_arena *pym_arena_find(struct pym_heap *heap, u64 ref)
 				     lockdep_is_held(&heap->lock));
 }
 
-/* The pool of an arena that an offset lies in. */
-static inline struct pym_pool *pym_pool_at(struct pym_arena *arena, u64 ref)
+/* The arena of a pool, which is not just being removed. */
+static inline struct pym_arena *pym_arena_of(struct pym_heap *heap, const struct pym_pool *pool)
 {
-	return &arena->pools[(ref >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS];
+	return pym_arena_find(heap, pym_pool_offset(pool));
 }
 
-/* The pool that an offset lies in, as pym_arena_find() finds its arena. */
+/* The pool of an arena that an offset lies in, as pym_pool_in() finds it. */
+static inline struct pym_pool *pym_pool_at(const struct pym_arena *arena, u64 ref)
+{
+	return pym_pool_in(arena, (ref >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS);
+}
+
+/* The pool that an offset lies in, as pym_arena_find() and pym_pool_in() find it. */
 static inline struct pym_pool *pym_pool_find(struct pym_heap *heap, u64 ref)
 {
 	struct pym_arena *arena = pym_arena_find(heap, ref);

@@ -17,8 +17,10 @@
 #include "arena.h"
 #include "bits.h"
 #include "check.h"
+#include "face.h"
 #include "frame.h"
 #include "pool.h"
+#include "record.h"
 
 /**
  * pym_tally_new() - begin a check
@@ -69,7 +71,7 @@ static unsigned int count_free_blocks(const struct pym_pool *pool)
 {
 	unsigned int word, nr = 0;
 
-	for (word = 0; word < PYM_BITMAP_WORDS; word++)
+	for (word = 0; word < 1U << pool->order; word++)
 		nr += hweight64(pool->free[word]);
 	return nr;
 }
@@ -80,10 +82,97 @@ static bool free_beyond_boundary(const struct pym_pool *pool)
 
 	if (pool->boundary % 64 && pool->free[word++] >> (pool->boundary % 64))
 		return true;
-	for (; word < PYM_BITMAP_WORDS; word++)
+	for (; word < 1U << pool->order; word++)
 		if (pool->free[word])
 			return true;
 	return false;
+}
+
+/* What the faces of a frame are together. */
+struct frame_sum {
+	unsigned int faces, primaries, blocks, taken;
+	bool same_page, same_class;
+};
+
+/* Look at all faces of a frame; at no more than there may be, as a ring may be broken. */
+static struct frame_sum check_sum_faces(struct pym_heap *heap, const struct pym_class *class,
+					struct pym_pool *pool)
+{
+	struct frame_sum sum = { .same_page = true, .same_class = true };
+	unsigned long all[PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN / 64] = {};
+	struct pym_pool *face;
+	unsigned int word;
+
+	rcu_read_lock();
+	pym_for_each_face(face, pool, heap) {
+		sum.primaries += !pym_pool_is_face(face);
+		sum.blocks += face->nr_alloc;
+		sum.same_page &= READ_ONCE(face->page) == READ_ONCE(pool->page);
+		sum.same_class &= face->class == pool->class;
+		for (word = 0; word < pym_bitmap_words(class); word++)
+			all[word] |= ~face->free[word];
+		if (sum.faces++ == PYM_FACES_MAX)
+			break;
+	}
+	rcu_read_unlock();
+	sum.taken = bitmap_weight(all, class->capacity);
+	return sum;
+}
+
+/*
+ * Check a frame with several faces, once: at its primary face.  A pool alone that is held
+ * for meshing may have untouched blocks.
+ */
+static void check_frame(struct pym_tally *tally, const struct pym_class *class,
+			struct pym_pool *pool, u64 offset)
+{
+	struct frame_sum sum = check_sum_faces(tally->heap, class, pool);
+
+	pym_expect(tally, sum.faces <= PYM_FACES_MAX && sum.primaries == 1, offset,
+		   "the faces of a frame are no ring around one primary face");
+	pym_expect(tally, sum.same_page && sum.same_class, offset,
+		   "two faces of a frame differ in page or class");
+	pym_expect(tally, pool->nr_frame == sum.blocks, offset,
+		   "the frame's count of allocated blocks is not what its faces say");
+	pym_expect(tally, pool->next_face == pool->number || sum.taken == sum.blocks, offset,
+		   "two faces of a frame have allocated the same slot");
+}
+
+/* Check a pool whose frame belongs to another pool. */
+static void check_face(struct pym_tally *tally, const struct pym_class *class,
+		       struct pym_pool *pool, u64 offset)
+{
+	pym_expect(tally, pool->next_face && pool->next_face != pool->number, offset,
+		   "a face has no frame");
+	pym_expect(tally, pool->boundary == class->capacity, offset,
+		   "a face has untouched blocks");
+	pym_expect(tally, list_empty(&pool->link) == !!pool->nr_alloc, offset,
+		   "a face is on the list of spent ones, or is not, against its count");
+	tally->class[pool->class].faces++;
+	tally->class[pool->class].spent += !pool->nr_alloc;
+}
+
+/* Check a pool with a frame of its own, and that frame. */
+static void check_primary(struct pym_tally *tally, const struct pym_class *class,
+			  struct pym_pool *pool, u64 offset)
+{
+	bool pinned = pool->role == PYM_POOL_PINNED;
+	u8 group = PYM_GROUP_FULL;
+
+	if (pool->next_face)
+		check_frame(tally, class, pool, offset);
+	pym_expect(tally, pool->next_face || pool->nr_alloc, offset,
+		   "a pool without blocks has a class");
+	if (!pym_pool_is_withheld(pool))
+		group = pym_pool_group(class, pool);
+	pym_expect(tally, pool->group == group, offset,
+		   "the pool is in the list of another fullness");
+	pym_expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,
+		   "the pool is in a list though it is full, or in none though it is not");
+	if (pinned && group != PYM_GROUP_FULL)
+		tally->class[pool->class].pinned++;
+	else
+		tally->class[pool->class].groups[group]++;
 }
 
 /**
@@ -97,10 +186,12 @@ static bool free_beyond_boundary(const struct pym_pool *pool)
 void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 {
 	struct pym_class *class = &tally->heap->classes[pool->class];
-	u8 group;
 
 	if (!pym_expect(tally, class->size, offset,
 			"the pool's class is not one of the heap's"))
+		return;
+	if (!pym_expect(tally, pool->order >= class->order, offset,
+			"the pool's bitmap is too short for its class"))
 		return;
 	if (!pym_expect(tally, pool->boundary <= class->capacity, offset,
 			"the untouched boundary lies beyond the pool"))
@@ -111,14 +202,10 @@ void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset
 			pool->nr_alloc == pool->boundary - count_free_blocks(pool), offset,
 			"the pool's count of allocated blocks is not what its bitmap says"))
 		return;
-	pym_expect(tally, pool->nr_alloc, offset, "a pool without blocks has a class");
-	group = pool->withheld ? PYM_GROUP_FULL : pym_pool_group(class, pool);
-	pym_expect(tally, pool->group == group, offset,
-		   "the pool is in the list of another fullness");
-	pym_expect(tally, list_empty(&pool->link) == (group == PYM_GROUP_FULL), offset,
-		   "the pool is in a list though it is full, or in none though it is not");
-
-	tally->class[pool->class].groups[group]++;
+	if (pym_pool_is_face(pool))
+		check_face(tally, class, pool, offset);
+	else
+		check_primary(tally, class, pool, offset);
 	tally->class[pool->class].blocks += pool->nr_alloc;
 	tally->class[pool->class].untouched += class->capacity - pool->boundary;
 }
@@ -144,33 +231,70 @@ void pym_check_run(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 	tally->run_pages += pool->run_pages;
 }
 
+/**
+ * pym_check_record() - check that a pool is described by its own record
+ * @tally: where contradictions go
+ * @pool: the pool; NULL if it has no page
+ * @offset: where it is
+ *
+ * Context: Holds the heap's lock, or the gate for writing.
+ * Return: false if it is not.
+ */
+bool pym_check_record(struct pym_tally *tally, const struct pym_pool *pool, u64 offset)
+{
+	if (!pool)
+		return true;
+	return pym_expect(tally, pym_pool_offset(pool) == offset, offset,
+			  "the pool has forgotten its place") &&
+	       pym_expect(tally, pool->page, offset, "a pool without a page has a record");
+}
+
+/* Check that nothing is said of a pool that has no page. */
+static void check_bare_pool(struct pym_tally *tally, struct pym_arena *arena,
+			    unsigned int index, u64 offset)
+{
+	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
+
+	pym_expect(tally, free, offset, "a pool in use has no page");
+	pym_expect(tally, !(arena->empty & BIT_ULL(index)), offset,
+		   "an empty pool's page is not counted, or counted without being there");
+	pym_expect(tally, !arena->map[index], offset, "the pool map shows another class");
+	pym_expect(tally, offset >= tally->tail_end, offset,
+		   "a run has lost one of its pages");
+}
+
 static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 		       unsigned int index, u64 offset)
 {
-	struct pym_pool *pool = &arena->pools[index];
+	struct pym_pool *pool = pym_pool_in(arena, index);
 	bool free = (arena->free | arena->leaving) & BIT_ULL(index);
 	bool leaving = arena->leaving & BIT_ULL(index);
 	bool empty = arena->empty & BIT_ULL(index);
-	bool blocks = pym_class_is_of_blocks(pool->class);
+	bool blocks;
 
-	tally->pages += !!pool->page;
-	tally->maybe_shared += pool->page && pym_frame_maybe_shared(pool->page);
-	/* Stop here: pym_arena_of() finds the wrong arena if the index is wrong. */
-	if (!pym_expect(tally, pool->index == index, offset,
-			"the pool has forgotten its place"))
+	if (!pool) {
+		check_bare_pool(tally, arena, index, offset);
 		return;
+	}
+	tally->meta += pym_record_bytes(pool->order);
+	if (!pym_check_record(tally, pool, offset))
+		return;
+	if (!pym_pool_is_face(pool)) {
+		tally->pages++;
+		tally->maybe_shared += pym_frame_maybe_shared(pool->page);
+	}
+	blocks = pym_class_is_of_blocks(pool->class);
 	pym_expect(tally, !pool->class || blocks || pool->class >= PYM_CLASS_RUN, offset,
 		   "the pool's class does not exist");
 	pym_expect(tally, !pool->class == free, offset,
 		   "the pool is free and has a class, or is neither");
-	pym_expect(tally, free || pool->page, offset, "a pool in use has no page");
-	pym_expect(tally, !free || leaving || !pool->page == !empty, offset,
+	pym_expect(tally, !free || leaving || empty, offset,
 		   "an empty pool's page is not counted, or counted without being there");
 	pym_expect(tally, pool->class < PYM_CLASS_RUN || arena->runs, offset,
 		   "a run lies in an arena of pools");
 	pym_expect(tally, !blocks || !arena->runs, offset,
 		   "a pool of blocks lies in an arena of runs");
-	pym_expect(tally, *pym_pool_map(pool) == (blocks ? pool->class : 0), offset,
+	pym_expect(tally, arena->map[index] == (blocks ? pool->class : 0), offset,
 		   "the pool map shows another class");
 	pym_expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end,
 		   offset, "a run has lost one of its pages");
@@ -330,8 +454,15 @@ static void check_class(struct pym_tally *tally, u32 number)
 	struct pym_class *class = &tally->heap->classes[number];
 	const u64 *groups = tally->class[number].groups;
 	unsigned int group;
-	u64 used = 0;
+	u64 used = tally->class[number].pinned;
 
+	pym_expect(tally, !class->size ||
+			  (check_list_has(&class->pinned, tally->class[number].pinned) &&
+			   check_list_has(&class->spent, tally->class[number].spent)), 0,
+		   "a class's list of pinned pools or spent faces is wrong");
+	pym_expect(tally, class->faces == tally->class[number].faces &&
+			  class->nr_spent == tally->class[number].spent, 0,
+		   "a class's count of faces is wrong");
 	for (group = 0; group < PYM_GROUPS; group++) {
 		used += groups[group];
 		pym_expect(tally, !class->size || check_list_has(&class->partial[group],

@@ -33,7 +33,7 @@ struct pym_tally {
 	u64 buckets[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas of pools and of runs by room */
 	u64 region_buckets[PYM_REGION_ARENAS + 1];
 	struct {
-		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched;
+		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched, faces, spent, pinned;
 	} class[PYMALLOC_NR_CLASSES + 1];
 };
 
@@ -43,6 +43,7 @@ struct pym_tally *pym_tally_new(struct pym_heap *heap, struct pym_verdict *verdi
 void pym_contradict(struct pym_verdict *verdict, u64 offset, const char *message);
 void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset);
 void pym_check_run(struct pym_tally *tally, struct pym_pool *pool, u64 offset);
+bool pym_check_record(struct pym_tally *tally, const struct pym_pool *pool, u64 offset);
 bool pym_check_arena(struct pym_tally *tally, struct pym_arena *arena, u64 offset);
 void pym_check_region(struct pym_tally *tally, unsigned long number);
 

@@ -15,9 +15,11 @@
 #include "arena.h"
 #include "bits.h"
 #include "clone.h"
+#include "face.h"
 #include "frame.h"
 #include "pool.h"
 #include "quota.h"
+#include "record.h"
 #include "region.h"
 
 /*
@@ -74,6 +76,19 @@ static void count_shared(struct pym_heap *child, struct pym_arena *copy, u64 bit
 	pym_pages_count_in(child, hweight64(bits));
 }
 
+/* Which pools of an arena have a frame of their own. */
+static u64 pools_with_frame(struct pym_arena *arena)
+{
+	struct pym_span span = { arena, ~0ULL };
+	struct pym_pool *pool;
+	u64 frames = ~0ULL;
+
+	pym_for_each_pool(pool, span)
+		if (pym_pool_is_face(pool))
+			frames &= ~BIT_ULL(pym_pool_index(pool));
+	return frames;
+}
+
 /*
  * Give pools of a cloned arena, those of @bits, the pages of the original or copies.
  * Returns how many pools have got one: all of them, unless there is no memory.
@@ -85,7 +100,7 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 	unsigned int nr_shared = 0, index;
 
 	pym_for_each_bit(index, bits) {
-		struct page *page = arena->pools[index].page, *given;
+		struct page *page = pym_pool_in(arena, index)->page, *given;
 		bool was_shared = pym_frame_maybe_shared(page);
 
 		given = share_page(page, arena->apart & BIT_ULL(index));
@@ -94,7 +109,7 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 			bits &= BIT_ULL(index) - 1;
 			break;
 		}
-		copy->pools[index].page = given;
+		pym_pool_in(copy, index)->page = given;
 		if (given != page)
 			copied |= BIT_ULL(index);
 		nr_shared += pym_frame_maybe_shared(page) && !was_shared;
@@ -106,27 +121,78 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 	return hweight64(bits);
 }
 
-/* Copy an arena.  The copy is in no list, and its pools are busy and have no pages. */
-static struct pym_arena *arena_copy(const struct pym_arena *arena, struct pym_heap *child)
+/* Which of an arena's pools, those of @bits, have a bitmap of this length. */
+static u64 pools_of_order(struct pym_arena *arena, u64 bits, unsigned int order)
 {
-	struct pym_arena *copy = pym_arena_alloc(child, 0);
-	unsigned int i;
+	struct pym_span span = { arena, bits };
+	struct pym_pool *pool;
+	u64 found = 0;
 
-	if (IS_ERR(copy))
-		return copy;
-	memcpy(copy, arena, sizeof(*copy));
-	copy->bucket = 0;
-	copy->free = 0;
-	copy->empty = 0;
-	copy->busy = ~0ULL;
-	copy->leaving = 0;
-	INIT_LIST_HEAD(&copy->link);
-	INIT_LIST_HEAD(&copy->empty_link);
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		INIT_LIST_HEAD(&copy->pools[i].link);
-		copy->pools[i].page = NULL;
+	pym_for_each_pool(pool, span)
+		if (pool->order == order)
+			found |= BIT_ULL(pym_pool_index(pool));
+	return found;
+}
+
+/* Copy records of an arena, those of @bits.  The copies are in no list, and have no page. */
+static int records_copy(const struct pym_arena *arena, struct pym_heap *child,
+			struct pym_arena *copy, u64 bits, unsigned int order)
+{
+	struct pym_pool *pools[PYMALLOC_ARENA_POOLS] __uninitialized;
+	unsigned int nr = 0, index;
+	int err;
+
+	if (!bits)
+		return 0;
+	err = pym_records_new(child, order, pools, hweight64(bits));
+	if (err)
+		return err;
+	pym_for_each_bit(index, bits) {
+		struct pym_pool *pool = pools[nr++];
+
+		memcpy(pool, pym_pool_in(arena, index), pym_record_size(order));
+		INIT_LIST_HEAD(&pool->link);
+		pool->page = NULL;
+		pym_pool_publish(copy, pool);
 	}
-	return copy;
+	return 0;
+}
+
+/* Free the records of a clone that have not got a page. */
+static void records_drop_bare(struct pym_heap *child, struct pym_arena *copy)
+{
+	struct pym_span span = { copy, ~0ULL };
+	struct pym_pool *pool;
+
+	pym_for_each_pool(pool, span) {
+		if (pool->page)
+			continue;
+		RCU_INIT_POINTER(copy->pools[pym_pool_index(pool)], NULL);
+		pym_records_delete(child, &pool, 1);
+	}
+}
+
+/* Give pools of a cloned arena, those of @used, their records and pages. */
+static int copy_pools(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child,
+		      struct pym_arena *copy, u64 used)
+{
+	unsigned int order;
+	int err = 0;
+	u64 frames;
+
+	for (order = 0; order < PYM_RECORD_ORDERS && !err; order++)
+		err = records_copy(arena, child, copy, pools_of_order(arena, used, order),
+				   order);
+	if (err)
+		goto drop;
+	copy->apart = arena->apart;
+	frames = used & pools_with_frame(arena);
+	if (share_pages(heap, arena, child, copy, frames) == hweight64(frames))
+		return 0;
+	err = -ENOMEM;
+drop:
+	records_drop_bare(child, copy);
+	return err;
 }
 
 /* Put the pools of blocks into the lists of their classes. */
@@ -157,7 +223,6 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 {
 	u64 used = ~(arena->free | arena->busy);
 	struct pym_arena *copy;
-	unsigned int nr;
 	int err;
 
 	if (!used)
@@ -165,7 +230,7 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
 	if (err)
 		return err;
-	copy = arena_copy(arena, child);
+	copy = pym_arena_new(child, arena->runs);
 	if (IS_ERR(copy))
 		return PTR_ERR(copy);
 
@@ -174,14 +239,29 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 	pym_pools_release_locked(child, (struct pym_span) { copy, ~used });
 	spin_unlock(&child->lock);
 
-	nr = share_pages(heap, arena, child, copy, used);
-	if (nr < hweight64(used))
-		return -ENOMEM;
-
+	err = copy_pools(heap, arena, child, copy, used);
+	if (err)
+		return err;
 	copy->busy = 0;
 	memcpy(copy->map, arena->map, PYMALLOC_ARENA_POOLS);
 	link_pools(child, (struct pym_span) { copy, used });
 	return 0;
+}
+
+/* Give faces their frame.  Their rings have been copied with them. */
+static void clone_faces(struct pym_heap *child)
+{
+	struct pym_span span = { .bits = ~0ULL };
+	struct pym_pool *pool;
+	u64 offset;
+
+	pym_for_each_arena(span.arena, offset, child) {
+		rcu_read_lock();
+		pym_for_each_pool(pool, span)
+			if (pym_pool_is_face(pool))
+				pool->page = pym_face_primary(child, pool)->page;
+		rcu_read_unlock();
+	}
 }
 
 /* Clone all arenas of a heap at rest. */
@@ -196,6 +276,7 @@ static int clone_arenas(struct pym_heap *heap, struct pym_heap *child)
 		if (err)
 			return err;
 	}
+	clone_faces(child);
 	return 0;
 }
 

@@ -41,8 +41,11 @@ static struct page *copy_get_own_page(struct pym_heap *heap, u64 offset)
 
 		if (!page)
 			return ERR_PTR(-EFAULT);
-		/* It may be a copy whose bytes are not all there yet. */
-		pym_frame_wait(page);
+		/* It may be a copy whose bytes are not all there yet, or one that goes. */
+		if (pym_frame_wait(page)) {
+			put_page(page);
+			continue;
+		}
 		bad = PageHWPoison(page);
 		if (!bad && !pym_frame_maybe_shared(page))
 			return page;

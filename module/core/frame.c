@@ -67,6 +67,7 @@
 #include <linux/sched.h>
 
 #include "arena.h"
+#include "face.h"
 #include "frame.h"
 #include "ops.h"
 #include "quota.h"
@@ -81,36 +82,42 @@
  */
 struct page *pym_page_at_locked(struct pym_arena *arena, unsigned int index)
 {
-	return arena->busy & BIT_ULL(index) ? NULL : arena->pools[index].page;
+	const struct pym_pool *pool = pym_pool_in(arena, index);
+
+	return !pool || arena->busy & BIT_ULL(index) ? NULL : pool->page;
 }
 
 /**
  * pym_pages_get() - the pages behind an offset of the window
  * @heap: the heap
  * @offset: the offset, or anything beyond the window
- * @pages: out: the pages, each with a reference
+ * @pages: out: the pages, each with a reference; NULL where there is none
  * @nr: how many are wanted
  *
  * Context: Any that may take @heap->lock.
- * Return: how many there are in a row from @offset on, within its arena.
+ * Return: how many, from @offset on and within its arena, up to the last one that is
+ *	there; 0 if there is none at @offset.
  */
 unsigned int pym_pages_get(struct pym_heap *heap, u64 offset, struct page **pages,
 			   unsigned int nr)
 {
-	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i = 0;
+	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS, i, found = 0;
 	struct pym_arena *arena;
 
 	nr = min(nr, PYMALLOC_ARENA_POOLS - index);
 	spin_lock(&heap->lock);
 	arena = pym_arena_find(heap, offset);
-	for (; arena && i < nr; i++) {
+	for (i = 0; arena && i < nr; i++) {
 		pages[i] = pym_page_at_locked(arena, index + i);
-		if (!pages[i])
+		if (pages[i]) {
+			get_page(pages[i]);
+			found = i + 1;
+		} else if (!i) {
 			break;
-		get_page(pages[i]);
+		}
 	}
 	spin_unlock(&heap->lock);
-	return i;
+	return found;
 }
 
 /**
@@ -203,6 +210,24 @@ void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena, unsign
 	heap->pages_apart += apart;
 }
 
+/**
+ * pym_frame_unpay_locked() - uncharge a pool's page, which no other heap has
+ * @heap: the heap
+ * @arena: the pool's arena
+ * @index: the pool's place in the arena
+ *
+ * Context: Holds @heap->lock.
+ */
+void pym_frame_unpay_locked(struct pym_heap *heap, struct pym_arena *arena,
+			    unsigned int index)
+{
+	bool apart = arena->apart & BIT_ULL(index);
+
+	pym_quota_uncharge(frame_payer(heap, apart), PAGE_SIZE);
+	arena->apart &= ~BIT_ULL(index);
+	heap->pages_apart -= apart;
+}
+
 /* The arena of a page, if that is still at @offset and may be shared; else NULL. */
 static struct pym_arena *shared_arena_locked(struct pym_heap *heap, u64 offset,
 					     const struct page *page)
@@ -232,6 +257,32 @@ static void frame_own_locked(struct pym_heap *heap, struct page *page)
 	heap->nr_own++;
 }
 
+/*
+ * Where a page that may be shared is in the window: at @offset, and where its frame has other
+ * faces.  Faces may leave the frame meanwhile, but none can join it.
+ */
+static unsigned int frame_offsets(struct pym_heap *heap, u64 offset, struct page *page,
+				  u64 *offsets)
+{
+	struct pym_pool *face;
+	unsigned int nr = 0;
+
+	spin_lock(&heap->lock);
+	if (shared_arena_locked(heap, offset, page))
+		pym_for_each_face(face, pym_pool_find(heap, offset), heap)
+			offsets[nr++] = pym_pool_offset(face);
+	spin_unlock(&heap->lock);
+	return nr;
+}
+
+/* Take a page that may be shared out of the mappings, wherever it is shown. */
+static void zap_frame(struct pym_heap *heap, const struct pym_mappings *mappings,
+		      const u64 *offsets, unsigned int nr, struct page *page)
+{
+	while (nr--)
+		pym_zap(heap, mappings, offsets[nr], &page, 1);
+}
+
 /* Settle a page whose references are all known, if it is still there. */
 static bool frame_end_sharing(struct pym_heap *heap, u64 offset, struct page *page)
 {
@@ -252,11 +303,12 @@ static bool frame_end_sharing(struct pym_heap *heap, u64 offset, struct page *pa
 static bool settle_page(struct pym_heap *heap, u64 offset, const struct pym_mappings *mappings,
 			struct page *page)
 {
+	u64 offsets[PYM_FACES_MAX];
 	bool alone;
 
 	if (pym_frame_heaps(page) > 1)
 		return false;
-	pym_zap(heap, mappings, round_down(offset, PAGE_SIZE), &page, 1);
+	zap_frame(heap, mappings, offsets, frame_offsets(heap, offset, page, offsets), page);
 	lock_page(page);
 	/* A fault that has mapped it meanwhile has a reference: then do not settle it. */
 	alone = refs_are_explained(page, PYM_REFS_AT_REST + 1) &&
@@ -280,22 +332,26 @@ struct exchange {
 static bool swap_page(struct pym_heap *heap, u64 offset, struct page *old,
 		      struct page *new, struct exchange *exchange)
 {
-	unsigned int index = (offset >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
+	struct pym_pool *pool, *face;
 	struct pym_arena *arena;
+	bool found;
 
 	spin_lock(&heap->lock);
-	arena = shared_arena_locked(heap, offset, old);
-	if (arena) {
-		exchange->apart = arena->apart & BIT_ULL(index);
+	found = shared_arena_locked(heap, offset, old);
+	if (found) {
+		pool = pym_face_primary(heap, pym_pool_find(heap, offset));
+		arena = pym_arena_of(heap, pool);
+		exchange->apart = arena->apart & BIT_ULL(pym_pool_index(pool));
 		exchange->payer = frame_payer(heap, exchange->apart);
 		heap->pages_apart -= exchange->apart;
 		heap->maybe_shared--;
 		heap->nr_own++;
-		arena->pools[index].page = new;
-		pym_frame_pay_locked(heap, arena, index);
+		pym_for_each_face(face, pool, heap)
+			WRITE_ONCE(face->page, new);
+		pym_frame_pay_locked(heap, arena, pym_pool_index(pool));
 	}
 	spin_unlock(&heap->lock);
-	return arena;
+	return found;
 }
 
 /*
@@ -307,10 +363,13 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 				 const struct pym_mappings *mappings, struct page *old)
 {
 	struct page *new = alloc_page(PYM_GFP);
+	u64 offsets[PYM_FACES_MAX];
 	struct exchange exchange;
+	unsigned int nr;
 
 	if (!new)
 		return ERR_PTR(-ENOMEM);
+	nr = frame_offsets(heap, offset, old, offsets);
 	lock_page(new);
 	get_page(new);
 	if (!swap_page(heap, offset, old, new, &exchange)) {
@@ -319,7 +378,7 @@ static struct page *replace_page(struct pym_heap *heap, u64 offset,
 		put_page(new);
 		return NULL;
 	}
-	pym_zap(heap, mappings, round_down(offset, PAGE_SIZE), &old, 1);
+	zap_frame(heap, mappings, offsets, nr, old);
 	copy_highpage(new, old);
 	/*
 	 * Drop ownership only after the copy: the last owner may then write in place,

@@ -29,17 +29,26 @@ struct page *pym_page_get(struct pym_heap *heap, u64 offset);
 void pym_pages_count_in(struct pym_heap *heap, unsigned int nr);
 void pym_frame_pay_locked(struct pym_heap *heap, struct pym_arena *arena,
 			  unsigned int index);
+void pym_frame_unpay_locked(struct pym_heap *heap, struct pym_arena *arena,
+			    unsigned int index);
 int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_mappings *mappings,
 		 struct page **fresh);
 bool pym_pages_settle(struct pym_heap *heap);
 void pym_frame_wait_slow(struct page *page);
 void pym_frame_done(struct page *page);
 
-/* Wait until all bytes of a frame are there.  The caller has a reference.  Sleeps. */
-static inline void pym_frame_wait(struct page *page)
+/*
+ * Wait until all bytes of a frame are there.  The caller has a reference.  Sleeps.  Returns
+ * whether it had to wait: then the frame may have gone from where it was found.
+ */
+static inline bool pym_frame_wait(struct page *page)
 {
-	if (PageLocked(page))
-		pym_frame_wait_slow(page);
+	/* Pairs with the barrier in isolate_page() of mesh.c. */
+	smp_mb();
+	if (!PageLocked(page))
+		return false;
+	pym_frame_wait_slow(page);
+	return true;
 }
 
 static inline unsigned long pym_word_heaps(unsigned long word)

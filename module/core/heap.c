@@ -5,6 +5,7 @@
 #include <linux/bitops.h>
 
 #include "arena.h"
+#include "face.h"
 #include "frame.h"
 #include "heap.h"
 #include "page.h"
@@ -80,16 +81,16 @@ int pym_heap_grow(struct pym_heap *heap, u64 extent)
 static void heap_part_arena_locked(struct pym_heap *heap, struct pym_arena *arena,
 				   u64 offset, void *unused)
 {
-	unsigned int i, ended = 0, parted = 0;
+	struct pym_span span = { arena, ~arena->apart };
+	unsigned int ended = 0, parted = 0;
+	struct pym_pool *pool;
 
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		struct page *page = arena->pools[i].page;
-
-		if (!page || arena->apart & BIT_ULL(i))
+	pym_for_each_pool(pool, span) {
+		if (pym_pool_is_face(pool))
 			continue;
-		ended += pym_frame_pay_apart(page);
+		ended += pym_frame_pay_apart(pool->page);
 		parted++;
-		arena->apart |= BIT_ULL(i);
+		arena->apart |= BIT_ULL(pym_pool_index(pool));
 	}
 	heap->pages_apart += parted;
 	pym_quota_uncharge(heap->purse, pym_page_bytes(ended));

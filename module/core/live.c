@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 
 #include "arena.h"
+#include "face.h"
 #include "live.h"
 #include "ops.h"
 #include "pool.h"
@@ -117,23 +118,23 @@ static void compare_flows(struct live *live)
 static void live_check_pool_locked(struct live *live, struct pym_arena *arena,
 				   unsigned int index, u64 offset)
 {
-	struct pym_pool *pool = &arena->pools[index];
+	struct pym_pool *pool = pym_pool_in(arena, index);
 	bool free = arena->free & BIT_ULL(index);
 	bool empty = arena->empty & BIT_ULL(index);
-	u8 class = READ_ONCE(pool->class);
+	u8 class = pool ? READ_ONCE(pool->class) : PYM_CLASS_NONE;
 	struct pym_tally *tally = live->tally;
 
 	if (arena->busy & BIT_ULL(index)) {
 		live->busy++;
 		return;
 	}
-	tally->pages += !!pool->page;
+	tally->pages += pool && !pym_pool_is_face(pool);
 	pym_expect(tally, !free || !class, offset,
 		   "the pool is free and has a class, or is neither");
-	pym_expect(tally, free || pool->page, offset, "a pool in use has no page");
-	pym_expect(tally, !free || !pool->page == !empty, offset,
+	pym_expect(tally, free || pool, offset, "a pool in use has no page");
+	pym_expect(tally, !free || !pool == !empty, offset,
 		   "an empty pool's page is not counted, or counted without being there");
-	pym_expect(tally, !free || !READ_ONCE(*pym_pool_map(pool)), offset,
+	pym_expect(tally, !free || !READ_ONCE(arena->map[index]), offset,
 		   "the pool map shows another class");
 	pym_expect(tally, class < PYM_CLASS_RUN || arena->runs, offset,
 		   "a run lies in an arena of pools");
@@ -148,10 +149,14 @@ static void live_check_pool_locked(struct live *live, struct pym_arena *arena,
 /* Where the run ends that began in an arena before this one; @offset if there is none. */
 static u64 first_tail_end(const struct pym_arena *arena, u64 offset)
 {
-	unsigned int i = 0;
+	unsigned int i;
 
-	while (i < PYMALLOC_ARENA_POOLS && READ_ONCE(arena->pools[i].class) == PYM_CLASS_TAIL)
-		i++;
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		struct pym_pool *pool = pym_pool_in(arena, i);
+
+		if (!pool || READ_ONCE(pool->class) != PYM_CLASS_TAIL)
+			break;
+	}
 	return offset + ((u64)i << PYM_POOL_SHIFT);
 }
 
@@ -168,9 +173,8 @@ static bool arena_is_sound(struct live *live, struct pym_arena *arena, u64 offse
 	pym_expect(tally, !(arena->busy & arena->free), offset,
 		   "a pool is free and on its way at once");
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
-		if (!pym_expect(tally, arena->pools[i].index == i,
-				offset + ((u64)i << PYM_POOL_SHIFT),
-				"the pool has forgotten its place"))
+		if (!pym_check_record(tally, pym_pool_in(arena, i),
+				      offset + ((u64)i << PYM_POOL_SHIFT)))
 			return false;
 	tally->tail_end = first_tail_end(arena, offset);
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++)
@@ -180,14 +184,15 @@ static bool arena_is_sound(struct live *live, struct pym_arena *arena, u64 offse
 }
 
 /* Check what the class's lock protects.  A pool of blocks keeps its class under it. */
-static void live_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
+static void live_check_blocks(struct pym_tally *tally, struct pym_arena *arena,
+			      struct pym_pool *pool, u64 offset)
 {
 	struct pym_class *class = pym_pool_class_lock(tally->heap, pool);
 	u8 number = READ_ONCE(pool->class);
 
 	if (pym_class_is_of_blocks(number)) {
 		pym_check_blocks(tally, pool, offset);
-		pym_expect(tally, READ_ONCE(*pym_pool_map(pool)) == number, offset,
+		pym_expect(tally, READ_ONCE(arena->map[pym_pool_index(pool)]) == number, offset,
 			   "the pool map shows another class");
 	}
 	pym_expect(tally,
@@ -208,12 +213,14 @@ static void live_check_arena_locked(struct pym_heap *heap, struct pym_arena *are
 static void live_check_arena_blocks(struct pym_heap *heap, struct pym_arena *arena,
 				    u64 offset, void *data)
 {
+	struct pym_span span = { arena, ~0ULL };
 	struct live *live = data;
-	unsigned int i;
+	struct pym_pool *pool;
 
-	for (i = 0; live->sound && i < PYMALLOC_ARENA_POOLS; i++)
-		live_check_blocks(live->tally, &arena->pools[i],
-				  offset + ((u64)i << PYM_POOL_SHIFT));
+	if (!live->sound)
+		return;
+	pym_for_each_pool(pool, span)
+		live_check_blocks(live->tally, arena, pool, pym_pool_offset(pool));
 }
 
 static int live_check_arenas(struct live *live)

@@ -10,6 +10,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "copy.h"
+#include "mesh.h"
 #include "object.h"
 #include "page.h"
 #include "pool.h"
@@ -26,15 +27,17 @@ static u32 class_number(const struct pym_heap *heap, u64 size)
 /* Blocks of one class that are being allocated. */
 struct wanted {
 	u32 number;
+	bool pinned;
 	u64 *refs;
 	unsigned int nr;
 	unsigned int done;
 };
 
-static void object_take_locked(struct pym_class *class, struct wanted *wanted)
+static void object_take_locked(struct pym_heap *heap, struct pym_class *class,
+			       struct wanted *wanted)
 {
-	wanted->done += pym_class_take_locked(class, wanted->refs + wanted->done,
-					      wanted->nr - wanted->done);
+	wanted->done += pym_class_take_locked(heap, class, wanted->refs + wanted->done,
+					      wanted->nr - wanted->done, wanted->pinned);
 }
 
 /*
@@ -57,14 +60,14 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 	spin_unlock(&heap->lock);
 
 	spin_lock(&class->lock);
-	object_take_locked(class, wanted);
+	object_take_locked(heap, class, wanted);
 	span.bits = pym_lowest_bits(span.bits,
 				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
 	pym_for_each_pool(pool, span) {
-		pym_class_add_locked(class, pool, wanted->number);
+		pym_class_add_locked(class, pool, wanted->number, wanted->pinned);
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
-	object_take_locked(class, wanted);
+	object_take_locked(heap, class, wanted);
 	spin_unlock(&class->lock);
 	return span.bits;
 }
@@ -82,8 +85,8 @@ static unsigned int pages_ahead(struct pym_heap *heap)
 /* Give a class new pools for all missing blocks, or for some, and take those blocks. */
 static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 {
-	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done,
-					 heap->classes[wanted->number].capacity);
+	const struct pym_class *class = &heap->classes[wanted->number];
+	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity);
 	struct pym_span span, filled;
 	int err;
 
@@ -91,7 +94,7 @@ static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 	if (IS_ERR(span.arena))
 		return PTR_ERR(span.arena);
 	filled.arena = span.arena;
-	filled.bits = pym_lowest_bits(pym_pages_fill(heap, span, &err), want);
+	filled.bits = pym_lowest_bits(pym_pages_fill(heap, span, class->order, &err), want);
 	if (filled.bits)
 		span.bits &= ~class_add(heap, filled, wanted);
 	pym_pools_release(heap, span);
@@ -114,7 +117,7 @@ static unsigned int alloc_blocks(struct pym_heap *heap, u32 number, u64 *refs,
 	struct pym_class *class = &heap->classes[number];
 
 	spin_lock(&class->lock);
-	object_take_locked(class, &wanted);
+	object_take_locked(heap, class, &wanted);
 	spin_unlock(&class->lock);
 	while (wanted.done < nr && !*err)
 		*err = class_grow(heap, &wanted);
@@ -160,19 +163,9 @@ static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
 /* Give pools without blocks back to their arenas: they are empty from then on. */
 static void free_pools(struct pym_heap *heap, struct list_head *empty)
 {
-	struct pym_pool *pool, *next;
-
 	if (list_empty(empty))
 		return;
-
-	spin_lock(&heap->lock);
-	list_for_each_entry_safe(pool, next, empty, link) {
-		list_del_init(&pool->link);
-		trace_pool_free(heap->id, pym_pool_offset(pool));
-		pym_pools_release_locked(heap, (struct pym_span) {
-			pym_arena_of(pool), BIT_ULL(pool->index) });
-	}
-	spin_unlock(&heap->lock);
+	pym_pools_retire(heap, empty);
 	pym_trim_excess(heap);
 }
 
@@ -200,6 +193,8 @@ static void free_batch(struct pym_heap *heap, struct pym_batch *batch)
 		if (!free_in_class(heap, batch))
 			free_elsewhere(heap, batch);
 	free_pools(heap, &batch->empty);
+	if (batch->many_spent)
+		pym_faces_reclaim(heap);
 }
 
 static unsigned int free_gated(struct pym_heap *heap, const u64 *refs, u8 *status,

@@ -18,8 +18,9 @@
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and leaves it (but keeps it if the
  *	heap has no window).
- * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed):
- *	then the gate is held again.
+ * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed) or
+ *	-EAGAIN (it is a kernel thread, and would have to wait): then the gate is held
+ *	again.
  */
 int pym_gate_leave(struct pym_heap *heap, struct pym_mappings *mappings)
 {
@@ -57,14 +58,59 @@ void pym_gate_enter(struct pym_heap *heap, struct pym_mappings *mappings)
  * @pages: the pages
  * @nr: how many
  *
- * Context: Sleeps.  The caller has locked none of @pages.  A page that can still be
- *	found at @offset may be mapped again at once.
+ * Context: Sleeps.  The caller has locked none of @pages, or all of them, and then
+ *	@pages is NULL.  A page that is not locked and can still be found at @offset may
+ *	be mapped again at once.
  */
 void pym_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 	     struct page **pages, unsigned int nr)
 {
 	if (heap->ops)
 		heap->ops->zap(heap, mappings, offset, pages, nr);
+}
+
+/**
+ * pym_mesh_begin() - tell that pages may be shown at more than one place of the window
+ * @heap: the heap, which has a window
+ *
+ * Context: Sleeps.  Holds nothing.
+ * Return: 0, or an error as of pym_gate_leave().
+ */
+int pym_mesh_begin(struct pym_heap *heap)
+{
+	return heap->ops->mesh_begin ? heap->ops->mesh_begin(heap) : 0;
+}
+
+/**
+ * pym_gate_enter_held() - hold the mappings, then enter the gate
+ * @heap: the heap, which has a window
+ * @mappings: out: its mappings
+ *
+ * fork() takes both in this order, too.  What is done then need not leave the gate.
+ *
+ * Context: Sleeps.  Holds nothing.
+ * Return: 0; or -EINTR or -EAGAIN as of pym_gate_leave(), and nothing is held.
+ */
+int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+	int err = heap->ops->hold(heap, mappings);
+
+	if (!err)
+		down_read(&heap->gate);
+	return err;
+}
+
+/**
+ * pym_gate_leave_held() - the reverse of pym_gate_enter_held()
+ * @heap: the heap
+ * @mappings: as that has filled it in
+ *
+ * Context: Sleeps.
+ */
+void pym_gate_leave_held(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+	up_read(&heap->gate);
+	heap->ops->release(heap, mappings);
 }
 
 /**

@@ -12,6 +12,9 @@ int pym_gate_leave(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_gate_enter(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 	     struct page **pages, unsigned int nr);
+int pym_mesh_begin(struct pym_heap *heap);
+int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings);
+void pym_gate_leave_held(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_map_grown(struct pym_heap *heap, unsigned long number);
 void pym_threshold_passed(struct pym_heap *heap);
 int pym_pause(struct pym_heap *heap);

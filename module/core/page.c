@@ -15,10 +15,12 @@
 
 #include "arena.h"
 #include "bits.h"
+#include "face.h"
 #include "frame.h"
 #include "ops.h"
 #include "page.h"
 #include "quota.h"
+#include "record.h"
 
 /*
  * Up to 16 pages are taken from the system at once.  With 16, the cost of the call is
@@ -29,48 +31,81 @@
 #define FILL_ORDER	4
 #define GFP_CHEAP	((PYM_GFP & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY)
 
-/* Charge and allocate 2 to the power of @order pages, zeroed. */
-static int pages_take(struct pym_heap *heap, struct page **pages, unsigned int order)
+/**
+ * struct taken - pages for pools, and what describes the pools
+ * @order: there are 2 to the power of @order of them
+ * @pages: the pages, zeroed
+ * @pools: the records
+ */
+struct taken {
+	unsigned int order;
+	struct page *pages;
+	struct pym_pool *pools[1 << FILL_ORDER];
+};
+
+/* Charge and allocate pages, and records whose bitmaps have so many words. */
+static int pages_take(struct pym_heap *heap, struct taken *taken, unsigned int record_order)
 {
-	gfp_t gfp = (order ? GFP_CHEAP : PYM_GFP) | __GFP_ZERO;
+	gfp_t gfp = (taken->order ? GFP_CHEAP : PYM_GFP) | __GFP_ZERO;
+	unsigned int nr = 1 << taken->order;
 	int err;
 
-	err = pym_pages_charge(heap, 1 << order);
+	err = pym_pages_charge(heap, nr);
 	if (err)
 		return err;
-	*pages = alloc_pages(gfp, order);
-	if (!*pages) {
-		pym_pages_uncharge(heap, 1 << order);
-		return -ENOMEM;
+	err = pym_records_new(heap, record_order, taken->pools, nr);
+	if (err)
+		goto uncharge;
+	taken->pages = alloc_pages(gfp, taken->order);
+	if (!taken->pages) {
+		err = -ENOMEM;
+		goto delete;
 	}
-	if (order)
-		split_page(*pages, order);
+	if (taken->order)
+		split_page(taken->pages, taken->order);
 	return 0;
+
+delete:
+	pym_records_delete(heap, taken->pools, nr);
+uncharge:
+	pym_pages_uncharge(heap, nr);
+	return err;
+}
+
+/* Put a new record into its place. */
+static void pool_describe(struct pym_arena *arena, unsigned int index, struct pym_pool *pool,
+			  struct page *page)
+{
+	INIT_LIST_HEAD(&pool->link);
+	pool->page = page;
+	pool->number = pym_place_offset(arena, index) >> PYM_POOL_SHIFT;
+	pool->class = PYM_CLASS_NONE;
+	pym_pool_publish(arena, pool);
 }
 
 /*
  * Give some of the pools a page each: as many as are taken from the system at once.
  * Returns the pools that have got one; or 0, and an error in *@err.
  */
-static u64 pages_fill_some(struct pym_heap *heap, struct pym_span span, int *err)
+static u64 pages_fill_some(struct pym_heap *heap, struct pym_span span,
+			   unsigned int record_order, int *err)
 {
-	unsigned int order, i;
-	struct page *pages;
+	struct taken taken __uninitialized;
 	u64 rest = span.bits;
+	unsigned int i;
 
-	order = ilog2(hweight64(span.bits));
-	order = min_t(unsigned int, order, FILL_ORDER);
-	*err = fatal_signal_pending(current) ? -EINTR : pages_take(heap, &pages, order);
-	if (*err && *err != -EINTR && order) {
-		order = 0;
-		*err = pages_take(heap, &pages, order);
+	taken.order = min_t(unsigned int, ilog2(hweight64(span.bits)), FILL_ORDER);
+	*err = fatal_signal_pending(current) ? -EINTR : pages_take(heap, &taken, record_order);
+	if (*err && *err != -EINTR && taken.order) {
+		taken.order = 0;
+		*err = pages_take(heap, &taken, record_order);
 	}
 	if (*err)
 		return 0;
-	for (i = 0; i < 1U << order; i++) {
+	for (i = 0; i < 1U << taken.order; i++) {
 		/* alloc_pages() clears this field of the first page only. */
-		WRITE_ONCE(pages[i].private, 0);
-		span.arena->pools[pym_pop_bit(&rest)].page = pages + i;
+		WRITE_ONCE(taken.pages[i].private, 0);
+		pool_describe(span.arena, pym_pop_bit(&rest), taken.pools[i], taken.pages + i);
 	}
 	return span.bits & ~rest;
 }
@@ -82,8 +117,7 @@ static u64 pools_with_page(struct pym_span span)
 	u64 found = 0;
 
 	pym_for_each_pool(pool, span)
-		if (pool->page)
-			found |= BIT_ULL(pool->index);
+		found |= BIT_ULL(pym_pool_index(pool));
 	return found;
 }
 
@@ -94,9 +128,51 @@ static u64 pools_with_bad_page(struct pym_span span)
 	u64 found = 0;
 
 	pym_for_each_pool(pool, span)
-		if (pool->page && PageHWPoison(pool->page))
-			found |= BIT_ULL(pool->index);
+		if (PageHWPoison(pool->page))
+			found |= BIT_ULL(pym_pool_index(pool));
 	return found;
+}
+
+/* Replace the record of a busy pool by one with a longer bitmap. */
+static int pool_widen(struct pym_heap *heap, struct pym_arena *arena, struct pym_pool *old,
+		      unsigned int record_order)
+{
+	struct pym_pool *new;
+	int err;
+
+	err = pym_records_new(heap, record_order, &new, 1);
+	if (err)
+		return err;
+	spin_lock(&heap->lock);
+	pool_describe(arena, pym_pool_index(old), new, old->page);
+	spin_unlock(&heap->lock);
+	old->next_gone = NULL;
+	pym_records_retire(heap, old);
+	return 0;
+}
+
+/*
+ * The bitmap of an empty pool fits the class for which its page was taken; another class
+ * may need a longer one.  Returns which of the pools have one that is long enough now; if
+ * not all, an error is in *@err.
+ */
+static u64 pools_widen(struct pym_heap *heap, struct pym_span span, unsigned int record_order,
+		       int *err)
+{
+	struct pym_pool *pool;
+	u64 wide = 0;
+
+	pym_for_each_pool(pool, span) {
+		u64 bit = BIT_ULL(pym_pool_index(pool));
+
+		if (pool->order < record_order) {
+			*err = *err ?: pool_widen(heap, span.arena, pool, record_order);
+			if (*err)
+				continue;
+		}
+		wide |= bit;
+	}
+	return wide;
 }
 
 /* Note for pools with a new page that the heap pays for it apart, if it does so. */
@@ -147,6 +223,7 @@ static int pages_drop_bad(struct pym_heap *heap, struct pym_span span, struct py
  * pym_pages_fill() - give busy pools a page each
  * @heap: the heap
  * @span: the pools; those that have a page keep it, unless it has a memory error
+ * @order: the @order of the class for which they are, or PYM_RECORD_OF_RUN
  * @err: out: why not all of them have one: -ENOMEM (the machine, the memory
  *	cgroup, or the heap's limit), -EDQUOT (the user's), -EINTR; else 0
  *
@@ -154,38 +231,42 @@ static int pages_drop_bad(struct pym_heap *heap, struct pym_span span, struct py
  *	Pages are charged to the active memory cgroup.
  * Return: those of the pools that have a page now.
  */
-u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err)
+u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, unsigned int order, int *err)
 {
 	struct pym_span bad = { span.arena, pools_with_bad_page(span) };
 	int dropped = bad.bits ? pages_drop_bad(heap, span, bad) : 0;
 	u64 missing = span.bits & ~pools_with_page(span);
 	struct pym_span rest = { span.arena, missing };
+	u64 wide;
 
 	*err = min(dropped, 0);
+	wide = pools_widen(heap, (struct pym_span) { span.arena, span.bits & ~missing }, order,
+			   err);
 	/* Bad pages that could not be dropped do not count as pages. */
 	if (*err)
 		rest.bits |= bad.bits;
 	while (rest.bits && !*err)
-		rest.bits &= ~pages_fill_some(heap, rest, err);
+		rest.bits &= ~pages_fill_some(heap, rest, order, err);
 	missing &= ~rest.bits;
 	if (missing) {
 		pages_note_payer(heap, (struct pym_span) { span.arena, missing });
 		pym_pages_count_in(heap, hweight64(missing));
 	}
-	return span.bits & ~rest.bits;
+	return (wide | missing) & ~rest.bits;
 }
 
-/* Write the pages of busy pools to @pages.  Returns which of the pools have one. */
+/* Write the pages of pools to @pages.  Returns which of the pools have one of their own. */
 static u64 pages_gather(struct pym_span span, struct page **pages)
 {
 	struct pym_pool *pool;
 	u64 found = 0;
 
-	pym_for_each_pool(pool, span)
-		if (pool->page) {
-			*pages++ = pool->page;
-			found |= BIT_ULL(pool->index);
-		}
+	pym_for_each_pool(pool, span) {
+		if (pym_pool_is_face(pool))
+			continue;
+		*pages++ = pool->page;
+		found |= BIT_ULL(pym_pool_index(pool));
+	}
 	return found;
 }
 
@@ -197,10 +278,40 @@ static void zap_pools(struct pym_heap *heap, const struct pym_mappings *mappings
 		unsigned int first = __ffs64(span.bits);
 		unsigned int nr = pym_run_length(span.bits, first);
 
-		pym_zap(heap, mappings, pym_pool_offset(&span.arena->pools[first]), pages, nr);
+		pym_zap(heap, mappings, pym_place_offset(span.arena, first), pages, nr);
 		pages += nr;
 		span.bits &= ~pym_bits(first, nr);
 	}
+}
+
+/* Remove a busy pool from its arena, and chain it to those that are removed with it. */
+static void pool_remove_locked(struct pym_arena *arena, unsigned int index,
+			       struct pym_pool **gone)
+{
+	struct pym_pool *pool = pym_pool_in(arena, index);
+
+	RCU_INIT_POINTER(arena->pools[index], NULL);
+	pool->next_gone = *gone;
+	*gone = pool;
+}
+
+/**
+ * pym_pools_forget() - remove busy pools that have no page of their own any more
+ * @heap: the heap
+ * @span: the pools; they have no class
+ *
+ * Context: Takes @heap->lock.  As pym_meta_charge().
+ */
+void pym_pools_forget(struct pym_heap *heap, struct pym_span span)
+{
+	struct pym_pool *gone = NULL;
+	unsigned int index;
+
+	spin_lock(&heap->lock);
+	pym_for_each_bit(index, span.bits)
+		pool_remove_locked(span.arena, index, &gone);
+	spin_unlock(&heap->lock);
+	pym_records_retire(heap, gone);
 }
 
 /* Give back the pages of busy pools, which nobody maps any more.  Returns how many. */
@@ -209,6 +320,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 {
 	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0;
 	struct pym_arena *arena = span.arena;
+	struct pym_pool *gone = NULL;
 	unsigned int index;
 
 	spin_lock(&heap->lock);
@@ -221,7 +333,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 			apart += pym_frame_put(page, true);
 		else
 			together += pym_frame_put(page, false);
-		arena->pools[index].page = NULL;
+		pool_remove_locked(arena, index, &gone);
 	}
 	arena->apart &= ~span.bits;
 	heap->pages -= nr;
@@ -232,6 +344,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 	pym_quota_uncharge(heap->user, pym_page_bytes(apart));
 	spin_unlock(&heap->lock);
 
+	pym_records_retire(heap, gone);
 	release_pages(pages, nr);
 	pym_quota_uncharge(&heap->quota, pym_page_bytes(nr));
 	return nr;
@@ -276,12 +389,15 @@ int pym_pages_drop(struct pym_heap *heap, struct pym_span span)
 void pym_pages_destroy(struct pym_heap *heap)
 {
 	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
-	struct pym_span span;
+	struct pym_span span, own;
 	u64 offset;
 
 	pym_for_each_arena(span.arena, offset, heap) {
-		span.bits = ~0ULL;
-		span.bits = pages_gather(span, pages);
-		pages_put(heap, span, pages);
+		span.bits = pools_with_page((struct pym_span) { span.arena, ~0ULL });
+		own.bits = pages_gather(span, pages);
+		own.arena = span.arena;
+		pages_put(heap, own, pages);
+		span.bits &= ~own.bits;
+		pym_pools_forget(heap, span);
 	}
 }

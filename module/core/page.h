@@ -7,8 +7,10 @@
 
 #include "types.h"
 
-u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, int *err);
+u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, unsigned int order,
+		   int *err);
 void pym_pages_set_leaving(struct pym_heap *heap, struct pym_span span, bool leaving);
+void pym_pools_forget(struct pym_heap *heap, struct pym_span span);
 int pym_pages_drop(struct pym_heap *heap, struct pym_span span);
 void pym_pages_destroy(struct pym_heap *heap);
 

@@ -7,11 +7,16 @@
  * class's lock.  Batches of blocks are taken by whole words of the bitmap.
  */
 #include <linux/bitops.h>
+#include <linux/log2.h>
 #include <linux/string.h>
 
 #include "arena.h"
 #include "block.h"
+#include "face.h"
 #include "pool.h"
+
+/* So many spent faces are taken out of the mappings together. */
+#define SPENT_MAX	64
 
 /**
  * pym_class_init() - prepare a size class
@@ -26,9 +31,12 @@ void pym_class_init(struct pym_class *class, u32 size)
 	class->size = size;
 	class->inverse = (1ULL << 32) / size + 1;
 	class->capacity = PYMALLOC_POOL_SIZE / size;
+	class->order = order_base_2(DIV_ROUND_UP(class->capacity, 64));
 	class->group_scale = DIV_ROUND_UP(65536 * PYM_GROUPS, class->capacity);
 	for (group = 0; group < PYM_GROUPS; group++)
 		INIT_LIST_HEAD(&class->partial[group]);
+	INIT_LIST_HEAD(&class->pinned);
+	INIT_LIST_HEAD(&class->spent);
 }
 
 /**
@@ -41,16 +49,22 @@ void pym_class_init(struct pym_class *class, u32 size)
 u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool)
 {
 	/*
-	 * nr_alloc * PYM_GROUPS / capacity without a division.  It is exact for a full
+	 * Blocks * PYM_GROUPS / capacity without a division.  It is exact for a full
 	 * pool; in between, rounding only makes a difference for the order.
 	 */
-	return pool->nr_alloc * class->group_scale >> 16;
+	return pym_frame_blocks(pool) * class->group_scale >> 16;
+}
+
+static struct list_head *pool_list(struct pym_class *class, const struct pym_pool *pool,
+				   u8 group)
+{
+	return pool->role == PYM_POOL_PINNED ? &class->pinned : &class->partial[group];
 }
 
 static void pool_move(struct pym_class *class, struct pym_pool *pool, u8 group)
 {
 	if (pool->group == PYM_GROUP_FULL) {
-		if (pool->withheld)
+		if (pym_pool_is_withheld(pool))
 			return;
 		class->pools_full--;
 		class->pools_used++;
@@ -61,7 +75,7 @@ static void pool_move(struct pym_class *class, struct pym_pool *pool, u8 group)
 		class->pools_full++;
 		class->pools_used--;
 	} else {
-		list_add(&pool->link, &class->partial[group]);
+		list_add(&pool->link, pool_list(class, pool, group));
 	}
 	pool->group = group;
 }
@@ -78,40 +92,73 @@ static __always_inline void pool_regroup(struct pym_class *class, struct pym_poo
 /**
  * pym_class_add_locked() - give an empty pool its class
  * @class: the class
- * @pool: a pool with a page, which no other task can reach
+ * @pool: a pool with a page, which no other task can reach, and with a bitmap that is long
+ *	enough for the class
  * @number: the class's number, at most PYMALLOC_NR_CLASSES
+ * @pinned: it is for pinned blocks only
  *
  * All its blocks are untouched.
  */
-void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number)
+void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number, bool pinned)
 {
 	lockdep_assert_held(&class->lock);
 
-	memset(pool->free, 0, sizeof(pool->free));
+	memset(pool->free, 0, sizeof(*pool->free) << pool->order);
 	pool->nr_alloc = 0;
 	pool->boundary = 0;
 	pool->group = 0;
-	pool->withheld = false;
+	pool->role = pinned ? PYM_POOL_PINNED : PYM_POOL_PLAIN;
+	pool->error = false;
+	pool->next_face = 0;
 	WRITE_ONCE(pool->class, number);
-	list_add_tail(&pool->link, &class->partial[0]);
+	list_add_tail(&pool->link, pool_list(class, pool, 0));
 	class->pools_used++;
 	class->untouched += class->capacity;
 }
 
-/**
- * pym_class_withhold_locked() - hand out no more blocks of a pool
- * @class: its class
- * @pool: the pool, whose page has a memory error
- *
- * Its allocated blocks can be freed; after the last one it is empty like any other pool.
- */
-void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool)
+/* Take a pool out of the lists of used pools, before it is withheld. */
+static void pool_unlist(struct pym_class *class, struct pym_pool *pool)
 {
 	lockdep_assert_held(&class->lock);
 
 	if (pool->group != PYM_GROUP_FULL)
 		pool_move(class, pool, PYM_GROUP_FULL);
-	pool->withheld = true;
+}
+
+/**
+ * pym_class_withhold_locked() - hand out no more blocks of a frame
+ * @heap: the heap
+ * @class: the frame's class
+ * @pool: one of its pools; its page has a memory error
+ *
+ * The allocated blocks can be freed; after the last one the pool is empty like any other.
+ *
+ * Context: Under RCU.
+ */
+void pym_class_withhold_locked(struct pym_heap *heap, struct pym_class *class,
+			       struct pym_pool *pool)
+{
+	struct pym_pool *primary = pym_face_primary(heap, pool);
+
+	pool_unlist(class, primary);
+	primary->error = true;
+}
+
+/**
+ * pym_class_hold_locked() - hand out no more blocks of a frame, until it has been meshed
+ * @class: its class
+ * @pool: its primary face, in a list of used pools
+ *
+ * It also stays in its class when its last block is freed.
+ */
+void pym_class_hold_locked(struct pym_class *class, struct pym_pool *pool)
+{
+	pool_unlist(class, pool);
+	pool->role = PYM_POOL_HELD;
+	if (pool->next_face)
+		return;
+	pool->next_face = pool->number;
+	pool->nr_frame = pool->nr_alloc;
 }
 
 /* Take a pool without blocks out of its class, and put it into the caller's list. */
@@ -125,6 +172,51 @@ static void pool_retire(struct pym_class *class, struct pym_pool *pool,
 		class->pools_used--;
 	WRITE_ONCE(pool->class, PYM_CLASS_NONE);
 	list_move(&pool->link, empty);
+}
+
+/**
+ * pym_class_resume_locked() - the reverse of pym_class_hold_locked()
+ * @class: its class
+ * @pool: the pool, still a primary face
+ * @empty: a list: a pool that has no block and no other faces goes there, without a class
+ */
+void pym_class_resume_locked(struct pym_class *class, struct pym_pool *pool,
+			     struct list_head *empty)
+{
+	lockdep_assert_held(&class->lock);
+
+	if (pool->next_face == pool->number)
+		pool->next_face = 0;
+	pool->role = PYM_POOL_PLAIN;
+	if (pool->next_face || pool->nr_alloc)
+		pool_regroup(class, pool);
+	else
+		pool_retire(class, pool, empty);
+}
+
+/**
+ * pym_class_touch_locked() - count all blocks of a pool as handed out before
+ * @class: its class
+ * @pool: the pool
+ */
+void pym_class_touch_locked(struct pym_class *class, struct pym_pool *pool)
+{
+	class->untouched -= class->capacity - pool->boundary;
+	bitmap_set(pool->free, pool->boundary, class->capacity - pool->boundary);
+	pool->boundary = class->capacity;
+}
+
+/**
+ * pym_class_unface_locked() - what is to be done when a spent face has left its ring
+ * @class: its class
+ * @pool: what pym_face_leave_locked() has returned
+ * @empty: as for pym_class_resume_locked()
+ */
+void pym_class_unface_locked(struct pym_class *class, struct pym_pool *pool,
+			     struct list_head *empty)
+{
+	if (pool && !pool->nr_alloc)
+		pool_retire(class, pool, empty);
 }
 
 /* Take the pool's first @nr free blocks; it has at least so many. */
@@ -144,14 +236,16 @@ static u64 *pool_take_free(struct pym_pool *pool, u64 at, unsigned int size, u64
 }
 
 /* Take up to @nr blocks: those that are free, then those that are untouched. */
-static unsigned int pool_take(struct pym_class *class, struct pym_pool *pool,
-			      u64 *refs, unsigned int nr)
+static unsigned int pool_take(struct pym_heap *heap, struct pym_class *class,
+			      struct pym_pool *pool, u64 *refs, unsigned int nr)
 {
 	const unsigned int size = class->size;
 	unsigned int old = min_t(unsigned int, nr, pool->boundary - pool->nr_alloc);
 	unsigned int fresh = min(nr - old, class->capacity - pool->boundary);
 	u64 at = pym_pool_offset(pool);
 
+	if (unlikely(pool->next_face))
+		return pym_frame_take(heap, class, pool, refs, nr);
 	pool->nr_alloc += old + fresh;
 	refs = pool_take_free(pool, at, size, refs, old);
 	if (fresh) {
@@ -178,6 +272,9 @@ void pym_class_clone(const struct pym_class *class, struct pym_class *child)
 {
 	child->pools_used = class->pools_used;
 	child->pools_full = class->pools_full;
+	child->faces = class->faces;
+	child->nr_spent = class->nr_spent;
+	child->nr_meshed = class->nr_meshed;
 	child->blocks = class->blocks;
 	child->untouched = class->untouched;
 	child->nr_allocs = class->nr_allocs;
@@ -191,14 +288,20 @@ void pym_class_clone(const struct pym_class *class, struct pym_class *child)
  */
 void pym_class_link(struct pym_class *class, struct pym_pool *pool)
 {
-	if (pool->group != PYM_GROUP_FULL)
-		list_add(&pool->link, &class->partial[pool->group]);
+	if (pym_pool_is_face(pool)) {
+		if (!pool->nr_alloc)
+			list_add(&pool->link, &class->spent);
+	} else if (pool->group != PYM_GROUP_FULL) {
+		list_add(&pool->link, pool_list(class, pool, pool->group));
+	}
 }
 
-static struct pym_pool *fullest_used_pool(struct pym_class *class)
+static struct pym_pool *fullest_used_pool(struct pym_class *class, bool pinned)
 {
 	int group;
 
+	if (pinned)
+		return list_first_entry_or_null(&class->pinned, struct pym_pool, link);
 	for (group = PYM_GROUPS - 1; group >= 0; group--)
 		if (!list_empty(&class->partial[group]))
 			return list_first_entry(&class->partial[group],
@@ -208,28 +311,31 @@ static struct pym_pool *fullest_used_pool(struct pym_class *class)
 
 /**
  * pym_class_take_locked() - allocate blocks from the class's used pools
+ * @heap: the heap
  * @class: the class
  * @refs: where the refs go
  * @nr: how many are wanted
+ * @pinned: from pools for pinned blocks, or from the others
  *
  * The fullest pools serve first (CPython takes the fullest arena; this keeps
  * its rule and extends it to pools).
  *
  * Return: how many were allocated.
  */
-unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned int nr)
+unsigned int pym_class_take_locked(struct pym_heap *heap, struct pym_class *class, u64 *refs,
+				   unsigned int nr, bool pinned)
 {
 	unsigned int done = 0;
 
 	lockdep_assert_held(&class->lock);
 
 	while (done < nr) {
-		struct pym_pool *pool = fullest_used_pool(class);
+		struct pym_pool *pool = fullest_used_pool(class, pinned);
 		unsigned int taken;
 
 		if (!pool)
 			break;
-		taken = pool_take(class, pool, refs + done, nr - done);
+		taken = pool_take(heap, class, pool, refs + done, nr - done);
 		pool_regroup(class, pool);
 		done += taken;
 	}
@@ -263,12 +369,27 @@ static __always_inline const u64 *pool_mark(const struct pym_class *class,
 	return next;
 }
 
+/* A face has lost blocks. */
+static void face_give(struct pym_heap *heap, struct pym_class *class, struct pym_pool *pool,
+		      unsigned int nr)
+{
+	struct pym_pool *primary = pym_face_primary(heap, pool);
+
+	primary->nr_frame -= nr;
+	if (pool != primary && !pool->nr_alloc)
+		pym_face_spend_locked(class, pool);
+	pool_regroup(class, primary);
+}
+
 /* Count @nr blocks of a pool, which have been marked as free, and move the pool. */
-static __always_inline void pool_give(struct pym_class *class, struct pym_pool *pool,
-				      unsigned int nr, struct list_head *empty)
+static __always_inline void pool_give(struct pym_heap *heap, struct pym_class *class,
+				      struct pym_pool *pool, unsigned int nr,
+				      struct list_head *empty)
 {
 	pool->nr_alloc -= nr;
-	if (pool->nr_alloc)
+	if (unlikely(pool->next_face))
+		face_give(heap, class, pool, nr);
+	else if (pool->nr_alloc)
 		pool_regroup(class, pool);
 	else
 		pool_retire(class, pool, empty);
@@ -298,7 +419,7 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 		const u64 *after = pool_mark(class, pool, next, end);
 
 		if (likely(after != next)) {
-			pool_give(class, pool, after - next, &batch->empty);
+			pool_give(heap, class, pool, after - next, &batch->empty);
 			next = after;
 		} else {
 			batch->status[next - batch->refs] = pym_pool_find_block(class, pool, *next);
@@ -314,6 +435,7 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 
 	batch->done += next - first;
 	batch->bad += bad;
+	batch->many_spent |= class->nr_spent >= SPENT_MAX;
 	class->blocks -= next - first - bad;
 	class->nr_frees += next - first - bad;
 }
@@ -367,7 +489,7 @@ void pym_pool_withhold(struct pym_heap *heap, u64 offset)
 	if (pool) {
 		class = pym_pool_class_lock(heap, pool);
 		if (class->size)
-			pym_class_withhold_locked(class, pool);
+			pym_class_withhold_locked(heap, class, pool);
 		spin_unlock(&class->lock);
 	}
 	rcu_read_unlock();

@@ -16,6 +16,7 @@
  * @done: how many have been processed
  * @bad: how many of those were bad
  * @empty: pools whose last block has been freed, and that have no class any more
+ * @many_spent: a class has so many spent faces that it pays to reclaim them
  */
 struct pym_batch {
 	const u64 *refs;
@@ -25,14 +26,24 @@ struct pym_batch {
 	unsigned int done;
 	unsigned int bad;
 	struct list_head empty;
+	bool many_spent;
 };
 
 void pym_class_init(struct pym_class *class, u32 size);
 void pym_class_clone(const struct pym_class *class, struct pym_class *child);
 void pym_class_link(struct pym_class *class, struct pym_pool *pool);
-void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number);
-unsigned int pym_class_take_locked(struct pym_class *class, u64 *refs, unsigned int nr);
-void pym_class_withhold_locked(struct pym_class *class, struct pym_pool *pool);
+void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number,
+			  bool pinned);
+unsigned int pym_class_take_locked(struct pym_heap *heap, struct pym_class *class, u64 *refs,
+				   unsigned int nr, bool pinned);
+void pym_class_hold_locked(struct pym_class *class, struct pym_pool *pool);
+void pym_class_resume_locked(struct pym_class *class, struct pym_pool *pool,
+			     struct list_head *empty);
+void pym_class_touch_locked(struct pym_class *class, struct pym_pool *pool);
+void pym_class_unface_locked(struct pym_class *class, struct pym_pool *pool,
+			     struct list_head *empty);
+void pym_class_withhold_locked(struct pym_heap *heap, struct pym_class *class,
+			       struct pym_pool *pool);
 u8 pym_pool_group(const struct pym_class *class, const struct pym_pool *pool);
 void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 			   struct pym_pool *pool, struct pym_batch *batch);

@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "page.h"
+#include "record.h"
 #include "run.h"
 #include "trim.h"
 
@@ -43,7 +44,7 @@ static struct pym_span reserve_arenas(struct pym_heap *heap, unsigned int nr)
 
 	span.arena = pym_arenas_create(heap, true, DIV_ROUND_UP(nr, PYMALLOC_ARENA_POOLS));
 	if (!IS_ERR(span.arena) && last) {
-		struct pym_span rest = run_part(heap, pym_pool_offset(span.arena->pools),
+		struct pym_span rest = run_part(heap, pym_place_offset(span.arena, 0),
 						nr, nr - last);
 
 		rest.bits = ~rest.bits;
@@ -65,7 +66,7 @@ static u64 run_reserve(struct pym_heap *heap, unsigned int nr, int *err)
 		*err = PTR_ERR(span.arena);
 		return 0;
 	}
-	return pym_pool_offset(&span.arena->pools[__ffs64(span.bits)]);
+	return pym_place_offset(span.arena, __ffs64(span.bits));
 }
 
 /* Mark a run's busy pools as leaving, in all of its arenas. */
@@ -106,7 +107,7 @@ static int run_fill(struct pym_heap *heap, u64 ref, unsigned int nr)
 	for (done = 0; done < nr && !err;) {
 		struct pym_span part = run_part(heap, ref, nr, done);
 
-		pym_pages_fill(heap, part, &err);
+		pym_pages_fill(heap, part, PYM_RECORD_OF_RUN, &err);
 		done += hweight64(part.bits);
 		cond_resched();
 	}
@@ -121,7 +122,7 @@ static void run_set_class_locked(struct pym_heap *heap, u64 ref, unsigned int nr
 	for (i = 0; i < nr; i++) {
 		struct pym_pool *pool = pym_pool_find(heap, ref + ((u64)i << PYM_POOL_SHIFT));
 
-		pym_arena_of(pool)->busy &= ~BIT_ULL(pool->index);
+		pym_arena_of(heap, pool)->busy &= ~BIT_ULL(pym_pool_index(pool));
 		WRITE_ONCE(pool->class, i ? PYM_CLASS_TAIL : PYM_CLASS_RUN);
 	}
 }
@@ -134,7 +135,7 @@ static void run_clear_class_locked(struct pym_heap *heap, u64 ref, unsigned int 
 	for (i = 0; i < nr; i++) {
 		struct pym_pool *pool = pym_pool_find(heap, ref + ((u64)i << PYM_POOL_SHIFT));
 
-		pym_arena_of(pool)->busy |= BIT_ULL(pool->index);
+		pym_arena_of(heap, pool)->busy |= BIT_ULL(pym_pool_index(pool));
 		WRITE_ONCE(pool->class, PYM_CLASS_NONE);
 	}
 }

@@ -5,6 +5,7 @@
 #include <linux/string.h>
 
 #include "arena.h"
+#include "face.h"
 #include "frame.h"
 #include "ops.h"
 #include "stats.h"
@@ -24,6 +25,8 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *
 	stats->size = class->size;
 	stats->pools_used = class->pools_used;
 	stats->pools_full = class->pools_full;
+	stats->pools_meshed = class->faces;
+	stats->nr_meshed = class->nr_meshed;
 	stats->blocks = class->blocks;
 	stats->blocks_untouched = class->untouched;
 	stats->nr_allocs = class->nr_allocs;
@@ -37,6 +40,8 @@ static void stats_add_class(struct pym_stats *stats, const struct pym_class_stat
 {
 	stats->pools_used += class->pools_used;
 	stats->pools_full += class->pools_full;
+	stats->pools_meshed += class->pools_meshed;
+	stats->nr_meshed += class->nr_meshed;
 	stats->blocks += class->blocks;
 	stats->block_bytes += class->blocks * class->size;
 	stats->nr_allocs += class->nr_allocs;
@@ -88,15 +93,15 @@ struct shares {
 static void stats_count_arena_locked(struct pym_heap *heap, struct pym_arena *arena,
 				     u64 offset, void *data)
 {
+	struct pym_span span = { arena, ~0ULL };
 	struct shares *shares = data;
-	unsigned int i;
+	struct pym_pool *pool;
 
-	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-		unsigned long heaps;
+	pym_for_each_pool(pool, span) {
+		unsigned long heaps = pym_frame_heaps(pool->page);
 
-		if (!arena->pools[i].page)
+		if (pym_pool_is_face(pool))
 			continue;
-		heaps = pym_frame_heaps(arena->pools[i].page);
 		shares->pages++;
 		shares->shared += heaps > 1;
 		shares->parts += heaps > 1 ? PAGE_SIZE * PAGE_SIZE / heaps :

@@ -12,6 +12,8 @@
  * @size: bytes of a block
  * @pools_used: pools of which some blocks are allocated and some are not
  * @pools_full: pools all of whose blocks are allocated
+ * @pools_meshed: pools that have no page of their own, because they share another's
+ * @nr_meshed: pages given back by meshing so far
  * @blocks: blocks allocated
  * @blocks_free: blocks handed out and given back
  * @blocks_untouched: blocks never handed out
@@ -22,6 +24,8 @@ struct pym_class_stats {
 	u32 size;
 	u64 pools_used;
 	u64 pools_full;
+	u64 pools_meshed;
+	u64 nr_meshed;
 	u64 blocks;
 	u64 blocks_free;
 	u64 blocks_untouched;
@@ -40,6 +44,8 @@ struct pym_class_stats {
  * @run_arenas: arenas of runs
  * @pools_used: pools of which some blocks are allocated and some are not
  * @pools_full: pools all of whose blocks are allocated
+ * @pools_meshed: pools that have no page of their own, because they share another's
+ * @nr_meshed: pages given back by meshing so far
  * @pools_empty: pools without a block that have kept their page
  * @blocks: blocks allocated
  * @block_bytes: their bytes
@@ -61,6 +67,8 @@ struct pym_stats {
 	u64 run_arenas;
 	u64 pools_used;
 	u64 pools_full;
+	u64 pools_meshed;
+	u64 nr_meshed;
 	u64 pools_empty;
 	u64 blocks;
 	u64 block_bytes;

@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 
 #include "arena.h"
+#include "mesh.h"
 #include "page.h"
 #include "trim.h"
 
@@ -28,6 +29,8 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 	u64 nr = 0;
 	int dropped;
 
+	if (!keep)
+		pym_faces_reclaim(heap);
 	while (READ_ONCE(heap->nr_empty) > keep) {
 		span = pym_empty_reserve(heap);
 		if (!span.arena)

@@ -14,19 +14,23 @@
  *			the heap's own process would wait for it.
  *			An operation leaves the gate while it takes pages out of page
  *			tables, because fork() already holds their locks when it asks
- *			for the gate: see ops.c.
+ *			for the gate: see ops.c.  Meshing holds the mappings first,
+ *			as fork() does, and enters the gate then.
  * class->lock		the pools that have this class: their bitmaps,
  *			boundaries, counts and lists.  pool->class goes to and
  *			from this class only under it.
  * heap->lock		arenas: where they are, which pools are free, empty
  *			or busy, all pages; runs; the heap's page counts.
  *
- * The two spinlocks are leaves and are never held together.  Between being free (under
+ * The two spinlocks are leaves.  They are held together only to change which pools have
+ * one frame (see face.c): class->lock first.  Between being free (under
  * heap->lock) and having a class (under class->lock) a pool is neither, and only the
  * task that brings it there can give it a class or make it free.  While its page may
  * come or go it is busy; if the task leaves the gate meanwhile, it is marked as leaving,
  * too.  An arena may be looked up under RCU alone; it stays as long as one of its pools
- * is not free.
+ * is not free.  So may a struct pym_pool; it stays as long as the pool has a class, and
+ * has none any more when it goes: whoever has looked it up takes the lock of its class,
+ * and rechecks the class.
  */
 #ifndef PYM_TYPES_H
 #define PYM_TYPES_H
@@ -52,7 +56,6 @@
 #define PYM_ARENA_SHIFT		18
 #define PYM_REGION_ARENAS	64
 #define PYM_REGION_SHIFT	24
-#define PYM_BITMAP_WORDS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN / 64)
 
 /*
  * pool->class: beside the size classes 1 to PYMALLOC_NR_CLASSES these.  The two of runs
@@ -78,38 +81,65 @@
 #define PYM_EMPTY_MIN		64
 
 /**
- * struct pym_pool - one page of the window
- * @free: a bit for each block below @boundary: free (1) or allocated (0)
+ * struct pym_pool - one page of the window: a pool that has a page
  * @link: in one of the class's lists, or in a list of the task that has just freed
  *	its last block
- * @page: its memory; NULL if it has none
+ * @rcu: frees it and those behind @next_gone, when no task that has looked one of them
+ *	up still reads it
+ * @page: its memory
+ * @next_gone: the next one of those that are freed together
+ * @number: its place in the window, counted in pools
  * @nr_alloc: blocks allocated
  * @boundary: blocks from this one on are untouched
  * @run_pages: the number of pages of a run; only in the run's first pool
  * @class: its size class, or PYM_CLASS_*
  * @group: which of the class's lists it is in
- * @index: its place in the arena
- * @withheld: its page has a memory error: its free blocks stay where they are, and
- *	it is in no list, as if it were full
+ * @order: the bitmap has 2 to the power of @order words
+ * @role: PYM_POOL_*
+ * @error: its page has a memory error: it is withheld, see pym_pool_is_withheld()
+ * @nr_frame: blocks allocated in all faces of its frame.  Only in the primary face of a
+ *	frame that has several, or that is held for meshing
+ * @next_face: the next face of its frame, in a ring, by its place in the window; 0 if it
+ *	is the frame's only one
+ * @free: a bit for each block below @boundary: free (1) or allocated (0)
+ *
+ * It exists as long as the pool has a page: see record.c.
  */
 struct pym_pool {
-	unsigned long free[PYM_BITMAP_WORDS];
-	struct list_head link;
-	struct page *page;
+	union {
+		struct list_head link;
+		struct rcu_head rcu;
+	};
+	union {
+		struct page *page;
+		struct pym_pool *next_gone;
+	};
+	u32 number;
 	u16 nr_alloc;
 	union {
 		u16 boundary;
 		u16 run_pages;
 	};
 	u8 class;
-	u8 group;
-	u8 index;
-	bool withheld;
+	u8 group : 3;
+	u8 order : 2;
+	u8 role : 2;
+	u8 error : 1;
+	u16 nr_frame;
+	u32 next_face;
+	unsigned long free[];
 };
+
+/* pool->role */
+#define PYM_POOL_PLAIN		0
+#define PYM_POOL_HELD		1	/* its page is being meshed */
+#define PYM_POOL_FACE		2	/* its frame belongs to another pool: see face.c */
+#define PYM_POOL_PINNED		3	/* its page never changes: for pinned blocks */
 
 /**
  * struct pym_arena - 64 pools
  * @number: its place in the window
+ * @mesh_pass: in which pass of meshing it was last taken out of the mappings as a whole
  * @runs: it holds runs, not pools of blocks
  * @bucket: which of the heap's lists it is in; 0 is none
  * @map: its part of the pool map
@@ -119,12 +149,14 @@ struct pym_pool {
  * @leaving: those of @busy whose task has left the gate
  * @apart: pools whose page the heap pays for apart from its family
  * @link: in heap->usable or heap->usable_runs
- * @empty_link: in heap->empty
  * @rcu: frees its memory when no task that has looked it up still reads it
- * @pools: the pools
+ * @empty_link: in heap->empty
+ * @pools: the pools; NULL for those that have no page.  They change with the pool busy,
+ *	and become NULL or another one only under @heap->lock
  */
 struct pym_arena {
 	u32 number;
+	u32 mesh_pass;
 	bool runs;
 	u8 bucket;
 	u8 *map;
@@ -133,22 +165,13 @@ struct pym_arena {
 	u64 busy;
 	u64 leaving;
 	u64 apart;
-	struct list_head link;
+	union {
+		struct list_head link;
+		struct rcu_head rcu;
+	};
 	struct list_head empty_link;
-	struct rcu_head rcu;
-	struct pym_pool pools[PYMALLOC_ARENA_POOLS];
+	struct pym_pool __rcu *pools[PYMALLOC_ARENA_POOLS];
 };
-
-/*
- * Room for later fields: struct pym_pool has one byte left of its 96, but the slab
- * that arenas come from leaves about 300 unused bytes for each of them, which are charged
- * anyway.  A side table of up to PYM_ARENA_SPARE bytes, 4 for each pool, fits into
- * struct pym_arena behind @pools and costs nothing.  A larger table needs a pointer there
- * to memory of its own: pym_arena_alloc() must charge and allocate it, arena_free() must
- * free it (the last use of an arena is under RCU), and arena_copy() in clone.c must copy
- * it for fork().
- */
-#define PYM_ARENA_SPARE		(4 * PYMALLOC_ARENA_POOLS)
 
 /**
  * struct pym_span - pools of one arena
@@ -203,11 +226,17 @@ struct pym_table {
  * @size: bytes of a block
  * @inverse: 2^32 / size + 1, for exact division
  * @capacity: blocks in a pool
+ * @order: 2 to the power of @order words are enough for a bitmap of @capacity bits
  * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up: the fullness of a pool needs
  *	a multiplication and a shift by 16, no division
  * @partial: used pools by fullness
+ * @pinned: used pools of pinned blocks
+ * @spent: faces without blocks that are not the primary one of their frame
+ * @nr_spent: their number
  * @pools_used: their number
  * @pools_full: number of full pools
+ * @faces: pools that have no frame of their own, those of @spent included
+ * @nr_meshed: frames given back by meshing so far
  * @blocks: blocks allocated
  * @untouched: blocks that are untouched
  * @nr_allocs: allocations so far
@@ -219,10 +248,16 @@ struct pym_class {
 	u32 size;
 	u32 inverse;
 	u32 capacity;
+	u32 order;
 	u32 group_scale;
+	u32 nr_spent;
 	struct list_head partial[PYM_GROUPS];
+	struct list_head pinned;
+	struct list_head spent;
 	u64 pools_used;
 	u64 pools_full;
+	u64 faces;
+	u64 nr_meshed;
 	u64 blocks;
 	u64 untouched;
 	u64 nr_allocs;
@@ -260,11 +295,16 @@ struct pym_mappings {
  * struct pym_heap_ops - what the core needs from the code that maps the heap's window
  * @hold: keep the heap's mappings as they are.  Sleeps; not under the gate.
  *	Returns 0, or -EINTR if the caller is not the heap's process and is
- *	being killed
+ *	being killed, or -EAGAIN if the caller is a kernel thread, which does not
+ *	wait, and would have to
  * @release: the reverse
  * @zap: take @nr pages, which have been in the window from @offset on, out of the
  *	mappings, which are held.  When it returns, no process maps one of them there,
- *	and no fault that has found one before can still map it.  May sleep
+ *	and no fault that has found one before can still map it.  @pages is NULL if
+ *	the caller has locked them, so that no fault maps them.  May sleep
+ * @mesh_begin: from now on pages may be shown at more than one place of the window.  May
+ *	be called again.  Holds nothing; sleeps.  Returns 0, or an error as @hold.  May
+ *	be NULL
  * @map_grown: page @number of the pool map now exists; processes may have zeroes
  *	mapped in its place.  When it returns, no process maps these any more, and no
  *	fault can still map them.  The mappings are held.  May sleep
@@ -277,6 +317,7 @@ struct pym_heap_ops {
 	void (*release)(struct pym_heap *heap, struct pym_mappings *mappings);
 	void (*zap)(struct pym_heap *heap, const struct pym_mappings *held, u64 offset,
 		    struct page **pages, unsigned int nr);
+	int (*mesh_begin)(struct pym_heap *heap);
 	void (*map_grown)(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number);
 	void (*threshold_passed)(struct pym_heap *heap);
@@ -303,6 +344,8 @@ struct pym_heap_ops {
  * @user: the quota that pays for all of its metadata, and for each page that it gets
  *	from now on
  * @cloning: fork() is making it, which no limit makes fail
+ * @meshing: a task is meshing it
+ * @mesh_pass: how many times that has been begun, modulo 2^32
  * @pays_apart: @user is not @purse: the pages that @user pays for are marked in @apart
  *	of their arenas
  * @lock: see the top of this file
@@ -345,6 +388,8 @@ struct pym_heap {
 	struct pym_quota *user;
 	bool pays_apart;
 	bool cloning;
+	u8 meshing;
+	u32 mesh_pass;
 
 	/* Protects what follows up to the counts of objects, and the arenas. */
 	spinlock_t lock;
@@ -374,11 +419,12 @@ struct pym_heap {
 };
 
 /*
- * What metadata takes, with what the kernel's allocators round up: 5 arenas fit into a
- * slab of order 3 (8 pages); a region is a kmalloc() of 1024 bytes (the next power of
+ * What metadata takes, with what the kernel's allocators round up: 13 arenas fit into a
+ * slab of order 1 (2 pages); a region is a kmalloc() of 1024 bytes (the next power of
  * two) and a page of the pool map.  static_assert() checks both where they are allocated.
+ * struct pym_pool: see record.h.
  */
-#define PYM_ARENA_BYTES		(8 * PYMALLOC_POOL_SIZE / 5)
+#define PYM_ARENA_BYTES		(2 * PYMALLOC_POOL_SIZE / 13)
 #define PYM_REGION_BYTES	(1024 + PYMALLOC_POOL_SIZE)
 /*
  * The first table: head and 5 entries, enough for 80 MiB.  A power of two, as all that

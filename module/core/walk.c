@@ -11,8 +11,15 @@
 
 #include "arena.h"
 #include "block.h"
+#include "face.h"
 #include "pool.h"
 #include "walk.h"
+
+/* The place in its arena that an offset lies in. */
+static unsigned int walk_index(u64 at)
+{
+	return (at >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
+}
 
 static u32 state_without_class(const struct pym_pool *pool)
 {
@@ -20,40 +27,60 @@ static u32 state_without_class(const struct pym_pool *pool)
 		return PYMALLOC_POOL_RUN;
 	if (pool->class == PYM_CLASS_TAIL)
 		return PYMALLOC_POOL_TAIL;
-	return pool->page ? PYMALLOC_POOL_EMPTY : PYMALLOC_POOL_NONE;
+	return PYMALLOC_POOL_EMPTY;
 }
 
 static void walk_copy_pool_of_blocks(const struct pym_class *class,
 				     const struct pym_pool *pool,
 				     struct pym_pool_info *info)
 {
-	info->state = pool->nr_alloc == class->capacity ? PYMALLOC_POOL_FULL :
-							  PYMALLOC_POOL_USED;
+	unsigned int blocks = pym_frame_blocks(pool);
+
+	info->state = blocks == class->capacity ? PYMALLOC_POOL_FULL : PYMALLOC_POOL_USED;
 	info->size = class->size;
 	info->allocated = pool->nr_alloc;
-	info->free = pool->boundary - pool->nr_alloc;
+	if (pym_pool_is_face(pool)) {
+		info->state = PYMALLOC_POOL_MESHED;
+		return;
+	}
+	info->free = pool->boundary - blocks;
 	info->untouched = class->capacity - pool->boundary;
 }
 
-static void walk_copy_pool(struct pym_heap *heap, struct pym_pool *pool,
-			   struct pym_pool_info *info)
+/* Describe a pool that is not of blocks, or not any more. */
+static void walk_copy_other_pool(struct pym_heap *heap, const struct pym_arena *arena,
+				 unsigned int index, struct pym_pool_info *info)
 {
-	struct pym_class *class = pym_pool_class_lock(heap, pool);
-	bool blocks = class->size;
-
-	memset(info, 0, sizeof(*info));
-	info->offset = pym_pool_offset(pool);
-	if (blocks)
-		walk_copy_pool_of_blocks(class, pool, info);
-	spin_unlock(&class->lock);
-	if (blocks)
-		return;
+	struct pym_pool *pool;
 
 	spin_lock(&heap->lock);
-	info->state = state_without_class(pool);
+	pool = pym_pool_in(arena, index);
+	if (pool)
+		info->state = state_without_class(pool);
 	if (info->state == PYMALLOC_POOL_RUN)
 		info->size = pool->run_pages << PYM_POOL_SHIFT;
 	spin_unlock(&heap->lock);
+}
+
+static void walk_copy_pool(struct pym_heap *heap, const struct pym_arena *arena,
+			   unsigned int index, struct pym_pool_info *info)
+{
+	struct pym_pool *pool = pym_pool_in(arena, index);
+	struct pym_class *class;
+	bool blocks;
+
+	*info = (struct pym_pool_info) {
+		.offset = pym_place_offset(arena, index), .state = PYMALLOC_POOL_NONE,
+	};
+	if (!pool)
+		return;
+	class = pym_pool_class_lock(heap, pool);
+	blocks = class->size;
+	if (blocks)
+		walk_copy_pool_of_blocks(class, pool, info);
+	spin_unlock(&class->lock);
+	if (!blocks)
+		walk_copy_other_pool(heap, arena, index, info);
 }
 
 static void walk_count_pool(struct pym_arena_info *info, const struct pym_pool_info *pool)
@@ -66,6 +93,7 @@ static void walk_count_pool(struct pym_arena_info *info, const struct pym_pool_i
 		info->pools_empty++;
 		break;
 	case PYMALLOC_POOL_USED:
+	case PYMALLOC_POOL_MESHED:
 		info->pools_used++;
 		break;
 	default:
@@ -97,7 +125,7 @@ bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
 		info->offset = (u64)arena->number << PYM_ARENA_SHIFT;
 		info->kind = arena->runs ? PYMALLOC_ARENA_RUNS : PYMALLOC_ARENA_OBJECT;
 		for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
-			walk_copy_pool(heap, &arena->pools[i], &pool);
+			walk_copy_pool(heap, arena, i, &pool);
 			walk_count_pool(info, &pool);
 		}
 		*at = info->offset + PYMALLOC_ARENA_SIZE;
@@ -124,7 +152,7 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 	rcu_read_lock();
 	arena = pym_arena_next(heap, at, end);
 	if (arena) {
-		walk_copy_pool(heap, pym_pool_at(arena, *at), info);
+		walk_copy_pool(heap, arena, walk_index(*at), info);
 		*at += PYMALLOC_POOL_SIZE;
 	}
 	rcu_read_unlock();
@@ -154,14 +182,15 @@ static unsigned int walk_copy_blocks(const struct pym_class *class,
 	return done;
 }
 
-static unsigned int walk_copy_run(struct pym_heap *heap, struct pym_pool *pool, u64 *at,
-				  struct pym_block_info *info)
+static unsigned int walk_copy_run(struct pym_heap *heap, const struct pym_arena *arena,
+				  u64 *at, struct pym_block_info *info)
 {
+	unsigned int index = walk_index(*at);
 	struct pym_pool_info run;
 	bool whole = !offset_in_page(*at);
 
 	*at = round_down(*at, PYMALLOC_POOL_SIZE) + PYMALLOC_POOL_SIZE;
-	walk_copy_pool(heap, pool, &run);
+	walk_copy_pool(heap, arena, index, &run);
 	if (run.state != PYMALLOC_POOL_RUN || !whole)
 		return 0;
 	*info = (struct pym_block_info) {
@@ -189,20 +218,22 @@ unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 	struct pym_class *class;
 	struct pym_pool *pool;
 	unsigned int done = 0;
-	bool blocks;
+	bool blocks = false;
 
 	rcu_read_lock();
 	arena = pym_arena_next(heap, at, end);
 	if (!arena)
 		goto unlock;
 	pool = pym_pool_at(arena, *at);
-	class = pym_pool_class_lock(heap, pool);
-	blocks = class->size;
-	if (blocks)
-		done = walk_copy_blocks(class, pool, at, end, info, room);
-	spin_unlock(&class->lock);
+	if (pool) {
+		class = pym_pool_class_lock(heap, pool);
+		blocks = class->size;
+		if (blocks)
+			done = walk_copy_blocks(class, pool, at, end, info, room);
+		spin_unlock(&class->lock);
+	}
 	if (!blocks)
-		done = walk_copy_run(heap, pool, at, info);
+		done = walk_copy_run(heap, arena, at, info);
 unlock:
 	rcu_read_unlock();
 	return done;

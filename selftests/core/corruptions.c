@@ -30,6 +30,16 @@ static bool give_back(struct pym_heap *heap, const u64 *refs, unsigned int nr)
 	return !pym_free(heap, refs, status, nr);
 }
 
+static struct pym_arena *arena_at(struct pym_heap *heap, u64 ref)
+{
+	struct pym_arena *arena;
+
+	rcu_read_lock();
+	arena = pym_arena_find(heap, ref);
+	rcu_read_unlock();
+	return arena;
+}
+
 static void place(struct scene *scene, enum scene_place place, u64 ref)
 {
 	rcu_read_lock();
@@ -55,7 +65,7 @@ bool scene_build(struct scene *scene, struct pym_heap *heap)
 		return false;
 	place(scene, SCENE_FULL, refs[0]);
 	place(scene, SCENE_BARE, refs[0] + PYMALLOC_ARENA_SIZE - PYMALLOC_POOL_SIZE);
-	scene->arena = pym_arena_of(scene->pool[SCENE_FULL]);
+	scene->arena = arena_at(heap, refs[0]);
 
 	if (!alloc(heap, 16, refs, SCENE_USED_BLOCKS) ||
 	    !give_back(heap, refs, SCENE_USED_FREE))
@@ -72,7 +82,7 @@ bool scene_build(struct scene *scene, struct pym_heap *heap)
 		return false;
 	place(scene, SCENE_RUN, refs[0]);
 	place(scene, SCENE_TAIL, refs[0] + PYMALLOC_POOL_SIZE);
-	scene->runs = pym_arena_of(scene->pool[SCENE_RUN]);
+	scene->runs = arena_at(heap, refs[0]);
 
 	if (!alloc(heap, 2 * PYMALLOC_POOL_SIZE, refs, 1))
 		return false;
@@ -89,12 +99,27 @@ static void relink(struct scene *s, struct list_head *link, struct list_head *to
 	s->link = s->link ? NULL : was;
 }
 
+static unsigned int index_of(struct scene *s, enum scene_place place)
+{
+	return (s->offset[place] >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS;
+}
+
 static void swap_page(struct scene *s, struct pym_pool *pool)
 {
 	struct page *was = pool->page;
 
 	pool->page = s->page;
 	s->page = was;
+}
+
+/* Let a place of an arena be without its pool; or, if it is so already, put that back. */
+static void take_out(struct scene *s, enum scene_place place)
+{
+	struct pym_pool __rcu **pools = s->arena->pools;
+	unsigned int index = index_of(s, place);
+	struct pym_pool *out = pym_pool_in(s->arena, index) ? NULL : s->pool[place];
+
+	rcu_assign_pointer(pools[index], out);
 }
 
 static struct pym_class *used_class(struct scene *s)
@@ -124,7 +149,7 @@ static struct list_head *region_list(struct scene *s)
 
 static u64 bit_of(struct scene *s, enum scene_place place)
 {
-	return BIT_ULL(s->pool[place]->index);
+	return BIT_ULL(index_of(s, place));
 }
 
 #define FLIP(_name, _field, _bits)	\
@@ -175,27 +200,29 @@ FLIP(heap_region_mask, s->heap->usable_regions.mask, BIT_ULL(0))
 RELINK(heap_region_list, region_list(s), region_list(s))
 
 /* Pools */
-FLIP(pool_index, s->pool[SCENE_USED]->index, 1)
+FLIP(pool_number, s->pool[SCENE_USED]->number, 1)
 FLIP(pool_neither_free_nor_used, s->pool[SCENE_USED]->class, 16 / PYMALLOC_BLOCK_MIN)
-FLIP(pool_free_and_used, s->pool[SCENE_BARE]->class, 16 / PYMALLOC_BLOCK_MIN)
+FLIP(pool_free_and_used, s->pool[SCENE_EMPTY]->class, 16 / PYMALLOC_BLOCK_MIN)
 FLIP(pool_of_no_class, s->pool[SCENE_USED]->class, 0x80)
 FLIP(pool_of_run_among_pools, s->pool[SCENE_FULL]->class, 64 ^ PYM_CLASS_TAIL)
 FLIP(pool_of_blocks_among_runs, s->pool[SCENE_TAIL]->class, 64 ^ PYM_CLASS_TAIL)
 FLIP(pool_boundary, s->pool[SCENE_USED]->boundary, 0x1000)
 FLIP(pool_untouched_block_free, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_BLOCKS))
-FLIP(pool_untouched_word_free, s->pool[SCENE_USED]->free[PYM_BITMAP_WORDS - 1], BIT_ULL(63))
+FLIP(pool_untouched_word_free, s->pool[SCENE_USED]->free[3], BIT_ULL(63))
 FLIP(pool_block_free, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_FREE))
 FLIP(pool_block_not_free, s->pool[SCENE_USED]->free[0], BIT_ULL(0))
 FLIP(pool_count, s->pool[SCENE_USED]->nr_alloc, 1)
 FLIP(pool_group, s->pool[SCENE_USED]->group, 1)
-FLIP(pool_map, *pym_pool_map(s->pool[SCENE_EMPTY]), 1)
+FLIP(pool_bitmap, s->pool[SCENE_USED]->order, 1 ^ 2)
+FLIP(pool_map, s->arena->map[index_of(s, SCENE_EMPTY)], 1)
+FLIP(pool_map_without_pool, s->arena->map[index_of(s, SCENE_BARE)], 1)
 RELINK(pool_in_no_list, &s->pool[SCENE_USED]->link, &s->pool[SCENE_USED]->link)
 RELINK(pool_in_list_though_full, &s->pool[SCENE_FULL]->link, &s->pool[SCENE_USED]->link)
 
 static void pool_of_foreign_class(struct scene *s)
 {
 	s->pool[SCENE_USED]->class ^= 1;
-	*pym_pool_map(s->pool[SCENE_USED]) ^= 1;
+	s->arena->map[index_of(s, SCENE_USED)] ^= 1;
 }
 
 static void pool_without_blocks(struct scene *s)
@@ -216,7 +243,27 @@ static void empty_pool_without_page(struct scene *s)
 	swap_page(s, s->pool[SCENE_EMPTY]);
 }
 
+static void pool_lost(struct scene *s)
+{
+	take_out(s, SCENE_USED);
+}
+
+static void empty_pool_lost(struct scene *s)
+{
+	take_out(s, SCENE_EMPTY);
+}
+
+static void pool_in_anothers_place(struct scene *s)
+{
+	struct pym_pool *first = pym_pool_in(s->arena, index_of(s, SCENE_FULL));
+	struct pym_pool *second = pym_pool_in(s->arena, index_of(s, SCENE_USED));
+
+	rcu_assign_pointer(s->arena->pools[index_of(s, SCENE_FULL)], second);
+	rcu_assign_pointer(s->arena->pools[index_of(s, SCENE_USED)], first);
+}
+
 /* Runs */
+FLIP(run_record, s->pool[SCENE_RUN]->order, 1)
 FLIP(run_without_length, s->pool[SCENE_RUN]->run_pages, 3)
 FLIP(run_too_short, s->pool[SCENE_RUN]->run_pages, 3 ^ 1)
 FLIP(run_too_long, s->pool[SCENE_RUN]->run_pages, 3 ^ 4)
@@ -305,11 +352,11 @@ const struct corruption corruptions[] = {
 	AT_REST(heap_region_list, SCENE_NOWHERE,
 		   "a list of arenas or regions has more or fewer than there are"),
 
-	CORRUPTION(pool_index, SCENE_USED, "the pool has forgotten its place"),
+	CORRUPTION(pool_number, SCENE_USED, "the pool has forgotten its place"),
 	SEEN(pool_neither_free_nor_used, SCENE_USED,
 	     "the pool is free and has a class, or is neither",
 	     "a class's count of allocated blocks is wrong"),
-	CORRUPTION(pool_free_and_used, SCENE_BARE,
+	CORRUPTION(pool_free_and_used, SCENE_EMPTY,
 		   "the pool is free and has a class, or is neither"),
 	CORRUPTION(pool_of_no_class, SCENE_USED, "the pool's class does not exist"),
 	CORRUPTION(pool_of_foreign_class, SCENE_USED,
@@ -333,10 +380,17 @@ const struct corruption corruptions[] = {
 		   "the pool is in a list though it is full, or in none though it is not"),
 	CORRUPTION(pool_in_list_though_full, SCENE_FULL,
 		   "the pool is in a list though it is full, or in none though it is not"),
-	CORRUPTION(pool_without_page, SCENE_USED, "a pool in use has no page"),
+	CORRUPTION(pool_bitmap, SCENE_USED, "the pool's bitmap is too short for its class"),
+	CORRUPTION(pool_map_without_pool, SCENE_BARE, "the pool map shows another class"),
+	CORRUPTION(pool_without_page, SCENE_USED, "a pool without a page has a record"),
 	CORRUPTION(empty_pool_without_page, SCENE_EMPTY,
+		   "a pool without a page has a record"),
+	CORRUPTION(pool_lost, SCENE_USED, "a pool in use has no page"),
+	CORRUPTION(empty_pool_lost, SCENE_EMPTY,
 		   "an empty pool's page is not counted, or counted without being there"),
+	CORRUPTION(pool_in_anothers_place, SCENE_FULL, "the pool has forgotten its place"),
 
+	AT_REST(run_record, SCENE_NOWHERE, "the metadata charged is not what there is"),
 	CORRUPTION(run_without_length, SCENE_RUN, "a run has no length"),
 	CORRUPTION(run_too_short, SCENE_TAIL, "a run's page belongs to no run"),
 	CORRUPTION(run_too_long, SCENE_NEXT, "a run has lost one of its pages"),

@@ -315,14 +315,23 @@ static u64 objects_in(u64 pages, u64 rounded)
 	return rounded > POOL ? pages * POOL / rounded : pages * (POOL / rounded);
 }
 
-/* The metadata of a heap with @nr objects of @rounded bytes, and at least one arena. */
-static u64 meta_of(u64 nr, u64 rounded)
+/* What describes a pool of such blocks, or a page of a run. */
+static u64 record_of(u64 rounded)
+{
+	return pym_record_bytes(order_base_2(DIV_ROUND_UP(max(POOL / rounded, 1ULL), 64)));
+}
+
+/*
+ * The metadata of a heap with @nr objects of @rounded bytes in @pages, and at least one
+ * arena.
+ */
+static u64 meta_of(u64 nr, u64 rounded, u64 pages)
 {
 	u64 in_arena = objects_in(PYMALLOC_ARENA_POOLS, rounded);
 	u64 arenas = in_arena ? DIV_ROUND_UP(nr, in_arena) : nr * DIV_ROUND_UP(rounded, ARENA);
 
 	return SHADOW_BASE_BYTES + PYM_TABLE_BYTES + PYM_REGION_BYTES +
-	       max(arenas, 1ULL) * PYM_ARENA_BYTES;
+	       max(arenas, 1ULL) * PYM_ARENA_BYTES + pages * record_of(rounded);
 }
 
 /*
@@ -333,7 +342,7 @@ static void stop_at(u64 pages, bool user, u64 size)
 {
 	u64 rounded = size > PYMALLOC_BLOCK_MAX ? ALIGN(size, POOL) : size;
 	u64 fit = objects_in(pages, rounded);
-	unsigned long max = pages * POOL + POOL - 1 + meta_of(fit, rounded);
+	unsigned long max = pages * POOL + POOL - 1 + meta_of(fit, rounded, pages);
 	struct pym_quota quota = { .max = &max };
 	struct shadow_config config = {
 		.alignment = 8, .window = WINDOW, .limit = user ? 0 : max,

@@ -127,7 +127,7 @@ void spin_lock(struct spinlock *lock)
 {
 	preempt();
 	MUST(!lock->owner, "a spinlock is taken twice");
-	MUST(!current->spinlocks, "two spinlocks at once: they are leaves");
+	MUST(current->spinlocks < 2, "three spinlocks at once");
 	lock->owner = current;
 	current->spinlocks++;
 	spinlocks++;
@@ -367,11 +367,18 @@ void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
 }
 
 /* Not cleared: the memory is full of what another user of the slab has left there. */
-void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
+int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t nr, void **objects)
 {
-	void *memory = kmem_cache_zalloc(cache, gfp);
+	size_t i;
 
-	return memory && !(gfp & __GFP_ZERO) ? memset(memory, 0xa5, cache->size) : memory;
+	MUST(nr && !(gfp & __GFP_ZERO), "nothing is allocated, or it is to be cleared");
+	check_gfp(gfp);
+	if (fails(KERNEL_SLAB))
+		return 0;
+	for (i = 0; i < nr; i++)
+		objects[i] = memset(get_memory(cache->size), 0xa5, cache->size);
+	cache->objects += nr;
+	return nr;
 }
 
 void kmem_cache_free(struct kmem_cache *cache, void *memory)

@@ -31,6 +31,9 @@ static inline void mappings_zap(struct pym_heap *heap, const struct pym_mappings
 	(void)offset;
 	MUST(mappings->space == heap, "mappings change that are not held");
 	MUST(nr, "no pages are taken away");
+	/* The caller has locked them itself. */
+	if (!pages)
+		return;
 	while (nr--)
 		wait_on_page_locked(*pages++);
 }

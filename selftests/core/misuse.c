@@ -25,10 +25,13 @@ static void lock_twice(void)
 	spin_lock(&lock);
 }
 
-static void lock_two(void)
+static void lock_three(void)
 {
+	static struct spinlock third;
+
 	spin_lock(&lock);
 	spin_lock(&other);
+	spin_lock(&third);
 }
 
 static void unlock_unlocked(void)
@@ -185,7 +188,7 @@ static const struct misuse {
 	void (*commit)(void);
 } misuses[] = {
 	{ "a spinlock is taken twice", lock_twice },
-	{ "two spinlocks are taken", lock_two },
+	{ "three spinlocks are taken", lock_three },
 	{ "a free spinlock is given back", unlock_unlocked },
 	{ "a spinlock is kept", lock_kept },
 	{ "a spinlock is not held", lock_not_held },

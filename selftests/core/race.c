@@ -545,6 +545,7 @@ static void zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 
 		struct page **pages, unsigned int nr)
 {
 	struct fault *fault = test.fault;
+	struct pym_arena *arena;
 	struct pym_pool *pool;
 	struct page *page;
 
@@ -555,10 +556,11 @@ static void zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 
 		     "a page has changed that others can still see");
 	for (; nr; nr--, offset += PAGE_SIZE) {
 		rcu_read_lock();
-		pool = pym_pool_find(heap, offset);
+		arena = pym_arena_find(heap, offset);
+		pool = pym_pool_at(arena, offset);
 		rcu_read_unlock();
 		/* A copy takes the place of a page whose pool is not busy. */
-		MUST(!(pym_arena_of(pool)->busy & BIT_ULL(pool->index)) ||
+		MUST(!(arena->busy & BIT_ULL(pym_pool_index(pool))) ||
 		     !pym_pages_get(heap, offset, &page, 1),
 		     "a page that is going away can still be found");
 	}

@@ -42,16 +42,18 @@ static void zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 
 	MUST(offset % PYMALLOC_ARENA_SIZE + nr * PAGE_SIZE <= PYMALLOC_ARENA_SIZE,
 	     "no pages are taken away, or other arenas'");
 	for (i = 0; i < nr; i++, offset += PAGE_SIZE) {
+		struct pym_arena *arena;
 		struct pym_pool *pool;
 		struct page *page;
 
 		rcu_read_lock();
-		pool = pym_pool_find(heap, offset);
+		arena = pym_arena_find(heap, offset);
+		pool = pym_pool_at(arena, offset);
 		rcu_read_unlock();
 		MUST(pool && pool->page, "a page is taken away that is not there");
-		MUST(!(pym_arena_of(pool)->busy & BIT_ULL(pool->index)) ||
+		MUST(!(arena->busy & BIT_ULL(pym_pool_index(pool))) ||
 		     pool->page == pages[i], "another page is taken away");
-		MUST(!pym_arena_of(pool)->busy || !pym_pages_get(heap, offset, &page, 1),
+		MUST(!arena->busy || !pym_pages_get(heap, offset, &page, 1),
 		     "a page that is going away can still be found");
 	}
 	cond_resched();
@@ -404,11 +406,12 @@ static bool has_place(const struct shadow *shadow, u64 nr)
 	return false;
 }
 
-/* The most that an object of @nr pages can cost, with arenas, a region and a table. */
+/* The most that an object of @nr pages can cost, with all of its metadata. */
 static u64 most_bytes(const struct shadow *shadow, u64 nr)
 {
-	return nr * PAGE_SIZE + DIV_ROUND_UP(nr, ARENA_PAGES) * PYM_ARENA_BYTES +
-	       PYM_REGION_BYTES + 2 * pym_table_bytes(shadow->heap.table);
+	return nr * (PAGE_SIZE + pym_record_bytes(PYM_RECORD_ORDERS - 1)) +
+	       DIV_ROUND_UP(nr, ARENA_PAGES) * PYM_ARENA_BYTES + PYM_REGION_BYTES +
+	       2 * pym_table_bytes(shadow->heap.table);
 }
 
 /*

@@ -51,14 +51,6 @@ static void expect_ref(struct shadow *shadow, u64 size, u64 expected)
 /*
  * All classes, batches, orders
  */
-static void swap(u64 *a, u64 *b)
-{
-	u64 c = *a;
-
-	*a = *b;
-	*b = c;
-}
-
 static void fifo(u64 *refs, unsigned int nr)
 {
 	(void)refs;
@@ -70,7 +62,7 @@ static void lifo(u64 *refs, unsigned int nr)
 	unsigned int i;
 
 	for (i = 0; i < nr / 2; i++)
-		swap(&refs[i], &refs[nr - 1 - i]);
+		swap(refs[i], refs[nr - 1 - i]);
 }
 
 static void odd_then_even(u64 *refs, unsigned int nr)
@@ -87,8 +79,11 @@ static void shuffled(u64 *refs, unsigned int nr)
 {
 	struct random random = { 1989 };
 
-	for (; nr > 1; nr--)
-		swap(&refs[nr - 1], &refs[random_below(&random, nr)]);
+	for (; nr > 1; nr--) {
+		size_t other = random_below(&random, nr);
+
+		swap(refs[nr - 1], refs[other]);
+	}
 }
 
 struct table {
@@ -513,20 +508,39 @@ static void pinned_page(const void *unused)
 	done(shadow);
 }
 
-/* Metadata is at most 3 % of the pages that it describes. */
-static void metadata(const void *what)
+static u64 meta_in(struct shadow *shadow, u64 bytes)
 {
-	u64 size = *(const u64 *)what, ref;
-	struct shadow *shadow = heap_of(8, WINDOW);
 	struct pym_stats stats;
 
-	while (shadow->heap.pages < (WINDOW - ARENA) / POOL)
-		ref = one(shadow, size);
-	(void)ref;
 	pym_heap_stats(&shadow->heap, &stats);
-	printf("# %llu bytes describe %llu: %.2f %%\n", stats.meta_bytes,
-	       stats.page_bytes, 100.0 * stats.meta_bytes / stats.page_bytes);
-	MUST(stats.meta_bytes * 100 <= stats.page_bytes * 3, "more than 3 %%");
+	printf("# %llu bytes describe %llu: %.2f %%\n", stats.meta_bytes, bytes,
+	       100.0 * stats.meta_bytes / bytes);
+	return stats.meta_bytes;
+}
+
+/*
+ * Metadata is at most 3 % of the pages that it describes.  When one page is left in each
+ * arena, it is at most 1 % of the pages that there were.
+ */
+static void metadata(const void *what)
+{
+	u64 size = *(const u64 *)what, full = WINDOW - ARENA, at;
+	struct shadow *shadow = heap_of(8, WINDOW);
+	u64 ref;
+
+	while (shadow->heap.pages < full / POOL)
+		one(shadow, size);
+	MUST(meta_in(shadow, full) * 100 <= full * 3, "more than 3 %%");
+	for (at = shadow->nr_objects; at--;) {
+		ref = shadow->objects[at].ref;
+		if (ref % ARENA && !(size > POOL))
+			MUST(!shadow_free(shadow, &ref, 1), "bad ref");
+		else if (size > POOL)
+			MUST(!shadow_resize(shadow, &ref, POOL), "a run does not shrink");
+	}
+	shadow_trim(shadow);
+	MUST(shadow->heap.pages == full / ARENA, "%llu pages are left", shadow->heap.pages);
+	MUST(meta_in(shadow, full) * 100 <= full, "more than 1 %%");
 	done(shadow);
 }
 
@@ -551,14 +565,19 @@ static const struct {
 
 int main(void)
 {
-	static const u64 block = 512, run = ARENA;
+	static const u64 blocks[] = { 512, 64, 16, 8 }, run = ARENA;
+	char name[64];
 	size_t i;
 
 	tap_begin();
 	run_table();
 	for (i = 0; i < ARRAY_SIZE(rules); i++)
 		tap_run(rules[i].name, rules[i].test, NULL);
-	tap_run("metadata of a heap full of blocks", metadata, &block);
+	for (i = 0; i < ARRAY_SIZE(blocks); i++) {
+		snprintf(name, sizeof(name), "metadata of a heap full of blocks of %llu bytes",
+			 blocks[i]);
+		tap_run(name, metadata, &blocks[i]);
+	}
 	tap_run("metadata of a heap full of runs", metadata, &run);
 	return tap_end();
 }

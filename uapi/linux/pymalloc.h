@@ -519,6 +519,8 @@ struct pymalloc_stats {
  * @PYMALLOC_POOL_FULL: all blocks allocated
  * @PYMALLOC_POOL_RUN: the first page of a large object (a run)
  * @PYMALLOC_POOL_TAIL: a further page of a large object
+ * @PYMALLOC_POOL_MESHED: some blocks allocated, on the page of another pool of its class,
+ *	which is the one that serves from it
  * @PYMALLOC_BLOCK_UNTOUCHED: never handed out since the pool got its class
  * @PYMALLOC_BLOCK_FREE: handed out and given back
  * @PYMALLOC_BLOCK_ALLOCATED: handed out
@@ -530,6 +532,7 @@ enum pymalloc_state {
 	PYMALLOC_POOL_FULL,
 	PYMALLOC_POOL_RUN,
 	PYMALLOC_POOL_TAIL,
+	PYMALLOC_POOL_MESHED,
 	PYMALLOC_BLOCK_UNTOUCHED = 16,
 	PYMALLOC_BLOCK_FREE,
 	PYMALLOC_BLOCK_ALLOCATED,

@@ -7,7 +7,7 @@
  *
  * There is one processor.  Tasks take turns only where a test says so: see
  * kernel.preempt.  Misuse ends in panic(): a lock taken twice or not given
- * back, two spinlocks at once, a function that may sleep under a spinlock or
+ * back, three spinlocks at once, a function that may sleep under a spinlock or
  * RCU, a lookup outside of RCU, an unbalanced count.  Allocations fail when a
  * test asks for it, and what is allocated is counted.
  */
@@ -44,6 +44,8 @@ typedef __u64 u64;
 #define WRITE_ONCE(x, value)	(*(volatile __typeof__(x) *)&(x) = (value))
 #define try_cmpxchg(p, old, new) \
 	__atomic_compare_exchange_n(p, old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#define cmpxchg(p, old, new)	__sync_val_compare_and_swap(p, old, new)
+#define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, value)	__atomic_store_n(p, value, __ATOMIC_RELEASE)
 
@@ -59,7 +61,7 @@ void panic(const char *file, int line, const char *format, ...);
 /* What can be made to fail. */
 enum kernel_event {
 	KERNEL_PAGE,	/* alloc_pages() */
-	KERNEL_SLAB,	/* kmem_cache_alloc() */
+	KERNEL_SLAB,	/* kmem_cache_zalloc(), kmem_cache_alloc_bulk() */
 	KERNEL_MEMORY,	/* all other memory */
 	KERNEL_SIGNAL,	/* "fails" when a fatal signal is pending */
 	KERNEL_EVENTS,
@@ -138,6 +140,11 @@ static inline int ilog2(u64 word)
 	return 63 - __builtin_clzll(word);
 }
 
+static inline unsigned int order_base_2(u64 nr)
+{
+	return nr > 1 ? ilog2(nr - 1) + 1 : 0;
+}
+
 /* Errors in pointers */
 static inline void *ERR_PTR(long err)
 {
@@ -185,6 +192,12 @@ struct list_head {
 #define list_for_each_entry(entry, head, member)				\
 	for (entry = list_first_entry(head, __typeof__(*entry), member);	\
 	     &entry->member != (head); entry = list_next_entry(entry, member))
+#define list_for_each_entry_safe_reverse(entry, before, head, member)		\
+	for (entry = list_entry((head)->prev, __typeof__(*entry), member),	\
+	     before = list_entry(entry->member.prev, __typeof__(*entry), member);	\
+	     &entry->member != (head);						\
+	     entry = before,							\
+	     before = list_entry(before->member.prev, __typeof__(*entry), member))
 #define list_for_each_entry_safe(entry, after, head, member)			\
 	for (entry = list_first_entry(head, __typeof__(*entry), member),	\
 	     after = list_next_entry(entry, member); &entry->member != (head);	\
@@ -229,6 +242,77 @@ static inline void list_move(struct list_head *entry, struct list_head *head)
 	list_del_init(entry);
 	list_add(entry, head);
 }
+
+static inline void list_splice(struct list_head *from, struct list_head *head)
+{
+	while (!list_empty(from))
+		list_move(from->prev, head);
+}
+
+/* Bitmaps */
+static inline bool test_bit(unsigned int bit, const unsigned long *bitmap)
+{
+	return bitmap[bit / 64] & BIT_ULL(bit % 64);
+}
+
+static inline void bitmap_set(unsigned long *bitmap, unsigned int first, unsigned int nr)
+{
+	while (nr--)
+		__test_and_set_bit(first++, bitmap);
+}
+
+static inline unsigned int bitmap_weight(const unsigned long *bitmap, unsigned int nr)
+{
+	unsigned int weight = 0;
+
+	while (nr--)
+		weight += test_bit(nr, bitmap);
+	return weight;
+}
+
+static inline bool bitmap_empty(const unsigned long *bitmap, unsigned int nr)
+{
+	return !bitmap_weight(bitmap, nr);
+}
+
+static inline void bitmap_copy(unsigned long *to, const unsigned long *from, unsigned int nr)
+{
+	memcpy(to, from, DIV_ROUND_UP(nr, 64) * sizeof(*to));
+}
+
+static inline void bitmap_or(unsigned long *to, const unsigned long *a,
+			     const unsigned long *b, unsigned int nr)
+{
+	unsigned int word;
+
+	for (word = 0; word < DIV_ROUND_UP(nr, 64); word++)
+		to[word] = a[word] | b[word];
+}
+
+static inline unsigned int next_bit(const unsigned long *bitmap, unsigned int nr,
+				    unsigned int bit, bool set)
+{
+	while (bit < nr && test_bit(bit, bitmap) != set)
+		bit++;
+	return bit;
+}
+
+#define for_each_set_bitrange(first, end, bitmap, nr)				\
+	for ((first) = 0;							\
+	     (first) = next_bit(bitmap, nr, first, true),			\
+	     (end) = next_bit(bitmap, nr, first, false), (first) < (nr);	\
+	     (first) = (end))
+
+static inline unsigned long int_sqrt(unsigned long square)
+{
+	unsigned long root = 0;
+
+	while ((root + 1) * (root + 1) <= square)
+		root++;
+	return root;
+}
+
+#define swap(a, b) do { __typeof__(a) _a = (a); (a) = (b); (b) = _a; } while (0)
 
 /* Counters */
 struct counter {
@@ -329,6 +413,7 @@ void rcu_lookup(bool protected);
 #define rcu_dereference_check(pointer, protected) \
 	({ rcu_lookup(protected); READ_ONCE(pointer); })
 #define rcu_dereference(pointer)	rcu_dereference_check(pointer, false)
+#define rcu_dereference_raw(pointer)	READ_ONCE(pointer)
 #define rcu_access_pointer(pointer)	READ_ONCE(pointer)
 #define rcu_dereference_protected(pointer, protected) \
 	({ MUST(protected, "a pointer is not protected"); (pointer); })
@@ -390,6 +475,7 @@ void copy_highpage(struct page *to, struct page *from);
 void memcpy_page(struct page *to, size_t to_offset, struct page *from,
 		 size_t from_offset, size_t bytes);
 
+#define flush_dcache_page(page)	do { } while (0)
 #define page_count(page)	((page)->users)
 #define page_folio(page)	(page)
 #define PageHWPoison(page)	((page)->poisoned)
@@ -407,6 +493,14 @@ static inline void lock_page(struct page *page)
 	current->page_locks++;
 }
 
+static inline bool trylock_page(struct page *page)
+{
+	if (page->locked)
+		return false;
+	lock_page(page);
+	return true;
+}
+
 static inline void unlock_page(struct page *page)
 {
 	MUST(page->locked && current->page_locks, "a page is unlocked that is not locked");
@@ -416,7 +510,8 @@ static inline void unlock_page(struct page *page)
 
 static inline bool PageLocked(const struct page *page)
 {
-	cond_resched();
+	if (!current->spinlocks)
+		cond_resched();
 	return page->locked;
 }
 
@@ -434,6 +529,7 @@ struct kmem_cache;
 void *kvcalloc(size_t nr, size_t size, gfp_t gfp);
 void kvfree(const void *memory);
 
+#define kvmalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kvzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kfree(memory)		kvfree(memory)
@@ -442,7 +538,7 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
 				     unsigned int flags, void (*ctor)(void *));
 void kmem_cache_destroy(struct kmem_cache *cache);
 void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp);
-void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
+int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t nr, void **objects);
 void kmem_cache_free(struct kmem_cache *cache, void *memory);
 
 /* Tracepoints, which nobody listens to */
