@@ -20,7 +20,7 @@ MODULES ?= $(CURDIR)/build/module
 tools := selftests/tools
 vm := selftests/vm
 results := build/results
-parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12
+parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12 pressure
 debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
@@ -128,6 +128,11 @@ bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other
 	@$(MAKE) -C selftests bench
 	@selftests/bench/run-fork --kernel $(KERNEL)
 
+bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
+	@selftests/bench/run-return --kernel $(KERNEL)
+
 # If a part ends before it has written its results, this line makes it a failure.
 define run_parts
 	@mkdir -p $(results)
@@ -154,13 +159,14 @@ check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shel
 check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
 check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
 check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
+check-pressure: $(results)/pressure.tap ## a heap gives back memory that the machine needs, in a small VM
 check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
 check-builds: $(results)/builds.tap ## other kernels and machines: does it build for them?
 check-deb: $(results)/deb.tap ## the Debian packages: install, upgrade, use (in the VM) and purge them
 check-programs: $(results)/programs.tap ## programs of others in the VM, without and with the service
 
-check-style check-core check-vm check-kselftest check-kunit check-builds check-deb \
-check-programs:
+check-style check-core check-vm check-kselftest check-pressure check-kunit check-builds \
+check-deb check-programs:
 	@selftests/summary $^
 
 $(results)/style.tap: deps FORCE
@@ -188,6 +194,10 @@ $(results)/kselftest-%.tap: deps tests FORCE
 	@selftests/record kselftest-$* \
 		$(vm)/run --kernel $* --timeout 3600 $(no_kunit) -- selftests/kselftest
 
+$(results)/pressure.tap: deps tests FORCE
+	@selftests/record pressure $(vm)/run --kernel 6.12 --memory 512 -- \
+		build/selftests/service/mesh_pressure
+
 $(results)/kunit.tap: deps module-debug FORCE
 	@selftests/record kunit \
 		$(vm)/run --kernel debug --timeout 3600 $(no_kunit) -- selftests/kunit/run
@@ -214,7 +224,7 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
-	install install-module uninstall deb run shell bench bench-python bench-fork clean \
-	clean-cache check \
-	check-style check-core check-vm check-kselftest check-kunit check-debug \
-	check-stress check-builds check-deb check-programs
+	install install-module uninstall deb run shell bench bench-python bench-fork \
+	bench-return clean clean-cache check \
+	check-style check-core check-vm check-kselftest check-pressure check-kunit \
+	check-debug check-stress check-builds check-deb check-programs

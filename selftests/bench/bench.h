@@ -10,6 +10,10 @@
  *	struct subject subject_create(void);	a new one, or the only one
  *	void *subject_alloc(struct subject subject, size_t size);
  *	void subject_free(struct subject subject, void *block);
+ *
+ * and, if return/ measures it,
+ *
+ *	void subject_purge(struct subject subject);	gives back all that it can
  */
 #ifndef SELFTESTS_BENCH_H
 #define SELFTESTS_BENCH_H

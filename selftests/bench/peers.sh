@@ -9,6 +9,7 @@
 here=$(dirname "$(realpath "$0")")
 userspace=$(realpath "$here/../../userspace")
 thp=/sys/kernel/mm/transparent_hugepage
+page_lists=/proc/sys/vm/percpu_pagelist_high_fraction
 khugepaged_values=(khugepaged/pages_to_scan khugepaged/scan_sleep_millisecs)
 
 declare -A library=([jemalloc]=libjemalloc.so.2
@@ -62,33 +63,65 @@ memory[:] = bytes(len(memory))
 time.sleep(1)'
 }
 
-# Restores the machine's settings at exit. In "enabled" the current one is in brackets.
+# What restores the machine's settings at exit.
+at_exit=()
+
+restore_settings()
+{
+	local command
+
+	for command in "${at_exit[@]}"; do
+		$command
+	done
+}
+trap restore_settings EXIT
+
+# In "enabled" the current one is in brackets.
 keep_thp()
 {
-	local file commands
+	local file
 
 	[ -e $thp/enabled ] || return 0
-	commands="choose_thp $(sed 's/.*\[\(.*\)\].*/\1/' $thp/enabled)"
+	at_exit+=("choose_thp $(sed 's/.*\[\(.*\)\].*/\1/' $thp/enabled)")
 	for file in "${khugepaged_values[@]}"; do
-		commands+="; set_thp $file $(<"$thp/$file")"
+		at_exit+=("set_thp $file $(<"$thp/$file")")
 	done
-	# shellcheck disable=SC2064
-	trap "$commands" EXIT
 	stop_khugepaged
 }
 
-# observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: without random addresses and
-# hashes, so that the figures are the same in every run.
-observe_python()
+set_page_lists()
 {
-	local workload=$1 subject=$2 unit=$3 python=malloc
+	[ ! -w $page_lists ] || echo "$1" >$page_lists
+}
+
+# Each CPU has lists of free pages, which do not count as free memory: up to an eighth of
+# the machine's memory. This makes them as short as the kernel lets them be.
+keep_page_lists_short()
+{
+	[ -e $page_lists ] || return 0
+	at_exit+=("set_page_lists $(<$page_lists)")
+	set_page_lists 1000000
+}
+
+# observe WORKLOAD SUBJECT UNIT COMMAND [ARGS...]: without random addresses, so that the
+# figures are the same in every run.
+observe()
+{
+	local workload=$1 subject=$2 unit=$3
 
 	shift 3
-	[ "$subject" != pymalloc ] || python=pymalloc
-	PATH=$userspace:$PATH "$here/python/observe" setarch -R env LD_BIND_NOW=1 \
-		LD_PRELOAD="${preload[$subject]:-}" PYTHONMALLOC=$python \
-		PYTHONHASHSEED=0 python3 -B "$here/python/$1" "${@:2}" \
-		"$workload" "$subject" "$unit"
+	PATH=$userspace:$PATH "$here/observe" setarch -R env LD_BIND_NOW=1 \
+		LD_PRELOAD="${preload[$subject]:-}" "$@" "$workload" "$subject" "$unit"
+}
+
+# observe_python WORKLOAD SUBJECT UNIT SCRIPT [ARGS...]: without random hashes, too.
+observe_python()
+{
+	local python=malloc
+
+	[ "$2" != pymalloc ] || python=pymalloc
+	observe "$1" "$2" "$3" PYTHONMALLOC=$python PYTHONHASHSEED=0 \
+		python3 -B "$here/python/$4" "${@:5}"
 }
 
 find_libraries

@@ -75,6 +75,34 @@ report_fork()
 		[ "$(head -n 1 "$scratch/fork.csv")" = workload,subject,metric,value ]
 }
 
+# Memory, and not time: so few operations say which way it goes.
+measure_return()
+{
+	local subject
+
+	for subject in library service pymalloc glibc jemalloc tcmalloc mimalloc; do
+		"$here/measure-return" $subject ns --quick || return
+	done >"$scratch/raw-return"
+}
+
+# returned SUBJECT: it has given memory back in each workload, at the latest when asked to.
+returned()
+{
+	awk -F, -v subject="$1" '
+		$2 == subject && $3 == "memory-peak" { peak[$1] = $4 }
+		$2 == subject && $3 == "memory-trimmed" { workloads++; less += $4 < peak[$1] }
+		END { exit workloads < 5 || less < workloads }' "$scratch/raw-return"
+}
+
+report_return()
+{
+	"$here/report-return" "$scratch" "$scratch/raw-return" >"$scratch/report" || return
+	cat "$scratch/report"
+	! grep -q 'not measured' "$scratch/report" &&
+		[ "$(head -n 1 "$scratch/return.csv")" = workload,subject,metric,value ] &&
+		[ "$(grep -c '^"' "$scratch/return.dat")" = 6 ]
+}
+
 ok "every workload on every subject" measure_all
 for subject in library inline; do
 	ok "$subject" did $subject
@@ -88,4 +116,9 @@ ok "Python programs on every allocator" measure_python
 ok "report of the Python programs" report_python
 ok "fork, by each program" measure_fork
 ok "report of fork" report_fork
+ok "memory given back, by each program" measure_return
+for subject in library glibc; do
+	ok "$subject gives memory back" returned $subject
+done
+ok "report of the memory given back" report_return
 finish

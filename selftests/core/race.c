@@ -125,6 +125,8 @@ static struct {
 	struct hold holds[MAX_HOLDS];
 	struct pym_quota user;
 	unsigned long user_max;
+	/* By meshing. */
+	u64 pages_freed;
 	/* An object that is being resized, and that another task may free; 0 if none. */
 	u64 victim;
 	bool stolen;
@@ -346,6 +348,18 @@ static void call_resize(void)
 	put_object(ref, pym_usable(&test.now->heap, ref));
 }
 
+/* Only one task at a time meshes a heap: those that interrupt it are told so. */
+static void call_mesh(void)
+{
+	struct pym_mesh_result result;
+	int err = pym_mesh(&test.now->heap, &result);
+
+	MUST(!err || err == -EBUSY || kernel.failures, "error %d", err);
+	MUST(result.frames_joined <= result.pages_freed, "%llu frames for %llu pages",
+	     result.frames_joined, result.pages_freed);
+	test.pages_freed += result.pages_freed;
+}
+
 /* Inspect the heap while it changes. */
 static void call_look(void)
 {
@@ -441,8 +455,10 @@ static void call(void)
 		(what < (grow ? 45 : 30) ? call_alloc : call_free)();
 	else if (what < 85)
 		call_resize();
-	else if (what < 88)
+	else if (what < 87)
 		pym_trim(&test.now->heap);
+	else if (what < 88)
+		call_mesh();
 	else if (what < 91)
 		call_look();
 	else if (what < 92)
@@ -648,6 +664,7 @@ static void run(const void *plan)
 	MUST(!pym_arena_cache_init(), "no cache");
 	while (test.call < test.calls / ARRAY_SIZE(plans))
 		run_round();
+	MUST(test.pages_freed, "meshing has freed no page");
 	pym_arena_cache_exit();
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Everything at once: threads use a heap while their process and its children
- * fork, change their mappings, make pipes refer to pages, let a disk read into
- * pages, and end in any order. Some of them are killed.
+ * fork, change their mappings, let pools share pages, make pipes refer to pages, let
+ * a disk read into pages, and end in any order. Some of them are killed.
  *
  * Each process has a table of objects that no thread changes, and knows what is
  * in them. The table is in ordinary memory, so a child begins with what its
@@ -67,6 +67,7 @@ struct common {
 	atomic_ulong kills;
 	atomic_ulong pipes;	/* that were looked at */
 	atomic_ulong reads;	/* from the disk */
+	atomic_ulong meshed;	/* pages freed */
 	struct slot slots[SLOTS];
 };
 
@@ -429,6 +430,15 @@ static void trim(void)
 	expect(call(heap.fd, PYMALLOC_IOC_TRIM, &arg), "trim");
 }
 
+/* Pools share pages in all processes, also with those that their relatives have. */
+static void compact(void)
+{
+	struct pymalloc_compact arg = ARG(compact);
+
+	expect(call(heap.fd, PYMALLOC_IOC_COMPACT, &arg), "compact");
+	atomic_fetch_add(&common->meshed, arg.pages_freed);
+}
+
 static void check(void)
 {
 	struct pymalloc_check arg = ARG(check);
@@ -581,7 +591,8 @@ static void use_disk(void)
 
 static void (*const steps[])(void) = {
 	write_some, write_some, write_some, replace_some, replace_some, resize_some, fill_pipe,
-	fill_pipe, fill_pipe, fill_pipe, check_pipe, check_pipe, check_pipe, trim, check,
+	fill_pipe, fill_pipe, fill_pipe, check_pipe, check_pipe, check_pipe, trim, compact,
+	compact, check,
 	drop_page_tables, protect, protect, protect_part, change_second, change_second,
 	change_window, use_disk, use_disk, use_disk,
 };
@@ -779,12 +790,13 @@ static void report(struct __test_metadata *_metadata)
 		EXPECT_EQ(0, atomic_load(&common->kinds[i].times))
 			TH_LOG("first: %s", common->kinds[i].text);
 	}
-	TH_LOG("%d rounds: %lu forks, %lu kills, %lu pipes, %lu direct reads",
+	TH_LOG("%d rounds: %lu forks, %lu kills, %lu pipes, %lu direct reads, %lu pages freed",
 	       atomic_load(&common->round), atomic_load(&common->forks),
 	       atomic_load(&common->kills), atomic_load(&common->pipes),
-	       atomic_load(&common->reads));
+	       atomic_load(&common->reads), atomic_load(&common->meshed));
 	EXPECT_NE(0, atomic_load(&common->pipes));
 	EXPECT_NE(0, atomic_load(&common->reads));
+	EXPECT_NE(0, atomic_load(&common->meshed));
 }
 
 #define A_DAY (24 * 60 * 60)

@@ -2,9 +2,10 @@
 """work.py PROGRAM DIVISOR: do the work of one of the programs.
 
 Makes its data, drops all of it but one item in 200, chosen at random, then drops
-these, too. Prints the time and the page faults that this took as lines "METRIC
-VALUE". After a line "look NAME" it waits for a byte: ./observe measures its memory
-and then writes one. The start of the interpreter is not counted.
+these, too. In between it sleeps for half a minute. Prints the time and the page faults
+that the work took as lines "METRIC VALUE". After a line "look NAME" or "watch NAME
+SECONDS LOOKS" it waits for a byte: ../observe measures its memory and then writes one.
+The start of the interpreter is not counted.
 """
 
 import gc
@@ -16,6 +17,7 @@ import sys
 import time
 
 KEPT = 200
+SLEEP = 30
 
 
 def say(line):
@@ -43,9 +45,13 @@ class Meter:
         return usage.ru_minflt + usage.ru_majflt
 
 
-def look(name):
-    say(f"look {name}")
+def ask(line):
+    say(line)
     os.read(0, 1)
+
+
+def look(name):
+    ask(f"look {name}")
 
 
 def main(program, divisor):
@@ -64,6 +70,7 @@ def main(program, divisor):
         del items
         gc.collect()
     look("kept")
+    ask(f"watch slept {-(-SLEEP // divisor)} 1")
     with meter:
         del kept
         gc.collect()

@@ -3,7 +3,7 @@
 #include <err.h>
 #include <pymalloc.h>
 
-#define SUBJECT_THREADS	2
+#define SUBJECT_THREADS	8
 #define SUBJECT_HEAPS	2
 
 struct subject {
@@ -27,4 +27,10 @@ static inline void *subject_alloc(struct subject subject, size_t size)
 static inline void subject_free(struct subject subject, void *block)
 {
 	pymalloc_free(subject.heap, block);
+}
+
+static inline void subject_purge(struct subject subject)
+{
+	if (pymalloc_heap_trim(subject.heap, NULL) < 0)
+		err(1, "pymalloc_heap_trim");
 }

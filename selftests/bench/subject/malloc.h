@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* malloc() of glibc, or of the library that is preloaded. */
+#include <malloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
-#define SUBJECT_THREADS	2
+#define SUBJECT_THREADS	8
 #define SUBJECT_HEAPS	1
 
 struct subject { };
@@ -22,4 +24,33 @@ static inline void subject_free(struct subject subject, void *block)
 {
 	(void)subject;
 	free(block);
+}
+
+/* What preloaded libraries offer: NULL if it is another one. */
+#pragma weak mallctl
+#pragma weak MallocExtension_MarkThreadIdle
+#pragma weak MallocExtension_ReleaseFreeMemory
+#pragma weak mi_collect
+
+int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size);
+void MallocExtension_MarkThreadIdle(void);
+void MallocExtension_ReleaseFreeMemory(void);
+void mi_collect(bool force);
+
+static inline void subject_purge(struct subject subject)
+{
+	(void)subject;
+	if (mallctl) {
+		mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+		/* MALLCTL_ARENAS_ALL */
+		mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
+	}
+	if (MallocExtension_ReleaseFreeMemory) {
+		MallocExtension_MarkThreadIdle();
+		MallocExtension_ReleaseFreeMemory();
+	}
+	if (mi_collect)
+		mi_collect(true);
+	/* That of glibc, or of our shim. */
+	malloc_trim(0);
 }
