@@ -16,6 +16,7 @@
 
 #include "arena.h"
 #include "bits.h"
+#include "block.h"
 #include "check.h"
 #include "frame.h"
 #include "pool.h"
@@ -66,23 +67,23 @@ static bool check_list_has(const struct list_head *list, u64 nr)
 	return !nr;
 }
 
-static unsigned int count_free_blocks(const struct pym_pool *pool)
+/* How many blocks are allocated, according to the bitmap. */
+static unsigned int count_allocated(const struct pym_pool *pool)
 {
 	unsigned int word, nr = 0;
 
 	for (word = 0; word < 1U << pool->order; word++)
-		nr += hweight64(pool->free[word]);
+		nr += hweight64(~pool->free[word]);
 	return nr;
 }
 
-static bool free_beyond_boundary(const struct pym_pool *pool)
+/* Does the bitmap say that a block is allocated that was never handed out, or is none? */
+static bool allocated_beyond_boundary(const struct pym_pool *pool)
 {
-	unsigned int word = pool->boundary / 64;
+	unsigned int index;
 
-	if (pool->boundary % 64 && pool->free[word++] >> (pool->boundary % 64))
-		return true;
-	for (; word < 1U << pool->order; word++)
-		if (pool->free[word])
+	for (index = pool->boundary; index < 64U << pool->order; index++)
+		if (pym_block_state(pool, index) == PYMALLOC_BLOCK_ALLOCATED)
 			return true;
 	return false;
 }
@@ -109,10 +110,9 @@ void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset
 	if (!pym_expect(tally, pool->boundary <= class->capacity, offset,
 			"the untouched boundary lies beyond the pool"))
 		return;
-	pym_expect(tally, !free_beyond_boundary(pool), offset,
-		   "an untouched block is marked free");
-	if (!pym_expect(tally,
-			pool->nr_alloc == pool->boundary - count_free_blocks(pool), offset,
+	pym_expect(tally, !allocated_beyond_boundary(pool), offset,
+		   "an untouched block is marked as allocated");
+	if (!pym_expect(tally, pool->nr_alloc == count_allocated(pool), offset,
 			"the pool's count of allocated blocks is not what its bitmap says"))
 		return;
 	pym_expect(tally, pool->nr_alloc, offset, "a pool without blocks has a class");

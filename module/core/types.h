@@ -95,7 +95,7 @@
  * @withheld: its page has a memory error: its free blocks stay where they are, and
  *	it is in no list, as if it were full
  * @order: the bitmap has 2 to the power of @order words
- * @free: a bit for each block below @boundary: free (1) or allocated (0)
+ * @free: a bit for each block: allocated (0) or not (1).  All others are 1, too
  *
  * It exists as long as the pool has a page: see record.c.
  */
