@@ -125,7 +125,7 @@ int pym_reclaim_compact(struct pym_service_heap *sheap, u32 what,
 
 static bool limit_is_tried_again(const struct pym_upkeep *upkeep)
 {
-	return !upkeep->limit_wait || time_after_eq(jiffies, upkeep->limit_again);
+	return !READ_ONCE(upkeep->limit_wait) || time_after_eq(jiffies, upkeep->limit_again);
 }
 
 /* Note how much was gained at the limit. */
@@ -136,11 +136,12 @@ static void limit_note(struct pym_service_heap *sheap, const struct pymalloc_com
 
 	if (done->pages_freed * LIMIT_GAIN + done->blocks_taken / LIMIT_GAIN >=
 	    READ_ONCE(sheap->heap.pages) + 1) {
-		upkeep->limit_wait = 0;
+		WRITE_ONCE(upkeep->limit_wait, 0);
 		return;
 	}
-	upkeep->limit_wait = clamp(wait, LIMIT_WAIT_MIN, LIMIT_WAIT_MAX);
-	upkeep->limit_again = jiffies + upkeep->limit_wait;
+	wait = clamp(wait, LIMIT_WAIT_MIN, LIMIT_WAIT_MAX);
+	upkeep->limit_again = jiffies + wait;
+	WRITE_ONCE(upkeep->limit_wait, wait);
 }
 
 static bool limit_locked(struct pym_service_heap *sheap)

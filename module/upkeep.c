@@ -177,6 +177,8 @@ void pym_upkeep_set_policy(struct pym_service_heap *sheap, const struct pym_poli
 		upkeep->keep_bytes = policy->keep_bytes;
 	}
 	spin_unlock(&upkeep->policy_lock);
+	/* What the heap may do now may gain more at its limit than it did before. */
+	WRITE_ONCE(upkeep->limit_wait, 0);
 	pym_upkeep_arm(sheap);
 }
 

@@ -2,8 +2,6 @@
 /*
  * Blocks: which block a ref names, and in which state that block is.
  */
-#include <linux/bitops.h>
-
 #include "block.h"
 
 /**
@@ -25,9 +23,12 @@ enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 
 	if ((u32)position >= class->inverse || index >= class->capacity)
 		return PYMALLOC_REF_MISALIGNED;
-	if (index >= pool->boundary)
+	switch (pym_block_state(pool, index)) {
+	case PYMALLOC_BLOCK_UNTOUCHED:
 		return PYMALLOC_REF_UNTOUCHED;
-	if (pool->free[index / 64] & BIT_ULL(index % 64))
+	case PYMALLOC_BLOCK_FREE:
 		return PYMALLOC_REF_FREE;
-	return PYMALLOC_REF_OK;
+	default:
+		return PYMALLOC_REF_OK;
+	}
 }

@@ -23,11 +23,9 @@ static inline u64 pym_block_position(u32 inverse, u64 offset)
 
 static inline u32 pym_block_state(const struct pym_pool *pool, unsigned int index)
 {
-	if (index >= pool->boundary)
-		return PYMALLOC_BLOCK_UNTOUCHED;
-	if (pool->free[index / 64] & BIT_ULL(index % 64))
-		return PYMALLOC_BLOCK_FREE;
-	return PYMALLOC_BLOCK_ALLOCATED;
+	if (!(pool->free[index / 64] & BIT_ULL(index % 64)))
+		return PYMALLOC_BLOCK_ALLOCATED;
+	return index < pool->boundary ? PYMALLOC_BLOCK_FREE : PYMALLOC_BLOCK_UNTOUCHED;
 }
 
 #endif /* PYM_BLOCK_H */

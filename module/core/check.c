@@ -16,6 +16,7 @@
 
 #include "arena.h"
 #include "bits.h"
+#include "block.h"
 #include "check.h"
 #include "face.h"
 #include "frame.h"
@@ -67,23 +68,23 @@ static bool check_list_has(const struct list_head *list, u64 nr)
 	return !nr;
 }
 
-static unsigned int count_free_blocks(const struct pym_pool *pool)
+/* How many blocks are allocated, according to the bitmap. */
+static unsigned int count_allocated(const struct pym_pool *pool)
 {
 	unsigned int word, nr = 0;
 
 	for (word = 0; word < 1U << pool->order; word++)
-		nr += hweight64(pool->free[word]);
+		nr += hweight64(~pool->free[word]);
 	return nr;
 }
 
-static bool free_beyond_boundary(const struct pym_pool *pool)
+/* Does the bitmap say that a block is allocated that was never handed out, or is none? */
+static bool allocated_beyond_boundary(const struct pym_pool *pool)
 {
-	unsigned int word = pool->boundary / 64;
+	unsigned int index;
 
-	if (pool->boundary % 64 && pool->free[word++] >> (pool->boundary % 64))
-		return true;
-	for (; word < 1U << pool->order; word++)
-		if (pool->free[word])
+	for (index = pool->boundary; index < 64U << pool->order; index++)
+		if (pym_block_state(pool, index) == PYMALLOC_BLOCK_ALLOCATED)
 			return true;
 	return false;
 }
@@ -119,10 +120,7 @@ static struct frame_sum check_sum_faces(struct pym_heap *heap, const struct pym_
 	return sum;
 }
 
-/*
- * Check a frame with several faces, once: at its primary face.  A pool alone that is held
- * for meshing may have untouched blocks.
- */
+/* Check a frame with several faces, once: at its primary face. */
 static void check_frame(struct pym_tally *tally, const struct pym_class *class,
 			struct pym_pool *pool, u64 offset)
 {
@@ -134,7 +132,7 @@ static void check_frame(struct pym_tally *tally, const struct pym_class *class,
 		   "two faces of a frame differ in page or class");
 	pym_expect(tally, pool->nr_frame == sum.blocks, offset,
 		   "the frame's count of allocated blocks is not what its faces say");
-	pym_expect(tally, pool->next_face == pool->number || sum.taken == sum.blocks, offset,
+	pym_expect(tally, sum.taken == sum.blocks, offset,
 		   "two faces of a frame have allocated the same slot");
 }
 
@@ -196,10 +194,9 @@ void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset
 	if (!pym_expect(tally, pool->boundary <= class->capacity, offset,
 			"the untouched boundary lies beyond the pool"))
 		return;
-	pym_expect(tally, !free_beyond_boundary(pool), offset,
-		   "an untouched block is marked free");
-	if (!pym_expect(tally,
-			pool->nr_alloc == pool->boundary - count_free_blocks(pool), offset,
+	pym_expect(tally, !allocated_beyond_boundary(pool), offset,
+		   "an untouched block is marked as allocated");
+	if (!pym_expect(tally, pool->nr_alloc == count_allocated(pool), offset,
 			"the pool's count of allocated blocks is not what its bitmap says"))
 		return;
 	if (pym_pool_is_face(pool))

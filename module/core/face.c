@@ -83,19 +83,6 @@ unsigned int pym_frame_take(struct pym_heap *heap, const struct pym_class *class
 	return nr;
 }
 
-/* Add the slots that a pool has allocated to @taken. */
-static void pool_add_taken(const struct pym_pool *pool, unsigned long *taken)
-{
-	unsigned int word, bit;
-
-	for (word = 0, bit = 0; bit < pool->boundary; word++, bit += 64) {
-		unsigned long touched = pool->boundary - bit < 64 ?
-			BIT(pool->boundary - bit) - 1 : ~0UL;
-
-		taken[word] |= ~pool->free[word] & touched;
-	}
-}
-
 /**
  * pym_frame_get_taken() - which slots of a frame are taken
  * @heap: the heap
@@ -108,13 +95,14 @@ static void pool_add_taken(const struct pym_pool *pool, unsigned long *taken)
 unsigned int pym_frame_get_taken(struct pym_heap *heap, const struct pym_class *class,
 				 struct pym_pool *pool, unsigned long *taken)
 {
+	unsigned int words = pym_bitmap_words(class), word, nr = 0;
 	struct pym_pool *face;
-	unsigned int nr = 0;
 
-	memset(taken, 0, pym_bitmap_words(class) * sizeof(*taken));
+	memset(taken, 0, words * sizeof(*taken));
 	rcu_read_lock();
 	pym_for_each_face(face, pool, heap) {
-		pool_add_taken(face, taken);
+		for (word = 0; word < words; word++)
+			taken[word] |= ~face->free[word];
 		nr++;
 	}
 	rcu_read_unlock();

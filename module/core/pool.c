@@ -2,10 +2,12 @@
 /*
  * Pools of one size class, and their blocks.
  *
- * The state of a block is a bit and the pool's boundary: from the boundary on blocks are
- * untouched, below it the bit says free or allocated.  Everything here runs under the
- * class's lock.  Batches of blocks are taken by whole words of the bitmap.
+ * The state of a block is a bit and the pool's boundary.  The bit says whether the block is
+ * allocated: to free it, nothing else is looked at.  If it is not, the boundary says
+ * whether it is free or, from the boundary on, untouched.  Everything here runs under
+ * the class's lock.  Batches of blocks are taken by whole words of the bitmap.
  */
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/log2.h>
 #include <linux/string.h>
@@ -103,7 +105,7 @@ void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 num
 {
 	lockdep_assert_held(&class->lock);
 
-	memset(pool->free, 0, sizeof(*pool->free) << pool->order);
+	memset(pool->free, 0xff, sizeof(*pool->free) << pool->order);
 	pool->nr_alloc = 0;
 	pool->boundary = 0;
 	pool->group = 0;
@@ -202,7 +204,6 @@ void pym_class_resume_locked(struct pym_class *class, struct pym_pool *pool,
 void pym_class_touch_locked(struct pym_class *class, struct pym_pool *pool)
 {
 	class->untouched -= class->capacity - pool->boundary;
-	bitmap_set(pool->free, pool->boundary, class->capacity - pool->boundary);
 	pool->boundary = class->capacity;
 }
 
@@ -235,6 +236,23 @@ static u64 *pool_take_free(struct pym_pool *pool, u64 at, unsigned int size, u64
 	return refs;
 }
 
+/* Take the first @nr untouched blocks; there are at least so many. */
+static u64 *pool_take_untouched(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
+				unsigned int nr)
+{
+	bitmap_clear(pool->free, pool->boundary, nr);
+	at += pool->boundary * size;
+	pool->boundary += nr;
+	/*
+	 * The counting of the loop would cost more than the store.  8 is a cache
+	 * line of refs; more would only make the code longer.
+	 */
+#pragma GCC unroll 8
+	for (; nr; nr--, at += size)
+		*refs++ = at;
+	return refs;
+}
+
 /* Take up to @nr blocks: those that are free, then those that are untouched. */
 static unsigned int pool_take(struct pym_heap *heap, struct pym_class *class,
 			      struct pym_pool *pool, u64 *refs, unsigned int nr)
@@ -249,16 +267,8 @@ static unsigned int pool_take(struct pym_heap *heap, struct pym_class *class,
 	pool->nr_alloc += old + fresh;
 	refs = pool_take_free(pool, at, size, refs, old);
 	if (fresh) {
-		at += pool->boundary * size;
-		pool->boundary += fresh;
 		class->untouched -= fresh;
-		/*
-		 * The counting of the loop would cost more than the store.  8 is a cache
-		 * line of refs; more would only make the code longer.
-		 */
-#pragma GCC unroll 8
-		for (nr = fresh; nr; nr--, at += size)
-			*refs++ = at;
+		pool_take_untouched(pool, at, size, refs, fresh);
 	}
 	return old + fresh;
 }
@@ -354,7 +364,6 @@ static __always_inline const u64 *pool_mark(const struct pym_class *class,
 {
 	const u64 start = round_down(*next, PYMALLOC_POOL_SIZE);
 	const u32 inverse = class->inverse;
-	const u32 boundary = pool->boundary;
 
 	do {
 		u64 offset = *next - start, position;
@@ -362,8 +371,8 @@ static __always_inline const u64 *pool_mark(const struct pym_class *class,
 		if (offset >= PYMALLOC_POOL_SIZE)
 			break;
 		position = pym_block_position(inverse, offset);
-		if ((u32)position >= inverse || position >> 32 >= boundary ||
-		    __test_and_set_bit(position >> 32, pool->free))
+		/* Behind the last block there is at most a part of one: its bit is set. */
+		if ((u32)position >= inverse || __test_and_set_bit(position >> 32, pool->free))
 			break;
 	} while (++next != end);
 	return next;

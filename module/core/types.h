@@ -101,7 +101,7 @@
  *	frame that has several, or that is held for meshing
  * @next_face: the next face of its frame, in a ring, by its place in the window; 0 if it
  *	is the frame's only one
- * @free: a bit for each block below @boundary: free (1) or allocated (0)
+ * @free: a bit for each block: allocated (0) or not (1).  All others are 1, too
  *
  * It exists as long as the pool has a page: see record.c.
  */

@@ -207,8 +207,10 @@ FLIP(pool_of_no_class, s->pool[SCENE_USED]->class, 0x80)
 FLIP(pool_of_run_among_pools, s->pool[SCENE_FULL]->class, 64 ^ PYM_CLASS_TAIL)
 FLIP(pool_of_blocks_among_runs, s->pool[SCENE_TAIL]->class, 64 ^ PYM_CLASS_TAIL)
 FLIP(pool_boundary, s->pool[SCENE_USED]->boundary, 0x1000)
-FLIP(pool_untouched_block_free, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_BLOCKS))
-FLIP(pool_untouched_word_free, s->pool[SCENE_USED]->free[3], BIT_ULL(63))
+FLIP(pool_untouched_block_allocated, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_BLOCKS))
+FLIP(pool_last_block_allocated, s->pool[SCENE_USED]->free[3], BIT_ULL(63))
+/* Of 8 blocks, the ninth. */
+FLIP(pool_no_block_allocated, s->pool[SCENE_FULL]->free[0], BIT_ULL(8))
 FLIP(pool_block_free, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_FREE))
 FLIP(pool_block_not_free, s->pool[SCENE_USED]->free[0], BIT_ULL(0))
 FLIP(pool_count, s->pool[SCENE_USED]->nr_alloc, 1)
@@ -365,8 +367,12 @@ const struct corruption corruptions[] = {
 	CORRUPTION(pool_of_blocks_among_runs, SCENE_TAIL,
 		   "a pool of blocks lies in an arena of runs"),
 	CORRUPTION(pool_boundary, SCENE_USED, "the untouched boundary lies beyond the pool"),
-	CORRUPTION(pool_untouched_block_free, SCENE_USED, "an untouched block is marked free"),
-	CORRUPTION(pool_untouched_word_free, SCENE_USED, "an untouched block is marked free"),
+	CORRUPTION(pool_untouched_block_allocated, SCENE_USED,
+		   "an untouched block is marked as allocated"),
+	CORRUPTION(pool_last_block_allocated, SCENE_USED,
+		   "an untouched block is marked as allocated"),
+	CORRUPTION(pool_no_block_allocated, SCENE_FULL,
+		   "an untouched block is marked as allocated"),
 	CORRUPTION(pool_block_free, SCENE_USED,
 		   "the pool's count of allocated blocks is not what its bitmap says"),
 	CORRUPTION(pool_block_not_free, SCENE_USED,

@@ -97,11 +97,12 @@ static void an_arena_with_nothing_goes(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, heap->nr_arenas, 1, "its empty pool is kept");
 	KUNIT_EXPECT_EQ(test, pym_trim(heap), PYMALLOC_POOL_SIZE);
 	KUNIT_EXPECT_EQ(test, heap->nr_arenas, 0);
-	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes, meta - PYM_ARENA_BYTES);
+	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes,
+			meta - PYM_ARENA_BYTES - pym_record_bytes(3));
 	KUNIT_EXPECT_NULL(test, heap_pool(heap, ref));
 	heap_check(test, heap);
 
-	again = alloc_one(test, heap, 16);
+	again = alloc_one(test, heap, 8);
 	KUNIT_EXPECT_EQ_MSG(test, again, ref, "its number is free again");
 	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes, meta);
 }
@@ -170,7 +171,7 @@ static void drop_arenas(struct pym_heap *heap, const struct row *row)
 		u64 offset = (u64)(row->number + i) << PYM_ARENA_SHIFT;
 
 		pym_pools_release(heap, (struct pym_span) {
-			pym_arena_of(heap_pool(heap, offset)), ~0ULL });
+			heap_arena(heap, offset), ~0ULL });
 	}
 }
 
@@ -205,17 +206,21 @@ static void only_what_exists_is_found(struct kunit *test)
 	/* This one does not fit into the first region. */
 	far = alloc_one(test, heap, PYMALLOC_SIZE_MAX);
 	KUNIT_EXPECT_EQ(test, far, 1ULL << PYM_REGION_SHIFT);
-	KUNIT_EXPECT_NULL(test, heap_pool(heap, 0));
-	KUNIT_EXPECT_NULL(test, heap_pool(heap, ref - 1));
-	KUNIT_EXPECT_NOT_NULL(test, heap_pool(heap, ref));
-	KUNIT_EXPECT_NOT_NULL(test, heap_pool(heap, ref + PYMALLOC_ARENA_SIZE - 1));
-	KUNIT_EXPECT_NULL(test, heap_pool(heap, ref + PYMALLOC_ARENA_SIZE));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, 0));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, ref - 1));
+	KUNIT_EXPECT_NOT_NULL(test, heap_arena(heap, ref));
+	KUNIT_EXPECT_NOT_NULL(test, heap_arena(heap, ref + PYMALLOC_ARENA_SIZE - 1));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, ref + PYMALLOC_ARENA_SIZE));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, far - 1));
+	KUNIT_EXPECT_NOT_NULL(test, heap_arena(heap, far + PYMALLOC_SIZE_MAX - 1));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, far + PYMALLOC_SIZE_MAX));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, TEST_WINDOW - 1));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, TEST_WINDOW));
+	KUNIT_EXPECT_NULL(test, heap_arena(heap, U64_MAX));
+
+	KUNIT_EXPECT_NOT_NULL(test, heap_pool(heap, ref + PYMALLOC_POOL_SIZE - 1));
+	KUNIT_EXPECT_NULL_MSG(test, heap_pool(heap, ref + PYMALLOC_POOL_SIZE), "it has no page");
 	KUNIT_EXPECT_NULL(test, heap_pool(heap, far - 1));
-	KUNIT_EXPECT_NOT_NULL(test, heap_pool(heap, far + PYMALLOC_SIZE_MAX - 1));
-	KUNIT_EXPECT_NULL(test, heap_pool(heap, far + PYMALLOC_SIZE_MAX));
-	KUNIT_EXPECT_NULL(test, heap_pool(heap, TEST_WINDOW - 1));
-	KUNIT_EXPECT_NULL(test, heap_pool(heap, TEST_WINDOW));
-	KUNIT_EXPECT_NULL(test, heap_pool(heap, U64_MAX));
 }
 
 /* Does pym_arena_next() find an arena?  *@from becomes where. */

@@ -11,7 +11,9 @@
 
 static struct page *page_at(struct test_heap *th, u64 ref)
 {
-	return heap_pool(&th->heap, ref)->page;
+	struct pym_pool *pool = heap_pool(&th->heap, ref);
+
+	return pool ? pool->page : NULL;
 }
 
 static void write(struct kunit *test, struct test_heap *th, u64 ref, u64 bytes, u8 value)

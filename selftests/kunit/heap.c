@@ -32,7 +32,7 @@ static void record_zap(struct pym_heap *heap, const struct pym_mappings *mapping
 	spin_lock(&heap->lock);
 	th->zapped += nr;
 	for (; nr; nr--, offset += PAGE_SIZE)
-		th->zapped_wrongly += !pym_pool_find(heap, offset)->page;
+		th->zapped_wrongly += !pym_pool_find(heap, offset);
 	spin_unlock(&heap->lock);
 }
 
@@ -210,7 +210,7 @@ struct pym_stats heap_stats(struct pym_heap *heap)
  * @heap: the heap
  * @ref: any offset
  *
- * Return: the pool, which stays at least while an object lies in it; or NULL.
+ * Return: the pool, which stays at least while an object lies in it; NULL if it has no page.
  */
 struct pym_pool *heap_pool(struct pym_heap *heap, u64 ref)
 {
@@ -220,6 +220,35 @@ struct pym_pool *heap_pool(struct pym_heap *heap, u64 ref)
 	pool = pym_pool_find(heap, ref);
 	rcu_read_unlock();
 	return pool;
+}
+
+/**
+ * heap_arena() - the arena behind a ref
+ * @heap: the heap
+ * @ref: any offset
+ *
+ * Return: the arena, which stays at least while an object lies in it; or NULL.
+ */
+struct pym_arena *heap_arena(struct pym_heap *heap, u64 ref)
+{
+	struct pym_arena *arena;
+
+	rcu_read_lock();
+	arena = pym_arena_find(heap, ref);
+	rcu_read_unlock();
+	return arena;
+}
+
+/**
+ * heap_map() - a pool's byte of the pool map
+ * @heap: the heap
+ * @ref: an offset in an arena that exists
+ *
+ * Return: its class, or 0.
+ */
+u8 heap_map(struct pym_heap *heap, u64 ref)
+{
+	return heap_arena(heap, ref)->map[(ref >> PYM_POOL_SHIFT) % PYMALLOC_ARENA_POOLS];
 }
 
 /**

@@ -42,6 +42,8 @@ struct scene *scene_new(struct kunit *test);
 void heap_check(struct kunit *test, struct pym_heap *heap);
 struct pym_stats heap_stats(struct pym_heap *heap);
 struct pym_pool *heap_pool(struct pym_heap *heap, u64 ref);
+struct pym_arena *heap_arena(struct pym_heap *heap, u64 ref);
+u8 heap_map(struct pym_heap *heap, u64 ref);
 
 u64 alloc_one(struct kunit *test, struct pym_heap *heap, u64 size);
 u64 *alloc_many(struct kunit *test, struct pym_heap *heap, u64 size, unsigned int nr);

@@ -10,7 +10,10 @@
 
 static u64 refs[MOST];
 
-/* The metadata of a heap that has so many arenas, all in its first region. */
+/* Pages of blocks of that size, or of runs, with what describes them. */
+#define FILLED(nr)	((nr) * (PAGES(1) + pym_record_bytes(0)))
+
+/* The metadata of a heap that has so many arenas, all in its first region, and no page. */
 static unsigned long meta_with(const struct pym_heap *heap, unsigned int arenas)
 {
 	return heap->base_bytes + PYM_TABLE_BYTES + PYM_REGION_BYTES + arenas * PYM_ARENA_BYTES;
@@ -45,7 +48,8 @@ static void a_heap_ends_at_its_limit(struct kunit *test)
 	unsigned int done;
 	int err;
 
-	heap->limit = meta_with(heap, 1) + limit->bytes;
+	heap->limit = meta_with(heap, 1) + limit->pages * pym_record_bytes(0) +
+		      limit->bytes;
 	done = alloc_all(heap, &err);
 	KUNIT_EXPECT_EQ(test, done, limit->pages * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
@@ -63,9 +67,9 @@ static void a_limit_may_sink_below_what_is_held(struct kunit *test)
 	unsigned int done;
 	int err;
 
-	heap->limit = meta_with(heap, 1) + PAGES(8);
+	heap->limit = meta_with(heap, 1) + FILLED(8);
 	done = alloc_all(heap, &err);
-	heap->limit = meta_with(heap, 2) + PAGES(2);
+	heap->limit = meta_with(heap, 2) + FILLED(2);
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, 8, false, refs + done, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	free_many(test, heap, refs, 7 * POOL_BLOCKS);
@@ -80,7 +84,7 @@ static void heaps_share_their_users_limit(struct kunit *test)
 	int err;
 
 	heap_set_user(two, &one->user);
-	one->user_max = meta_with(&one->heap, 1) + meta_with(&two->heap, 1) + PAGES(8);
+	one->user_max = meta_with(&one->heap, 1) + meta_with(&two->heap, 1) + FILLED(8);
 	alloc_many(test, &one->heap, PYMALLOC_BLOCK_MAX, 5 * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, alloc_all(&two->heap, &err), 3 * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
@@ -100,7 +104,7 @@ static void a_heap_trims_before_it_fails(struct kunit *test)
 	struct pym_heap *heap = &th->heap;
 	int err;
 
-	heap->limit = meta_with(heap, 1) + PAGES(4);
+	heap->limit = meta_with(heap, 1) + FILLED(4);
 	KUNIT_EXPECT_EQ(test, alloc_all(heap, &err), 4 * POOL_BLOCKS);
 	free_many(test, heap, refs, 4 * POOL_BLOCKS);
 	KUNIT_EXPECT_EQ(test, heap->nr_empty, 4);
@@ -108,7 +112,7 @@ static void a_heap_trims_before_it_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap->nr_empty, 0);
 
 	heap->limit = 0;
-	th->user_max = meta_with(heap, 1) + PAGES(4);
+	th->user_max = meta_with(heap, 1) + FILLED(4);
 	KUNIT_EXPECT_EQ(test, alloc_all(heap, &err), 4 * POOL_BLOCKS);
 	free_many(test, heap, refs, 4 * POOL_BLOCKS);
 	alloc_one(test, heap, PAGES(4));
@@ -125,7 +129,7 @@ static void a_class_trims_before_it_fails(struct kunit *test)
 	free_many(test, heap, all, POOL_BLOCKS);
 	pym_trim(heap);
 	free_many(test, heap, all + arena, 2 * POOL_BLOCKS);
-	heap->limit = meta_with(heap, 2) + PAGES(heap->pages);
+	heap->limit = meta_with(heap, 2) + FILLED(heap->pages);
 	KUNIT_ASSERT_EQ(test, heap->nr_empty, 2);
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, 8), all[0]);
 	KUNIT_EXPECT_EQ(test, heap->nr_empty, 0);
@@ -137,14 +141,14 @@ static void a_run_is_charged_whole_or_not_at_all(struct kunit *test)
 	struct pym_heap *heap = &th->heap;
 	int err;
 
-	heap->limit = meta_with(heap, 2) + PAGES(70);
+	heap->limit = meta_with(heap, 2) + FILLED(70);
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(71), false, refs, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	KUNIT_EXPECT_EQ(test, heap->pages, 0);
 	KUNIT_EXPECT_EQ(test, heap->nr_run_arenas, 0);
 	heap_check(test, heap);
 
-	th->user_max = meta_with(heap, 2) + PAGES(69);
+	th->user_max = meta_with(heap, 2) + FILLED(69);
 	KUNIT_EXPECT_EQ(test, pym_alloc(heap, PAGES(70), false, refs, 1, &err), 0);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
 	KUNIT_EXPECT_EQ(test, pym_quota_pages(&th->user), 0);
@@ -205,17 +209,19 @@ static void metadata_counts(struct kunit *test)
 	unsigned int nr = 50;
 	int err;
 
-	heap->limit = meta_with(heap, nr) + PAGES(nr + 63);
+	heap->limit = meta_with(heap, nr) + FILLED(nr + 63);
 	KUNIT_EXPECT_EQ(test, alloc_thin(test, heap, &err), nr);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
-	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes, meta_with(heap, nr));
+	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes,
+			meta_with(heap, nr) + nr * pym_record_bytes(0));
 	free_many(test, heap, refs, nr);
 	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes, meta_with(heap, 0));
 
 	th->user_max = heap->limit - 1;
 	KUNIT_EXPECT_EQ(test, alloc_thin(test, heap, &err), nr - 1);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.meta), meta_with(heap, nr - 1));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.meta),
+			meta_with(heap, nr - 1) + (nr - 1) * pym_record_bytes(0));
 	KUNIT_EXPECT_EQ(test, pym_quota_pages(&th->user), nr - 1);
 }
 
@@ -264,7 +270,7 @@ static void a_clones_metadata_counts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta), others + meta);
 	more = alloc_one(test, &child->heap, PAGES(1));
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta),
-			others + meta + PYM_ARENA_BYTES);
+			others + meta + PYM_ARENA_BYTES + pym_record_bytes(0));
 	free_one(&child->heap, more);
 	heap_drop(test, child);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta), others);

@@ -74,7 +74,7 @@ static void expect_group(struct kunit *test, struct pym_heap *heap,
 	u8 group;
 
 	KUNIT_EXPECT_EQ(test, pool->nr_alloc, blocks);
-	KUNIT_EXPECT_EQ(test, pool->group, groups[blocks]);
+	KUNIT_EXPECT_EQ(test, (u8)pool->group, groups[blocks]);
 	KUNIT_EXPECT_EQ(test, class->pools_full, pool->group == PYM_GROUP_FULL);
 	KUNIT_EXPECT_EQ(test, class->pools_used, pool->group != PYM_GROUP_FULL);
 	for (group = 0; group < PYM_GROUPS; group++)
@@ -193,7 +193,7 @@ static void a_pool_without_blocks_has_no_class(struct kunit *test)
 
 	free_many(test, heap, refs, 2);
 	KUNIT_EXPECT_EQ(test, pool->class, PYM_CLASS_NONE);
-	KUNIT_EXPECT_EQ(test, *pym_pool_map(pool), 0);
+	KUNIT_EXPECT_EQ(test, heap_map(heap, refs[0]), 0);
 	KUNIT_EXPECT_EQ(test, class->blocks, 0);
 	KUNIT_EXPECT_EQ(test, class->untouched, 0);
 	KUNIT_EXPECT_EQ(test, class->pools_used, 0);
@@ -204,6 +204,36 @@ static void a_pool_without_blocks_has_no_class(struct kunit *test)
 	/* The empty pool may get any class. */
 	KUNIT_EXPECT_EQ(test, alloc_one(test, heap, 128), refs[0]);
 	KUNIT_EXPECT_EQ(test, heap->classes[128 / 8].untouched, 31);
+}
+
+static u64 meta_bytes(struct pym_heap *heap)
+{
+	return heap_stats(heap).meta_bytes;
+}
+
+/* An empty pool whose bitmap is too short for a class gets a longer one; and keeps it. */
+static void a_bitmap_fits_its_class(struct kunit *test)
+{
+	static const u32 sizes[] = { 64, 32, 16, 8, 512 };
+	static const u8 orders[] = { 0, 1, 2, 3, 3 };
+	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
+	u64 first = alloc_one(test, heap, 512), ref;
+	u64 meta = meta_bytes(heap) - pym_record_bytes(0);
+	unsigned int i;
+
+	free_one(heap, first);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ref = alloc_one(test, heap, sizes[i]);
+		KUNIT_EXPECT_EQ(test, ref, first);
+		KUNIT_EXPECT_EQ_MSG(test, (u8)heap_pool(heap, ref)->order, orders[i], "%u bytes",
+				    sizes[i]);
+		KUNIT_EXPECT_EQ(test, meta_bytes(heap), meta + pym_record_bytes(orders[i]));
+		heap_check(test, heap);
+		free_one(heap, ref);
+	}
+	pym_trim(heap);
+	KUNIT_EXPECT_NULL(test, heap_pool(heap, first));
+	KUNIT_EXPECT_EQ(test, meta_bytes(heap), meta - PYM_ARENA_BYTES);
 }
 
 static void only_what_is_taken_is_zeroed(struct kunit *test)
@@ -233,6 +263,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(every_ref_is_what_it_is, place_gen_params),
 	KUNIT_CASE(a_batch_is_any_mix),
 	KUNIT_CASE(a_pool_without_blocks_has_no_class),
+	KUNIT_CASE(a_bitmap_fits_its_class),
 	KUNIT_CASE(only_what_is_taken_is_zeroed),
 	{}
 };

@@ -41,7 +41,7 @@ static __u64 refs[3000];
 /* Make a heap that has room for so many pages in one arena. */
 static struct heap heap_of(struct __test_metadata *_metadata, __u64 pages)
 {
-	return HEAP(.limit = meta_with(_metadata, 1) + pages * POOL);
+	return HEAP(.limit = meta_with(_metadata, 1) + pages * (POOL + PAGE_META_MAX));
 }
 
 /* The heap has ten pages, and the test asks for more. */
@@ -138,7 +138,7 @@ TEST_F(limits, smaller_than_a_page)
 
 TEST_F(limits, defaults)
 {
-	__u64 limit = meta_with(_metadata, 1) + 7 * POOL;
+	__u64 limit = meta_with(_metadata, 1) + 7 * (POOL + PAGE_META_MIN);
 	struct pymalloc_info info;
 	struct heap heap;
 
@@ -210,7 +210,7 @@ TEST_F(limits, heaps_of_a_user)
 /* Two heaps share the limit of their user. */
 TEST_F(limits, bytes_of_a_user)
 {
-	__u64 limit = 2 * meta_with(_metadata, 1) + 20 * POOL;
+	__u64 limit = 2 * meta_with(_metadata, 1) + 20 * (POOL + PAGE_META_MIN);
 	pid_t child;
 
 	write_parameter(_metadata, "user_bytes", limit);
@@ -232,11 +232,8 @@ TEST_F(limits, bytes_of_a_user)
 		heap_check(&b);
 		free_all(&a, refs, 15 * 8);
 		heap_trim(&a);
-		/*
-		 * The arena has gone with its pages: there is room for one
-		 * more.
-		 */
-		alloc(&b, 512, refs, 16 * 8);
+		/* The arena has gone with its pages, but is smaller than one. */
+		alloc(&b, 512, refs, 15 * 8);
 		EXPECT_EQ(-EDQUOT, try_alloc(&b, 512, refs + 200, 1, &done));
 		heap_check(&b);
 		_exit(0);
@@ -249,7 +246,7 @@ TEST_F(limits, resize_past_the_users_bytes)
 {
 	pid_t child;
 
-	write_parameter(_metadata, "user_bytes", meta_with(_metadata, 1) + 4 * POOL);
+	write_parameter(_metadata, "user_bytes", meta_with(_metadata, 1) + 4 * (POOL + PAGE_META_MIN));
 	child = fork_somebody(_metadata);
 	if (!child) {
 		struct heap heap = HEAP();

@@ -123,8 +123,8 @@ static __u64 held(struct heap *heap)
 }
 
 /*
- * Allocate runs of a whole arena and shrink each to one page. Then the metadata
- * of an arena is more than the page that is left. Make as many as possible.
+ * Allocate runs of a whole arena and shrink each to one page. Then most of the
+ * metadata is that of arenas. Make as many as possible.
  * Returns how many, and why there are no more.
  */
 static unsigned int fill_thinly(struct heap *heap, __u64 *refs, unsigned int nr, int *err)
@@ -173,6 +173,67 @@ TEST(thin_runs_end_at_the_limit)
 	EXPECT_EQ(nr, fill_thinly(&heap, refs, MOST, &err));
 	heap_check(&heap);
 	heap_close(&heap);
+}
+
+/* Allocate all objects of @refs in batches, or free them. */
+static void in_batches(struct heap *heap, __u64 size, __u64 *refs, __u64 nr, bool give_back)
+{
+	for (__u64 done = 0; done < nr; done += PYMALLOC_BATCH_MAX) {
+		__u32 batch = nr - done < PYMALLOC_BATCH_MAX ? nr - done : PYMALLOC_BATCH_MAX;
+
+		if (give_back)
+			free_all(heap, refs + done, batch);
+		else
+			alloc(heap, size, refs + done, batch);
+	}
+}
+
+/* Move the first ref of each arena to the front. Returns how many these are. */
+static __u64 one_of_each_arena(__u64 *refs, __u64 nr)
+{
+	__u64 arenas = 0;
+
+	for (__u64 i = 0; i < nr; i++) {
+		__u64 ref = refs[i];
+
+		if (arenas && ref / ARENA == refs[arenas - 1] / ARENA)
+			continue;
+		refs[i] = refs[arenas];
+		refs[arenas++] = ref;
+	}
+	return arenas;
+}
+
+#define ONCE_HELD (16 << 20)
+
+/*
+ * What describes pages goes with them: beside what an empty heap has, a full one
+ * has at most 3 % of metadata, and one of which a block is left in each arena
+ * at most 1 % of what it once held.
+ */
+TEST(metadata_shrinks)
+{
+	static const __u64 sizes[] = { 8, 16, 64, 512 };
+	__u64 *refs = malloc(ONCE_HELD / 8 * sizeof(*refs)), arenas, empty;
+
+	ASSERT_NE(NULL, refs);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		__u64 nr = ONCE_HELD / sizes[i];
+		struct heap heap = HEAP();
+
+		empty = heap_stats(&heap).meta_bytes;
+		in_batches(&heap, sizes[i], refs, nr, false);
+		EXPECT_GE(empty + ONCE_HELD / 100 * 3, heap_stats(&heap).meta_bytes);
+		arenas = one_of_each_arena(refs, nr);
+		EXPECT_LE(ONCE_HELD / ARENA, arenas);
+		in_batches(&heap, sizes[i], refs + arenas, nr - arenas, true);
+		heap_trim(&heap);
+		EXPECT_EQ(arenas * POOL, heap_stats(&heap).page_bytes);
+		EXPECT_GE(empty + ONCE_HELD / 100, heap_stats(&heap).meta_bytes);
+		heap_check(&heap);
+		heap_close(&heap);
+	}
+	free(refs);
 }
 
 /* The caller pays for all of it, and gets no more than its user may have. */

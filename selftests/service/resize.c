@@ -224,7 +224,7 @@ TEST_F(service, resize_refused)
 
 TEST(resize_past_the_limit)
 {
-	struct heap heap = HEAP(.limit = meta_with(_metadata, 2) + 4 * POOL);
+	struct heap heap = HEAP(.limit = meta_with(_metadata, 2) + 4 * (POOL + PAGE_META_MIN));
 	__u64 block = alloc_one(&heap, 64);
 	__u64 run = alloc_one(&heap, 3 * POOL);
 	__u64 was_block = block, was_run = run;

@@ -251,13 +251,16 @@ static inline __u64 heap_trim(struct heap *heap)
 }
 
 /*
- * The metadata of a region, with its part of the pool map, and that of an
- * arena.
+ * The metadata of a region, with its part of the pool map, that of an arena,
+ * and that of a page: the least, which is that of at most 64 blocks and of a
+ * run's page, and the most, which is that of 512 blocks.
  */
 #define REGION_META (1024 + POOL)
-#define ARENA_META (8 * POOL / 5)
+#define ARENA_META (2 * POOL / 13)
+#define PAGE_META_MIN 48
+#define PAGE_META_MAX 105
 
-/* The metadata of a heap with so many arenas, all in its first region. */
+/* The metadata of a heap with so many arenas, all in its first region, and no page. */
 static inline __u64 meta_with(struct __test_metadata *_metadata, __u64 arenas)
 {
 	return service_info(_metadata).heap_bytes_min + REGION_META + arenas * ARENA_META;

@@ -203,7 +203,7 @@ TEST_F(service, malformed)
  */
 TEST_F(service, limit)
 {
-	struct heap heap = HEAP(.limit = meta_with(_metadata, 1) + 10 * POOL);
+	struct heap heap = HEAP(.limit = meta_with(_metadata, 1) + 10 * (POOL + PAGE_META_MIN));
 	ssize_t got = read_refs(heap.fd, 512, 0, 100);
 
 	EXPECT_EQ(80, got);

@@ -128,6 +128,12 @@ static inline bool __test_and_set_bit(unsigned int bit, unsigned long *bitmap)
 	return old & BIT_ULL(bit % 64);
 }
 
+static inline void bitmap_clear(unsigned long *bitmap, unsigned int first, unsigned int nr)
+{
+	for (; nr--; first++)
+		bitmap[first / 64] &= ~BIT_ULL(first % 64);
+}
+
 static inline unsigned int __ffs64(u64 word)
 {
 	MUST(word, "__ffs64(0)");
@@ -253,12 +259,6 @@ static inline void list_splice(struct list_head *from, struct list_head *head)
 static inline bool test_bit(unsigned int bit, const unsigned long *bitmap)
 {
 	return bitmap[bit / 64] & BIT_ULL(bit % 64);
-}
-
-static inline void bitmap_set(unsigned long *bitmap, unsigned int first, unsigned int nr)
-{
-	while (nr--)
-		__test_and_set_bit(first++, bitmap);
 }
 
 static inline unsigned int bitmap_weight(const unsigned long *bitmap, unsigned int nr)
