@@ -370,9 +370,6 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	/* Last: from now on other processes find it, and it must be whole. */
 	pym_registry_add(child);
 	queue_work(folder_queue, &child->upkeep->appear);
-	/* It has its parent's empty pools, and may never free anything itself. */
-	if (child->heap.nr_empty)
-		pym_upkeep_arm(child);
 	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
 	return child;
 

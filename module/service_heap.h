@@ -105,6 +105,7 @@ struct pym_upkeep {
 	u32 off;
 	u32 decay_ms;
 	u64 keep_bytes;
+	/* Protects the policy, from @has_policy on. */
 	spinlock_t policy_lock;
 	/* Protects what follows up to @limit_wait. */
 	struct mutex busy;

@@ -218,22 +218,17 @@ TEST_F(reclaim, read_only)
 	close(fd);
 }
 
-/*
- * A child begins with its parent's policy. It gives back the empty pools that it has
- * inherited, although it frees nothing itself.
- */
+/* A child begins with its parent's policy, and changes its own only. */
 TEST_F(reclaim, child)
 {
 	pid_t child;
 
-	make_empty_pools(&self->heap);
-	POLICY(&self->heap, .flags = PYMALLOC_POLICY_SET, .decay_ms = QUICK,
-	       .keep_bytes = KEPT * POOL);
+	set_policy(&self->heap, 0);
 	IN_CHILD(child, {
 		EXPECT_EQ(KEPT * POOL, POLICY(&self->heap).keep_bytes);
+		make_empty_pools(&self->heap);
 		EXPECT_TRUE(EVENTUALLY(heap_stats(&self->heap).pools_empty <= KEPT));
 		heap_check(&self->heap);
-		/* The parent's policy is its own. */
 		POLICY(&self->heap, .flags = PYMALLOC_POLICY_RESET);
 	});
 	join_child(_metadata, child);

@@ -4,6 +4,7 @@
  * kernel asks for that because somebody has written to /proc/sys/vm/drop_caches, or
  * because memory is short indeed.
  */
+#include <glob.h>
 #include <pthread.h>
 
 #include "service.h"
@@ -76,20 +77,24 @@ TEST_F(service, not_mapped)
 	EXPECT_EQ(0, heap_stats(&self->heap).pools_empty);
 }
 
-/* After fork(), parent and child have the empty pools' pages together. */
+/* Pools that were used at fork(), and are empty in both processes now. */
 TEST_F(service, of_relatives)
 {
 	struct turns turns = turns_make(_metadata);
 	pid_t child;
 
-	make_empty_pools(&self->heap);
+	alloc(&self->heap, 512, refs, ARRAY_SIZE(refs));
 	IN_CHILD(child, {
 		turns_take(&turns, 1);
-		turns_wait(&turns);
+		free_all(&self->heap, refs, ARRAY_SIZE(refs));
+		EXPECT_LE(MANY, heap_stats(&self->heap).pools_empty);
+		turns_around(&turns);
 		EXPECT_EQ(0, heap_stats(&self->heap).pools_empty);
 		heap_check(&self->heap);
 	});
 	turns_take(&turns, 0);
+	free_all(&self->heap, refs, ARRAY_SIZE(refs));
+	turns_wait(&turns);
 	shrink(_metadata);
 	EXPECT_EQ(0, heap_stats(&self->heap).pools_empty);
 	turns_pass(&turns);
@@ -163,6 +168,90 @@ TEST_F(service, while_the_heap_is_used)
 		EXPECT_FALSE(workers[i].failed);
 	}
 	EXPECT_LT(0, heap_stats(&self->heap).nr_shrunk);
+}
+
+#define INTERFACE "/sys/kernel/debug/shrinker/pymalloc-*/"
+
+/* The path of a file of the shrinker's own interface in debugfs. */
+static bool find_interface(const char *name, char *path, size_t size)
+{
+	char pattern[128];
+	glob_t found;
+	bool one;
+
+	snprintf(pattern, sizeof(pattern), INTERFACE "%s", name);
+	one = !glob(pattern, 0, NULL, &found) && found.gl_pathc == 1;
+	if (one)
+		snprintf(path, size, "%s", found.gl_pathv[0]);
+	globfree(&found);
+	return one;
+}
+
+/* The pages that the shrinker says it could free, on the first node. */
+static __u64 countable(struct __test_metadata *_metadata)
+{
+	char path[256];
+	__u64 count = 0;
+	FILE *file;
+
+	ASSERT_TRUE(find_interface("count", path, sizeof(path)));
+	file = fopen(path, "r");
+	ASSERT_NE(NULL, file);
+	if (fscanf(file, "%*u %llu", &count) != 1)
+		count = 0;
+	fclose(file);
+	return count;
+}
+
+/* It counts what it can free, and frees about as much as it is asked for. */
+TEST_F(service, by_its_own_interface)
+{
+	char path[256];
+	__u64 empty;
+
+	if (!find_interface("scan", path, sizeof(path)))
+		SKIP(return, "this kernel has no /sys/kernel/debug/shrinker");
+	shrink(_metadata);
+	ASSERT_EQ(0, countable(_metadata));
+	make_empty_pools(&self->heap);
+	empty = heap_stats(&self->heap).pools_empty;
+	EXPECT_EQ(empty, countable(_metadata));
+	/* Cgroup, node, pages; it takes all empty pools of an arena. */
+	write_text(_metadata, path, "0 0 1");
+	EXPECT_GT(empty, heap_stats(&self->heap).pools_empty);
+	EXPECT_EQ(empty - heap_stats(&self->heap).pools_empty, heap_stats(&self->heap).nr_shrunk);
+	write_text(_metadata, path, "0 0 1000");
+	EXPECT_EQ(0, heap_stats(&self->heap).pools_empty);
+	EXPECT_EQ(0, countable(_metadata));
+}
+
+/*
+ * Take memory until the kernel has asked for the heap's, which it does long before it
+ * kills. If it does not ask, it kills this process and no other.
+ */
+static void press(struct __test_metadata *_metadata, struct heap *heap)
+{
+	const size_t piece = 1 << 18;
+
+	write_text(_metadata, "/proc/self/oom_score_adj", "1000");
+	while (!heap_stats(heap).nr_shrunk)
+		ASSERT_NE(MAP_FAILED, mmap(NULL, piece, PROT_READ | PROT_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
+}
+
+TEST_F(service, under_pressure)
+{
+	pid_t child;
+
+	make_empty_pools(&self->heap);
+	IN_CHILD(child, {
+		struct heap heap = HEAP();
+
+		make_empty_pools(&heap);
+		press(_metadata, &heap);
+		heap_check(&heap);
+	});
+	join_child(_metadata, child);
 }
 
 /* Heaps come and go meanwhile. */

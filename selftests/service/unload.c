@@ -171,4 +171,33 @@ TEST_F(unload, again_and_again)
 	}
 }
 
+/* A heap has ended whose next round is due tomorrow. */
+TEST_F(unload, while_a_round_is_due)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		struct heap heap = HEAP();
+
+		POLICY(&heap, .flags = PYMALLOC_POLICY_SET, .decay_ms = PYMALLOC_DECAY_MS_MAX);
+		free_one(&heap, alloc_one(&heap, 64));
+		heap_close(&heap);
+		ASSERT_TRUE(EVENTUALLY(!unload()));
+		ASSERT_EQ(0, load());
+	}
+}
+
+/* A round may just have begun. */
+TEST_F(unload, while_rounds_begin)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		struct heap heap = HEAP();
+
+		POLICY(&heap, .flags = PYMALLOC_POLICY_SET, .decay_ms = PYMALLOC_DECAY_MS_MIN);
+		free_one(&heap, alloc_one(&heap, 64));
+		usleep(round * 1000);
+		heap_close(&heap);
+		ASSERT_TRUE(EVENTUALLY(!unload()));
+		ASSERT_EQ(0, load());
+	}
+}
+
 TEST_HARNESS_MAIN

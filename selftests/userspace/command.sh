@@ -57,7 +57,7 @@ mapped()
 {
 	"$pymalloc" map "$heap" >"$scratch/map" || return
 	! grep -q $'\e' "$scratch/map" || return
-	[ "$(sed '$d' "$scratch/map" | grep -vcE '^ *0x[0-9a-f]+ \|[.0-9#Rr]{64}\|$')" = 0 ] &&
+	[ "$(sed '$d' "$scratch/map" | grep -vcE '^ *0x[0-9a-f]+ \|[.0-9#mRr]{64}\|$')" = 0 ] &&
 		[ "$(wc -l <"$scratch/map")" -gt 2 ] && tail -1 "$scratch/map" | grep -q 'no page' &&
 		[ "$(longest "$scratch/map")" -le 80 ]
 }
@@ -211,8 +211,11 @@ ok "check --json" json "d['check'] == {'heap': $heap, 'errors': 0, 'offset': Non
 	'message': None}" check --pid "$subject"
 ok "trim" prints "^heap $heap: [0-9]* bytes given back$" "$pymalloc" trim "$heap"
 ok "trim --json" json "d['trim']['heap'] == $heap and d['trim']['released'] >= 0" trim "$heap"
+ok "compact" prints "^heap $heap: [0-9]* bytes given back$" "$pymalloc" compact "$heap"
+ok "compact --json" json "d['compact']['heap'] == $heap and d['compact']['released'] >= 0 and
+	d['compact']['pinned'] == 0" compact "$heap"
 
-for command in "" run ls show map check trim; do
+for command in "" run ls show map check trim compact; do
 	# shellcheck disable=SC2086
 	ok "$command --help" prints '^Usage: pymalloc' "$pymalloc" $command --help
 	# shellcheck disable=SC2086
@@ -243,7 +246,7 @@ ok "ls in two formats" status 2 "$pymalloc" ls --raw --json
 ok "ls into a full disk" says 'No space left on device' full "$pymalloc" ls
 ok "ls --json into a full disk" status 1 full "$pymalloc" ls --json
 ok "ls of nothing into a full disk" as_nobody bash -c "! '$pymalloc' ls >/dev/full"
-for command in show map check trim; do
+for command in show map check trim compact; do
 	ok "$command without a heap" status 2 "$pymalloc" $command
 	ok "$command of what is no number" status 2 "$pymalloc" $command 1x
 	ok "$command of too much" status 2 "$pymalloc" $command 1 2 3

@@ -284,6 +284,28 @@ TEST_F(heap, trim)
 	EXPECT_EQ(0, pymalloc_heap_trim(self->heap, NULL));
 }
 
+TEST_F(heap, compact)
+{
+	struct pymalloc_compact done;
+	struct pymalloc_stats stats;
+	void *blocks[1000];
+	size_t i;
+
+	for (i = 0; i < 1000; i++) {
+		blocks[i] = pymalloc_malloc(self->heap, 512);
+		ASSERT_NE(NULL, blocks[i]);
+	}
+	for (i = 0; i < 1000; i++)
+		pymalloc_free(self->heap, blocks[i]);
+	ASSERT_EQ(0, pymalloc_heap_compact(self->heap, 0, &done));
+	ASSERT_EQ(0, pymalloc_heap_stats(self->heap, &stats, NULL));
+	EXPECT_LT(0, done.pages_freed);
+	EXPECT_EQ(0, stats.page_bytes);
+	EXPECT_EQ(0, pymalloc_heap_compact(self->heap, PYMALLOC_COMPACT_STOCK, NULL));
+	EXPECT_EQ(-1, pymalloc_heap_compact(self->heap, 1U << 31, &done));
+	EXPECT_EQ(EINVAL, errno);
+}
+
 TEST_F(heap, notice)
 {
 	struct pymalloc_notify notify = {

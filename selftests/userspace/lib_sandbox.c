@@ -116,6 +116,8 @@ TEST(refused)
 	EXPECT_EQ(EPERM, errno);
 	EXPECT_EQ(-1, pymalloc_heap_trim(heap, NULL));
 	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, pymalloc_heap_compact(heap, 0, NULL));
+	EXPECT_EQ(EPERM, errno);
 	EXPECT_EQ(-1, pymalloc_heap_stats(heap, &stats, NULL));
 	EXPECT_EQ(EPERM, errno);
 	EXPECT_EQ(id, pymalloc_heap_id(heap));

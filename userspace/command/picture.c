@@ -18,7 +18,7 @@ static const struct {
 	{ "#", "full" },
 	{ "m", "meshed" },
 	{ "R", "run" },
-	{ "r", "further pages" },
+	{ "r", "tail" },
 };
 
 static const struct {
