@@ -46,6 +46,7 @@ struct pym_call {
 		struct pymalloc_caches caches;
 		struct pymalloc_end end;
 		struct pymalloc_grow grow;
+		struct pymalloc_cache cache;
 	} args;
 };
 

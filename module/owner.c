@@ -14,12 +14,14 @@
 #include <linux/slab.h>
 
 #include "access.h"
+#include "cache.h"
 #include "debugfs.h"
 #include "family.h"
 #include "owner.h"
 #include "params.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "steal.h"
 #include "trace.h"
 #include "user.h"
 #include "window.h"
@@ -153,6 +155,7 @@ static void owner_uncharge_user(struct pym_service_heap *sheap)
 /* Undo what is done for every heap, inherited or not. */
 static void owner_undo(struct pym_service_heap *sheap)
 {
+	pym_caches_destroy(sheap);
 	pym_heap_destroy(&sheap->heap);
 	owner_forget_client(sheap);
 	pym_family_put(sheap->family);
@@ -342,6 +345,9 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	child->family = pym_family_get(sheap->family);
 	owner_set_client(child, mm);
 	err = pym_heap_clone(&sheap->heap, &child->heap);
+	if (err)
+		goto free;
+	err = pym_steal_in_fork(sheap, child);
 	if (err)
 		goto free;
 	owner_note_inherited(child);

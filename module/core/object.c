@@ -158,12 +158,9 @@ static bool free_in_class(struct pym_heap *heap, struct pym_batch *batch)
 }
 
 /* Give pools without blocks back to their arenas: they are empty from then on. */
-static void free_pools(struct pym_heap *heap, struct list_head *empty)
+static void release_pools(struct pym_heap *heap, struct list_head *empty)
 {
 	struct pym_pool *pool, *next;
-
-	if (list_empty(empty))
-		return;
 
 	spin_lock(&heap->lock);
 	list_for_each_entry_safe(pool, next, empty, link) {
@@ -173,6 +170,14 @@ static void free_pools(struct pym_heap *heap, struct list_head *empty)
 			pym_arena_of(pool), BIT_ULL(pool->index) });
 	}
 	spin_unlock(&heap->lock);
+}
+
+/* The same, and see that there are not too many empty pools. */
+static void free_pools(struct pym_heap *heap, struct list_head *empty)
+{
+	if (list_empty(empty))
+		return;
+	release_pools(heap, empty);
 	pym_trim_excess(heap);
 }
 
@@ -259,6 +264,36 @@ unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *stat
 	up_read(&heap->gate);
 	trace_free_batch(heap->id, batch.done, batch.bad);
 	return batch.done - batch.bad;
+}
+
+/**
+ * pym_free_blocks() - free blocks and nothing else
+ * @heap: the heap
+ * @refs: the refs; that of a large object is a bad one
+ * @status: out: an enum pymalloc_ref_status for each
+ * @nr: how many
+ *
+ * Gives no page back, so that it needs no mapping.  pym_trim_surplus() makes up for that.
+ *
+ * Context: Holds @heap->gate for reading, and does not leave it.
+ * Return: how many of them were bad; the heap does not count them.
+ */
+unsigned int pym_free_blocks(struct pym_heap *heap, const u64 *refs, u8 *status,
+			     unsigned int nr)
+{
+	struct pym_batch batch = { .refs = refs, .status = status, .nr = nr };
+
+	INIT_LIST_HEAD(&batch.empty);
+	memset(status, PYMALLOC_REF_OK, nr);
+	while (batch.done < nr) {
+		if (free_in_class(heap, &batch))
+			continue;
+		status[batch.done++] = PYMALLOC_REF_FOREIGN;
+		batch.bad++;
+	}
+	release_pools(heap, &batch.empty);
+	trace_free_batch(heap->id, nr, batch.bad);
+	return batch.bad;
 }
 
 /* Clear blocks.  If one fails, free it and all after it.  Returns how many are left. */

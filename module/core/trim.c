@@ -58,6 +58,19 @@ void pym_trim_excess(struct pym_heap *heap)
 }
 
 /**
+ * pym_trim_surplus() - the same, for a caller outside of the gate
+ * @heap: the heap
+ *
+ * Context: Sleeps.
+ */
+void pym_trim_surplus(struct pym_heap *heap)
+{
+	down_read(&heap->gate);
+	pym_trim_excess(heap);
+	up_read(&heap->gate);
+}
+
+/**
  * pym_trim() - give the pages of all empty pools back
  * @heap: the heap
  *

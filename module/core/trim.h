@@ -10,5 +10,6 @@
 u64 pym_trim(struct pym_heap *heap);
 u64 pym_trim_gated(struct pym_heap *heap, u64 keep);
 void pym_trim_excess(struct pym_heap *heap);
+void pym_trim_surplus(struct pym_heap *heap);
 
 #endif /* PYM_TRIM_H */
