@@ -4,6 +4,7 @@
 #define _PYML_CACHE_H
 
 #include <assert.h>
+#include <sys/types.h>
 
 #include "types.h"
 
@@ -22,7 +23,7 @@
  */
 #define PYML_SLOTS_MAX	1023
 /* Blocks in the largest batch: all but the eighth that stays, of the most slots. */
-#define PYML_BATCH_MOST	(PYML_SLOTS_MAX / 8 * 7)
+#define PYML_BATCH_MOST	((PYML_SLOTS_MAX + 1) / 8 * 7)
 #define PYML_PAGE	4096
 
 /**
@@ -59,10 +60,13 @@ static_assert(sizeof(struct pyml_slots) <= PYMALLOC_CACHE_PAGES * PYML_PAGE);
  * @large_pages: by row of @large, how many of its pages are there
  * @nr_fills: batches allocated
  * @nr_flushes: batches freed
- * @spare: bytes of blocks for which magazines may still get slots
+ * @slot_bytes: bytes of blocks for which magazines have slots
+ * @net_bytes: bytes of blocks that the thread has got from the kernel, less those that it
+ *	has given back; negative for one that frees what others have allocated
  * @hand: the class whose magazine was looked at last for slots that it does not need
- * @crossed: by class, @nr_fills + @nr_flushes when it was last filled or flushed
- * @batch: by class, the blocks that it then wanted to move; negative for a flush
+ * @nr_crossings: how often a magazine was empty or full
+ * @crossed: by class, @nr_crossings when its magazine was last empty or full
+ * @batch: by class, the blocks that it then wanted to move; negative when it was full
  * @abandoned: its thread does not exist any more, and was interrupted anywhere
  * @nr_flushing: refs that the kernel is freeing
  *
@@ -82,8 +86,10 @@ struct pyml_cache {
 	__u8 large_pages[PYMALLOC_NR_CLASSES];
 	__u64 nr_fills;
 	__u64 nr_flushes;
-	size_t spare;
+	size_t slot_bytes;
+	ssize_t net_bytes;
 	size_t hand;
+	__u64 nr_crossings;
 	__u64 crossed[PYML_MAGAZINES];
 	int batch[PYML_MAGAZINES];
 	bool abandoned;

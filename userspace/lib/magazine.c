@@ -6,12 +6,12 @@
  * How many calls a program makes depends on how many slots a magazine has, and on
  * how many of them one batch fills or flushes.
  *
- * Slots: a magazine that is too small gets PYML_SLOTS_MIN more of them, as long as
- * the thread has bytes to spare.  When it has none left, they are taken from
- * magazines that have not been filled or flushed for a long time.  Each step is the
- * same size, so that magazines with the same need end up with the same number of
- * slots: if they were doubled, the first ones to ask would leave nothing for the
- * last.
+ * Slots: a magazine that was empty and is full now, or the reverse, is too small for what
+ * the program does by turns.  It gets PYML_SLOTS_MIN more of them, as long as the thread
+ * has bytes to spare.  When it has none left, they are taken from magazines that have not
+ * been filled or flushed for a long time.  Each step is the same size, so that magazines
+ * with the same need end up with the same number of slots: if they were doubled, the first
+ * ones to ask would leave nothing for the last.
  *
  * Batches: the size doubles each time a magazine is filled again, or flushed again,
  * without the other in between, up to half of the slots, so that there is room in
@@ -22,6 +22,10 @@
  * goes on in one direction belongs to a program that only allocates, or only frees:
  * it makes fewer calls with seven eighths of the slots, and the last eighth leaves
  * room for a few steps in the other direction.
+ *
+ * What is flushed goes to a queue first, one for all classes.  Only when that is full it
+ * is sent to the kernel.  So batches are long though magazines are small: a thread that
+ * only frees keeps no more than PYML_SLOTS_MIN objects of a class.
  */
 #include <string.h>
 #include <sys/param.h>
@@ -145,7 +149,6 @@ void pyml_magazines_init(struct pyml_cache *cache)
 	size_t step = pyml_step(cache->heap);
 	size_t class;
 
-	cache->spare = PYML_CACHE_BYTES;
 	for (class = 1; class < PYML_MAGAZINES; class++) {
 		size_t size = class * PYMALLOC_BLOCK_MIN;
 		void **slots = cache->slots->small[pyml_row(cache->heap, class)];
@@ -157,7 +160,7 @@ void pyml_magazines_init(struct pyml_cache *cache)
 			continue;
 		cache->magazines.full[class] = slots;
 		cache->magazines.low_bits[class] = (size & -size) - 1;
-		cache->spare -= PYML_SLOTS_MIN * size;
+		cache->slot_bytes += PYML_SLOTS_MIN * size;
 	}
 	/* What is freed where no blocks are looks here: it finds no room. */
 	cache->magazines.top[0] = cache->magazines.top[1];
@@ -260,10 +263,11 @@ static void take_out(struct pyml_cache *cache, size_t class, size_t count)
 	queue_refs(cache, oldest, count);
 	memmove(top + count, top, (oldest - top) * sizeof(*top));
 	set_top(cache, class, top + count);
+	cache->net_bytes -= count * class * PYMALLOC_BLOCK_MIN;
 }
 
 /*
- * Queues the @count oldest objects of a magazine for flush_refs(), which must follow.
+ * Queues the @count oldest objects of a magazine, and sends the queue when it is full.
  * None is in the magazine any more when it is sent to the kernel: else the child of a fork()
  * would free it as well, after somebody else has got it.
  */
@@ -359,31 +363,50 @@ void pyml_magazines_flush_abandoned(struct pyml_cache *cache)
 	pyml_magazines_flush(cache);
 }
 
+/* Takes additional slots away; what does not fit then is flushed. */
+static void take_slots(struct pyml_cache *cache, size_t class)
+{
+	size_t count = pyml_magazine_count(cache, class);
+	size_t slots = count_slots(cache, class);
+
+	if (slots <= PYML_SLOTS_MIN)
+		return;
+	settle(cache, class);
+	if (count > PYML_SLOTS_MIN)
+		flush_oldest(cache, class, count - PYML_SLOTS_MIN);
+	make_small(cache, class);
+	cache->slot_bytes -= (slots - PYML_SLOTS_MIN) * class * PYMALLOC_BLOCK_MIN;
+}
+
 /*
  * Looks at the next magazine, and takes its additional slots away if it has not been
  * filled or flushed for a long time.  It is then not in use, or never needs the kernel;
- * if it needs the slots after all, it will get them again.  Only one magazine is looked
- * at, so that the cost of a fill or flush stays bounded.
+ * if it needs the slots after all, it will get them again.
  */
 static void shrink_next(struct pyml_cache *cache)
 {
 	size_t class = 1 + cache->hand % PYMALLOC_NR_CLASSES;
-	__u64 now = cache->nr_fills + cache->nr_flushes;
-	size_t slots = count_slots(cache, class);
-	size_t count = pyml_magazine_count(cache, class);
 
 	cache->hand = class;
-	if (slots <= PYML_SLOTS_MIN ||
-	    now - cache->crossed[class] < PYML_IDLE)
-		return;
-	settle(cache, class);
-	if (count > PYML_SLOTS_MIN) {
-		flush_oldest(cache, class, count - PYML_SLOTS_MIN);
-		flush_refs(cache);
-	}
-	make_small(cache, class);
-	cache->spare += (slots - PYML_SLOTS_MIN) *
-			class * PYMALLOC_BLOCK_MIN;
+	if (cache->nr_crossings - cache->crossed[class] >= PYML_IDLE)
+		take_slots(cache, class);
+}
+
+/* Bytes for which magazines may still get slots; negative if they have too many. */
+static ssize_t spare_bytes(const struct pyml_cache *cache)
+{
+	ssize_t most = MIN(cache->net_bytes / 8, PYML_SLOT_BYTES_MOST);
+
+	return MAX(most, PYML_SLOT_BYTES_LEAST) - (ssize_t)cache->slot_bytes;
+}
+
+/* Only a few magazines are looked at, so that the cost of a fill or flush stays bounded. */
+static void make_spare(struct pyml_cache *cache, ssize_t bytes)
+{
+	unsigned int i;
+
+	for (i = 0; i < PYML_LOOK_AT && spare_bytes(cache) < bytes; i++)
+		shrink_next(cache);
 }
 
 /*
@@ -393,24 +416,22 @@ static void shrink_next(struct pyml_cache *cache)
 static bool add_slots(struct pyml_cache *cache, size_t class)
 {
 	size_t slots = count_slots(cache, class);
-	size_t wanted = MIN(PYML_SLOTS_MIN, PYML_SLOTS_MAX - slots);
-	size_t size = class * PYMALLOC_BLOCK_MIN;
+	ssize_t wanted = MIN(PYML_SLOTS_MIN, PYML_SLOTS_MAX - slots);
+	ssize_t size = class * PYMALLOC_BLOCK_MIN;
 
-	if (wanted * size > cache->spare)
-		shrink_next(cache);
-	wanted = MIN(wanted, cache->spare / size);
-	if (wanted < PYML_BATCH_FIRST)
+	make_spare(cache, wanted * size);
+	wanted = MIN(wanted, spare_bytes(cache) / size);
+	if (wanted < PYML_BATCH_FIRST || !make_large(cache, class, slots + wanted))
 		return false;
-	if (!make_large(cache, class, slots + wanted))
-		return false;
-	cache->spare -= wanted * size;
+	cache->slot_bytes += wanted * size;
 	return true;
 }
 
-/* That the magazine is being filled or flushed. */
+/* That the magazine is empty or full. */
 static void note_crossing(struct pyml_cache *cache, size_t class)
 {
-	cache->crossed[class] = cache->nr_fills + cache->nr_flushes;
+	cache->crossed[class] = ++cache->nr_crossings;
+	make_spare(cache, 0);
 }
 
 /*
@@ -424,32 +445,45 @@ static size_t next_batch(int last)
 	return MIN(2 * last, PYML_ONE_WAY * PYML_SLOTS_MAX);
 }
 
-/* What the next batch is: @wanted, as far as there are slots. */
+/*
+ * What the next batch is: @wanted, as far as there are slots.  In a large magazine, the
+ * entry behind the last slot counts as one of them: powers of two are whole pools.
+ */
 static size_t batch_size(const struct pyml_cache *cache, size_t class,
 			 size_t wanted)
 {
 	size_t slots = count_slots(cache, class);
 
 	if (wanted >= PYML_ONE_WAY * slots)
-		return slots / 8 * 7;
-	return MIN(wanted, slots / 2);
+		return (slots + 1) / 8 * 7;
+	return MIN(wanted, (slots + 1) / 2);
+}
+
+/*
+ * A magazine is full again, and has not been empty meanwhile.  If that goes on for long,
+ * the program only frees: it needs few slots.
+ */
+static void flush_again(struct pyml_cache *cache, size_t class)
+{
+	size_t wanted = next_batch(-cache->batch[class]);
+
+	cache->batch[class] = -(int)wanted;
+	if (wanted >= PYML_ONE_WAY * count_slots(cache, class))
+		take_slots(cache, class);
+	flush_oldest(cache, class, batch_size(cache, class, wanted));
 }
 
 /* More slots are room as well, without a flush; and so is what the kernel has taken. */
 static void grow_or_flush(struct pyml_cache *cache, size_t class)
 {
-	size_t wanted;
-
 	settle(cache, class);
 	if (load_top(cache, class) != cache->magazines.full[class])
 		return;
 	note_crossing(cache, class);
-	if (add_slots(cache, class))
-		return;
-	wanted = next_batch(-cache->batch[class]);
-	cache->batch[class] = -(int)wanted;
-	flush_oldest(cache, class, batch_size(cache, class, wanted));
-	flush_refs(cache);
+	if (cache->batch[class] > 0 && add_slots(cache, class))
+		cache->batch[class] = -PYML_BATCH_FIRST / 2;
+	else
+		flush_again(cache, class);
 }
 
 /**
@@ -488,6 +522,7 @@ static size_t fill_with(struct pyml_cache *cache, size_t class, size_t count)
 	for (i = 0; i < done; i++)
 		top[i] = base + (uintptr_t)top[i];
 	set_top(cache, class, top);
+	cache->net_bytes += done * class * PYMALLOC_BLOCK_MIN;
 	return done;
 }
 

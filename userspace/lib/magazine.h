@@ -6,15 +6,20 @@
 #include "cache.h"
 
 /*
- * Bytes of blocks for which all magazines of a cache together may have slots.  One fifth
- * of it are the PYML_SLOTS_MIN of each class.  The rest goes to those that need more: it
- * is enough for 300 slots of every class, or for PYML_SLOTS_MAX of the eight largest.
- * The number bounds what a sleeping thread keeps from the heap: with more of it programs
- * would hold more memory, with less they would make more calls.
+ * Bytes of blocks for which all magazines of a cache together may have slots: an eighth of
+ * what the thread has got from the kernel and not given back, within these bounds.  The
+ * least is the PYML_SLOTS_MIN of each class, which take 1 MiB, and as much again for
+ * those that need more.  The most is enough for 300 slots of every class, or for
+ * PYML_SLOTS_MAX of the eight largest.  With more of them programs would hold more
+ * memory, with less they would make more calls.
  */
-#define PYML_CACHE_BYTES	(5 * 1024 * 1024)
+#define PYML_SLOT_BYTES_LEAST	(2 * 1024 * 1024)
+#define PYML_SLOT_BYTES_MOST	(4608 * 1024)
 static_assert(PYML_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
-	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYML_CACHE_BYTES);
+	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYML_SLOT_BYTES_LEAST);
+/* With those in the queue, the most bytes of blocks in a cache: 5 MiB. */
+#define PYML_CACHE_BYTES	(PYML_SLOT_BYTES_MOST + 512 * 1024)
+static_assert(PYML_BATCH_MOST * PYMALLOC_BLOCK_MAX <= 512 * 1024);
 /*
  * Blocks in the first batch in a direction: a quarter of the least slots.  A program that
  * needs a few objects of a class does not get many; a larger first step would more often
@@ -34,6 +39,8 @@ static_assert(PYML_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
  * been filled or flushed by then.
  */
 #define PYML_IDLE		256
+/* Magazines of which one crossing finds out whether they are idle: an eighth of all. */
+#define PYML_LOOK_AT		8
 
 #pragma GCC visibility push(hidden)
 

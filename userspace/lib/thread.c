@@ -365,6 +365,22 @@ void pyml_caches_detach(struct pymalloc_heap *heap)
 	pyml_caches_unmap(heap);
 }
 
+/* What is queued to be freed; of another thread that goes on, approximately. */
+static void count_queue(const struct pyml_cache *cache,
+			struct pymalloc_cache_stats *stats)
+{
+	const struct pymalloc_view *view = &cache->heap->view;
+	size_t count = MIN(cache->header.nr_queued, PYML_BATCH_MOST);
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		size_t class = pyml_pool_class(view, view->base + cache->slots->refs[i]);
+
+		stats->blocks++;
+		stats->bytes += class * PYMALLOC_BLOCK_MIN;
+	}
+}
+
 static void count_cache(const struct pyml_cache *cache,
 			struct pymalloc_cache_stats *stats)
 {
@@ -376,6 +392,7 @@ static void count_cache(const struct pyml_cache *cache,
 		stats->blocks += blocks;
 		stats->bytes += blocks * class * PYMALLOC_BLOCK_MIN;
 	}
+	count_queue(cache, stats);
 	stats->threads++;
 	stats->nr_fills += cache->nr_fills;
 	stats->nr_flushes += cache->nr_flushes;
