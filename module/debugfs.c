@@ -15,6 +15,7 @@
 #include <linux/user_namespace.h>
 
 #include "access.h"
+#include "cache.h"
 #include "client.h"
 #include "debugfs.h"
 #include "params.h"
@@ -99,12 +100,13 @@ static void print_heap_heading(struct seq_file *m, const struct snapshot *snap)
 static int take_stats(struct snapshot *snap, struct pym_service_heap *sheap)
 {
 	u32 number, step = sheap->heap.alignment / PYMALLOC_BLOCK_MIN;
+	const struct pym_caches *caches = READ_ONCE(sheap->caches);
 
 	pym_heap_stats(&sheap->heap, &snap->stats);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
 		pym_class_stats(&sheap->heap, number, &snap->classes[snap->nr++]);
-	snap->cache_threads = READ_ONCE(sheap->cache_threads);
-	snap->cache_bytes_max = READ_ONCE(sheap->cache_bytes_max);
+	snap->cache_threads = caches ? READ_ONCE(caches->threads) : 0;
+	snap->cache_bytes_max = caches ? READ_ONCE(caches->bytes_max) : 0;
 	snap->nr_stolen = atomic64_read(&sheap->upkeep->nr_stolen);
 	snap->nr_decayed = atomic64_read(&sheap->upkeep->nr_decayed);
 	snap->nr_shrunk = atomic64_read(&sheap->upkeep->nr_shrunk);

@@ -136,6 +136,7 @@ static struct pym_service_heap *fork_child_heap(struct pym_service_heap *sheap,
 	if (sheap->client.heapless == mm || !fork_copies_window(&sheap->client))
 		return NULL;
 	fork_unmap_windows(&sheap->client);
+	pym_window_stop_caches(&sheap->client);
 	fork_be_patient(sheap);
 	child = pym_service_clone(sheap, mm);
 	if (!IS_ERR(child))

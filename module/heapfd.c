@@ -14,6 +14,7 @@
 #include "heapfd.h"
 #include "heapfs.h"
 #include "ioctl.h"
+#include "ioctl_cache.h"
 #include "ioctl_control.h"
 #include "ioctl_inspect.h"
 #include "ioctl_object.h"
@@ -62,6 +63,8 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(NOTIFY, notify, threshold, pym_notify_ioctl, .right = PYM_CLIENT),
 	PYM_COMMAND(CACHES, caches, bytes_max, pym_caches_ioctl, .right = PYM_CLIENT),
 	PYM_COMMAND(END, end, flags, pym_end_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(CACHE, cache, block_bytes, pym_cache_ioctl, .right = PYM_CLIENT,
+		    .flags = PYMALLOC_STEAL_ALL),
 	PYM_COMMAND(GROW, grow, extent, pym_grow_ioctl, .right = PYM_CLIENT),
 	PYM_COMMAND(COMPACT, compact, blocks_taken, pym_compact_ioctl, .right = PYM_WRITER,
 		    .flags = PYM_COMPACT_ALL, .reset = pym_compact_reset),

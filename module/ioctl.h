@@ -48,6 +48,7 @@ struct pym_call {
 		struct pymalloc_grow grow;
 		struct pymalloc_compact compact;
 		struct pymalloc_policy policy;
+		struct pymalloc_cache cache;
 	} args;
 };
 

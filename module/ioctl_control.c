@@ -3,8 +3,10 @@
  * The ioctls that control a heap: trim and compact it, say how it gives memory back,
  * report its size, note its caches, let it grow, end it.
  */
+#include <linux/err.h>
 #include <linux/sched/signal.h>
 
+#include "cache.h"
 #include "client.h"
 #include "ioctl.h"
 #include "ioctl_control.h"
@@ -57,11 +59,13 @@ int pym_notify_ioctl(struct pym_call *call)
  */
 int pym_caches_ioctl(struct pym_call *call)
 {
-	struct pym_service_heap *sheap = call->sheap;
-	struct pymalloc_caches *caches = &call->args.caches;
+	struct pymalloc_caches *told = &call->args.caches;
+	struct pym_caches *caches = pym_caches_get(call->sheap);
 
-	WRITE_ONCE(sheap->cache_threads, caches->threads);
-	WRITE_ONCE(sheap->cache_bytes_max, caches->bytes_max);
+	if (IS_ERR(caches))
+		return PTR_ERR(caches);
+	WRITE_ONCE(caches->threads, told->threads);
+	WRITE_ONCE(caches->bytes_max, told->bytes_max);
 	return 0;
 }
 

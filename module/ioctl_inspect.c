@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "access.h"
+#include "cache.h"
 #include "ioctl.h"
 #include "ioctl_inspect.h"
 #include "service_heap.h"
@@ -54,6 +55,7 @@ static int put_class_stats(struct pym_heap *heap, struct pymalloc_stats *stats,
 static void fill_stats(struct pym_service_heap *sheap, struct pymalloc_stats *stats,
 		       const struct pymalloc_stats *asked)
 {
+	const struct pym_caches *caches = READ_ONCE(sheap->caches);
 	struct pym_stats figures;
 
 	pym_heap_stats(&sheap->heap, &figures);
@@ -80,8 +82,8 @@ static void fill_stats(struct pym_service_heap *sheap, struct pymalloc_stats *st
 		.nr_pages_out = figures.nr_pages_out,
 		.classes = asked->classes,
 		.class_size = asked->class_size,
-		.cache_threads = READ_ONCE(sheap->cache_threads),
-		.cache_bytes_max = READ_ONCE(sheap->cache_bytes_max),
+		.cache_threads = caches ? READ_ONCE(caches->threads) : 0,
+		.cache_bytes_max = caches ? READ_ONCE(caches->bytes_max) : 0,
 		.pools_meshed = figures.pools_meshed,
 		.nr_meshed = figures.nr_meshed,
 		.nr_stolen = atomic64_read(&sheap->upkeep->nr_stolen),

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "access.h"
+#include "cache.h"
 #include "debugfs.h"
 #include "family.h"
 #include "owner.h"
@@ -21,6 +22,7 @@
 #include "reclaim.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "steal.h"
 #include "trace.h"
 #include "upkeep.h"
 #include "user.h"
@@ -157,6 +159,7 @@ static void owner_uncharge_user(struct pym_service_heap *sheap)
 /* Undo what is done for every heap, inherited or not. */
 static void owner_undo(struct pym_service_heap *sheap)
 {
+	pym_caches_destroy(sheap);
 	pym_heap_destroy(&sheap->heap);
 	owner_forget_client(sheap);
 	pym_family_put(sheap->family);
@@ -358,6 +361,9 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	child->family = pym_family_get(sheap->family);
 	owner_set_client(child, mm);
 	err = pym_heap_clone(&sheap->heap, &child->heap);
+	if (err)
+		goto free;
+	err = pym_steal_in_fork(sheap, child);
 	if (err)
 		goto free;
 	owner_note_inherited(child);

@@ -18,9 +18,9 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
-#include "cache.h"
 #include "reclaim.h"
 #include "service_heap.h"
+#include "steal.h"
 #include "trace.h"
 #include "upkeep.h"
 
@@ -42,10 +42,8 @@ static u64 reclaim_steal(struct pym_service_heap *sheap, bool all)
 {
 	u64 taken = pym_caches_steal(sheap, all);
 
-	if (taken) {
-		atomic64_add(taken, &sheap->upkeep->nr_stolen);
+	if (taken)
 		trace_heap_steal(sheap->heap.id, taken);
-	}
 	return taken;
 }
 

@@ -19,6 +19,7 @@
 
 struct dentry;
 struct mem_cgroup;
+struct pym_caches;
 struct pym_family;
 struct pym_user;
 
@@ -135,8 +136,7 @@ struct pym_upkeep {
  * @heap: the heap
  * @map_gate: held for reading around the mapping of zeroes where the pool map has no
  *	page, and for writing when it has got one, to wait for those
- * @cache_threads: threads of the process that have magazines, as the process says
- * @cache_bytes_max: most bytes of blocks in the magazines of each of them
+ * @caches: the caches of its threads; NULL until there is the first one
  * @nr_calls: calls made on it: ioctls, read() and write()
  * @client: the address space that uses it
  * @memcg: the memory cgroup that pays for pages and metadata
@@ -161,8 +161,7 @@ struct pym_service_heap {
 	u64 inherited_frees;
 	struct pym_heap heap;
 	struct rw_semaphore map_gate;
-	u64 cache_threads;
-	u64 cache_bytes_max;
+	struct pym_caches *caches;
 	atomic64_t nr_calls;
 	struct pym_client client;
 	struct mem_cgroup *memcg;

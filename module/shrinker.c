@@ -12,11 +12,11 @@
  */
 #include <linux/errno.h>
 
-#include "cache.h"
 #include "compat.h"
 #include "registry.h"
 #include "service_heap.h"
 #include "shrinker.h"
+#include "steal.h"
 #include "trace.h"
 #include "upkeep.h"
 #include "window.h"

@@ -17,6 +17,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
+#include "cache.h"
 #include "client.h"
 #include "compat.h"
 #include "family.h"
@@ -79,12 +80,21 @@ static const struct vm_operations_struct pool_map_vm_ops = {
 	.fault	= pym_fault_pool_map,
 };
 
+/* Pages of caches are not shared, and a core dump has no use for them. */
+static const struct vm_operations_struct caches_vm_ops = {
+	.open	= window_open,
+	.close	= window_close,
+	.fault	= pym_cache_fault,
+	.map_pages = window_map_pages,
+};
+
 /**
  * pym_is_window() - does a mapping show pages of a heap?
  * @vma: any mapping
  *
  * Context: Holds the mmap_lock of the mapping's address space.
- * Return: true if so; false for a pool map, and for mappings of other files.
+ * Return: true if so; false for a pool map or pages of caches, and for mappings of
+ *	other files.
  */
 bool pym_is_window(const struct vm_area_struct *vma)
 {
@@ -95,7 +105,8 @@ bool pym_is_window(const struct vm_area_struct *vma)
 /* The client that a mapping belongs to; NULL if it is not of a heap, or has none. */
 static struct pym_client *window_client(const struct vm_area_struct *vma)
 {
-	if (!pym_is_window(vma) && vma->vm_ops != &pool_map_vm_ops)
+	if (!pym_is_window(vma) && vma->vm_ops != &pool_map_vm_ops &&
+	    vma->vm_ops != &caches_vm_ops)
 		return NULL;
 	return vma->vm_private_data;
 }
@@ -453,6 +464,44 @@ void pym_window_map_grown(struct pym_heap *heap, const struct pym_mappings *mapp
 			      PYMALLOC_POOL_SIZE);
 }
 
+/**
+ * pym_window_zap_cache() - take pages of caches away from the client
+ * @sheap: the heap
+ * @mappings: its mappings, held
+ * @offset: where in the file they are
+ * @nr: how many.  Their locks are held, or no fault can find them any more, or they may be
+ *	mapped again at once
+ *
+ * Context: Sleeps.
+ */
+void pym_window_zap_cache(struct pym_service_heap *sheap, const struct pym_mappings *mappings,
+			  u64 offset, unsigned int nr)
+{
+	window_zap_everywhere(sheap, mappings, offset, (u64)nr << PAGE_SHIFT);
+}
+
+/**
+ * pym_window_stop_caches() - let no thread go on that has a cache, until fork() has ended
+ * @client: the client
+ *
+ * All header pages are unmapped, and no fault can map one: see pym_window_protect().
+ *
+ * Context: Holds the client's mmap_lock for writing.  Sleeps.
+ */
+void pym_window_stop_caches(struct pym_client *client)
+{
+	const u64 bytes = PYMALLOC_SLOTS_OFFSET - PYMALLOC_CACHES_OFFSET;
+	struct vm_area_struct *vma;
+
+	for (vma = window_next_mapping(client, 0); vma;
+	     vma = window_next_mapping(client, vma->vm_end)) {
+		if (vma->vm_ops != &caches_vm_ops)
+			continue;
+		vma_start_write(vma);
+		window_zap_part(vma, PYMALLOC_CACHES_OFFSET, bytes);
+	}
+}
+
 /* A mapping is split, moved, or copied by fork(). */
 static void window_open(struct vm_area_struct *vma)
 {
@@ -511,6 +560,9 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 			return -EACCES;
 		vm_flags_clear(vma, VM_MAYWRITE);
 		vma->vm_ops = &pool_map_vm_ops;
+	} else if (window_lies_within(vma, PYMALLOC_CACHES_OFFSET, PYM_CACHES_BYTES)) {
+		vma->vm_ops = &caches_vm_ops;
+		vm_flags_set(vma, VM_DONTDUMP);
 	} else {
 		return -EINVAL;
 	}
@@ -524,7 +576,7 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 }
 
 /**
- * pym_window_mmap() - map a heap's window, or its pool map
+ * pym_window_mmap() - map a heap's window, its pool map, or pages of caches
  * @file: the heap's descriptor
  * @vma: the new mapping
  *

@@ -146,6 +146,51 @@ void pym_heap_change_user(struct pym_heap *heap, struct pym_quota *user)
 	up_write(&heap->gate);
 }
 
+static void heap_count_base(struct pym_heap *heap, long bytes)
+{
+	spin_lock(&heap->lock);
+	heap->base_bytes += bytes;
+	spin_unlock(&heap->lock);
+}
+
+/**
+ * pym_heap_add_meta() - charge memory that the maker of a heap is about to allocate for it
+ * @heap: the heap
+ * @bytes: what it takes, with what the kernel's allocators round up
+ *
+ * It becomes a part of @base_bytes.
+ *
+ * Context: Sleeps.  Takes @heap->gate for reading.
+ * Return: 0; or -ENOMEM (the heap's limit) or -EDQUOT (the user's), and nothing is
+ *	charged.
+ */
+int pym_heap_add_meta(struct pym_heap *heap, unsigned long bytes)
+{
+	int err;
+
+	down_read(&heap->gate);
+	err = pym_meta_charge(heap, bytes);
+	if (!err)
+		heap_count_base(heap, bytes);
+	up_read(&heap->gate);
+	return err;
+}
+
+/**
+ * pym_heap_remove_meta() - uncharge what pym_heap_add_meta() has charged
+ * @heap: the heap
+ * @bytes: as many as were charged
+ *
+ * Context: Sleeps.  Takes @heap->gate for reading.
+ */
+void pym_heap_remove_meta(struct pym_heap *heap, unsigned long bytes)
+{
+	down_read(&heap->gate);
+	pym_meta_uncharge(heap, bytes);
+	heap_count_base(heap, -bytes);
+	up_read(&heap->gate);
+}
+
 /**
  * pym_heap_destroy() - free all memory of a heap, but not the struct itself
  * @heap: the heap; nobody uses or maps it any more

@@ -283,6 +283,36 @@ unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *stat
 	return batch.done - batch.bad;
 }
 
+/**
+ * pym_free_blocks() - free blocks and nothing else
+ * @heap: the heap
+ * @refs: the refs; that of a large object is a bad one
+ * @status: out: an enum pymalloc_ref_status for each
+ * @nr: how many
+ *
+ * Gives no page back, so that it needs no mapping.  pym_trim_surplus() makes up for that.
+ *
+ * Context: Holds @heap->gate for reading, and does not leave it.
+ * Return: how many of them were bad; the heap does not count them.
+ */
+unsigned int pym_free_blocks(struct pym_heap *heap, const u64 *refs, u8 *status,
+			     unsigned int nr)
+{
+	struct pym_batch batch = { .refs = refs, .status = status, .nr = nr };
+
+	INIT_LIST_HEAD(&batch.empty);
+	memset(status, PYMALLOC_REF_OK, nr);
+	while (batch.done < nr) {
+		if (free_in_class(heap, &batch))
+			continue;
+		status[batch.done++] = PYMALLOC_REF_FOREIGN;
+		batch.bad++;
+	}
+	pym_pools_retire(heap, &batch.empty);
+	trace_free_batch(heap->id, nr, batch.bad);
+	return batch.bad;
+}
+
 /* Clear blocks.  If one fails, free it and all after it.  Returns how many are left. */
 static unsigned int zero_blocks(struct pym_heap *heap, u64 size, u64 *refs,
 				unsigned int nr, int *err)

@@ -16,6 +16,8 @@
 unsigned int pym_alloc(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
 		       unsigned int nr, int *err);
 unsigned int pym_free(struct pym_heap *heap, const u64 *refs, u8 *status, unsigned int nr);
+unsigned int pym_free_blocks(struct pym_heap *heap, const u64 *refs, u8 *status,
+			     unsigned int nr);
 unsigned int pym_free_until_bad(struct pym_heap *heap, const u64 *refs, u8 *status,
 				unsigned int nr);
 u64 pym_usable(struct pym_heap *heap, u64 ref);

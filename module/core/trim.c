@@ -63,6 +63,19 @@ void pym_trim_excess(struct pym_heap *heap)
 }
 
 /**
+ * pym_trim_surplus() - pym_trim_excess() for a caller outside of the gate
+ * @heap: the heap
+ *
+ * Context: Sleeps.
+ */
+void pym_trim_surplus(struct pym_heap *heap)
+{
+	down_read(&heap->gate);
+	pym_trim_excess(heap);
+	up_read(&heap->gate);
+}
+
+/**
  * pym_trim_held() - give pages of empty pools back for another task that needs memory
  * @heap: the heap
  * @mappings: its mappings, held

@@ -278,7 +278,7 @@ TEST_F(malloc, free_keeps_errno)
 	EXPECT_EQ(0, pymalloc_usable_size(self->heap, NULL));
 }
 
-/* The limit of a heap with 1 MiB of pages in four arenas. */
+/* A limit that leaves about 1 MiB for objects. */
 static __u64 limit_of_1_mib(struct __test_metadata *_metadata)
 {
 	struct pymalloc_info info = { .argsz = sizeof(info) };
@@ -286,7 +286,7 @@ static __u64 limit_of_1_mib(struct __test_metadata *_metadata)
 
 	ASSERT_EQ(0, ioctl(device, PYMALLOC_IOC_INFO, &info));
 	close(device);
-	return info.heap_bytes_min + 1024 + 4096 + 4 * (8 * 4096 / 5) + (1 << 20);
+	return info.heap_bytes_min + (1 << 20);
 }
 
 /* Any class can use the last bytes below the limit. */
@@ -294,6 +294,7 @@ TEST(limit)
 {
 	struct pymalloc_heap *heap = heap_with("limit", 8, limit_of_1_mib(_metadata));
 	static void *objects[1 << 17];
+	struct pymalloc_stats stats;
 	size_t size, count;
 
 	ASSERT_NE(NULL, heap);
@@ -305,7 +306,10 @@ TEST(limit)
 				break;
 		}
 		EXPECT_EQ(ENOMEM, errno);
-		EXPECT_EQ((1 << 20) / size, count);
+		ASSERT_EQ(0, pymalloc_heap_stats(heap, &stats, NULL));
+		EXPECT_GT(4096, stats.limit - stats.page_bytes - stats.meta_bytes);
+		EXPECT_EQ(stats.page_bytes, count * size);
+		EXPECT_LT(6 << 17, count * size);
 		EXPECT_EQ(NULL, pymalloc_malloc(heap, 100000));
 		EXPECT_TRUE(sound(heap));
 		while (count)

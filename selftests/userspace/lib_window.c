@@ -41,7 +41,10 @@ static struct range find_window(struct __test_metadata *_metadata, const char *n
 			continue;
 		line.start = strtoul(text, &end, 16);
 		ASSERT_EQ('-', *end);
-		line.end = strtoul(end + 1, NULL, 16);
+		line.end = strtoul(end + 1, &end, 16);
+		/* Permissions, then where in the file it is: there are caches, too. */
+		if (strtoull(end + 6, NULL, 16) >= PYMALLOC_CACHES_OFFSET)
+			continue;
 		if (!found.start)
 			found = line;
 		/* Each part begins where the one before it ends. */

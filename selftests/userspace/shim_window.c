@@ -98,10 +98,12 @@ static size_t mapped(unsigned int *parts)
 	REQUIRE(maps);
 	*parts = 0;
 	while (fgets(line, sizeof(line), maps)) {
-		unsigned long start, end;
+		unsigned long start, end, offset;
 
+		/* Of the window and the pool map, not of caches. */
 		if (!strstr(line, " /pymalloc:malloc") ||
-		    sscanf(line, "%lx-%lx", &start, &end) != 2)
+		    sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) != 3 ||
+		    offset >= PYMALLOC_CACHES_OFFSET)
 			continue;
 		bytes += end - start;
 		++*parts;

@@ -65,6 +65,16 @@
 #define PYMALLOC_WINDOW_MAX		(1ULL << 40)
 
 /*
+ * Behind them come the pages of caches (PYMALLOC_IOC_CACHE): first the header page of
+ * each, by index, then the slot pages of each.  A page that is not there is SIGBUS.
+ */
+#define PYMALLOC_CACHES_MAX		4096
+#define PYMALLOC_CACHE_PAGES		160
+#define PYMALLOC_CACHES_OFFSET		(1ULL << 43)
+#define PYMALLOC_SLOTS_OFFSET		(PYMALLOC_CACHES_OFFSET + \
+					 PYMALLOC_CACHES_MAX * 4096ULL)
+
+/*
  * The first number of all commands.  No driver of Linux 6.12 has it
  * (Documentation/userspace-api/ioctl/ioctl-number.rst there), so that tools which
  * decode ioctls by number, as strace does, take none of these for another one.
@@ -838,6 +848,104 @@ struct pymalloc_grow {
 	__u64 extent;
 };
 
+/* Bad refs that the header of a cache has room for. */
+#define PYMALLOC_CACHE_BAD	8
+
+/**
+ * struct pymalloc_cache_header - the first words of a cache's header page
+ * @top: by size class, the address of the slot whose block is popped next
+ * @full: by size class, what @top is when the magazine is full: only the process uses it
+ * @low_bits: only the process uses it
+ * @bottom: by size class, the address of the slot behind the last block, which has a 0
+ * @base: address of the window's start
+ * @slots: address of the first of the cache's slot pages
+ * @nr_queued: refs queued in the first slots, from the first on, to be freed
+ * @busy: not 0 while the owner changes more than a pop or a push does
+ * @nr_bad: entries of @bad that are used, or more: then there was no room for the rest
+ * @bad: refs that the kernel has found to be bad when it took them
+ *
+ * A cache is a stack of blocks, a magazine, for each size class.  Its slots fill up from
+ * the end: those from @top to before @bottom have the addresses of blocks.
+ *
+ * The kernel may take blocks from a cache (see PYMALLOC_CACHE_STEAL): any but the one at
+ * @top.  It writes 0 to their slots, and moves @bottom.  It does so while the
+ * header page is unmapped, and so at a moment at which the owner can be anywhere in
+ * its program.  So the owner
+ *
+ * - pops by reading @top, the slot, and then writing @top + 1; the slot that @top is at
+ *   then may have a 0;
+ * - pushes by writing the slot before @top, and then @top, in this order;
+ * - sets @busy before everything else, and clears it afterwards;
+ * - removes refs from the cache before it passes them to PYMALLOC_IOC_FREE.
+ */
+struct pymalloc_cache_header {
+	__u64 top[PYMALLOC_NR_CLASSES + 1];
+	__u64 full[PYMALLOC_NR_CLASSES + 1];
+	__u64 low_bits[PYMALLOC_NR_CLASSES + 1];
+	__u64 bottom[PYMALLOC_NR_CLASSES + 1];
+	__u64 base;
+	__u64 slots;
+	__u32 nr_queued;
+	__u32 busy;
+	__u32 nr_bad;
+	__u32 reserved;
+	struct {
+		__u64 ref;
+		__u32 status;	/* enum pymalloc_ref_status */
+		__u32 reserved;
+	} bad[PYMALLOC_CACHE_BAD];
+};
+
+/* pymalloc_cache.op */
+#define PYMALLOC_CACHE_MAKE	1	/* make cache @index, with slot pages */
+#define PYMALLOC_CACHE_SLOTS	2	/* add slot pages */
+#define PYMALLOC_CACHE_DROP	3	/* take slot pages away */
+#define PYMALLOC_CACHE_END	4	/* end cache @index */
+#define PYMALLOC_CACHE_STEAL	5	/* take blocks from the caches of all threads */
+
+/* pymalloc_cache.flags, with PYMALLOC_CACHE_STEAL */
+#define PYMALLOC_STEAL_ALL	(1U << 0)	/* from all that are not busy, at once */
+
+/**
+ * struct pymalloc_cache - PYMALLOC_IOC_CACHE: caches whose pages the kernel knows
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_STEAL_*
+ * @op: PYMALLOC_CACHE_*
+ * @index: the cache's number, below PYMALLOC_CACHES_MAX; the process chooses it
+ * @first: the first slot page that is to be there, or not to be there
+ * @count: how many
+ * @stolen: out: blocks that PYMALLOC_CACHE_STEAL has taken and freed
+ * @block_bytes: out: bytes of all blocks that are allocated in the heap, those in caches
+ *	included
+ *
+ * A cache has a header page, which begins with struct pymalloc_cache_header, and up to
+ * PYMALLOC_CACHE_PAGES slot pages.  They count as metadata of the heap.  The process
+ * maps them at PYMALLOC_CACHES_OFFSET + @index * 4096 and at PYMALLOC_SLOTS_OFFSET +
+ * @index * PYMALLOC_CACHE_PAGES * 4096.  They are zero at first.
+ *
+ * A cache belongs to the thread that makes it.  A child of fork() has a copy of the
+ * calling thread's cache alone; what lies in the others is freed in the child's heap.
+ *
+ * PYMALLOC_CACHE_STEAL takes the blocks from all caches whose header page has not been
+ * touched since the last such call; in each magazine, one stays.  Then it unmaps the
+ * header pages of the others.  With PYMALLOC_STEAL_ALL it takes from all at once.  It
+ * passes over caches that are busy.
+ *
+ * Return: 0; or -1 and EINVAL, EEXIST (there is a cache @index), ENOENT (there is none),
+ * ENOMEM, EDQUOT (as PYMALLOC_IOC_ALLOC), EBADF (read-only descriptor), EPERM (not the
+ * heap's process), EINTR, EFAULT, E2BIG.
+ */
+struct pymalloc_cache {
+	__u32 argsz;
+	__u32 flags;
+	__u32 op;
+	__u32 index;
+	__u32 first;
+	__u32 count;
+	__u64 stolen;
+	__u64 block_bytes;
+};
+
 /*
  * _IO() and not _IOWR(), which makes the struct's size a part of the number: here the
  * size is in the struct, and the number stays the same when the struct grows.
@@ -861,5 +969,6 @@ struct pymalloc_grow {
 #define PYMALLOC_IOC_GROW	_IO(PYMALLOC_IOC_MAGIC, 0x5B)
 #define PYMALLOC_IOC_COMPACT	_IO(PYMALLOC_IOC_MAGIC, 0x5C)
 #define PYMALLOC_IOC_POLICY	_IO(PYMALLOC_IOC_MAGIC, 0x5D)
+#define PYMALLOC_IOC_CACHE	_IO(PYMALLOC_IOC_MAGIC, 0x5E)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */

@@ -83,11 +83,33 @@ struct pymalloc_word {
 } __attribute__((__may_alias__));
 
 /*
+ * While a thread sleeps, the kernel may take objects from its magazines: any but the one
+ * that @top is at, behind which it then writes a NULL.  That is right in every state that
+ * a pop or a push may be in, as long as each of them reads @top and the slot itself, and
+ * stores @top before the next one begins.  So both are volatile: a compiler that merged
+ * two pops into one would hand out an object that the kernel has taken.
+ */
+#define PYMALLOC_ONCE(word)	(*(__typeof__(word) volatile *)&(word))
+
+/*
  * Makes the compiler believe that @word may have changed.  It then changes the word in
  * memory, which is one instruction less than computing it from the value that it has read
- * before.  @object stays in its register and need not be copied.
+ * before.  @object stays in its register and need not be copied.  Being volatile, it
+ * keeps its place among what is read and written here.
  */
-#define PYMALLOC_REREAD(word, object)	__asm__("" : "+m" (word), "+r" (object))
+#define PYMALLOC_REREAD(word, object) \
+	__asm__ volatile("" : "+m" (word), "+r" (object))
+
+/*
+ * After a push: whoever sees the new @top sees the object in its slot.  Where processors
+ * store in order, that is so; elsewhere it takes a store of its own.
+ */
+#if defined(__x86_64__)
+#define PYMALLOC_LOWER(word)	(--(word))
+#else
+#define PYMALLOC_LOWER(word)	\
+	__atomic_store_n(&(word), (word) - 1, __ATOMIC_RELEASE)
+#endif
 
 /*
  * Pops an object; returns NULL if there is none.  @class_size: the bytes of a block, or 0.
@@ -98,7 +120,7 @@ static inline void *pymalloc_pop(struct pymalloc_magazines *magazines,
 				 size_t class_size)
 {
 	void ***top = (void ***)((char *)magazines->top + class_size);
-	void *object = **top;
+	void *object = PYMALLOC_ONCE(*PYMALLOC_ONCE(*top));
 
 	if (__builtin_expect(!object, 0))
 		return NULL;
@@ -143,16 +165,16 @@ static inline bool pymalloc_push(struct pymalloc_magazines *magazines,
 	if (__builtin_expect(offset >= view->extent, 0))
 		return false;
 	index = view->pool_map[offset / PYMALLOC_POOL_SIZE];
-	top = magazines->top[index];
+	top = PYMALLOC_ONCE(magazines->top[index]);
 	if (__builtin_expect(pymalloc_is_misaligned(magazines->low_bits[index],
 						    object), 0) ||
 	    __builtin_expect(top == magazines->full[index], 0) ||
 	    __builtin_expect(pymalloc_is_marked(view, object), 0))
 		return false;
 	((struct pymalloc_word *)object)->mark = view->pool_map;
-	top[-1] = object;
+	PYMALLOC_ONCE(top[-1]) = object;
 	PYMALLOC_REREAD(magazines->top[index], object);
-	--magazines->top[index];
+	PYMALLOC_LOWER(magazines->top[index]);
 	return true;
 }
 

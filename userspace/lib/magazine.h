@@ -3,41 +3,29 @@
 #ifndef _PYML_MAGAZINE_H
 #define _PYML_MAGAZINE_H
 
-#include <assert.h>
+#include "cache.h"
 
-#include "types.h"
-
-/* One for each value of the pool map's bytes; that of 0 is never used. */
-#define PYML_MAGAZINES	(PYMALLOC_NR_CLASSES + 1)
 /*
- * Slots that each magazine has.  At 64, a fill or flush by halves moves 32 objects, and
- * the system call is a small part of what an object costs.
+ * Bytes of blocks for which all magazines of a cache together may have slots: an eighth of
+ * what the thread has got from the kernel and not given back, within these bounds.  The
+ * least is the PYML_SLOTS_MIN of each class, which take 1 MiB, and as much again for
+ * those that need more.  The most is enough for 300 slots of every class, or for
+ * PYML_SLOTS_MAX of the eight largest.  With more of them programs would hold more
+ * memory, with less they would make more calls.
  */
-#define PYML_SLOTS_MIN	64
-/*
- * Slots that a magazine may get if it needs them.  With more, a call hardly costs less
- * for each object, since a batch of some hundred hides the call itself; with fewer,
- * programs whose objects come and go by many hundreds would call more often.
- */
-#define PYML_SLOTS_MAX	1024
-/*
- * Bytes of blocks for which all magazines of a cache together may have slots.  One fifth
- * of it are the PYML_SLOTS_MIN of each class.  The rest goes to those that need more: it
- * is enough for 300 slots of every class, or for PYML_SLOTS_MAX of the eight largest.
- * The number bounds what a sleeping thread keeps from the heap: with more of it programs
- * would hold more memory, with less they would make more calls.
- */
-#define PYML_CACHE_BYTES	(5 * 1024 * 1024)
+#define PYML_SLOT_BYTES_LEAST	(2 * 1024 * 1024)
+#define PYML_SLOT_BYTES_MOST	(4608 * 1024)
 static_assert(PYML_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
-	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYML_CACHE_BYTES);
+	      (PYMALLOC_NR_CLASSES + 1) / 2 <= PYML_SLOT_BYTES_LEAST);
+/* With those in the queue, the most bytes of blocks in a cache: 5 MiB. */
+#define PYML_CACHE_BYTES	(PYML_SLOT_BYTES_MOST + 512 * 1024)
+static_assert(PYML_BATCH_MOST * PYMALLOC_BLOCK_MAX <= 512 * 1024);
 /*
  * Blocks in the first batch in a direction: a quarter of the least slots.  A program that
  * needs a few objects of a class does not get many; a larger first step would more often
  * go past the point from which a program needs no more calls.
  */
 #define PYML_BATCH_FIRST	16
-/* Blocks in the largest batch: all but the eighth that stays, of the most slots. */
-#define PYML_BATCH_MOST	(PYML_SLOTS_MAX / 8 * 7)
 /*
  * When doubling has brought the size of the next batch to so many times a magazine's
  * slots, the program only allocates, or only frees: batches are seven eighths of the slots
@@ -51,53 +39,8 @@ static_assert(PYML_SLOTS_MIN * PYMALLOC_BLOCK_MIN * PYMALLOC_NR_CLASSES *
  * been filled or flushed by then.
  */
 #define PYML_IDLE		256
-
-/**
- * struct pyml_cache - one thread's magazines for one heap
- * @magazines: by size class; the thread's entry in pyml_magazines points here
- * @heap: the heap
- * @home: the owner's entry in pyml_magazines
- * @next: the heap's next cache
- * @link: what points at this one in that list
- * @nr_fills: batches allocated
- * @nr_flushes: batches freed
- * @spare: bytes of blocks for which magazines may still get slots
- * @hand: the class whose magazine was looked at last for slots that it does not need
- * @crossed: by class, @nr_fills + @nr_flushes when it was last filled or flushed
- * @batch: by class, the blocks that it then wanted to move; negative for a flush
- * @busy: objects are on their way between the cache and the kernel
- * @abandoned: its thread does not exist any more, and was interrupted anywhere
- * @nr_refs: refs queued in @refs to be freed
- * @nr_flushing: refs in @refs that the kernel is freeing
- * @refs: a batch on its way to the kernel
- * @status: what the kernel says of each
- * @small: the slots of magazines that never had more than PYML_SLOTS_MIN
- * @large: the slots of the others
- *
- * A magazine's objects fill its slots from the last one down.  Behind the last slot
- * there is one more entry, which is always NULL: where pops end.
- */
-struct pyml_cache {
-	struct pymalloc_magazines magazines;
-	struct pymalloc_heap *heap;
-	struct pymalloc_magazines **home;
-	struct pyml_cache *next;
-	struct pyml_cache **link;
-	__u64 nr_fills;
-	__u64 nr_flushes;
-	size_t spare;
-	size_t hand;
-	__u64 crossed[PYML_MAGAZINES];
-	int batch[PYML_MAGAZINES];
-	bool busy;
-	bool abandoned;
-	unsigned int nr_refs;
-	unsigned int nr_flushing;
-	__u64 refs[PYML_BATCH_MOST];
-	__u8 status[PYML_BATCH_MOST];
-	void *small[PYML_MAGAZINES][PYML_SLOTS_MIN + 1];
-	void *large[PYML_MAGAZINES][PYML_SLOTS_MAX + 1];
-};
+/* Magazines of which one crossing finds out whether they are idle: an eighth of all. */
+#define PYML_LOOK_AT		8
 
 #pragma GCC visibility push(hidden)
 

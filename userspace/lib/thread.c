@@ -2,10 +2,10 @@
 /*
  * The threads' caches of magazines, one for each thread and heap: made when a thread
  * first needs one, and destroyed when the thread ends or the heap is destroyed.  Their
- * memory comes from mmap(), so that the malloc shim can use them.
+ * memory comes from the kernel, so that the malloc shim can use them.
  */
 #include <pthread.h>
-#include <sys/mman.h>
+#include <sys/param.h>
 
 #include "call.h"
 #include "fd.h"
@@ -51,36 +51,47 @@ static void tell_caches(struct pymalloc_heap *heap, __u64 count)
 	pyml_call_caches(heap, count, PYML_CACHE_BYTES);
 }
 
-static void link_cache(struct pyml_cache *cache)
+/* The lowest index without a cache; PYMALLOC_CACHES_MAX if there is none. */
+static size_t free_index(const struct pymalloc_heap *heap)
 {
-	struct pymalloc_heap *heap = cache->heap;
+	size_t i = 0;
 
-	pthread_mutex_lock(&caches_lock);
-	cache->next = heap->caches;
-	cache->link = &heap->caches;
-	if (cache->next)
-		cache->next->link = &cache->next;
+	while (i < PYMALLOC_CACHES_MAX && heap->caches[i])
+		i++;
+	return i;
+}
+
+/* The lock is held. */
+static struct pyml_cache *new_cache(struct pymalloc_heap *heap)
+{
+	size_t index = free_index(heap);
+	struct pyml_cache *cache = NULL;
+
+	if (index < PYMALLOC_CACHES_MAX)
+		cache = pyml_cache_open(heap, index);
+	if (!cache)
+		return NULL;
+	cache->home = &pyml_magazines[heap->index];
+	pyml_magazines_init(cache);
+	heap->nr_indexes = MAX(heap->nr_indexes, index + 1);
 	/*
 	 * Pairs with inherit_caches(), in a child of a fork() at any moment: the cache is
-	 * on the list only when it is complete.
+	 * in the table only when it is complete.
 	 */
-	__atomic_store_n(&heap->caches, cache, __ATOMIC_RELEASE);
+	__atomic_store_n(&heap->caches[index], cache, __ATOMIC_RELEASE);
 	tell_caches(heap, heap->nr_caches + 1);
-	pthread_mutex_unlock(&caches_lock);
+	return cache;
 }
 
 static struct pyml_cache *create_cache(struct pymalloc_heap *heap)
 {
 	struct pyml_cache *cache;
 
-	cache = mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (cache == MAP_FAILED)
+	pthread_mutex_lock(&caches_lock);
+	cache = new_cache(heap);
+	pthread_mutex_unlock(&caches_lock);
+	if (!cache)
 		return NULL;
-	cache->heap = heap;
-	cache->home = &pyml_magazines[heap->index];
-	pyml_magazines_init(cache);
-	link_cache(cache);
 	/* In this order: pthread_setspecific() may allocate, from this cache then. */
 	*cache->home = &cache->magazines;
 	pthread_setspecific(exit_key, &exit_key);
@@ -114,6 +125,27 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
 	return create_cache(heap);
 }
 
+/*
+ * The next cache of a heap, from index *@i on, which is then the one behind it; NULL if
+ * there is none.  The lock is held.
+ *
+ * In a child made without fork()'s handlers, the table has caches of threads that exist
+ * in the parent alone, and their pages are not there.
+ */
+static struct pyml_cache *next_cache(const struct pymalloc_heap *heap, size_t *i)
+{
+	const struct pyml_cache *own = cache_at(pyml_magazines[heap->index]);
+	bool all = !pyml_sandbox_is_inherited();
+	struct pyml_cache *cache;
+
+	while (*i < heap->nr_indexes) {
+		cache = heap->caches[(*i)++];
+		if (cache && (all || cache == own))
+			return cache;
+	}
+	return NULL;
+}
+
 /**
  * pyml_caches_have() - whether an object is in some thread's magazine
  * @heap: the heap
@@ -129,9 +161,10 @@ bool pyml_caches_have(struct pymalloc_heap *heap, const void *object,
 		      size_t class)
 {
 	const struct pyml_cache *cache;
+	size_t i = 0;
 
 	pthread_mutex_lock(&caches_lock);
-	for (cache = heap->caches; cache; cache = cache->next)
+	while ((cache = next_cache(heap, &i)))
 		if (pyml_magazine_has(cache, class, object))
 			break;
 	pthread_mutex_unlock(&caches_lock);
@@ -145,11 +178,9 @@ static void destroy_cache(struct pyml_cache *cache)
 
 	heap->nr_fills += cache->nr_fills;
 	heap->nr_flushes += cache->nr_flushes;
-	*cache->link = cache->next;
-	if (cache->next)
-		cache->next->link = cache->link;
+	heap->caches[cache->index] = NULL;
 	*cache->home = NO_MAGAZINES;
-	munmap(cache, sizeof(*cache));
+	pyml_cache_close(cache);
 }
 
 /*
@@ -184,7 +215,7 @@ static void on_thread_exit(void *value)
  * When the process ends, this is the last opportunity to report bad frees among the
  * objects in magazines.  It is not taken if a signal's handler ends the process and the
  * signal came while the lock was held or in the middle of a batch: the magazines are in
- * an unknown state then.  @busy is written by this thread: see mark_busy() in magazine.c.
+ * an unknown state then.
  */
 static __attribute__((destructor)) void flush_last_frees(void)
 {
@@ -195,32 +226,29 @@ static __attribute__((destructor)) void flush_last_frees(void)
 		return;
 	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
 		cache = cache_at(pyml_magazines[i]);
-		if (cache && !cache->busy)
+		if (cache && !cache->header.busy)
 			pyml_magazines_flush(cache);
 	}
 	pthread_mutex_unlock(&caches_lock);
 }
 
 /*
- * In a child of fork(): frees what lies in the magazines of threads that exist only in
- * the parent.
+ * In a child of fork(): the threads that exist only in the parent have no caches here.
+ * The kernel has freed what was in those that it knows, and has not copied their pages.
  */
 static void inherit_caches(struct pymalloc_heap *heap)
 {
 	struct pyml_cache *own = cache_at(pyml_magazines[heap->index]);
-	struct pyml_cache *cache = heap->caches, *next;
+	size_t i;
 
-	for (; cache; cache = next) {
-		next = cache->next;
-		if (cache == own)
+	for (i = 0; i < heap->nr_indexes; i++) {
+		if (!heap->caches[i] || heap->caches[i] == own)
 			continue;
-		pyml_magazines_flush_abandoned(cache);
-		munmap(cache, sizeof(*cache));
-	}
-	heap->caches = own;
-	if (own) {
-		own->next = NULL;
-		own->link = &heap->caches;
+		if (!pyml_cache_is_in_heap(heap, i)) {
+			pyml_magazines_flush_abandoned(heap->caches[i]);
+			pyml_cache_close(heap->caches[i]);
+		}
+		heap->caches[i] = NULL;
 	}
 	tell_caches(heap, !!own);
 }
@@ -324,13 +352,33 @@ static void unlink_heap(struct pymalloc_heap *heap)
  */
 void pyml_caches_detach(struct pymalloc_heap *heap)
 {
+	struct pyml_cache *cache;
+	size_t i = 0;
+
 	pthread_mutex_lock(&caches_lock);
-	while (heap->caches)
-		destroy_cache(heap->caches);
+	while ((cache = next_cache(heap, &i)))
+		destroy_cache(cache);
 	if (heap->index < PYML_CACHED_HEAPS)
 		heaps[heap->index] = NULL;
 	unlink_heap(heap);
 	pthread_mutex_unlock(&caches_lock);
+	pyml_caches_unmap(heap);
+}
+
+/* What is queued to be freed; of another thread that goes on, approximately. */
+static void count_queue(const struct pyml_cache *cache,
+			struct pymalloc_cache_stats *stats)
+{
+	const struct pymalloc_view *view = &cache->heap->view;
+	size_t count = MIN(cache->header.nr_queued, PYML_BATCH_MOST);
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		size_t class = pyml_pool_class(view, view->base + cache->slots->refs[i]);
+
+		stats->blocks++;
+		stats->bytes += class * PYMALLOC_BLOCK_MIN;
+	}
 }
 
 static void count_cache(const struct pyml_cache *cache,
@@ -344,6 +392,7 @@ static void count_cache(const struct pyml_cache *cache,
 		stats->blocks += blocks;
 		stats->bytes += blocks * class * PYMALLOC_BLOCK_MIN;
 	}
+	count_queue(cache, stats);
 	stats->threads++;
 	stats->nr_fills += cache->nr_fills;
 	stats->nr_flushes += cache->nr_flushes;
@@ -353,6 +402,7 @@ void pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
 			       struct pymalloc_cache_stats *stats)
 {
 	const struct pyml_cache *cache;
+	size_t i = 0;
 
 	*stats = (struct pymalloc_cache_stats){
 		.bytes_max = PYML_CACHE_BYTES,
@@ -360,7 +410,7 @@ void pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
 	pthread_mutex_lock(&caches_lock);
 	stats->nr_fills = heap->nr_fills;
 	stats->nr_flushes = heap->nr_flushes;
-	for (cache = heap->caches; cache; cache = cache->next)
+	while ((cache = next_cache(heap, &i)))
 		count_cache(cache, stats);
 	pthread_mutex_unlock(&caches_lock);
 }

@@ -9,6 +9,10 @@
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 
 struct pyml_cache;
+struct pyml_slots;
+
+/* Header pages of caches that are mapped together, 256 KiB: enough for most programs. */
+#define PYML_HEADERS_AT_ONCE	64
 
 /**
  * struct pymalloc_heap - a heap
@@ -25,13 +29,16 @@ struct pyml_cache;
  * @on_grow: called when @view has changed, before there are objects in what is new; or
  *	NULL
  * @next: in the list of all heaps
- * @caches: all threads' caches for it
- * @nr_caches: how many those are
+ * @caches: all threads' caches for it, by index
+ * @nr_indexes: one more than the highest index that a cache has had
+ * @nr_caches: how many caches there are
  * @nr_fills: batches allocated by caches that are gone
  * @nr_flushes: batches freed by caches that are gone
+ * @headers: where the header pages of caches are mapped, PYML_HEADERS_AT_ONCE in a row
+ * @slots: by index, where the slot pages of a cache are mapped, if ever there was one
  *
  * @fd and @lost are written under the lock in fd.c; @map_bytes, @hold_off and @view's
- * extent under the lock in window.c; the last five under the lock in thread.c.
+ * extent under the lock in window.c; those after @on_grow under the lock in thread.c.
  */
 struct pymalloc_heap {
 	struct pymalloc_view view;
@@ -44,10 +51,13 @@ struct pymalloc_heap {
 	unsigned int hold_off;
 	void (*on_grow)(const struct pymalloc_heap *heap);
 	struct pymalloc_heap *next;
-	struct pyml_cache *caches;
+	struct pyml_cache *caches[PYMALLOC_CACHES_MAX];
+	size_t nr_indexes;
 	__u64 nr_caches;
 	__u64 nr_fills;
 	__u64 nr_flushes;
+	char *headers[PYMALLOC_CACHES_MAX / PYML_HEADERS_AT_ONCE];
+	struct pyml_slots *slots[PYMALLOC_CACHES_MAX];
 };
 
 /* By which the kernel knows an object. */
