@@ -90,7 +90,9 @@ static int allocate(FIXTURE_DATA(mesh_limits) *self)
 	__u64 refs[BATCH];
 
 	while (self->nr_more < NEEDED / OTHER_SIZE) {
-		struct pymalloc_alloc arg = ARG(alloc, .size = OTHER_SIZE, .count = BATCH,
+		__u32 left = NEEDED / OTHER_SIZE - self->nr_more;
+		struct pymalloc_alloc arg = ARG(alloc, .size = OTHER_SIZE,
+						.count = left < BATCH ? left : BATCH,
 						.refs = user_ptr(refs));
 		int ret = call(self->heap.fd, PYMALLOC_IOC_ALLOC, &arg);
 
