@@ -23,7 +23,7 @@ enum pymalloc_ref_status pym_pool_find_block(const struct pym_class *class,
 
 	if ((u32)position >= class->inverse || index >= class->capacity)
 		return PYMALLOC_REF_MISALIGNED;
-	switch (pym_block_state(pool, index)) {
+	switch (pym_block_state(class, pool, index)) {
 	case PYMALLOC_BLOCK_UNTOUCHED:
 		return PYMALLOC_REF_UNTOUCHED;
 	case PYMALLOC_BLOCK_FREE:

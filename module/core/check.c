@@ -79,12 +79,15 @@ static unsigned int count_allocated(const struct pym_pool *pool)
 }
 
 /* Does the bitmap say that a block is allocated that was never handed out, or is none? */
-static bool allocated_beyond_boundary(const struct pym_pool *pool)
+static bool allocated_beyond_boundary(const struct pym_class *class,
+				      const struct pym_pool *pool)
 {
 	unsigned int index;
 
-	for (index = pool->boundary; index < 64U << pool->order; index++)
-		if (pym_block_state(pool, index) == PYMALLOC_BLOCK_ALLOCATED)
+	for (index = 0; index < 64U << pool->order; index++)
+		if (pym_block_is_allocated(pool, index) &&
+		    (index >= class->capacity ||
+		     pym_block_turn(class, pool, index) >= pool->boundary))
 			return true;
 	return false;
 }
@@ -194,7 +197,7 @@ void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset
 	if (!pym_expect(tally, pool->boundary <= class->capacity, offset,
 			"the untouched boundary lies beyond the pool"))
 		return;
-	pym_expect(tally, !allocated_beyond_boundary(pool), offset,
+	pym_expect(tally, !allocated_beyond_boundary(class, pool), offset,
 		   "an untouched block is marked as allocated");
 	if (!pym_expect(tally, pool->nr_alloc == count_allocated(pool), offset,
 			"the pool's count of allocated blocks is not what its bitmap says"))

@@ -4,15 +4,19 @@
  *
  * The state of a block is a bit and the pool's boundary.  The bit says whether the block is
  * allocated: to free it, nothing else is looked at.  If it is not, the boundary says
- * whether it is free or, from the boundary on, untouched.  Everything here runs under
- * the class's lock.  Batches of blocks are taken by whole words of the bitmap.
+ * whether it is free or untouched: untouched blocks are handed out in turn, from a block
+ * on that differs from pool to pool, and from the boundary's turn on they are untouched.
+ * Everything here runs under the class's lock.  Batches of blocks are taken by whole
+ * words of the bitmap.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/log2.h>
+#include <linux/random.h>
 #include <linux/string.h>
 
 #include "arena.h"
+#include "bits.h"
 #include "block.h"
 #include "face.h"
 #include "pool.h"
@@ -34,6 +38,7 @@ void pym_class_init(struct pym_class *class, u32 size)
 	class->inverse = (1ULL << 32) / size + 1;
 	class->capacity = PYMALLOC_POOL_SIZE / size;
 	class->order = order_base_2(DIV_ROUND_UP(class->capacity, 64));
+	class->seed = get_random_u32();
 	class->group_scale = DIV_ROUND_UP(65536 * PYM_GROUPS, class->capacity);
 	for (group = 0; group < PYM_GROUPS; group++)
 		INIT_LIST_HEAD(&class->partial[group]);
@@ -220,28 +225,55 @@ void pym_class_unface_locked(struct pym_class *class, struct pym_pool *pool,
 		pool_retire(class, pool, empty);
 }
 
-/* Take the pool's first @nr free blocks; it has at least so many. */
-static u64 *pool_take_free(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
+/* The bits of a word of the bitmap that are those of the blocks from @first to @end. */
+static unsigned long word_bits(unsigned int word, unsigned int first, unsigned int end)
+{
+	first = max(first, word * 64);
+	end = min(end, word * 64 + 64);
+	return first < end ? pym_bits(first % 64, end - first) : 0;
+}
+
+/* The bits of a word of the bitmap that are those of blocks which are not untouched. */
+static unsigned long pool_touched_word(const struct pym_class *class,
+				       const struct pym_pool *pool, unsigned int word)
+{
+	unsigned int start = pym_pool_start(class, pool), end = start + pool->boundary;
+
+	if (end <= class->capacity)
+		return word_bits(word, start, end);
+	return word_bits(word, start, class->capacity) |
+	       word_bits(word, 0, end - class->capacity);
+}
+
+/* Take the @nr free blocks that lie first in the pool; it has at least so many. */
+static u64 *pool_take_free(const struct pym_class *class, struct pym_pool *pool, u64 *refs,
 			   unsigned int nr)
 {
-	unsigned long *word;
+	const bool all_touched = pool->boundary == class->capacity;
+	const unsigned int size = class->size;
+	u64 at = pym_pool_offset(pool);
+	unsigned int word;
 
-	for (word = pool->free; nr; word++, at += 64 * size) {
-		unsigned long bits = *word;
+	for (word = 0; nr; word++, at += 64 * size) {
+		unsigned long free = pool->free[word], bits;
 
-		for (; bits && nr; bits &= bits - 1, nr--)
+		if (!all_touched)
+			free &= pool_touched_word(class, pool, word);
+		for (bits = free; bits && nr; bits &= bits - 1, nr--)
 			*refs++ = at + __ffs64(bits) * size;
-		*word = bits;
+		pool->free[word] ^= free ^ bits;
 	}
 	return refs;
 }
 
-/* Take the first @nr untouched blocks; there are at least so many. */
-static u64 *pool_take_untouched(struct pym_pool *pool, u64 at, unsigned int size, u64 *refs,
-				unsigned int nr)
+/* Take untouched blocks in turn: @nr of them, all before the end of the pool. */
+static u64 *pool_take_row(const struct pym_class *class, struct pym_pool *pool,
+			  unsigned int first, u64 *refs, unsigned int nr)
 {
-	bitmap_clear(pool->free, pool->boundary, nr);
-	at += pool->boundary * size;
+	const unsigned int size = class->size;
+	u64 at = pym_pool_offset(pool) + first * size;
+
+	bitmap_clear(pool->free, first, nr);
 	pool->boundary += nr;
 	/*
 	 * The counting of the loop would cost more than the store.  8 is a cache
@@ -253,28 +285,42 @@ static u64 *pool_take_untouched(struct pym_pool *pool, u64 at, unsigned int size
 	return refs;
 }
 
+/* Take untouched blocks in turn, round the end of the pool; it has at least @nr. */
+static void pool_take_untouched(const struct pym_class *class, struct pym_pool *pool,
+				u64 *refs, unsigned int nr)
+{
+	unsigned int first = pym_pool_start(class, pool) + pool->boundary, row;
+
+	if (first < class->capacity) {
+		row = min(nr, class->capacity - first);
+		refs = pool_take_row(class, pool, first, refs, row);
+		nr -= row;
+		first = class->capacity;
+	}
+	if (nr)
+		pool_take_row(class, pool, first - class->capacity, refs, nr);
+}
+
 /* Take up to @nr blocks: those that are free, then those that are untouched. */
 static unsigned int pool_take(struct pym_heap *heap, struct pym_class *class,
 			      struct pym_pool *pool, u64 *refs, unsigned int nr)
 {
-	const unsigned int size = class->size;
 	unsigned int old = min_t(unsigned int, nr, pool->boundary - pool->nr_alloc);
 	unsigned int fresh = min(nr - old, class->capacity - pool->boundary);
-	u64 at = pym_pool_offset(pool);
 
 	if (unlikely(pool->next_face))
 		return pym_frame_take(heap, class, pool, refs, nr);
 	pool->nr_alloc += old + fresh;
-	refs = pool_take_free(pool, at, size, refs, old);
+	refs = pool_take_free(class, pool, refs, old);
 	if (fresh) {
 		class->untouched -= fresh;
-		pool_take_untouched(pool, at, size, refs, fresh);
+		pool_take_untouched(class, pool, refs, fresh);
 	}
 	return old + fresh;
 }
 
 /**
- * pym_class_clone() - copy the counts of a class to that of a clone
+ * pym_class_clone() - copy the counts and the seed of a class to that of a clone
  * @class: the class
  * @child: the same class of the clone
  */
@@ -287,6 +333,8 @@ void pym_class_clone(const struct pym_class *class, struct pym_class *child)
 	child->nr_meshed = class->nr_meshed;
 	child->blocks = class->blocks;
 	child->untouched = class->untouched;
+	/* Its pools have the same numbers, so the same blocks are their first ones. */
+	child->seed = class->seed;
 	child->nr_allocs = class->nr_allocs;
 	child->nr_frees = class->nr_frees;
 }

@@ -90,7 +90,7 @@
  * @next_gone: the next one of those that are freed together
  * @number: its place in the window, counted in pools
  * @nr_alloc: blocks allocated
- * @boundary: blocks from this one on are untouched
+ * @boundary: so many blocks have been handed out: see pym_block_turn()
  * @run_pages: the number of pages of a run; only in the run's first pool
  * @class: its size class, or PYM_CLASS_*
  * @group: which of the class's lists it is in
@@ -227,6 +227,7 @@ struct pym_table {
  * @inverse: 2^32 / size + 1, for exact division
  * @capacity: blocks in a pool
  * @order: 2 to the power of @order words are enough for a bitmap of @capacity bits
+ * @seed: a random number, from which the first block of each pool follows
  * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up: the fullness of a pool needs
  *	a multiplication and a shift by 16, no division
  * @partial: used pools by fullness
@@ -249,6 +250,7 @@ struct pym_class {
 	u32 inverse;
 	u32 capacity;
 	u32 order;
+	u32 seed;
 	u32 group_scale;
 	u32 nr_spent;
 	struct list_head partial[PYM_GROUPS];

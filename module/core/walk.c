@@ -176,7 +176,7 @@ static unsigned int walk_copy_blocks(const struct pym_class *class,
 		info[done] = (struct pym_block_info) {
 			.ref = base + index * class->size,
 			.size = class->size,
-			.state = pym_block_state(pool, index),
+			.state = pym_block_state(class, pool, index),
 		};
 	}
 	*at = base + (index < class->capacity ? index * class->size : PYMALLOC_POOL_SIZE);

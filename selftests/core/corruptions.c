@@ -10,9 +10,9 @@
 #include <linux/mm.h>
 
 #include "core/bits.h"
+#include "core/block.h"
 #include "corruptions.h"
 
-/* Both fit into the first word of the bitmap: a corruption flips bits of one word. */
 #define SCENE_USED_FREE		10
 #define SCENE_USED_BLOCKS	40
 
@@ -45,7 +45,7 @@ static void place(struct scene *scene, enum scene_place place, u64 ref)
 	rcu_read_lock();
 	scene->pool[place] = pym_pool_find(scene->heap, ref);
 	rcu_read_unlock();
-	scene->offset[place] = ref;
+	scene->offset[place] = round_down(ref, PYMALLOC_POOL_SIZE);
 }
 
 /**
@@ -207,12 +207,8 @@ FLIP(pool_of_no_class, s->pool[SCENE_USED]->class, 0x80)
 FLIP(pool_of_run_among_pools, s->pool[SCENE_FULL]->class, 64 ^ PYM_CLASS_TAIL)
 FLIP(pool_of_blocks_among_runs, s->pool[SCENE_TAIL]->class, 64 ^ PYM_CLASS_TAIL)
 FLIP(pool_boundary, s->pool[SCENE_USED]->boundary, 0x1000)
-FLIP(pool_untouched_block_allocated, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_BLOCKS))
-FLIP(pool_last_block_allocated, s->pool[SCENE_USED]->free[3], BIT_ULL(63))
 /* Of 8 blocks, the ninth. */
 FLIP(pool_no_block_allocated, s->pool[SCENE_FULL]->free[0], BIT_ULL(8))
-FLIP(pool_block_free, s->pool[SCENE_USED]->free[0], BIT_ULL(SCENE_USED_FREE))
-FLIP(pool_block_not_free, s->pool[SCENE_USED]->free[0], BIT_ULL(0))
 FLIP(pool_count, s->pool[SCENE_USED]->nr_alloc, 1)
 FLIP(pool_group, s->pool[SCENE_USED]->group, 1)
 FLIP(pool_bitmap, s->pool[SCENE_USED]->order, 1 ^ 2)
@@ -227,12 +223,43 @@ static void pool_of_foreign_class(struct scene *s)
 	s->arena->map[index_of(s, SCENE_USED)] ^= 1;
 }
 
+/* Flip the bit of a block of the used pool: of the one that is handed out at that turn. */
+static void flip_block(struct scene *s, unsigned int turn)
+{
+	const struct pym_class *class = used_class(s);
+	struct pym_pool *pool = s->pool[SCENE_USED];
+	unsigned int index = (pym_pool_start(class, pool) + turn) % class->capacity;
+
+	pool->free[index / 64] ^= BIT_ULL(index % 64);
+}
+
+static void pool_untouched_block_allocated(struct scene *s)
+{
+	flip_block(s, SCENE_USED_BLOCKS);
+}
+
+static void pool_last_block_allocated(struct scene *s)
+{
+	flip_block(s, used_class(s)->capacity - 1);
+}
+
+static void pool_block_free(struct scene *s)
+{
+	flip_block(s, SCENE_USED_FREE);
+}
+
+static void pool_block_not_free(struct scene *s)
+{
+	flip_block(s, 0);
+}
+
 static void pool_without_blocks(struct scene *s)
 {
-	unsigned int nr = SCENE_USED_BLOCKS - SCENE_USED_FREE;
+	unsigned int turn;
 
-	s->pool[SCENE_USED]->free[0] ^= pym_bits(SCENE_USED_FREE, nr);
-	s->pool[SCENE_USED]->nr_alloc ^= nr;
+	for (turn = SCENE_USED_FREE; turn < SCENE_USED_BLOCKS; turn++)
+		flip_block(s, turn);
+	s->pool[SCENE_USED]->nr_alloc ^= SCENE_USED_BLOCKS - SCENE_USED_FREE;
 }
 
 static void pool_without_page(struct scene *s)
@@ -273,6 +300,8 @@ FLIP(run_within_run, s->pool[SCENE_TAIL]->class, PYM_CLASS_RUN ^ PYM_CLASS_TAIL)
 FLIP(run_page_not_used, s->pool[SCENE_TAIL]->class, PYM_CLASS_TAIL)
 
 /* Classes */
+/* The first blocks of all its pools are others, a quarter of a pool away. */
+FLIP(class_seed, used_class(s)->seed, BIT(30))
 FLIP(class_pools_used, used_class(s)->pools_used, 1)
 FLIP(class_pools_full, used_class(s)->pools_full, 1)
 FLIP(class_blocks, used_class(s)->blocks, 1)
@@ -404,6 +433,7 @@ const struct corruption corruptions[] = {
 	SEEN(run_page_not_used, SCENE_TAIL, "the pool is free and has a class, or is neither",
 	     "a run has lost one of its pages"),
 
+	CORRUPTION(class_seed, SCENE_USED, "an untouched block is marked as allocated"),
 	AT_REST(class_pools_used, SCENE_NOWHERE, "a class's count of used pools is wrong"),
 	AT_REST(class_pools_full, SCENE_NOWHERE, "a class's count of full pools is wrong"),
 	SEEN(class_blocks, SCENE_NOWHERE, "a class's count of allocated blocks is wrong",

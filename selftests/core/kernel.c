@@ -52,6 +52,13 @@ void kernel_fail_nothing(void)
 	kernel.failures = 0;
 }
 
+u32 get_random_u32(void)
+{
+	static u32 random = 1;
+
+	return random = random * 1103515245 + 12345;
+}
+
 static bool fails(enum kernel_event event)
 {
 	if (faults[event].times) {
@@ -308,8 +315,12 @@ void memcpy_page(struct page *to, size_t to_offset, struct page *from,
 {
 	MUST(to_offset + bytes <= PAGE_SIZE && from_offset + bytes <= PAGE_SIZE,
 	     "a copy beyond the page");
-	memcpy((char *)page_address(to) + to_offset,
-	       (char *)page_address(from) + from_offset, bytes);
+	/*
+	 * They overlap if an object is freed while it is copied, and its page gets another
+	 * class meanwhile: then what the copy holds is of no interest.
+	 */
+	memmove((char *)page_address(to) + to_offset,
+		(char *)page_address(from) + from_offset, bytes);
 }
 
 void memzero_page(struct page *page, size_t offset, size_t bytes)

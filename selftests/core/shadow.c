@@ -282,9 +282,12 @@ static void adopt_block(struct shadow *shadow, u64 ref, u32 class)
 	MUST(offset_in_page(ref) == index * size && index < PAGE_SIZE / size,
 	     "%#llx is no block of %u bytes", ref, size);
 	MUST(page->slots[index] < SLOT_OBJECT, "%#llx is already allocated", ref);
-	/* Free blocks are allocated first, then untouched ones in their order. */
+	if (!page->touched)
+		page->first = index;
+	/* Free blocks are allocated first, then untouched ones in turn, round the end. */
 	MUST(page->slots[index] == SLOT_FREE ||
-	     (index == page->touched && page->allocated == page->touched),
+	     (index == (page->first + page->touched) % (PAGE_SIZE / size) &&
+	      page->allocated == page->touched),
 	     "%#llx was untouched and not the next to be touched", ref);
 	page->touched += page->slots[index] == SLOT_UNTOUCHED;
 	page->allocated++;

@@ -61,12 +61,14 @@ struct shadow_object {
  * @slots: one for each block; a run's first page has one for the run
  * @allocated: slots that are objects
  * @touched: slots that are not untouched
+ * @first: the slot that was touched first
  */
 struct shadow_page {
 	u8 class;
 	u32 *slots;
 	unsigned int allocated;
 	unsigned int touched;
+	unsigned int first;
 };
 
 /**

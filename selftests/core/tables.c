@@ -48,6 +48,14 @@ static void expect_ref(struct shadow *shadow, u64 size, u64 expected)
 	MUST(ref == expected, "%llu bytes at %#llx, not %#llx", size, ref, expected);
 }
 
+/* Allocate a block, in a pool that had none before. */
+static void expect_pool(struct shadow *shadow, u64 size, u64 expected)
+{
+	u64 pool = round_down(one(shadow, size), POOL);
+
+	MUST(pool == expected, "%llu bytes in the pool at %#llx, not %#llx", size, pool, expected);
+}
+
 /*
  * All classes, batches, orders
  */
@@ -93,15 +101,25 @@ struct table {
 	void (*sort)(u64 *refs, unsigned int nr);
 };
 
-/* Blocks of a new pool are allocated in their order, and so are pools of a new arena. */
+/* The block that is handed out after another one of its pool, when both are untouched. */
+static u64 next_in_turn(u64 ref, u32 size)
+{
+	u64 pool = round_down(ref, POOL);
+
+	return pool + ((ref - pool) / size + 1) % (POOL / size) * size;
+}
+
+/*
+ * Blocks of a new pool are allocated in turn, and pools of a new arena in their order.
+ */
 static void expect_in_a_row(const u64 *refs, unsigned int nr, u32 size)
 {
 	u32 capacity = POOL / size;
 	unsigned int i;
 
 	for (i = 1; i < nr; i++)
-		MUST(refs[i] == (i % capacity ? refs[i - 1] + size :
-					       round_down(refs[i - 1], POOL) + POOL),
+		MUST(i % capacity ? refs[i] == next_in_turn(refs[i - 1], size) :
+				    refs[i] / POOL == refs[i - 1] / POOL + 1,
 		     "%u bytes: %#llx after %#llx", size, refs[i], refs[i - 1]);
 }
 
@@ -123,7 +141,7 @@ static void one_class(struct shadow *shadow, const struct table *table, u32 size
 	unsigned int i;
 
 	many(shadow, size, refs, table->nr);
-	MUST(refs[0] % POOL == 0, "%u bytes do not start in a pool of their own", size);
+	MUST(round_down(refs[0], POOL) == FIRST_ARENA, "%u bytes start in another pool", size);
 	expect_in_a_row(refs, table->nr, size);
 	expect_figures(shadow, size, table->nr);
 	for (i = 0; i < table->nr; i++)
@@ -243,13 +261,20 @@ static void every_offset(const void *unused)
 		for (i = 1; i < nr; i += 3)
 			shadow_free(shadow, &refs[i], 1);
 		for (offset = 0; offset < POOL; offset++) {
-			u64 ref = refs[0] + offset;
+			u64 ref = round_down(refs[0], POOL) + offset;
 
 			if (!shadow_usable(shadow, ref))
 				MUST(shadow_free(shadow, &ref, 1) == 1, "%#llx was freed", ref);
 		}
 	}
 	done(shadow);
+}
+
+static int compare_refs(const void *a, const void *b)
+{
+	const u64 *one = a, *two = b;
+
+	return (*one > *two) - (*one < *two);
 }
 
 /* Free blocks are allocated before untouched ones, the lowest first. */
@@ -260,13 +285,14 @@ static void lowest_block(const void *unused)
 
 	(void)unused;
 	many(shadow, 32, refs, 10);
+	for (i = 0; i < ARRAY_SIZE(again); i++) {
+		again[i] = refs[again[i]];
+		shadow_free(shadow, &again[i], 1);
+	}
+	qsort(again, ARRAY_SIZE(again), sizeof(*again), compare_refs);
 	for (i = 0; i < ARRAY_SIZE(again); i++)
-		shadow_free(shadow, &refs[again[i]], 1);
-	expect_ref(shadow, 32, refs[0]);
-	expect_ref(shadow, 32, refs[3]);
-	expect_ref(shadow, 32, refs[5]);
-	expect_ref(shadow, 32, refs[7]);
-	expect_ref(shadow, 32, refs[9] + 32);
+		expect_ref(shadow, 32, again[i]);
+	expect_ref(shadow, 32, next_in_turn(refs[9], 32));
 	done(shadow);
 }
 
@@ -281,13 +307,36 @@ static void lowest_blocks(const void *unused)
 	many(shadow, 8, refs, 300);
 	for (i = 0; i < 90; i++)
 		expected[i] = refs[i * 3 + 20];
-	for (i = 90; i < 100; i++)
-		expected[i] = refs[299] + 8 * (i - 89);
+	expected[90] = next_in_turn(refs[299], 8);
+	for (i = 91; i < 100; i++)
+		expected[i] = next_in_turn(expected[i - 1], 8);
 	memcpy(again, expected, sizeof(again));
+	qsort(expected, 90, sizeof(*expected), compare_refs);
 	shuffled(again, 90);
 	MUST(!shadow_free(shadow, again, 90), "bad refs");
 	many(shadow, 8, again, 100);
 	MUST(!memcmp(again, expected, sizeof(again)), "other blocks");
+	done(shadow);
+}
+
+/*
+ * A program that keeps every 64th of its blocks, 64 of which fit into a pool, keeps one of
+ * each pool.  These lie in all slots alike, so that many pools can have one frame.
+ */
+static void regular_survivors(const void *unused)
+{
+	const unsigned int nr = 64 * 1000;
+	struct shadow *shadow = heap_of(8, WINDOW);
+	unsigned int slots[64] = {}, i;
+	static u64 refs[64 * 1000];
+
+	(void)unused;
+	for (i = 0; i < nr; i += MAX_BATCH)
+		many(shadow, 64, refs + i, min(MAX_BATCH, nr - i));
+	for (i = 0; i < nr; i += 64)
+		slots[refs[i] % POOL / 64]++;
+	for (i = 0; i < 64; i++)
+		MUST(slots[i] >= 12 && slots[i] <= 20, "%u of 1000 are in slot %u", slots[i], i);
 	done(shadow);
 }
 
@@ -307,8 +356,10 @@ static void fullest_pool(const void *unused)
 
 	(void)unused;
 	many(shadow, 64, refs[0], 4 * 64);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 4; i++) {
+		qsort(refs[i], 64, sizeof(*refs[i]), compare_refs);
 		thin_out(shadow, refs[i], left[i]);
+	}
 	for (i = 0; i < 4; i++)
 		for (j = left[order[i]]; j < 64; j++)
 			expect_ref(shadow, 64, refs[order[i]][j]);
@@ -334,15 +385,15 @@ static void fullest_arena(const void *unused)
 	for (i = 0; i < 3; i++)
 		for (j = 0; j < nr_freed[i]; j++)
 			MUST(!shadow_free(shadow, &refs[(i * 64 + freed[i][j]) * 8], 8), "bad");
-	first = refs[0];
+	first = round_down(refs[0], POOL);
 	MUST(first == FIRST_ARENA, "the first arena is at %#llx", first);
-	expect_ref(shadow, 8, first + ARENA + 7 * POOL);
-	expect_ref(shadow, 16, first + ARENA + 11 * POOL);
-	expect_ref(shadow, 24, first + 2 * ARENA + 0 * POOL);
+	expect_pool(shadow, 8, first + ARENA + 7 * POOL);
+	expect_pool(shadow, 16, first + ARENA + 11 * POOL);
+	expect_pool(shadow, 24, first + 2 * ARENA + 0 * POOL);
 	shadow_trim(shadow);
 	MUST(!shadow_free(shadow, &refs[(2 * 64 + 50) * 8], 8), "bad refs");
-	expect_ref(shadow, 32, first + 2 * ARENA + 50 * POOL);
-	expect_ref(shadow, 40, first + 2 * ARENA + 1 * POOL);
+	expect_pool(shadow, 32, first + 2 * ARENA + 50 * POOL);
+	expect_pool(shadow, 40, first + 2 * ARENA + 1 * POOL);
 	done(shadow);
 }
 
@@ -433,10 +484,10 @@ static void bad_frees(const void *unused)
 			{ run + 3 * POOL, PYMALLOC_REF_FOREIGN },
 			{ refs[0] + 1, PYMALLOC_REF_MISALIGNED },
 			{ refs[0] + 8, PYMALLOC_REF_MISALIGNED },
-			{ refs[0] + POOL / 48 * 48, PYMALLOC_REF_MISALIGNED },
+			{ round_down(refs[0], POOL) + POOL / 48 * 48, PYMALLOC_REF_MISALIGNED },
 			{ run + 8, PYMALLOC_REF_MISALIGNED },
 			{ run + POOL, PYMALLOC_REF_MISALIGNED },
-			{ refs[2] + 48, PYMALLOC_REF_UNTOUCHED },
+			{ next_in_turn(refs[2], 48), PYMALLOC_REF_UNTOUCHED },
 			{ refs[1], PYMALLOC_REF_FREE },
 			/* These are good the first time, and bad the second. */
 			{ refs[0], PYMALLOC_REF_OK },
@@ -528,7 +579,7 @@ static void metadata(const void *what)
 	struct shadow *shadow = heap_of(8, WINDOW);
 	u64 ref;
 
-	while (shadow->heap.pages < full / POOL)
+	while (shadow->nr_objects < full / size)
 		one(shadow, size);
 	MUST(meta_in(shadow, full) * 100 <= full * 3, "more than 3 %%");
 	for (at = shadow->nr_objects; at--;) {
@@ -553,6 +604,7 @@ static const struct {
 	{ "every offset in a pool of every class", every_offset },
 	{ "the lowest free block first", lowest_block },
 	{ "the lowest free blocks first, in a batch", lowest_blocks },
+	{ "blocks at equal distances", regular_survivors },
 	{ "the fullest pool first", fullest_pool },
 	{ "the fullest arena first", fullest_arena },
 	{ "the tightest gap for a run", tightest_gap },

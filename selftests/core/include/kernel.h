@@ -151,6 +151,11 @@ static inline unsigned int order_base_2(u64 nr)
 	return nr > 1 ? ilog2(nr - 1) + 1 : 0;
 }
 
+#define GOLDEN_RATIO_32	0x61C88647
+
+/* Always the same numbers, one after the other, so that a test can be repeated. */
+u32 get_random_u32(void);
+
 /* Errors in pointers */
 static inline void *ERR_PTR(long err)
 {
