@@ -89,17 +89,21 @@ void kernel_empty(void)
 	MUST(!kernel.memory, "%lu pieces of memory have leaked", kernel.memory);
 }
 
-/* Here the scheduler may run another task. */
-static void preempt(void)
+static void as_another_task(void (*run)(void))
 {
 	struct task *interrupted = current, other = {};
 
-	if (!kernel.preempt || current->spinlocks || current->page_locks)
-		return;
 	current = &other;
-	kernel.preempt();
+	run();
 	kernel_at_rest();
 	current = interrupted;
+}
+
+/* Here the scheduler may run another task. */
+static void preempt(void)
+{
+	if (kernel.preempt && !current->spinlocks && !current->page_locks)
+		as_another_task(kernel.preempt);
 }
 
 static void might_sleep(void)
@@ -330,6 +334,13 @@ void memzero_page(struct page *page, size_t offset, size_t bytes)
 
 void copy_highpage(struct page *to, struct page *from)
 {
+	void (*preempt)(void) = kernel.preempt;
+
+	/* No further task: one that waits for the page would never go on. */
+	kernel.preempt = NULL;
+	if (kernel.copying && preempt)
+		as_another_task(kernel.copying);
+	kernel.preempt = preempt;
 	memcpy_page(to, 0, from, 0, PAGE_SIZE);
 }
 

@@ -79,6 +79,11 @@ struct kernel {
 	struct task *task;
 	/* Called wherever another task could run now; may call the core. */
 	void (*preempt)(void);
+	/*
+	 * Called while the bytes of a page are copied that nobody may use yet: may call
+	 * what never waits for the lock of a page.
+	 */
+	void (*copying)(void);
 	/* Called before panic() aborts, to say what went on. */
 	void (*describe)(void);
 	/* Alive. */
