@@ -575,6 +575,8 @@ struct pymalloc_arena_info {
 	__u32 blocks;
 };
 
+/* pymalloc_pool_info.flags */
+#define PYMALLOC_POOL_MESHED	(1U << 0)	/* its page is that of other pools, too */
 
 /**
  * struct pymalloc_pool_info - one pool, as PYMALLOC_WALK_POOLS reports it
