@@ -200,7 +200,8 @@ TEST_F(mesh, free_in_one_batch)
 
 	mesh_all(_metadata, self);
 	for (__u32 i = 0; i < count; i++)
-		refs[i] = refs[count + i] = self->blocks[i].ref;
+		refs[i] = self->blocks[i].ref;
+	memcpy(refs + count, refs, count * sizeof(*refs));
 	shuffle(refs, 2 * count, &seed);
 	self->count = 0;
 	EXPECT_EQ(-EBADSLT, call(self->heap.fd, PYMALLOC_IOC_FREE, &arg));

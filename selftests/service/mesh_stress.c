@@ -631,7 +631,7 @@ TEST_F_TIMEOUT(mesh_stress, hammer, A_DAY)
 	}
 	finish(_metadata);
 	EXPECT_EQ(0, atomic_load(&common->times)) TH_LOG("first: %s", common->text);
-	TH_LOG("%lu steps, %lu passes: %llu pages freed, %llu joined, %llu bytes copied, %llu pinned",
+	TH_LOG("%lu steps, %lu passes: %llu pages freed, %llu joined, %llu bytes, %llu pinned",
 	       atomic_load(&steps), atomic_load(&passes), sum.pages_freed, sum.frames_joined,
 	       sum.bytes_copied, sum.pages_pinned);
 	EXPECT_LT(0, sum.frames_joined);

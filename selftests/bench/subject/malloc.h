@@ -26,16 +26,14 @@ static inline void subject_free(struct subject subject, void *block)
 	free(block);
 }
 
-/* What preloaded libraries offer: NULL if it is another one. */
-#pragma weak mallctl
-#pragma weak MallocExtension_MarkThreadIdle
-#pragma weak MallocExtension_ReleaseFreeMemory
-#pragma weak mi_collect
+#define WEAK(symbol) __asm__(symbol) __attribute__((weak))
 
-int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size);
-void MallocExtension_MarkThreadIdle(void);
-void MallocExtension_ReleaseFreeMemory(void);
-void mi_collect(bool force);
+/* What preloaded libraries offer: NULL if it is another one. */
+int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
+	WEAK("mallctl");
+void tcmalloc_flush_thread(void) WEAK("MallocExtension_MarkThreadIdle");
+void tcmalloc_release(void) WEAK("MallocExtension_ReleaseFreeMemory");
+void mi_collect(bool force) WEAK("mi_collect");
 
 static inline void subject_purge(struct subject subject)
 {
@@ -45,9 +43,9 @@ static inline void subject_purge(struct subject subject)
 		/* MALLCTL_ARENAS_ALL */
 		mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
 	}
-	if (MallocExtension_ReleaseFreeMemory) {
-		MallocExtension_MarkThreadIdle();
-		MallocExtension_ReleaseFreeMemory();
+	if (tcmalloc_release) {
+		tcmalloc_flush_thread();
+		tcmalloc_release();
 	}
 	if (mi_collect)
 		mi_collect(true);
