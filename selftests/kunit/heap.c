@@ -83,13 +83,16 @@ static void heap_end(void *data)
  * @alignment: 8 or 16
  * @window: bytes of its window
  *
- * It has a user of its own, and neither of them has a limit.
+ * It has a user of its own, and neither of them has a limit.  The first pool of its first
+ * arena hands its blocks out from the first one on, whatever its class.  Those of later
+ * pools follow from that, so that each test does the same at each run.
  *
  * Return: the heap.
  */
 struct test_heap *heap_new(struct kunit *test, u32 alignment, u64 window)
 {
 	struct test_heap *th = kvzalloc(sizeof(*th), GFP_KERNEL);
+	u32 number;
 	int err;
 
 	KUNIT_ASSERT_NOT_NULL(test, th);
@@ -102,6 +105,8 @@ struct test_heap *heap_new(struct kunit *test, u32 alignment, u64 window)
 	if (err)
 		kvfree(th);
 	KUNIT_ASSERT_EQ(test, err, 0);
+	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
+		th->heap.classes[number].seed = -PYMALLOC_ARENA_POOLS;
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_end, th), 0);
 	return th;
 }
