@@ -31,6 +31,6 @@ static inline void subject_free(struct subject subject, void *block)
 
 static inline void subject_purge(struct subject subject)
 {
-	if (pymalloc_heap_trim(subject.heap, NULL) < 0)
-		err(1, "pymalloc_heap_trim");
+	if (pymalloc_heap_compact(subject.heap, 0, NULL))
+		err(1, "pymalloc_heap_compact");
 }
