@@ -55,6 +55,7 @@ static const struct pym_heap_ops owner_ops = {
 	.hold	= pym_window_hold,
 	.release = pym_window_release,
 	.zap	= pym_window_zap,
+	.wanted	= pym_window_is_wanted,
 	.mesh_begin = pym_window_mesh_begin,
 	.map_grown = pym_window_map_grown,
 	.threshold_passed = owner_threshold_passed,

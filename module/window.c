@@ -379,6 +379,19 @@ void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings)
 		mmput(mappings->space);
 }
 
+/**
+ * pym_window_is_wanted() - does a thread wait for the mappings?: .wanted
+ * @heap: the heap
+ * @mappings: its mappings, held
+ *
+ * Context: Any that holds the mappings.
+ * Return: true if so.
+ */
+bool pym_window_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings)
+{
+	return mappings->space && mmap_lock_is_contended(mappings->space);
+}
+
 /*
  * The addresses at which a part of the file may be mapped: anywhere, unless all
  * windows have the window's start at one place.  That place may be below address 0,

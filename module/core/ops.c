@@ -2,6 +2,7 @@
 /*
  * Calls of the code that maps the heap's window: see struct pym_heap_ops.
  */
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 
 #include "ops.h"
@@ -98,6 +99,20 @@ int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings)
 	if (!err)
 		down_read(&heap->gate);
 	return err;
+}
+
+/**
+ * pym_gate_is_wanted() - does anybody wait for the gate, or for the mappings?
+ * @heap: the heap
+ * @mappings: its mappings, held
+ *
+ * Context: Between pym_gate_enter_held() and pym_gate_leave_held().
+ * Return: true if so: then the caller should end soon.
+ */
+bool pym_gate_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings)
+{
+	return rwsem_is_contended(&heap->gate) ||
+	       (heap->ops->wanted && heap->ops->wanted(heap, mappings));
 }
 
 /**

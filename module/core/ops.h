@@ -14,6 +14,7 @@ void pym_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 off
 	     struct page **pages, unsigned int nr);
 int pym_mesh_begin(struct pym_heap *heap);
 int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings);
+bool pym_gate_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings);
 void pym_gate_leave_held(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_map_grown(struct pym_heap *heap, unsigned long number);
 void pym_threshold_passed(struct pym_heap *heap);

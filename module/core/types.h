@@ -307,6 +307,7 @@ struct pym_mappings {
  *	mappings, which are held.  When it returns, no process maps one of them there,
  *	and no fault that has found one before can still map it.  @pages is NULL if
  *	the caller has locked them, so that no fault maps them.  May sleep
+ * @wanted: does anybody wait for the mappings, which are held?  May be NULL
  * @mesh_begin: from now on pages may be shown at more than one place of the window.  May
  *	be called again.  Holds nothing; sleeps.  Returns 0, or an error as @hold.  May
  *	be NULL
@@ -324,6 +325,7 @@ struct pym_heap_ops {
 	void (*release)(struct pym_heap *heap, struct pym_mappings *mappings);
 	void (*zap)(struct pym_heap *heap, const struct pym_mappings *held, u64 offset,
 		    struct page **pages, unsigned int nr);
+	bool (*wanted)(struct pym_heap *heap, const struct pym_mappings *held);
 	int (*mesh_begin)(struct pym_heap *heap);
 	void (*map_grown)(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number);
