@@ -409,7 +409,7 @@ TEST_F(fork_limits, limits_of_two_users)
 	expect_bytes(_metadata, PAGES, 0);
 	EXPECT_EQ(-EDQUOT, alloc_result(&self->heap, POOL));
 	set_parameter(_metadata, "user_bytes",
-		      limit_of(_metadata, USER, (PAGES + 1) * POOL));
+		      limit_of(_metadata, USER, (PAGES + 1) * POOL + PAGE_META_MIN));
 	EXPECT_EQ(0, alloc_result(&self->heap, POOL));
 	let_go(_metadata, self, child);
 }

@@ -99,7 +99,7 @@ static int bad_kinds(FIXTURE_DATA(kinds) *self, struct kind *kinds)
 		{ self->run + 8, PYMALLOC_REF_MISALIGNED },
 		{ self->run + POOL, PYMALLOC_REF_MISALIGNED },
 		{ self->run + 2 * POOL + 1, PYMALLOC_REF_MISALIGNED },
-		{ (self->used[0] & -POOL) + 41 * 96, PYMALLOC_REF_UNTOUCHED },
+		{ next_in_turn(self->used[3], 96), PYMALLOC_REF_UNTOUCHED },
 		{ self->freed, PYMALLOC_REF_FREE },
 	};
 

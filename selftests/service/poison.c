@@ -72,6 +72,7 @@ FIXTURE_SETUP(poison)
 {
 	self->heap = HEAP();
 	alloc(&self->heap, SIZE, self->refs, BLOCKS);
+	sort_refs(self->refs, BLOCKS);
 	for (int i = 0; i < (int)BLOCKS; i++) {
 		ASSERT_EQ(self->refs[0] + i * SIZE, self->refs[i]);
 		memset(at(&self->heap, self->refs[i]), 'o', SIZE);

@@ -355,6 +355,28 @@ static inline __u64 run_pages(__u64 size)
 }
 
 /*
+ * The block that a pool hands out after @ref, when both are untouched. The
+ * first one differs from pool to pool. The others follow, round the end.
+ */
+static inline __u64 next_in_turn(__u64 ref, __u64 size)
+{
+	return (ref & -POOL) + (ref % POOL / size + 1) % (POOL / size) * size;
+}
+
+static inline int compare_refs(const void *a, const void *b)
+{
+	const __u64 *one = a, *two = b;
+
+	return (*one > *two) - (*one < *two);
+}
+
+/* Sort refs by where they are. */
+static inline void sort_refs(__u64 *refs, size_t count)
+{
+	qsort(refs, count, sizeof(*refs), compare_refs);
+}
+
+/*
  * Memory that faults
  */
 

@@ -234,7 +234,7 @@ static void make_kinds(struct heap *heap, struct kind *kinds)
 	kinds[0] = (struct kind){ heap->bytes + 8, -ERANGE };
 	kinds[1] = (struct kind){ heap->bytes - ARENA, -ENXIO };
 	kinds[2] = (struct kind){ used[0] + 8, -EBADSLT };
-	kinds[3] = (struct kind){ (used[0] & -POOL) + 41 * 96, -ENODATA };
+	kinds[3] = (struct kind){ next_in_turn(used[3], 96), -ENODATA };
 	kinds[4] = (struct kind){ used[2], -EALREADY };
 }
 

@@ -64,13 +64,6 @@ FIXTURE_TEARDOWN(tables)
 	heap_close(&self->heap);
 }
 
-static int compare(const void *a, const void *b)
-{
-	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Write bytes that tell this block, and each of its words, from all others. */
 static void stamp(struct heap *heap, __u64 ref, __u64 size)
 {
@@ -95,7 +88,7 @@ static void look_at_refs(struct __test_metadata *_metadata, FIXTURE_DATA(tables)
 	__u64 *sorted = self->sorted;
 
 	memcpy(sorted, self->refs, count * sizeof(*sorted));
-	qsort(sorted, count, sizeof(*sorted), compare);
+	sort_refs(sorted, count);
 	for (__u32 i = 0; i < count; i++) {
 		ASSERT_EQ(0, sorted[i] % POOL % size);
 		ASSERT_GE(POOL, sorted[i] % POOL + size);
