@@ -43,6 +43,7 @@ struct pym_cache {
  * @nr_stolen: blocks taken from caches so far
  */
 struct pym_caches {
+	/* Both: see above. */
 	struct mutex mutex;
 	spinlock_t lock;
 	struct pym_cache **table;
