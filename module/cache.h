@@ -43,8 +43,9 @@ struct pym_cache {
  * @nr_stolen: blocks taken from caches so far
  */
 struct pym_caches {
-	/* Both: see above. */
+	/* Protects what follows up to @nr against changes. */
 	struct mutex mutex;
+	/* With it, what is looked up: @table, and the pages of each cache. */
 	spinlock_t lock;
 	struct pym_cache **table;
 	u32 size;

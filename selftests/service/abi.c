@@ -31,6 +31,8 @@ SIZE_IS(notify, 16);
 SIZE_IS(caches, 24);
 SIZE_IS(end, 8);
 SIZE_IS(grow, 16);
+SIZE_IS(cache, 40);
+SIZE_IS(cache_header, 2240);
 
 union argument {
 	__u32 argsz;
@@ -43,6 +45,7 @@ union argument {
 	struct pymalloc_resize resize;
 	struct pymalloc_walk walk;
 	struct pymalloc_grow grow;
+	struct pymalloc_cache cache;
 	unsigned char bytes[512];
 };
 
@@ -89,6 +92,8 @@ static const struct command commands[] = {
 	{ SHAPE(check, CHECK), FLAGS(check), .where = ON_HEAP },
 	{ SHAPE(notify, NOTIFY), FLAGS(notify), .where = ON_HEAP },
 	{ SHAPE(caches, CACHES), FLAGS(caches), .where = ON_HEAP },
+	{ SHAPE(cache, CACHE), FLAGS(cache), .known_flags = PYMALLOC_STEAL_ALL,
+	  .where = ON_HEAP },
 	{ SHAPE(grow, GROW), FLAGS(grow), .where = ON_HEAP },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
@@ -173,6 +178,9 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 		break;
 	case PYMALLOC_IOC_GROW:
 		arg->grow.extent = self->heap.bytes;
+		break;
+	case PYMALLOC_IOC_CACHE:
+		arg->cache.op = PYMALLOC_CACHE_STEAL;
 		break;
 	}
 	return arg;

@@ -27,7 +27,7 @@
 #define PYML_PAGE	4096
 #define PYML_PAGE_ALIGNED	__attribute__((aligned(PYML_PAGE)))
 
-/**
+/*
  * struct pyml_slots - the slot pages of a cache
  * @refs: a batch on its way to the kernel
  * @status: what the kernel says of each
