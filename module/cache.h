@@ -44,7 +44,9 @@ struct pym_cache {
  * @bytes_max: most bytes of blocks in the magazines of each of them
  */
 struct pym_caches {
+	/* Protects what follows up to @nr against changes. */
 	struct mutex mutex;
+	/* With it, what is looked up: @table, and the pages of each cache. */
 	spinlock_t lock;
 	struct pym_cache **table;
 	u32 size;

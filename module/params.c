@@ -161,8 +161,8 @@ module_param_cb(decay_ms, &decay_ops, &decay_ms, 0644);
 __MODULE_PARM_TYPE(decay_ms, "uint");
 MODULE_PARM_DESC(decay_ms, "milliseconds between two looks at a heap that may have memory to give back (10 to 86400000; default 2000)");
 
-/* As many as a heap keeps whatever its size while it is in use: see PYM_EMPTY_MIN. */
-static unsigned long keep_bytes = PYM_EMPTY_MIN * PYMALLOC_POOL_SIZE;
+/* An arena's worth: a program that begins again does not start with nothing. */
+static unsigned long keep_bytes = PYMALLOC_ARENA_SIZE;
 module_param_cb(keep_bytes, &bytes_ops, &keep_bytes, 0644);
 __MODULE_PARM_TYPE(keep_bytes, "ulong");
 MODULE_PARM_DESC(keep_bytes, "bytes of empty pools that a heap keeps when it has not used them for a while (default 262144)");

@@ -33,6 +33,8 @@ SIZE_IS(end, 8);
 SIZE_IS(grow, 16);
 SIZE_IS(compact, 48);
 SIZE_IS(policy, 24);
+SIZE_IS(cache, 40);
+SIZE_IS(cache_header, 2240);
 
 union argument {
 	__u32 argsz;
@@ -45,6 +47,7 @@ union argument {
 	struct pymalloc_resize resize;
 	struct pymalloc_walk walk;
 	struct pymalloc_grow grow;
+	struct pymalloc_cache cache;
 	unsigned char bytes[512];
 };
 
@@ -91,6 +94,8 @@ static const struct command commands[] = {
 	{ SHAPE(check, CHECK), FLAGS(check), .where = ON_HEAP },
 	{ SHAPE(notify, NOTIFY), FLAGS(notify), .where = ON_HEAP },
 	{ SHAPE(caches, CACHES), FLAGS(caches), .where = ON_HEAP },
+	{ SHAPE(cache, CACHE), FLAGS(cache), .known_flags = PYMALLOC_STEAL_ALL,
+	  .where = ON_HEAP },
 	{ SHAPE(grow, GROW), FLAGS(grow), .where = ON_HEAP },
 	{ SHAPE(compact, COMPACT), FLAGS(compact),
 	  .known_flags = PYMALLOC_COMPACT_STOCK | PYMALLOC_COMPACT_CACHES |
@@ -181,6 +186,9 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 		break;
 	case PYMALLOC_IOC_GROW:
 		arg->grow.extent = self->heap.bytes;
+		break;
+	case PYMALLOC_IOC_CACHE:
+		arg->cache.op = PYMALLOC_CACHE_STEAL;
 		break;
 	}
 	return arg;

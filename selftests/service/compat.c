@@ -51,6 +51,7 @@ struct low {
 		struct pymalloc_notify notify;
 		struct pymalloc_caches caches;
 		struct pymalloc_grow grow;
+		struct pymalloc_cache cache;
 		struct pymalloc_end end;
 	};
 	struct pymalloc_heap_info entry;
@@ -181,6 +182,9 @@ TEST_F(compat, controls)
 	EXPECT_EQ(1, low->stats.threshold);
 	EXPECT_EQ(3, low->stats.cache_threads);
 	EXPECT_EQ(1ULL << 33, low->stats.cache_bytes_max);
+	low->cache = (struct pymalloc_cache)ARG(cache, .op = PYMALLOC_CACHE_MAKE, .count = 1);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_CACHE, &low->cache));
+	EXPECT_EQ(-EEXIST, ioctl_32(self->heap, PYMALLOC_IOC_CACHE, &low->cache));
 }
 
 TEST_F(compat, grow_and_end)

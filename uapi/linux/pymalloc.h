@@ -852,6 +852,18 @@ struct pymalloc_grow {
 #define PYMALLOC_CACHE_BAD	8
 
 /**
+ * struct pymalloc_bad_ref - a bad ref that the kernel has found in a cache
+ * @ref: the ref
+ * @status: enum pymalloc_ref_status
+ * @reserved: 0
+ */
+struct pymalloc_bad_ref {
+	__u64 ref;
+	__u32 status;
+	__u32 reserved;
+};
+
+/**
  * struct pymalloc_cache_header - the first words of a cache's header page
  * @top: by size class, the address of the slot whose block is popped next
  * @full: by size class, what @top is when the magazine is full: only the process uses it
@@ -861,7 +873,8 @@ struct pymalloc_grow {
  * @slots: address of the first of the cache's slot pages
  * @nr_queued: refs queued in the first slots, from the first on, to be freed
  * @busy: not 0 while the owner changes more than a pop or a push does
- * @nr_bad: entries of @bad that are used, or more: then there was no room for the rest
+ * @nr_bad: entries of @bad that are used; when there is no room, a bad ref is only counted
+ * @reserved: 0
  * @bad: refs that the kernel has found to be bad when it took them
  *
  * A cache is a stack of blocks, a magazine, for each size class.  Its slots fill up from
@@ -889,11 +902,7 @@ struct pymalloc_cache_header {
 	__u32 busy;
 	__u32 nr_bad;
 	__u32 reserved;
-	struct {
-		__u64 ref;
-		__u32 status;	/* enum pymalloc_ref_status */
-		__u32 reserved;
-	} bad[PYMALLOC_CACHE_BAD];
+	struct pymalloc_bad_ref bad[PYMALLOC_CACHE_BAD];
 };
 
 /* pymalloc_cache.op */

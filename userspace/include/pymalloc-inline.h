@@ -89,7 +89,9 @@ struct pymalloc_word {
  * stores @top before the next one begins.  So both are volatile: a compiler that merged
  * two pops into one would hand out an object that the kernel has taken.
  */
+#ifndef PYMALLOC_ONCE
 #define PYMALLOC_ONCE(word)	(*(__typeof__(word) volatile *)&(word))
+#endif
 
 /*
  * Makes the compiler believe that @word may have changed.  It then changes the word in

@@ -25,8 +25,9 @@
 /* Blocks in the largest batch: all but the eighth that stays, of the most slots. */
 #define PYML_BATCH_MOST	((PYML_SLOTS_MAX + 1) / 8 * 7)
 #define PYML_PAGE	4096
+#define PYML_PAGE_ALIGNED	__attribute__((aligned(PYML_PAGE)))
 
-/**
+/*
  * struct pyml_slots - the slot pages of a cache
  * @refs: a batch on its way to the kernel
  * @status: what the kernel says of each
@@ -41,10 +42,8 @@
 struct pyml_slots {
 	__u64 refs[PYML_BATCH_MOST];
 	__u8 status[PYML_BATCH_MOST];
-	void *small[PYMALLOC_NR_CLASSES][PYML_SLOTS_MIN + 1]
-		__attribute__((aligned(PYML_PAGE)));
-	void *large[PYMALLOC_NR_CLASSES][PYML_SLOTS_MAX + 1]
-		__attribute__((aligned(PYML_PAGE)));
+	void *small[PYMALLOC_NR_CLASSES][PYML_SLOTS_MIN + 1] PYML_PAGE_ALIGNED;
+	void *large[PYMALLOC_NR_CLASSES][PYML_SLOTS_MAX + 1] PYML_PAGE_ALIGNED;
 };
 
 static_assert(sizeof(struct pyml_slots) <= PYMALLOC_CACHE_PAGES * PYML_PAGE);

@@ -300,16 +300,16 @@ static void flush_all(struct pyml_cache *cache)
 static void report_taken(struct pyml_cache *cache)
 {
 	size_t count = MIN(cache->header.nr_bad, PYMALLOC_CACHE_BAD);
-	struct pymalloc_cache_header header;
+	struct pymalloc_bad_ref bad[PYMALLOC_CACHE_BAD];
 	size_t i;
 
 	if (likely(!count))
 		return;
-	memcpy(header.bad, cache->header.bad, sizeof(header.bad));
+	memcpy(bad, cache->header.bad, sizeof(bad));
 	cache->header.nr_bad = 0;
 	for (i = 0; i < count; i++)
-		pyml_bad_free(cache->heap, cache->heap->view.base + header.bad[i].ref,
-			      header.bad[i].status);
+		pyml_bad_free(cache->heap, cache->heap->view.base + bad[i].ref,
+			      bad[i].status);
 }
 
 /*
