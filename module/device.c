@@ -143,6 +143,7 @@ static int device_list_ioctl(struct pym_call *call)
 static const struct pym_command device_commands[] = {
 	PYM_COMMAND(INFO, info, user_heaps_max, device_info_ioctl, .flags = PYM_NO_FLAGS),
 	PYM_COMMAND(CREATE, create, name, device_create_ioctl,
+		    .flags = PYMALLOC_CREATE_NO_MESH,
 		    .reserved = offsetof(struct pymalloc_create, reserved)),
 	PYM_COMMAND(OPEN, open, id, device_open_ioctl,
 		    .flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED),

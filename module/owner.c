@@ -300,6 +300,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 		return ERR_PTR(-ENOMEM);
 	sheap->heap.limit = create->limit;
 	sheap->heap.extent = create->extent;
+	sheap->heap.no_mesh = create->flags & PYMALLOC_CREATE_NO_MESH;
 
 	err = owner_charge_user(sheap);
 	if (err)
@@ -352,6 +353,7 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	child->inherited = true;
 	child->client.protected = true;
 	child->heap.limit = sheap->heap.limit;
+	child->heap.no_mesh = sheap->heap.no_mesh;
 	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);
 	if (err) {
 		owner_free_struct(child);

@@ -12,6 +12,7 @@
  * Whoever does this in a heap holds @busy of its upkeep.
  */
 #include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/memcontrol.h>
 #include <linux/sched.h>
@@ -23,6 +24,7 @@
 #include "steal.h"
 #include "trace.h"
 #include "upkeep.h"
+#include "user.h"
 
 /*
  * A heap at its limit takes memory back before it fails.  If that gains too little, it does
@@ -35,7 +37,7 @@
 /* Too little is less than so many pages out of the heap's, and blocks for each page. */
 #define LIMIT_GAIN	64
 
-/* After a round the next one waits for so many times as long as this one took. */
+/* After a round the next one waits for so many times as long as this one took, at least. */
 #define ROUND_REST	8
 
 static u64 reclaim_steal(struct pym_service_heap *sheap, bool all)
@@ -71,15 +73,15 @@ static int reclaim_mesh(struct pym_service_heap *sheap, struct pym_mesh_result *
 	if (err)
 		return err;
 	pym_heap_stats(&sheap->heap, &stats);
-	upkeep->mesh_excess = excess_of(&stats);
+	WRITE_ONCE(upkeep->mesh_excess, excess_of(&stats));
 	upkeep->mesh_frees = stats.nr_frees;
-	WRITE_ONCE(upkeep->gain, 0);
 	return 0;
 }
 
 static int compact_locked(struct pym_service_heap *sheap, u32 what,
 			  struct pymalloc_compact *done)
 {
+	u64 before = READ_ONCE(sheap->heap.pages_out);
 	struct pym_mesh_result meshed = {};
 	int err = 0;
 
@@ -88,8 +90,9 @@ static int compact_locked(struct pym_service_heap *sheap, u32 what,
 	if (what & PYMALLOC_COMPACT_MESH)
 		err = reclaim_mesh(sheap, &meshed);
 	if (what & PYMALLOC_COMPACT_STOCK && !err)
-		done->pages_freed = pym_trim(&sheap->heap) >> PYM_POOL_SHIFT;
-	done->pages_freed += meshed.pages_freed;
+		pym_trim(&sheap->heap);
+	/* Frees of stolen blocks may have given back some, too. */
+	done->pages_freed = READ_ONCE(sheap->heap.pages_out) - before;
 	done->frames_joined = meshed.frames_joined;
 	done->bytes_copied = meshed.bytes_copied;
 	done->pages_pinned = meshed.pages_pinned;
@@ -218,6 +221,39 @@ static bool mesh_may_gain(const struct pym_upkeep *upkeep, const struct pym_stat
 	       stats->nr_frees - upkeep->mesh_frees > stats->blocks;
 }
 
+/* Bytes of all blocks, without locks. */
+static u64 block_bytes(const struct pym_heap *heap)
+{
+	u64 bytes = 0;
+	u32 number;
+
+	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
+		bytes += READ_ONCE(heap->classes[number].blocks) * heap->classes[number].size;
+	return bytes;
+}
+
+/**
+ * pym_reclaim_gain() - how many pages meshing may give back
+ * @sheap: the heap
+ *
+ * Context: Any but interrupts; also memory reclaim.
+ * Return: the pages of pools, beyond those that their blocks would fill; 0 if meshing is
+ *	off, or has tried and could not gain them.
+ */
+u64 pym_reclaim_gain(struct pym_service_heap *sheap)
+{
+	struct pym_heap *heap = &sheap->heap;
+	u64 bytes = block_bytes(heap), tried = READ_ONCE(sheap->upkeep->mesh_excess);
+	u64 used = bytes + ((READ_ONCE(heap->run_pages) + READ_ONCE(heap->nr_empty)) <<
+			    PYM_POOL_SHIFT);
+	u64 pages = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
+
+	if (pages < used + bytes / 2 || pages - used <= tried + tried / 4 || heap->no_mesh ||
+	    pym_upkeep_policy(sheap).off & PYMALLOC_POLICY_NO_MESH)
+		return 0;
+	return (pages - used) >> PYM_POOL_SHIFT;
+}
+
 /* A heap is meshed if that was worth it in the last round already. */
 static bool round_mesh(struct pym_service_heap *sheap, bool urgent)
 {
@@ -231,7 +267,6 @@ static bool round_mesh(struct pym_service_heap *sheap, bool urgent)
 	excess = excess_of(&stats);
 	may_gain = excess > stats.block_bytes / 2 && mesh_may_gain(upkeep, &stats, excess);
 	due = may_gain && excess >= READ_ONCE(pym_mesh_bytes);
-	WRITE_ONCE(upkeep->gain, may_gain ? excess >> PYM_POOL_SHIFT : 0);
 	if (urgent ? may_gain : due && upkeep->due)
 		due = reclaim_mesh(sheap, &meshed);
 	upkeep->due = due;
@@ -249,11 +284,20 @@ static bool round_locked(struct pym_service_heap *sheap)
 		more |= round_steal(sheap, urgent);
 	if (!(policy.off & PYMALLOC_POLICY_NO_MESH))
 		more |= round_mesh(sheap, urgent);
-	else
-		WRITE_ONCE(sheap->upkeep->gain, 0);
 	if (urgent || !(policy.off & PYMALLOC_POLICY_NO_DECAY))
 		more |= round_decay(sheap, keep, urgent);
 	return more;
+}
+
+/*
+ * All heaps have one thread.  A user's heaps together get no more than a ninth of it, however
+ * many they are, and whatever they make it do.
+ */
+static void round_set_rest(struct pym_service_heap *sheap, u64 took)
+{
+	u64 rest = ROUND_REST * took * atomic_read(&sheap->user->heaps);
+
+	WRITE_ONCE(sheap->upkeep->rest, nsecs_to_jiffies(rest));
 }
 
 /**
@@ -270,17 +314,17 @@ void pym_reclaim_round(struct pym_service_heap *sheap)
 {
 	struct pym_upkeep *upkeep = sheap->upkeep;
 	struct mem_cgroup *memcg;
-	unsigned long start;
 	bool more = true;
+	u64 start;
 
 	if (mutex_trylock(&upkeep->busy)) {
-		start = jiffies;
+		start = ktime_get_ns();
 		memcg = set_active_memcg(sheap->memcg);
 		set_user_nice(current, 0);
 		more = round_locked(sheap);
 		set_user_nice(current, MAX_NICE);
 		set_active_memcg(memcg);
-		WRITE_ONCE(upkeep->rest, ROUND_REST * (jiffies - start));
+		round_set_rest(sheap, ktime_get_ns() - start);
 		mutex_unlock(&upkeep->busy);
 	}
 	if (more)

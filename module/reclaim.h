@@ -14,6 +14,7 @@ struct pymalloc_compact;
 int pym_reclaim_compact(struct pym_service_heap *sheap, u32 what,
 			struct pymalloc_compact *done);
 bool pym_reclaim_at_limit(struct pym_heap *heap);
+u64 pym_reclaim_gain(struct pym_service_heap *sheap);
 void pym_reclaim_round(struct pym_service_heap *sheap);
 
 #endif /* PYM_RECLAIM_H */

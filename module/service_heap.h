@@ -66,7 +66,7 @@ struct pym_client {
 
 /**
  * struct pym_upkeep - what workers do for a heap
- * @rcu: its memory outlives the RCU readers that look at @gain
+ * @rcu: its memory outlives the RCU readers that look at it
  * @appear: makes the heap's folder in debugfs
  * @release: ends the heap, if its last reference went where the caller may not wait
  * @vanish: removes the folder, and frees the heap's struct
@@ -83,7 +83,6 @@ struct pym_client {
  * @policy_lock: protects the policy
  * @busy: held by whoever takes memory back, so that never two do so in one heap
  * @rest: jiffies to be added to the interval of rounds, because the last one took long
- * @gain: pages that meshing may give back, as far as is known
  * @mesh_excess: after the last meshing, bytes of pages beyond those of blocks
  * @mesh_frees: objects freed until then
  * @limit_again: at its limit, the heap takes memory back again from this time on
@@ -111,7 +110,6 @@ struct pym_upkeep {
 	/* Protects what follows up to @limit_wait. */
 	struct mutex busy;
 	unsigned long rest;
-	u64 gain;
 	u64 mesh_excess;
 	u64 mesh_frees;
 	unsigned long limit_again;

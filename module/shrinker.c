@@ -13,6 +13,7 @@
 #include <linux/errno.h>
 
 #include "compat.h"
+#include "reclaim.h"
 #include "registry.h"
 #include "service_heap.h"
 #include "shrinker.h"
@@ -28,7 +29,7 @@ static u64 last_served;
 
 static u64 pages_to_gain(struct pym_service_heap *sheap)
 {
-	return READ_ONCE(sheap->heap.nr_empty) + READ_ONCE(sheap->upkeep->gain);
+	return READ_ONCE(sheap->heap.nr_empty) + pym_reclaim_gain(sheap);
 }
 
 static unsigned long shrinker_count(struct shrinker *unused, struct shrink_control *control)
@@ -86,7 +87,7 @@ static void urge_heaps(void)
 
 	while ((sheap = pym_registry_next(id))) {
 		id = sheap->heap.id;
-		if ((READ_ONCE(sheap->upkeep->gain) || pym_caches_pending(sheap)) &&
+		if ((pym_reclaim_gain(sheap) || pym_caches_pending(sheap)) &&
 		    !READ_ONCE(sheap->upkeep->urgent))
 			pym_upkeep_urge(sheap);
 		pym_service_put_later(sheap);

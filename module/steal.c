@@ -46,6 +46,7 @@ static_assert(sizeof(struct pymalloc_cache_header) <= PYMALLOC_POOL_SIZE);
 /* Refs on their way from a cache to the heap. */
 struct loot {
 	unsigned int nr;
+	unsigned int left;	/* so many more may be taken from the cache */
 	u64 refs[PART];
 	u8 status[PART];
 };
@@ -162,19 +163,25 @@ static void note_bad_refs(struct pymalloc_cache_header *header, const struct loo
 			note_bad_ref(header, loot->refs[i], loot->status[i]);
 }
 
-static void free_loot(struct pym_heap *heap, struct pymalloc_cache_header *header,
-		      struct loot *loot)
+/* Returns how many were freed. */
+static unsigned int free_loot(struct pym_heap *heap, struct pymalloc_cache_header *header,
+			      struct loot *loot)
 {
 	unsigned int bad = pym_free_blocks(heap, loot->refs, loot->status, loot->nr);
 
-	if (!bad)
-		return;
-	atomic64_add(bad, &heap->nr_bad_refs);
-	note_bad_refs(header, loot);
+	if (bad) {
+		atomic64_add(bad, &heap->nr_bad_refs);
+		note_bad_refs(header, loot);
+	}
+	return loot->nr - bad;
 }
 
-/* Take and free one part of what a cache holds, with its header locked. */
-static unsigned int steal_part_locked(struct pym_heap *heap, struct pym_cache *cache)
+/*
+ * Take and free one part of what a cache holds, with its header locked.  Returns how many
+ * refs were taken, and adds to *@freed how many of them were freed.
+ */
+static unsigned int steal_part_locked(struct pym_heap *heap, struct pym_cache *cache,
+				      u64 *freed)
 {
 	struct pymalloc_cache_header *header = cache_header(cache);
 	struct loot loot __uninitialized;
@@ -184,7 +191,7 @@ static unsigned int steal_part_locked(struct pym_heap *heap, struct pym_cache *c
 	loot.nr = 0;
 	take_from_cache(cache, header, &loot);
 	if (loot.nr)
-		free_loot(heap, header, &loot);
+		*freed += free_loot(heap, header, &loot);
 	WRITE_ONCE(cache->emptied, !loot_is_full(&loot));
 	return loot.nr;
 }
@@ -193,31 +200,35 @@ static unsigned int steal_part_locked(struct pym_heap *heap, struct pym_cache *c
  * A header that is locked by somebody else is just being mapped.  The gate is not waited
  * for: who has it may be waiting for something that the heap's process does.
  */
-static unsigned int steal_part(struct pym_heap *heap, struct pym_cache *cache)
+static unsigned int steal_part(struct pym_heap *heap, struct pym_cache *cache, u64 *freed)
 {
 	unsigned int nr = 0;
 
 	if (!trylock_page(cache->header))
 		return 0;
 	if (down_read_trylock(&heap->gate)) {
-		nr = steal_part_locked(heap, cache);
+		nr = steal_part_locked(heap, cache, freed);
 		up_read(&heap->gate);
 	}
 	unlock_page(cache->header);
 	return nr;
 }
 
+/*
+ * A device may write to a header while it is parked, if the process has pinned it: no more
+ * is taken at once than there are slots.
+ */
 static u64 steal_from(struct pym_heap *heap, struct pym_cache *cache)
 {
-	unsigned int nr;
-	u64 sum = 0;
+	unsigned int nr, taken = 0;
+	u64 freed = 0;
 
 	do {
-		nr = steal_part(heap, cache);
-		sum += nr;
+		nr = steal_part(heap, cache, &freed);
+		taken += nr;
 		cond_resched();
-	} while (nr == PART && !fatal_signal_pending(current));
-	return sum;
+	} while (nr == PART && taken < SLOTS && !fatal_signal_pending(current));
+	return freed;
 }
 
 static u64 steal_from_parked(struct pym_service_heap *sheap)
@@ -365,8 +376,9 @@ static void free_slots(struct pym_heap *heap, const struct pym_cache *cache,
 	for (; slots.first < slots.end; slots.first++) {
 		slot = cache_slot(cache, slots.first);
 		object = slot ? READ_ONCE(*slot) : 0;
-		if (!object)
+		if (!object || !loot->left)
 			return;
+		loot->left--;
 		loot->refs[loot->nr++] = object - base;
 		if (loot_is_full(loot))
 			free_rest(heap, loot);
@@ -378,7 +390,8 @@ static void free_slots(struct pym_heap *heap, const struct pym_cache *cache,
  * @heap: where to free it
  * @cache: the cache, whose owner does not exist, or cannot go on
  *
- * The cache does not change.
+ * The cache does not change.  What several magazines name is looked at once for each, but
+ * no more is freed than there are slots.
  *
  * Context: Sleeps.  Nobody can add pages to the cache, or take some away.
  */
@@ -391,6 +404,7 @@ void pym_steal_everything(struct pym_heap *heap, const struct pym_cache *cache)
 	if (!header)
 		return;
 	loot.nr = 0;
+	loot.left = SLOTS;
 	free_slots(heap, cache, (struct slots) { 0, min_t(u64, READ_ONCE(header->nr_queued),
 							  SLOTS) }, 0, &loot);
 	for (class = 1; class <= PYMALLOC_NR_CLASSES; class++)
@@ -409,16 +423,20 @@ static bool is_own(const struct pym_cache *cache)
 static int inherit_caches(struct pym_service_heap *sheap, struct pym_service_heap *child)
 {
 	struct pym_caches *caches = sheap->caches;
+	bool copied = false;
 	int err = 0;
 	u32 i;
 
+	/* A thread has one cache; if it has made more, they are no more use in the child. */
 	for (i = 0; i < caches->size && !err; i++) {
 		if (!caches->table[i])
 			continue;
-		if (is_own(caches->table[i]))
+		if (is_own(caches->table[i]) && !copied) {
 			err = pym_cache_copy(child, i, caches->table[i]);
-		else
+			copied = true;
+		} else {
 			pym_steal_everything(&child->heap, caches->table[i]);
+		}
 	}
 	return err;
 }

@@ -288,15 +288,34 @@ static void window_zap_part(struct vm_area_struct *vma, u64 offset, u64 bytes)
 		pym_zap_range(vma, vma->vm_start + (from - first), to - from);
 }
 
-/* Keep mappings as they are, if that needs no waiting.  Returns false if it does. */
-static bool window_try_hold(struct mm_struct *mm, struct pym_mappings *mappings)
+/*
+ * To take a page out of scattered windows, all of them are looked at.  The thread that looks
+ * after all heaps, and tasks that reclaim memory, do not do that for more than so many.
+ */
+#define SCATTERED_MAX	64
+
+static bool window_trylock(struct pym_client *client)
+{
+	if (!mmap_read_trylock(client->mm))
+		return false;
+	if (!client->scattered || client->mappings <= SCATTERED_MAX)
+		return true;
+	mmap_read_unlock(client->mm);
+	return false;
+}
+
+/*
+ * Keep mappings as they are, if that needs no waiting and they are not too many.  Returns
+ * false if it does.
+ */
+static bool window_try_hold(struct pym_client *client, struct pym_mappings *mappings)
 {
 	mappings->only = NULL;
 	mappings->nowait = false;
-	mappings->space = mmget_not_zero(mm) ? mm : NULL;
-	if (!mappings->space || mmap_read_trylock(mm))
+	mappings->space = mmget_not_zero(client->mm) ? client->mm : NULL;
+	if (!mappings->space || window_trylock(client))
 		return true;
-	mmput_async(mm);
+	mmput_async(client->mm);
 	return false;
 }
 
@@ -331,7 +350,7 @@ int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 
 	/* A worker has other heaps to look after: it comes again. */
 	if (current->flags & PF_KTHREAD)
-		return window_try_hold(mm, mappings) ? 0 : -EAGAIN;
+		return window_try_hold(&pym_service_of(heap)->client, mappings) ? 0 : -EAGAIN;
 	mappings->only = NULL;
 	mappings->nowait = false;
 	mappings->space = mmget_not_zero(mm) ? mm : NULL;
@@ -354,7 +373,7 @@ int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
  */
 bool pym_window_try_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 {
-	if (!window_try_hold(pym_service_of(heap)->client.mm, mappings))
+	if (!window_try_hold(&pym_service_of(heap)->client, mappings))
 		return false;
 	mappings->nowait = true;
 	return true;

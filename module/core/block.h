@@ -6,7 +6,6 @@
 #define PYM_BLOCK_H
 
 #include <linux/bitops.h>
-#include <linux/hash.h>
 
 #include "types.h"
 
@@ -36,7 +35,7 @@ static inline u64 pym_block_position(u32 inverse, u64 offset)
 static inline unsigned int pym_pool_start(const struct pym_class *class,
 					  const struct pym_pool *pool)
 {
-	u32 hash = (pool->number + class->seed) * GOLDEN_RATIO_32;
+	u32 hash = (pool->number + class->seed) * class->spread;
 
 	return (u64)hash * class->capacity >> 32;
 }

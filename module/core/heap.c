@@ -12,11 +12,12 @@
 #include "pool.h"
 #include "quota.h"
 #include "region.h"
+#include "trim.h"
 
 /**
  * pym_heap_init() - make a heap without objects
  * @heap: zeroed memory, with @id, @extent (0 is all of the window), @limit,
- *	@base_bytes, @threshold, @ops and @user set
+ *	@base_bytes, @threshold, @ops, @no_mesh and @user set
  * @alignment: 8 or 16
  * @window: bytes of the window, a multiple of the arena's size
  *
@@ -42,7 +43,8 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 	for (number = 0; number <= PYMALLOC_NR_CLASSES; number++)
 		spin_lock_init(&heap->classes[number].lock);
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
-		pym_class_init(&heap->classes[number], number * PYMALLOC_BLOCK_MIN);
+		pym_class_init(&heap->classes[number], number * PYMALLOC_BLOCK_MIN,
+			       !heap->no_mesh);
 
 	init_rwsem(&heap->gate);
 	err = pym_meta_charge(heap, heap->base_bytes);
@@ -170,6 +172,8 @@ int pym_heap_add_meta(struct pym_heap *heap, unsigned long bytes)
 
 	down_read(&heap->gate);
 	err = pym_meta_charge(heap, bytes);
+	if (err && pym_trim_gated(heap, 0))
+		err = pym_meta_charge(heap, bytes);
 	if (!err)
 		heap_count_base(heap, bytes);
 	up_read(&heap->gate);

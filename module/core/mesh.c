@@ -498,6 +498,8 @@ int pym_mesh(struct pym_heap *heap, struct pym_mesh_result *result)
 	memset(result, 0, sizeof(*result));
 	if (!heap->ops)
 		return -EOPNOTSUPP;
+	if (heap->no_mesh)
+		return 0;
 	/* The acquire pairs with the release below: one task at a time. */
 	if (cmpxchg(&heap->meshing, 0, 1))
 		return -EBUSY;

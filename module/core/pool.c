@@ -11,6 +11,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
+#include <linux/hash.h>
 #include <linux/log2.h>
 #include <linux/random.h>
 #include <linux/string.h>
@@ -28,8 +29,9 @@
  * pym_class_init() - prepare a size class
  * @class: the class
  * @size: bytes of its blocks, a multiple of 8
+ * @spread: each pool hands out its blocks from a block of its own on; else from the first
  */
-void pym_class_init(struct pym_class *class, u32 size)
+void pym_class_init(struct pym_class *class, u32 size, bool spread)
 {
 	unsigned int group;
 
@@ -39,6 +41,7 @@ void pym_class_init(struct pym_class *class, u32 size)
 	class->capacity = PYMALLOC_POOL_SIZE / size;
 	class->order = order_base_2(DIV_ROUND_UP(class->capacity, 64));
 	class->seed = get_random_u32();
+	class->spread = spread ? GOLDEN_RATIO_32 : 0;
 	class->group_scale = DIV_ROUND_UP(65536 * PYM_GROUPS, class->capacity);
 	for (group = 0; group < PYM_GROUPS; group++)
 		INIT_LIST_HEAD(&class->partial[group]);

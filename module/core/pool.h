@@ -29,7 +29,7 @@ struct pym_batch {
 	bool many_spent;
 };
 
-void pym_class_init(struct pym_class *class, u32 size);
+void pym_class_init(struct pym_class *class, u32 size, bool spread);
 void pym_class_clone(const struct pym_class *class, struct pym_class *child);
 void pym_class_link(struct pym_class *class, struct pym_pool *pool);
 void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number,

@@ -229,6 +229,8 @@ struct pym_table {
  * @capacity: blocks in a pool
  * @order: 2 to the power of @order words are enough for a bitmap of @capacity bits
  * @seed: a random number, from which the first block of each pool follows
+ * @spread: what the number of a pool is multiplied by for that; 0 if each pool begins
+ *	at its start
  * @group_scale: 65536 * PYM_GROUPS / capacity, rounded up: the fullness of a pool needs
  *	a multiplication and a shift by 16, no division
  * @partial: used pools by fullness
@@ -247,11 +249,12 @@ struct pym_table {
 struct pym_class {
 	/* Protects all that follows, and the pools of this class. */
 	spinlock_t lock;
-	u32 size;
+	u16 size;
+	u8 order;
 	u32 inverse;
 	u32 capacity;
-	u32 order;
 	u32 seed;
+	u32 spread;
 	u32 group_scale;
 	u32 nr_spent;
 	struct list_head partial[PYM_GROUPS];
@@ -355,6 +358,7 @@ struct pym_heap_ops {
  * @user: the quota that pays for all of its metadata, and for each page that it gets
  *	from now on
  * @cloning: fork() is making it, which no limit makes fail
+ * @no_mesh: its pools never share a frame, and hand out their blocks from the first one on
  * @meshing: a task is meshing it
  * @mesh_pass: how many times that has been begun, modulo 2^32
  * @pays_apart: @user is not @purse: the pages that @user pays for are marked in @apart
@@ -400,6 +404,7 @@ struct pym_heap {
 	struct pym_quota *user;
 	bool pays_apart;
 	bool cloning;
+	bool no_mesh;
 	u8 meshing;
 	u32 mesh_pass;
 

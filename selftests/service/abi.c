@@ -77,6 +77,7 @@ static const struct command commands[] = {
 	{ SHAPE(info, INFO), .min = offsetof(struct pymalloc_info, version),
 	  .where = ON_DEVICE },
 	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create),
+	  .known_flags = PYMALLOC_CREATE_NO_MESH,
 	  .min = offsetof(struct pymalloc_create, extent), .where = ON_DEVICE, .opens = true },
 	{ SHAPE(open, OPEN), FLAGS(open),
 	  .known_flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED,

@@ -64,8 +64,9 @@ TEST(heap_shrinks)
 		gate_open(_metadata, &full);
 		pause();
 	});
-	while (poll(&(struct pollfd){ .fd = full.fds[0], .events = POLLIN }, 1, 100) != 1)
+	while (poll(&(struct pollfd){ .fd = full.fds[0], .events = POLLIN }, 1, 100) != 1) {
 		ASSERT_EQ(0, waitpid(child, NULL, WNOHANG)) TH_LOG("no memory came back");
+	}
 	/* While the memory is still full. */
 	EXPECT_EQ(0, marked_lost(&heap, blocks, pools));
 	EXPECT_GT(before / 2, heap_stats(&heap).page_bytes);

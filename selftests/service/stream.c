@@ -162,7 +162,8 @@ TEST_F(service, malformed)
 		{ { 0, PYMALLOC_ALLOC_ZERO }, -EINVAL, -EINVAL },
 		{ { 8, PYMALLOC_BATCH_USABLE }, -EINVAL, -EINVAL },
 		{ { 0, PYMALLOC_BATCH_USABLE | PYMALLOC_ALLOC_ZERO }, -EINVAL, -EINVAL },
-		{ { 8, 4 }, -EINVAL, -EINVAL },
+		{ { 8, PYMALLOC_ALLOC_PINNED }, 0, -EINVAL },
+		{ { 8, 8 }, -EINVAL, -EINVAL },
 		{ { 8, 1U << 31 }, -EINVAL, -EINVAL },
 		{ { 0, ~0U }, -EINVAL, -EINVAL },
 	};

@@ -126,10 +126,14 @@ struct pymalloc_info {
 	__u64 heap_bytes_min;
 };
 
+/* pymalloc_create.flags */
+#define PYMALLOC_CREATE_NO_MESH	(1U << 0)	/* what is in a free block stays there */
+
 /**
  * struct pymalloc_create - PYMALLOC_IOC_CREATE: make a heap
  * @argsz: size of this struct
- * @flags: 0
+ * @flags: PYMALLOC_CREATE_NO_MESH: pools never come to share pages, whatever the policy,
+ *	and each pool hands out its blocks from the first one on; else 0
  * @alignment: 8 or 16; 0 is 8.  A heap of 16 uses every second size class
  * @reserved: 0
  * @window: bytes of the window, a multiple of PYMALLOC_ARENA_SIZE from

@@ -70,6 +70,7 @@ static int take_options(struct pymalloc_create *args,
 	size_t length = strlen(name);
 
 	args->alignment = options->alignment;
+	args->flags = options->flags;
 	args->limit = options->limit;
 	args->window = options->window;
 	if (length < sizeof(args->name)) {

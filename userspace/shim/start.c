@@ -49,6 +49,9 @@ static struct pymalloc_heap *create_heap(void)
 		.window = WINDOW,
 	};
 
+	/* They rely on what is in free blocks. */
+	if (shim_debug)
+		options.flags = PYMALLOC_CREATE_NO_MESH;
 	return pyml_heap_create_from(&options, first_index());
 }
 
