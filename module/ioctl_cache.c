@@ -86,21 +86,25 @@ static int cache_reduce(struct pym_service_heap *sheap, const struct pymalloc_ca
 	return err;
 }
 
-static int cache_make(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
+static int cache_make(struct pym_service_heap *sheap, const struct pymalloc_cache *args,
+		      bool *made)
 {
-	return pym_cache_make(sheap, args->index) ?:
-	       pym_cache_add_slots(sheap, args->index, args->first, args->count);
+	int err = pym_cache_make(sheap, args->index);
+
+	*made = !err;
+	return err ?: pym_cache_add_slots(sheap, args->index, args->first, args->count);
 }
 
 /* Make a cache, or give it pages.  These are charged as the heap's pages are. */
-static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
+static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_cache *args,
+			bool *made)
 {
 	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	int err;
 
 	mutex_lock(&sheap->caches->mutex);
 	if (args->op == PYMALLOC_CACHE_MAKE)
-		err = cache_make(sheap, args);
+		err = cache_make(sheap, args, made);
 	else
 		err = pym_cache_add_slots(sheap, args->index, args->first, args->count);
 	mutex_unlock(&sheap->caches->mutex);
@@ -110,18 +114,19 @@ static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_ca
 
 static int cache_run(struct pym_service_heap *sheap, struct pymalloc_cache *args)
 {
+	bool made = false;
 	int err;
 
 	switch (args->op) {
 	case PYMALLOC_CACHE_MAKE:
-		err = cache_extend(sheap, args);
+		err = cache_extend(sheap, args, &made);
 		/* It has no use without its first slots. */
-		if (err && err != -EEXIST)
+		if (err && made)
 			cache_reduce(sheap, &(struct pymalloc_cache) {
 				.op = PYMALLOC_CACHE_END, .index = args->index });
 		return err;
 	case PYMALLOC_CACHE_SLOTS:
-		return cache_extend(sheap, args);
+		return cache_extend(sheap, args, &made);
 	case PYMALLOC_CACHE_DROP:
 	case PYMALLOC_CACHE_END:
 		return cache_reduce(sheap, args);

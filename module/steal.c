@@ -286,15 +286,22 @@ static void park(struct pym_service_heap *sheap, const struct pym_mappings *mapp
 		park_some(sheap, mappings, first, min(PARK_AT_ONCE, size - first));
 }
 
+/* A kernel thread, which many heaps share, does not wait. */
+static bool lock_caches(struct pym_caches *caches)
+{
+	if (current->flags & PF_KTHREAD)
+		return mutex_trylock(&caches->mutex);
+	return !mutex_lock_killable(&caches->mutex);
+}
+
 static u64 steal_round(struct pym_service_heap *sheap, const struct pym_mappings *mappings,
 		       bool all)
 {
 	u64 sum;
 
 	/* The process is ending. */
-	if (!mappings->space)
+	if (!mappings->space || !lock_caches(sheap->caches))
 		return 0;
-	mutex_lock(&sheap->caches->mutex);
 	if (all)
 		park(sheap, mappings);
 	sum = steal_from_parked(sheap);
@@ -431,6 +438,9 @@ static int inherit_caches(struct pym_service_heap *sheap, struct pym_service_hea
 	for (i = 0; i < caches->size && !err; i++) {
 		if (!caches->table[i])
 			continue;
+		/* Then fork() fails anyway. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		if (is_own(caches->table[i]) && !copied) {
 			err = pym_cache_copy(child, i, caches->table[i]);
 			copied = true;
@@ -452,7 +462,7 @@ static int inherit_caches(struct pym_service_heap *sheap, struct pym_service_hea
  *
  * Context: Sleeps.  Both address spaces are locked for writing, and no owner of a cache
  *	can go on.
- * Return: 0, or -ENOMEM.
+ * Return: 0, -ENOMEM, or -EINTR (the caller is being killed).
  */
 int pym_steal_in_fork(struct pym_service_heap *sheap, struct pym_service_heap *child)
 {

@@ -10,6 +10,7 @@
 #include <linux/errno.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "quota.h"
 #include "record.h"
@@ -67,7 +68,7 @@ void pym_record_caches_exit(void)
  * pym_records_new() - charge and allocate records
  * @heap: the heap
  * @order: each has a bitmap of 2 to the power of @order words
- * @pools: out: the records, of which only @order is set
+ * @pools: out: the records, all zero but for @order; the bitmaps are not set
  * @nr: how many, at least 1
  *
  * Context: Sleeps.  As pym_meta_charge().
@@ -86,8 +87,10 @@ int pym_records_new(struct pym_heap *heap, unsigned int order, struct pym_pool *
 		pym_meta_uncharge(heap, nr * pym_record_bytes(order));
 		return -ENOMEM;
 	}
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
+		memset(pools[i], 0, sizeof(*pools[i]));
 		pools[i]->order = order;
+	}
 	return 0;
 }
 

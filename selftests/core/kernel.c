@@ -397,8 +397,10 @@ int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t nr, void *
 	check_gfp(gfp);
 	if (fails(KERNEL_SLAB))
 		return 0;
-	for (i = 0; i < nr; i++)
-		objects[i] = memset(get_memory(cache->size), 0xa5, cache->size);
+	for (i = 0; i < nr; i++) {
+		/* As after a record that was a face of a frame: see struct pym_pool. */
+		objects[i] = memset(get_memory(cache->size), 0x5a, cache->size);
+	}
 	cache->objects += nr;
 	return nr;
 }
