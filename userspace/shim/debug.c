@@ -11,6 +11,7 @@
 #include "fatal.h"
 #include "guard.h"
 #include "place.h"
+#include "past.h"
 #include "quarantine.h"
 #include "report.h"
 #include "shim.h"
@@ -55,18 +56,19 @@ static void report_bad_block(struct pymalloc_heap *heap, void *object,
 void shim_debug_start(void)
 {
 	pymalloc_set_bad_free(report_bad_block);
+	if (shim_debug == SHIM_STRICT)
+		past_start();
 }
 
 /*
  * Without magazines, nothing has been written to a block between its free and the moment
- * when the kernel hands it out again; unless its pool has had another class meanwhile, and
- * then there is no header any more.
+ * when the kernel hands it out again; unless its pool has had another class meanwhile.
  */
-static void check_reused(const struct place *place)
+static void check_reused(const struct place *place, __u64 serial)
 {
 	const __u8 *bad;
 
-	if (!guard_is(place, DEBUG_FREED))
+	if (!past_holds(place, serial) || !guard_is(place, DEBUG_FREED))
 		return;
 	bad = guard_broken_fill(place);
 	if (bad)
@@ -82,11 +84,12 @@ static void check_reused(const struct place *place)
  */
 void *shim_debug_malloc(size_t size, size_t alignment)
 {
-	static __u64 serial;
+	static __u64 last;
 	struct place place;
 	size_t offset = sizeof(struct guarded);
 	size_t mask = alignment - 1;
 	size_t bytes;
+	__u64 serial;
 
 	if (offset < alignment)
 		offset = alignment;
@@ -100,10 +103,10 @@ void *shim_debug_malloc(size_t size, size_t alignment)
 		place.class = 0;
 		place.bytes = PYMALLOC_POOL_SIZE;
 	}
+	serial = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 	if (shim_debug == SHIM_STRICT)
-		check_reused(&place);
-	guard_new(&place, size, offset,
-		  __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
+		check_reused(&place, serial);
+	guard_new(&place, size, offset, serial);
 	return guard_object(place.block);
 }
 
