@@ -9,7 +9,6 @@
  * Everything here runs under the class's lock.  Batches of blocks are taken by whole
  * words of the bitmap.
  */
-#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/hash.h>
 #include <linux/log2.h>
@@ -269,6 +268,22 @@ static u64 *pool_take_free(const struct pym_class *class, struct pym_pool *pool,
 	return refs;
 }
 
+/* Mark blocks as allocated.  As bitmap_clear(), but without a call. */
+static void pool_clear_bits(struct pym_pool *pool, unsigned int first, unsigned int nr)
+{
+	unsigned long *word = &pool->free[first / 64];
+	unsigned int here = 64 - first % 64;
+
+	if (nr <= here) {
+		*word &= ~(~0UL >> (64 - nr) << first % 64);
+		return;
+	}
+	*word++ &= ~(~0UL << first % 64);
+	for (nr -= here; nr > 64; nr -= 64)
+		*word++ = 0;
+	*word &= ~(~0UL >> (64 - nr));
+}
+
 /* Take untouched blocks in turn: @nr of them, all before the end of the pool. */
 static u64 *pool_take_row(const struct pym_class *class, struct pym_pool *pool,
 			  unsigned int first, u64 *refs, unsigned int nr)
@@ -276,7 +291,7 @@ static u64 *pool_take_row(const struct pym_class *class, struct pym_pool *pool,
 	const unsigned int size = class->size;
 	u64 at = pym_pool_offset(pool) + first * size;
 
-	bitmap_clear(pool->free, first, nr);
+	pool_clear_bits(pool, first, nr);
 	pool->boundary += nr;
 	/*
 	 * The counting of the loop would cost more than the store.  8 is a cache

@@ -25,7 +25,8 @@ static void every_size_has_its_class(struct kunit *test)
 		u64 ref = alloc_one(test, heap, size), usable = ALIGN(size, alignment);
 
 		KUNIT_EXPECT_EQ_MSG(test, pym_usable(heap, ref), usable, "size %llu", size);
-		KUNIT_EXPECT_EQ_MSG(test, heap_map(heap, ref), usable / PYMALLOC_BLOCK_MIN, "size %llu", size);
+		KUNIT_EXPECT_EQ_MSG(test, heap_map(heap, ref),
+				    usable / PYMALLOC_BLOCK_MIN, "size %llu", size);
 		KUNIT_EXPECT_EQ(test, free_one(heap, ref), PYMALLOC_REF_OK);
 	}
 	KUNIT_EXPECT_EQ(test, pym_usable(heap, alloc_one(test, heap, size)),

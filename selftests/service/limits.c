@@ -246,7 +246,8 @@ TEST_F(limits, resize_past_the_users_bytes)
 {
 	pid_t child;
 
-	write_parameter(_metadata, "user_bytes", meta_with(_metadata, 1) + 4 * (POOL + PAGE_META_MIN));
+	write_parameter(_metadata, "user_bytes",
+			meta_with(_metadata, 1) + 4 * (POOL + PAGE_META_MIN));
 	child = fork_somebody(_metadata);
 	if (!child) {
 		struct heap heap = HEAP();

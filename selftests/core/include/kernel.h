@@ -133,12 +133,6 @@ static inline bool __test_and_set_bit(unsigned int bit, unsigned long *bitmap)
 	return old & BIT_ULL(bit % 64);
 }
 
-static inline void bitmap_clear(unsigned long *bitmap, unsigned int first, unsigned int nr)
-{
-	for (; nr--; first++)
-		bitmap[first / 64] &= ~BIT_ULL(first % 64);
-}
-
 static inline unsigned int __ffs64(u64 word)
 {
 	MUST(word, "__ffs64(0)");
