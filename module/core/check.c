@@ -456,12 +456,13 @@ static void check_class(struct pym_tally *tally, u32 number)
 	unsigned int group;
 	u64 used = tally->class[number].pinned;
 
-	pym_expect(tally, !class->size ||
-			  (check_list_has(&class->pinned, tally->class[number].pinned) &&
-			   check_list_has(&class->spent, tally->class[number].spent)), 0,
-		   "a class's list of pinned pools or spent faces is wrong");
-	pym_expect(tally, class->faces == tally->class[number].faces &&
-			  class->nr_spent == tally->class[number].spent, 0,
+	pym_expect(tally, !class->size || check_list_has(&class->pinned, used), 0,
+		   "a class's list of pinned pools has more or fewer than there are");
+	pym_expect(tally, !class->size || check_list_has(&class->spent, class->nr_spent), 0,
+		   "a class's list of spent faces has more or fewer than there are");
+	pym_expect(tally, class->nr_spent == tally->class[number].spent, 0,
+		   "a class's count of spent faces is wrong");
+	pym_expect(tally, class->faces == tally->class[number].faces, 0,
 		   "a class's count of faces is wrong");
 	for (group = 0; group < PYM_GROUPS; group++) {
 		used += groups[group];

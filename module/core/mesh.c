@@ -504,6 +504,7 @@ int pym_mesh(struct pym_heap *heap, struct pym_mesh_result *result)
 	if (cmpxchg(&heap->meshing, 0, 1))
 		return -EBUSY;
 	err = mesh_with_memory(heap, result);
+	/* Pairs with the cmpxchg above. */
 	smp_store_release(&heap->meshing, 0);
 	return err;
 }

@@ -119,6 +119,8 @@ TEST_F(mesh_limits, would_die)
 {
 	int expected = variant->user ? -EDQUOT : -ENOMEM;
 
+	if (variant->group)
+		SKIP(return, "in a full group a page table may cost the process its life");
 	set_policy(_metadata, &self->heap, PYMALLOC_POLICY_NO_MESH);
 	ASSERT_EQ(expected, allocate(self));
 	EXPECT_EQ(0, heap_stats(&self->heap).pools_meshed);

@@ -26,14 +26,14 @@ static inline void subject_free(struct subject subject, void *block)
 	free(block);
 }
 
-#define WEAK(symbol) __asm__(symbol) __attribute__((weak))
-
 /* What preloaded libraries offer: NULL if it is another one. */
 int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
-	WEAK("mallctl");
-void tcmalloc_flush_thread(void) WEAK("MallocExtension_MarkThreadIdle");
-void tcmalloc_release(void) WEAK("MallocExtension_ReleaseFreeMemory");
-void mi_collect(bool force) WEAK("mi_collect");
+	__asm__("mallctl") __attribute__((weak));
+void tcmalloc_flush_thread(void)
+	__asm__("MallocExtension_MarkThreadIdle") __attribute__((weak));
+void tcmalloc_release(void)
+	__asm__("MallocExtension_ReleaseFreeMemory") __attribute__((weak));
+void mi_collect(bool force) __attribute__((weak));
 
 static inline void subject_purge(struct subject subject)
 {
