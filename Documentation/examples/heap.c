@@ -94,8 +94,8 @@ int main(void)
 	allocate(heap, refs);
 	for (i = 0; i < COUNT; i++)
 		snprintf(window + refs[i], 42, "block %zu", i);
-	printf("%s is at ref %#llx, in a pool of %d-byte blocks\n",
-	       window + refs[0], refs[0],
+	printf("%s is in the pool at %#llx, of %d-byte blocks\n",
+	       window + refs[0], refs[0] / PYMALLOC_POOL_SIZE * PYMALLOC_POOL_SIZE,
 	       PYMALLOC_BLOCK_MIN * pool_map[refs[0] / PYMALLOC_POOL_SIZE]);
 	show(heap);
 

@@ -258,7 +258,11 @@ struct pymalloc_list {
 /* pymalloc_alloc.flags */
 #define PYMALLOC_ALLOC_ZERO	(1U << 0)	/* the objects read as zero */
 /* Bit 1 is PYMALLOC_BATCH_USABLE. */
-#define PYMALLOC_ALLOC_PINNED	(1U << 2)	/* their pages stay theirs: never meshed */
+/*
+ * Their pages stay theirs: they are never meshed.  For objects of which something else knows
+ * the physical page for long, as with registered buffers of io_uring or with RDMA.
+ */
+#define PYMALLOC_ALLOC_PINNED	(1U << 2)
 
 /**
  * struct pymalloc_alloc - PYMALLOC_IOC_ALLOC: allocate a batch of one size
@@ -430,6 +434,9 @@ struct pymalloc_resize {
  * @blocks_untouched: blocks never handed out since their pool got its class
  * @nr_allocs: allocations so far
  * @nr_frees: frees so far
+ *
+ * Of pools that share a page, one stands for the page: it is full if the page is, and its
+ * free blocks are those of the page.  The others are always used, and have none.
  */
 struct pymalloc_class_stats {
 	__u32 size;
@@ -479,7 +486,8 @@ struct pymalloc_class_stats {
  * @pools_meshed: pools of @pools_used that have no page of their own:
  *	their blocks lie in the page of another pool
  * @nr_meshed: of @nr_pages_out, pages that meshing has freed
- * @nr_stolen: blocks taken from magazines of sleeping threads so far
+ * @nr_stolen: blocks taken from magazines so far, for PYMALLOC_IOC_COMPACT, for
+ *	PYMALLOC_CACHE_STEAL and by the heap itself
  * @nr_decayed: of @nr_pages_out, pages of pools that were empty for some time
  * @nr_shrunk: of @nr_pages_out, pages given back because the machine was short of memory
  *
@@ -529,8 +537,9 @@ struct pymalloc_stats {
  * enum pymalloc_state - the state of a pool or a block
  * @PYMALLOC_POOL_NONE: a pool without a page
  * @PYMALLOC_POOL_EMPTY: no block allocated; its page is kept for reuse
- * @PYMALLOC_POOL_USED: some blocks allocated
- * @PYMALLOC_POOL_FULL: all blocks allocated
+ * @PYMALLOC_POOL_USED: some blocks allocated; or it has no page of its own (see
+ *	PYMALLOC_POOL_MESHED)
+ * @PYMALLOC_POOL_FULL: all blocks of the page allocated, in all pools that share it
  * @PYMALLOC_POOL_RUN: the first page of a large object (a run)
  * @PYMALLOC_POOL_TAIL: a further page of a large object
  * @PYMALLOC_BLOCK_UNTOUCHED: never handed out since the pool got its class
@@ -585,12 +594,13 @@ struct pymalloc_arena_info {
 /**
  * struct pymalloc_pool_info - one pool, as PYMALLOC_WALK_POOLS reports it
  * @offset: where it starts in the window
- * @state: PYMALLOC_POOL_*
+ * @state: PYMALLOC_POOL_NONE to PYMALLOC_POOL_TAIL, of enum pymalloc_state
  * @size: bytes of a block; of a run: its bytes; else 0
  * @allocated: blocks allocated
- * @free: blocks handed out and given back
+ * @free: blocks handed out and given back.  Of pools that share a page, one has the free
+ *	blocks of the page, the others have 0
  * @untouched: blocks never handed out
- * @flags: PYMALLOC_POOL_*
+ * @flags: PYMALLOC_POOL_MESHED, or 0
  */
 struct pymalloc_pool_info {
 	__u64 offset;
@@ -678,7 +688,8 @@ struct pymalloc_trim {
  * @pages_freed: out: pages that were given back to the system
  * @frames_joined: out: pages that have taken in the blocks of other pages
  * @bytes_copied: out: bytes of these blocks
- * @pages_pinned: out: pages that were left alone, because something else used them
+ * @pages_pinned: out: pages that were left alone, because something else used them.
+ *	Pools of PYMALLOC_ALLOC_PINNED are not looked at, and not counted here
  * @blocks_taken: out: blocks that were taken from magazines
  *
  * No block changes its ref or its address, and the heap can be used meanwhile.  A heap's
@@ -719,16 +730,18 @@ struct pymalloc_compact {
  *	PYMALLOC_DECAY_MS_MAX: what was not used from one to the next is given back.  With
  *	PYMALLOC_POLICY_SET, 0 is what the module's parameter says
  * @off: PYMALLOC_POLICY_NO_*
- * @keep_bytes: bytes of empty pools that it keeps for the next objects
+ * @keep_bytes: bytes of empty pools that it keeps for the next objects, rounded down to
+ *	whole pages.  0 keeps none: here it does not stand for the parameter
  *
- * After the call, @decay_ms, @off and @keep_bytes say what is in force.  A heap without a
- * policy of its own follows the module's parameters.  The heap of a child of fork()
- * begins with its parent's policy.
+ * These three are read with PYMALLOC_POLICY_SET only.  After the call they say what is in
+ * force, but not whether the heap has a policy of its own.  A heap without one follows the
+ * module's parameters.  The heap of a child of fork() begins with its parent's policy.
  *
- * What is off is not done when the machine is short of memory, or when the heap has met a
- * limit, either: but empty pools are always given back then.
+ * What @off names is not done either when the machine is short of memory, or when the heap
+ * has met a limit.  Only empty pools are always given back then.
  *
- * Everybody who has a descriptor may ask; the other two need one that is not read-only.
+ * Everybody who has a descriptor may ask.  To set or to reset the policy, the descriptor
+ * must not be read-only.
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EINVAL (both flags, or a value that
  * is out of range), EFAULT, E2BIG.
@@ -940,7 +953,8 @@ struct pymalloc_cache_header {
  * calling thread's cache alone; what lies in the others is freed in the child's heap.
  *
  * PYMALLOC_CACHE_STEAL takes the blocks from all caches whose header page has not been
- * touched since the last such call; in each magazine, one stays.  Then it unmaps the
+ * touched since the last such call, or since the heap's last round; in each magazine, one
+ * stays.  Then it unmaps the
  * header pages of the others.  With PYMALLOC_STEAL_ALL it takes from all at once.  It
  * passes over caches that are busy.
  *

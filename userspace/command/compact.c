@@ -50,8 +50,9 @@ static void print_text(__u64 id, const struct pymalloc_compact *compact)
 int compact_main(int argc, char **argv)
 {
 	struct target target = parse_target(argc, argv, "HEAP",
-					    "Have a heap give back all memory that it can: empty pools, what threads keep in\n"
-					    "magazines, and pages of sparse pools, which then share pages.",
+					    "Have a heap give back all memory that it can: empty pools, what\n"
+					    "threads keep in magazines, and pages of sparse pools, which then\n"
+					    "share pages.",
 					    0);
 	struct pymalloc_compact compact = { .argsz = sizeof(compact) };
 	int fd = open_heap(target.id, 0);

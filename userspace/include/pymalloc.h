@@ -160,6 +160,10 @@ struct pymalloc_cache_stats {
  * pymalloc_heap_cache_stats() - the library's figures of a heap
  * @heap: the heap
  * @stats: where to store them
+ *
+ * It counts as a use of every thread's magazines.  Called more often than every decay_ms
+ * (a parameter of the module, 2000 milliseconds), it keeps the kernel from taking blocks
+ * back from threads that do not use them.
  */
 PYMALLOC_API void
 pymalloc_heap_cache_stats(struct pymalloc_heap *heap,
