@@ -81,6 +81,14 @@ static void free_many(size_t size)
 		free(allocate(size));
 }
 
+/* What lies @nr blocks behind an object, round the end of its pool. */
+static char *next_in_pool(char *object, size_t block, size_t nr)
+{
+	size_t within = (uintptr_t)object % 4096;
+
+	return object - within + (within / block + nr) % (4096 / block) * block + within % block;
+}
+
 static void do_every_size(void)
 {
 	size_t size;
@@ -409,7 +417,7 @@ static void do_free_nothing(void)
 
 static void do_free_what_was_never_allocated(void)
 {
-	free(allocate(480 - 40) + 7 * 480);
+	free(next_in_pool(allocate(480 - 40), 480, 7));
 }
 
 static void do_free_twice_around_another(void)
@@ -527,7 +535,7 @@ static void do_free_many_twice(void)
 
 static void do_free_what_is_untouched(void)
 {
-	free(allocate(64) + 40 * 64);
+	free(next_in_pool(allocate(64), 64, 40));
 }
 
 /* Allocate and free objects without a write to any of them. */
