@@ -20,7 +20,7 @@ MODULES ?= $(CURDIR)/build/module
 tools := selftests/tools
 vm := selftests/vm
 results := build/results
-parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12 pressure
+parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12
 debug_parts := debug kunit kselftest-debug
 
 MAKEFLAGS += --no-print-directory
