@@ -11,13 +11,13 @@
  * FORK_STRESS_ROUNDS says how long, FORK_STRESS_SEED what is done. Chance
  * decides as well.
  */
-#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "disk.h"
 #include "relatives.h"
 
 #define DEFAULT_ROUNDS 150
@@ -29,10 +29,6 @@
 #define SLOTS 64
 #define KINDS 24
 #define NO_SLOT -1
-
-#define DISK "/dev/vda"
-#define SECTOR 512
-#define SECTORS 128
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -100,17 +96,16 @@ static atomic_bool stop;
 /* Held for writing while the window cannot be written to. */
 static pthread_rwlock_t window_lock;
 
+static struct disk disk;
+
 /* The disk's read into @target, while it is under way. */
 static struct {
-	aio_context_t context;
 	struct iocb iocb;
-	int fd;
 	bool busy;
 	__u64 run;
 	__u64 target;
 	__u32 sector;
-	char data[SECTORS * SECTOR];
-} disk;
+} disk_read;
 
 static const __u32 sizes[] = { 16, 64, 64, 256, 512, 512, 2 * POOL, 5 * POOL };
 
@@ -538,42 +533,34 @@ static void change_window(void)
 
 static void start_read(void)
 {
-	struct iocb *iocb = &disk.iocb;
-
-	disk.target = disk.run + below(&seed, 4 * POOL / SECTOR) * SECTOR;
-	disk.sector = below(&seed, SECTORS);
-	memset(at(&heap, disk.run), 'r', 4 * POOL);
-	*iocb = (struct iocb) {
-		.aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = disk.fd,
-		.aio_buf = user_ptr(at(&heap, disk.target)), .aio_nbytes = SECTOR,
-		.aio_offset = disk.sector * SECTOR,
-	};
-	if (syscall(SYS_io_submit, disk.context, 1, &iocb) != 1)
+	disk_read.target = disk_read.run + below(&seed, 4 * POOL / SECTOR) * SECTOR;
+	disk_read.sector = below(&seed, SECTORS);
+	memset(at(&heap, disk_read.run), 'r', 4 * POOL);
+	if (!disk_submit(&disk, &disk_read.iocb, disk_read.sector, at(&heap, disk_read.target)))
 		trouble("io_submit: %s", strerror(errno));
 	else
-		disk.busy = true;
+		disk_read.busy = true;
 }
 
 static void write_beside(void)
 {
 	for (int i = 0; i < 4; i++) {
-		__u64 sector = disk.run + i * POOL + below(&seed, POOL / SECTOR) * SECTOR;
+		__u64 sector = disk_read.run + i * POOL + below(&seed, POOL / SECTOR) * SECTOR;
 
-		if (sector != disk.target)
+		if (sector != disk_read.target)
 			memset(at(&heap, sector), 'b', SECTOR);
 	}
 }
 
 static void end_read(void)
 {
-	struct io_event event = {};
+	long long bytes = disk_await(&disk);
 
-	if (syscall(SYS_io_getevents, disk.context, 1, 1, &event, NULL) != 1 ||
-	    event.res != SECTOR)
-		trouble("read: %lld", event.res);
-	else if (memcmp(at(&heap, disk.target), disk.data + disk.sector * SECTOR, SECTOR))
-		trouble("the disk's sector %u is not at %#llx", disk.sector, disk.target);
-	disk.busy = false;
+	if (bytes != SECTOR)
+		trouble("read: %lld", bytes);
+	else if (!disk_has(&disk, disk_read.sector, at(&heap, disk_read.target)))
+		trouble("the disk's sector %u is not at %#llx", disk_read.sector, disk_read.target);
+	disk_read.busy = false;
 	atomic_fetch_add(&common->reads, 1);
 }
 
@@ -581,7 +568,7 @@ static void use_disk(void)
 {
 	if (depth)
 		return;
-	if (!disk.busy)
+	if (!disk_read.busy)
 		start_read();
 	else if (below(&seed, 2))
 		write_beside();
@@ -697,26 +684,6 @@ static void do_round(void)
  * The test
  */
 
-static __u64 setting(const char *name, __u64 otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
-static void prepare_disk(struct __test_metadata *_metadata)
-{
-	int fd = open(DISK, O_RDONLY);
-
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", DISK);
-	ASSERT_EQ(sizeof(disk.data), pread(fd, disk.data, sizeof(disk.data), 0));
-	close(fd);
-	disk.fd = open(DISK, O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, disk.fd) TH_LOG("%s: %m", DISK);
-	ASSERT_EQ(0, syscall(SYS_io_setup, 1, &disk.context)) TH_LOG("%m");
-	disk.run = alloc_one(&heap, 4 * POOL);
-}
-
 static void prepare_pipes(struct __test_metadata *_metadata)
 {
 	for (int i = 0; i < SLOTS; i++)
@@ -747,7 +714,8 @@ FIXTURE_SETUP(fork_stress)
 	seed = setting("FORK_STRESS_SEED", time(NULL) ^ (__u64)getpid() << 32);
 	TH_LOG("FORK_STRESS_SEED=%#llx", seed);
 	ASSERT_NE(0, seed);
-	prepare_disk(_metadata);
+	disk_open(_metadata, &disk);
+	disk_read.run = alloc_one(&heap, 4 * POOL);
 	prepare_pipes(_metadata);
 	for (int i = 0; i < OBJECTS; i++)
 		new_object(&objects[i], &seed);
@@ -770,7 +738,7 @@ static void finish(struct __test_metadata *_metadata)
 	while (reap(0))
 		;
 	rescue_slots();
-	if (disk.busy)
+	if (disk_read.busy)
 		end_read();
 	for (int i = 0; i < OBJECTS; i++)
 		if (is_free(&objects[i]))

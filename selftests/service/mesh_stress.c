@@ -10,13 +10,13 @@
  *
  * MESH_STRESS_ROUNDS says how long, MESH_STRESS_SEED what is done. Chance decides as well.
  */
-#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/ptrace.h>
 #include <time.h>
 
+#include "disk.h"
 #include "mesh.h"
 #include "relatives.h"
 
@@ -30,10 +30,6 @@
 /* How much the threads do, and how often pages are joined, between two disturbances. */
 #define STEPS_A_ROUND 400
 #define PASSES_A_ROUND 2
-
-#define DISK "/dev/vda"
-#define SECTOR 512
-#define SECTORS 64
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -409,32 +405,24 @@ static void written_by_others(void)
 	}
 }
 
-static struct {
-	aio_context_t context;
-	int fd;
-	char data[SECTORS * SECTOR];
-} disk;
+static struct disk disk;
 
 /* While the disk reads into a block, its page is pinned, or referred to at least. */
 static void read_disk_into(struct marked *block)
 {
 	__u32 sector = below(&own.seed, SECTORS);
-	struct iocb iocb = {
-		.aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = disk.fd,
-		.aio_buf = user_ptr(at(&heap, block->ref)), .aio_nbytes = SECTOR,
-		.aio_offset = sector * SECTOR,
-	}, *list = &iocb;
-	struct io_event event = {};
+	struct iocb iocb;
+	long long bytes;
 
-	if (syscall(SYS_io_submit, disk.context, 1, &list) != 1) {
+	if (!disk_submit(&disk, &iocb, sector, at(&heap, block->ref))) {
 		trouble("io_submit: %m");
 		return;
 	}
 	write_one(&own, "beside a read");
-	if (syscall(SYS_io_getevents, disk.context, 1, 1, &event, NULL) != 1 ||
-	    event.res != SECTOR)
-		trouble("read: %lld", event.res);
-	else if (memcmp(at(&heap, block->ref), disk.data + sector * SECTOR, SECTOR))
+	bytes = disk_await(&disk);
+	if (bytes != SECTOR)
+		trouble("read: %lld", bytes);
+	else if (!disk_has(&disk, sector, at(&heap, block->ref)))
 		trouble("the disk's sector %u is not at %#llx", sector, block->ref);
 }
 
@@ -555,25 +543,6 @@ FIXTURE_VARIANT_ADD(mesh_stress, pipes) { pipe_blocks };
 FIXTURE_VARIANT_ADD(mesh_stress, threads) { come_and_go };
 FIXTURE_VARIANT_ADD(mesh_stress, everything) { everything };
 
-static __u64 setting(const char *name, __u64 otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
-static void prepare_disk(struct __test_metadata *_metadata)
-{
-	int fd = open(DISK, O_RDONLY);
-
-	ASSERT_LE(0, fd) TH_LOG("%s: %m", DISK);
-	ASSERT_EQ(sizeof(disk.data), pread(fd, disk.data, sizeof(disk.data), 0));
-	close(fd);
-	disk.fd = open(DISK, O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, disk.fd) TH_LOG("%s: %m", DISK);
-	ASSERT_EQ(0, syscall(SYS_io_setup, 1, &disk.context)) TH_LOG("%m");
-}
-
 static void prepare_lock(void)
 {
 	pthread_rwlockattr_t attr;
@@ -590,7 +559,7 @@ FIXTURE_SETUP(mesh_stress)
 	own.seed = setting("MESH_STRESS_SEED", time(NULL) ^ (__u64)getpid() << 32);
 	TH_LOG("MESH_STRESS_SEED=%#llx", own.seed);
 	ASSERT_NE(0, own.seed);
-	prepare_disk(_metadata);
+	disk_open(_metadata, &disk);
 	prepare_lock();
 	while (own.count < OWN_BLOCKS)
 		alloc_some(&own, sizes[below(&own.seed, ARRAY_SIZE(sizes))], 10);

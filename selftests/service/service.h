@@ -669,4 +669,12 @@ FIXTURE_TEARDOWN(service)
 	heap_close(&self->heap);
 }
 
+/* A number that the environment gives, or @otherwise. */
+static inline __u64 setting(const char *name, __u64 otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
 #endif /* SELFTESTS_SERVICE_H */
