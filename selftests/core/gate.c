@@ -60,15 +60,7 @@ static const struct pym_heap_ops ops = {
 
 static void begin(void)
 {
-	static const unsigned long no_limit;
-
-	MUST(!pym_arena_cache_init(), "no cache");
-	memset(&heap, 0, sizeof(heap));
-	user.max = &no_limit;
-	heap.ops = &ops;
-	heap.user = &user;
-	heap.purse = &user;
-	MUST(!pym_heap_init(&heap, 8, WINDOW), "no heap");
+	mappings_heap_init(&heap, &user, &ops, WINDOW);
 	watching = true;
 }
 

@@ -63,4 +63,19 @@ static inline int mappings_own(struct pym_heap *heap, u64 offset)
 	return err;
 }
 
+/* The only heap, of a user without a limit. */
+static inline void mappings_heap_init(struct pym_heap *heap, struct pym_quota *user,
+				      const struct pym_heap_ops *ops, u64 window)
+{
+	static const unsigned long no_limit;
+
+	MUST(!pym_arena_cache_init(), "no cache");
+	memset(heap, 0, sizeof(*heap));
+	user->max = &no_limit;
+	heap->ops = ops;
+	heap->user = user;
+	heap->purse = user;
+	MUST(!pym_heap_init(heap, 8, window), "no heap");
+}
+
 #endif /* MAPPINGS_H */

@@ -75,15 +75,7 @@ static void expect_objects(struct pym_heap *which)
 
 static void begin(void)
 {
-	static const unsigned long no_limit;
-
-	MUST(!pym_arena_cache_init(), "no cache");
-	memset(&heap, 0, sizeof(heap));
-	user.max = &no_limit;
-	heap.ops = &ops;
-	heap.user = &user;
-	heap.purse = &user;
-	MUST(!pym_heap_init(&heap, 8, WINDOW), "no heap");
+	mappings_heap_init(&heap, &user, &ops, WINDOW);
 }
 
 static void free_object(struct pym_heap *which, const struct object *object, u8 expected)
