@@ -145,17 +145,6 @@ static bool cache_is_valid(const struct pymalloc_cache *args)
 	       args->count <= PYMALLOC_CACHE_PAGES - args->first;
 }
 
-/* Without locks: a class may change meanwhile. */
-static u64 cache_block_bytes(const struct pym_heap *heap)
-{
-	u64 bytes = 0;
-	u32 number;
-
-	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
-		bytes += READ_ONCE(heap->classes[number].blocks) * heap->classes[number].size;
-	return bytes;
-}
-
 /**
  * pym_cache_ioctl() - PYMALLOC_IOC_CACHE
  * @call: the call, with a struct pymalloc_cache
@@ -168,7 +157,7 @@ int pym_cache_ioctl(struct pym_call *call)
 	struct pym_caches *caches;
 
 	args->stolen = 0;
-	args->block_bytes = cache_block_bytes(&call->sheap->heap);
+	args->block_bytes = pym_block_bytes(&call->sheap->heap);
 	if (!cache_is_valid(args))
 		return -EINVAL;
 	caches = pym_caches_get(call->sheap);

@@ -49,14 +49,28 @@ static u64 reclaim_steal(struct pym_service_heap *sheap, bool all)
 	return taken;
 }
 
+/* What pages have beyond blocks and @others, which are whole pages. */
+static u64 excess_beyond(u64 page_bytes, u64 block_bytes, u64 others)
+{
+	u64 used = block_bytes + (others << PYM_POOL_SHIFT);
+
+	/* The figures are not of one moment. */
+	return page_bytes > used ? page_bytes - used : 0;
+}
+
 /* Bytes of the pages of pools that have blocks, beyond those of the blocks. */
 static u64 excess_of(const struct pym_stats *stats)
 {
-	u64 pages = stats->run_pages + stats->pools_empty;
-	u64 used = stats->block_bytes + (pages << PYM_POOL_SHIFT);
+	return excess_beyond(stats->page_bytes, stats->block_bytes,
+			     stats->run_pages + stats->pools_empty);
+}
 
-	/* The figures are not of one moment. */
-	return stats->page_bytes > used ? stats->page_bytes - used : 0;
+/* Is a quarter more free in pages than the last meshing left? */
+static bool exceeds_last(const struct pym_upkeep *upkeep, u64 excess)
+{
+	u64 last = READ_ONCE(upkeep->mesh_excess);
+
+	return excess > last + last / 4;
 }
 
 /* Mesh, and remember what could not be gained: only a change makes it worth another try. */
@@ -217,19 +231,7 @@ static bool round_decay(struct pym_service_heap *sheap, u64 keep, bool urgent)
 static bool mesh_may_gain(const struct pym_upkeep *upkeep, const struct pym_stats *stats,
 			  u64 excess)
 {
-	return excess > upkeep->mesh_excess + upkeep->mesh_excess / 4 ||
-	       stats->nr_frees - upkeep->mesh_frees > stats->blocks;
-}
-
-/* Bytes of all blocks, without locks. */
-static u64 block_bytes(const struct pym_heap *heap)
-{
-	u64 bytes = 0;
-	u32 number;
-
-	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
-		bytes += READ_ONCE(heap->classes[number].blocks) * heap->classes[number].size;
-	return bytes;
+	return exceeds_last(upkeep, excess) || stats->nr_frees - upkeep->mesh_frees > stats->blocks;
 }
 
 /**
@@ -243,15 +245,14 @@ static u64 block_bytes(const struct pym_heap *heap)
 u64 pym_reclaim_gain(struct pym_service_heap *sheap)
 {
 	struct pym_heap *heap = &sheap->heap;
-	u64 bytes = block_bytes(heap), tried = READ_ONCE(sheap->upkeep->mesh_excess);
-	u64 used = bytes + ((READ_ONCE(heap->run_pages) + READ_ONCE(heap->nr_empty)) <<
-			    PYM_POOL_SHIFT);
-	u64 pages = READ_ONCE(heap->pages) << PYM_POOL_SHIFT;
+	u64 bytes = pym_block_bytes(heap);
+	u64 excess = excess_beyond(READ_ONCE(heap->pages) << PYM_POOL_SHIFT, bytes,
+				   READ_ONCE(heap->run_pages) + READ_ONCE(heap->nr_empty));
 
-	if (pages < used + bytes / 2 || pages - used <= tried + tried / 4 || heap->no_mesh ||
+	if (excess <= bytes / 2 || !exceeds_last(sheap->upkeep, excess) || heap->no_mesh ||
 	    pym_upkeep_policy(sheap).off & PYMALLOC_POLICY_NO_MESH)
 		return 0;
-	return (pages - used) >> PYM_POOL_SHIFT;
+	return excess >> PYM_POOL_SHIFT;
 }
 
 /* A heap is meshed if that was worth it in the last round already. */
@@ -308,7 +309,8 @@ static void round_set_rest(struct pym_service_heap *sheap, u64 took)
  * In a round it holds what tasks of the heap's process may want: then it has the priority
  * of most of these, so that it is not kept from running for long.
  *
- * Context: The thread of upkeep.  Sleeps, but never waits for a task that uses the heap.
+ * Context: The thread of upkeep.  Sleeps.  Does not wait for the mmap_lock of the heap's
+ *	process, nor for its caches; but for the gate, and for pages that faults lock.
  */
 void pym_reclaim_round(struct pym_service_heap *sheap)
 {

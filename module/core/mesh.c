@@ -50,6 +50,7 @@
 #include "page.h"
 #include "pool.h"
 #include "quota.h"
+#include "stats.h"
 #include "trace.h"
 
 /*
@@ -455,11 +456,8 @@ static int mesh_classes(struct mesh *mesh)
 /* Is more than half of the pages' memory free? */
 static bool heap_is_sparse(struct pym_heap *heap)
 {
-	u64 bytes = (u64)READ_ONCE(heap->run_pages) << PYM_POOL_SHIFT;
-	u32 number;
+	u64 bytes = pym_block_bytes(heap) + (READ_ONCE(heap->run_pages) << PYM_POOL_SHIFT);
 
-	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
-		bytes += READ_ONCE(heap->classes[number].blocks) * heap->classes[number].size;
 	return bytes < READ_ONCE(heap->pages) << (PYM_POOL_SHIFT - 1);
 }
 

@@ -83,6 +83,25 @@ void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 	spin_unlock(&heap->lock);
 }
 
+/**
+ * pym_block_bytes() - the bytes of all blocks allocated, each as its class's size
+ * @heap: the heap
+ *
+ * Takes no lock, so that classes may change meanwhile.
+ *
+ * Context: Any.
+ * Return: the bytes.
+ */
+u64 pym_block_bytes(const struct pym_heap *heap)
+{
+	u64 bytes = 0;
+	u32 number;
+
+	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
+		bytes += READ_ONCE(heap->classes[number].blocks) * heap->classes[number].size;
+	return bytes;
+}
+
 /* How many pages have been counted, and how far they are shared. */
 struct shares {
 	u64 pages;

@@ -84,6 +84,7 @@ struct pym_stats {
 
 void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *stats);
 void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats);
+u64 pym_block_bytes(const struct pym_heap *heap);
 int pym_pages_shared(struct pym_heap *heap, u64 *shared_bytes, u64 *pss_bytes);
 
 #endif /* PYM_STATS_H */
