@@ -249,6 +249,18 @@ bool pym_check_record(struct pym_tally *tally, const struct pym_pool *pool, u64 
 	       pym_expect(tally, pool->page, offset, "a pool without a page has a record");
 }
 
+/* Count the metadata of a pool: that of its sheet, if it is the first live one of that. */
+static void check_sheet(struct pym_tally *tally, const struct pym_pool *pool, u64 offset)
+{
+	const struct pym_sheet *sheet = pym_sheet_of(pool);
+	unsigned int live = atomic_read(&sheet->live);
+
+	pym_expect(tally, live & BIT(pool->place) && sheet->order == pool->order, offset,
+		   "the pool's record is not one of its sheet");
+	if (live && pool->place == __ffs64(live))
+		tally->meta += pym_sheet_bytes(sheet->order, sheet->shift);
+}
+
 /* Check that nothing is said of a pool that has no page. */
 static void check_bare_pool(struct pym_tally *tally, struct pym_arena *arena,
 			    unsigned int index, u64 offset)
@@ -276,9 +288,9 @@ static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 		check_bare_pool(tally, arena, index, offset);
 		return;
 	}
-	tally->meta += pym_record_bytes(pool->order);
 	if (!pym_check_record(tally, pool, offset))
 		return;
+	check_sheet(tally, pool, offset);
 	if (!pym_pool_is_face(pool)) {
 		tally->pages++;
 		tally->maybe_shared += pym_frame_maybe_shared(pool->page);

@@ -149,8 +149,10 @@ static int records_copy(const struct pym_arena *arena, struct pym_heap *child,
 		return err;
 	pym_for_each_bit(index, bits) {
 		struct pym_pool *pool = pools[nr++];
+		unsigned int place = pool->place;
 
 		memcpy(pool, pym_pool_in(arena, index), pym_record_size(order));
+		pool->place = place;
 		INIT_LIST_HEAD(&pool->link);
 		pool->page = NULL;
 		pym_pool_publish(copy, pool);
@@ -168,7 +170,7 @@ static void records_drop_bare(struct pym_heap *child, struct pym_arena *copy)
 		if (pool->page)
 			continue;
 		RCU_INIT_POINTER(copy->pools[pym_pool_index(pool)], NULL);
-		pym_records_delete(child, &pool, 1);
+		pym_record_retire(child, pool);
 	}
 }
 

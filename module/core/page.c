@@ -59,16 +59,17 @@ static int pages_take(struct pym_heap *heap, struct taken *taken, unsigned int r
 	taken->pages = alloc_pages(gfp, taken->order);
 	if (!taken->pages) {
 		err = -ENOMEM;
-		goto delete;
+		goto retire;
 	}
 	if (taken->order)
 		split_page(taken->pages, taken->order);
 	return 0;
 
-delete:
-	pym_records_delete(heap, taken->pools, nr);
+retire:
+	while (nr--)
+		pym_record_retire(heap, taken->pools[nr]);
 uncharge:
-	pym_pages_uncharge(heap, nr);
+	pym_pages_uncharge(heap, 1 << taken->order);
 	return err;
 }
 
@@ -110,27 +111,33 @@ static u64 pages_fill_some(struct pym_heap *heap, struct pym_span span,
 	return span.bits & ~rest;
 }
 
-/* Returns which of the pools have a page. */
-static u64 pools_with_page(struct pym_span span)
+/**
+ * struct present - what pools have that are to be filled
+ * @page: those that have a page
+ * @bad: those of @page whose page has a memory error
+ * @narrow: those of @page whose bitmap is too short
+ */
+struct present {
+	u64 page;
+	u64 bad;
+	u64 narrow;
+};
+
+static struct present pools_look(struct pym_span span, unsigned int record_order)
 {
+	struct present present = {};
 	struct pym_pool *pool;
-	u64 found = 0;
 
-	pym_for_each_pool(pool, span)
-		found |= BIT_ULL(pym_pool_index(pool));
-	return found;
-}
+	pym_for_each_pool(pool, span) {
+		u64 bit = BIT_ULL(pym_pool_index(pool));
 
-/* Returns which of the pools have a page with a memory error. */
-static u64 pools_with_bad_page(struct pym_span span)
-{
-	struct pym_pool *pool;
-	u64 found = 0;
-
-	pym_for_each_pool(pool, span)
+		present.page |= bit;
 		if (PageHWPoison(pool->page))
-			found |= BIT_ULL(pym_pool_index(pool));
-	return found;
+			present.bad |= bit;
+		if (pool->order < record_order)
+			present.narrow |= bit;
+	}
+	return present;
 }
 
 /* Replace the record of a busy pool by one with a longer bitmap. */
@@ -146,15 +153,14 @@ static int pool_widen(struct pym_heap *heap, struct pym_arena *arena, struct pym
 	spin_lock(&heap->lock);
 	pool_describe(arena, pym_pool_index(old), new, old->page);
 	spin_unlock(&heap->lock);
-	old->next_gone = NULL;
-	pym_records_retire(heap, old);
+	pym_record_retire(heap, old);
 	return 0;
 }
 
 /*
  * The bitmap of an empty pool fits the class for which its page was taken; another class
- * may need a longer one.  Returns which of the pools have one that is long enough now; if
- * not all, an error is in *@err.
+ * may need a longer one.  Returns which of the pools have got that; if not all, an error is
+ * in *@err.
  */
 static u64 pools_widen(struct pym_heap *heap, struct pym_span span, unsigned int record_order,
 		       int *err)
@@ -165,11 +171,9 @@ static u64 pools_widen(struct pym_heap *heap, struct pym_span span, unsigned int
 	pym_for_each_pool(pool, span) {
 		u64 bit = BIT_ULL(pym_pool_index(pool));
 
-		if (pool->order < record_order) {
-			*err = *err ?: pool_widen(heap, span.arena, pool, record_order);
-			if (*err)
-				continue;
-		}
+		*err = *err ?: pool_widen(heap, span.arena, pool, record_order);
+		if (*err)
+			break;
 		wide |= bit;
 	}
 	return wide;
@@ -233,18 +237,20 @@ static int pages_drop_bad(struct pym_heap *heap, struct pym_span span, struct py
  */
 u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, unsigned int order, int *err)
 {
-	struct pym_span bad = { span.arena, pools_with_bad_page(span) };
+	struct present present = pools_look(span, order);
+	struct pym_span narrow = { span.arena, present.narrow & ~present.bad };
+	struct pym_span bad = { span.arena, present.bad };
 	int dropped = bad.bits ? pages_drop_bad(heap, span, bad) : 0;
-	u64 missing = span.bits & ~pools_with_page(span);
+	u64 missing = span.bits & ~present.page;
 	struct pym_span rest = { span.arena, missing };
-	u64 wide;
 
 	*err = min(dropped, 0);
-	wide = pools_widen(heap, (struct pym_span) { span.arena, span.bits & ~missing }, order,
-			   err);
 	/* Bad pages that could not be dropped do not count as pages. */
-	if (*err)
-		rest.bits |= bad.bits;
+	rest.bits |= bad.bits;
+	if (!*err)
+		missing |= bad.bits;
+	if (narrow.bits)
+		narrow.bits &= ~pools_widen(heap, narrow, order, err);
 	while (rest.bits && !*err)
 		rest.bits &= ~pages_fill_some(heap, rest, order, err);
 	missing &= ~rest.bits;
@@ -252,7 +258,7 @@ u64 pym_pages_fill(struct pym_heap *heap, struct pym_span span, unsigned int ord
 		pages_note_payer(heap, (struct pym_span) { span.arena, missing });
 		pym_pages_count_in(heap, hweight64(missing));
 	}
-	return (wide | missing) & ~rest.bits;
+	return span.bits & ~(rest.bits | narrow.bits);
 }
 
 /* Write the pages of pools to @pages.  Returns which of the pools have one of their own. */
@@ -284,15 +290,14 @@ static void zap_pools(struct pym_heap *heap, const struct pym_mappings *mappings
 	}
 }
 
-/* Remove a busy pool from its arena, and chain it to those that are removed with it. */
-static void pool_remove_locked(struct pym_arena *arena, unsigned int index,
-			       struct pym_pool **gone)
+/* Remove a busy pool from its arena. */
+static void pool_remove_locked(struct pym_heap *heap, struct pym_arena *arena,
+			       unsigned int index)
 {
 	struct pym_pool *pool = pym_pool_in(arena, index);
 
 	RCU_INIT_POINTER(arena->pools[index], NULL);
-	pool->next_gone = *gone;
-	*gone = pool;
+	pym_record_retire(heap, pool);
 }
 
 /**
@@ -304,14 +309,12 @@ static void pool_remove_locked(struct pym_arena *arena, unsigned int index,
  */
 void pym_pools_forget(struct pym_heap *heap, struct pym_span span)
 {
-	struct pym_pool *gone = NULL;
 	unsigned int index;
 
 	spin_lock(&heap->lock);
 	pym_for_each_bit(index, span.bits)
-		pool_remove_locked(span.arena, index, &gone);
+		pool_remove_locked(heap, span.arena, index);
 	spin_unlock(&heap->lock);
-	pym_records_retire(heap, gone);
 }
 
 /* Give back the pages of busy pools, which nobody maps any more.  Returns how many. */
@@ -320,7 +323,6 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 {
 	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0;
 	struct pym_arena *arena = span.arena;
-	struct pym_pool *gone = NULL;
 	unsigned int index;
 
 	spin_lock(&heap->lock);
@@ -333,7 +335,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 			apart += pym_frame_put(page, true);
 		else
 			together += pym_frame_put(page, false);
-		pool_remove_locked(arena, index, &gone);
+		pool_remove_locked(heap, arena, index);
 	}
 	arena->apart &= ~span.bits;
 	heap->pages -= nr;
@@ -344,7 +346,6 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 	pym_quota_uncharge(heap->user, pym_page_bytes(apart));
 	spin_unlock(&heap->lock);
 
-	pym_records_retire(heap, gone);
 	release_pages(pages, nr);
 	pym_quota_uncharge(&heap->quota, pym_page_bytes(nr));
 	return nr;
@@ -417,6 +418,17 @@ unsigned int pym_pages_drop_held(struct pym_heap *heap, const struct pym_mapping
 	return pages_put(heap, span, pages);
 }
 
+static u64 pools_with_record(struct pym_arena *arena)
+{
+	struct pym_span span = { arena, ~0ULL };
+	struct pym_pool *pool;
+	u64 found = 0;
+
+	pym_for_each_pool(pool, span)
+		found |= BIT_ULL(pym_pool_index(pool));
+	return found;
+}
+
 /**
  * pym_pages_destroy() - free the pages of a heap that nobody uses or maps
  * @heap: the heap
@@ -430,7 +442,7 @@ void pym_pages_destroy(struct pym_heap *heap)
 	u64 offset;
 
 	pym_for_each_arena(span.arena, offset, heap) {
-		span.bits = pools_with_page((struct pym_span) { span.arena, ~0ULL });
+		span.bits = pools_with_record(span.arena);
 		own.bits = pages_gather(span, pages);
 		own.arena = span.arena;
 		pages_put(heap, own, pages);

@@ -112,7 +112,10 @@ void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 num
 {
 	lockdep_assert_held(&class->lock);
 
-	memset(pool->free, 0xff, sizeof(*pool->free) << pool->order);
+	/* Most have one word, for which a call would take longer. */
+	pool->free[0] = ~0UL;
+	if (pool->order)
+		memset(pool->free, 0xff, sizeof(*pool->free) << pool->order);
 	pool->nr_alloc = 0;
 	pool->boundary = 0;
 	pool->group = 0;
@@ -284,39 +287,30 @@ static void pool_clear_bits(struct pym_pool *pool, unsigned int first, unsigned 
 	*word &= ~(~0UL >> (64 - nr));
 }
 
-/* Take untouched blocks in turn: @nr of them, all before the end of the pool. */
-static u64 *pool_take_row(const struct pym_class *class, struct pym_pool *pool,
-			  unsigned int first, u64 *refs, unsigned int nr)
-{
-	const unsigned int size = class->size;
-	u64 at = pym_pool_offset(pool) + first * size;
-
-	pool_clear_bits(pool, first, nr);
-	pool->boundary += nr;
-	/*
-	 * The counting of the loop would cost more than the store.  8 is a cache
-	 * line of refs; more would only make the code longer.
-	 */
-#pragma GCC unroll 8
-	for (; nr; nr--, at += size)
-		*refs++ = at;
-	return refs;
-}
-
 /* Take untouched blocks in turn, round the end of the pool; it has at least @nr. */
 static void pool_take_untouched(const struct pym_class *class, struct pym_pool *pool,
 				u64 *refs, unsigned int nr)
 {
-	unsigned int first = pym_pool_start(class, pool) + pool->boundary, row;
+	unsigned int first = pym_pool_start(class, pool) + pool->boundary, row, left;
+	const unsigned int size = class->size;
 
-	if (first < class->capacity) {
+	pool->boundary += nr;
+	if (first >= class->capacity)
+		first -= class->capacity;
+	/* At most twice: up to the end of the pool, and from its beginning on. */
+	for (; nr; nr -= row, first = 0) {
+		u64 at = pym_pool_offset(pool) + first * size;
+
 		row = min(nr, class->capacity - first);
-		refs = pool_take_row(class, pool, first, refs, row);
-		nr -= row;
-		first = class->capacity;
+		pool_clear_bits(pool, first, row);
+		/*
+		 * The counting of the loop would cost more than the store.  8 is a cache
+		 * line of refs; more would only make the code longer.
+		 */
+#pragma GCC unroll 8
+		for (left = row; left; left--, at += size)
+			*refs++ = at;
 	}
-	if (nr)
-		pool_take_row(class, pool, first - class->capacity, refs, nr);
 }
 
 /* Take up to @nr blocks: those that are free, then those that are untouched. */
@@ -329,7 +323,8 @@ static unsigned int pool_take(struct pym_heap *heap, struct pym_class *class,
 	if (unlikely(pool->next_face))
 		return pym_frame_take(heap, class, pool, refs, nr);
 	pool->nr_alloc += old + fresh;
-	refs = pool_take_free(class, pool, refs, old);
+	if (old)
+		refs = pool_take_free(class, pool, refs, old);
 	if (fresh) {
 		class->untouched -= fresh;
 		pool_take_untouched(class, pool, refs, fresh);

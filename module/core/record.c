@@ -6,24 +6,46 @@
  * with a longer bitmap.  So a heap that has become small has few of them, whatever
  * it once had: what stays in each arena is a pointer for each pool.  The length of the
  * bitmap follows the class for which the page was taken.
+ *
+ * The records of pages that are taken from the system together are one piece of memory, a
+ * sheet.  Its memory, and the charge for it, goes with its last record.  One object of the
+ * slab allocator for each record would cost a page's first use 200 instructions more,
+ * half of them for the memory cgroup.
  */
 #include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include <linux/string.h>
 
 #include "quota.h"
 #include "record.h"
 
-static struct kmem_cache *record_caches[PYM_RECORD_ORDERS];
+#define SHIFTS	(PYM_SHEET_SHIFT_MAX + 1)
 
-static struct kmem_cache *record_cache_new(unsigned int order)
+static struct kmem_cache *sheet_caches[PYM_RECORD_ORDERS][SHIFTS];
+
+static size_t sheet_size(unsigned int order, unsigned int shift)
 {
-	static const char * const names[PYM_RECORD_ORDERS] = {
-		"pymalloc_pool_1", "pymalloc_pool_2", "pymalloc_pool_4", "pymalloc_pool_8",
-	};
+	return sizeof(struct pym_sheet) + (pym_record_size(order) << shift);
+}
 
-	return kmem_cache_create(names[order], pym_record_size(order), 0, SLAB_ACCOUNT, NULL);
+/**
+ * pym_sheet_bytes() - what records that are allocated together take
+ * @order: the bitmap of each has 2 to the power of @order words
+ * @shift: there are 2 to the power of @shift of them
+ *
+ * Return: the bytes, with what the slab allocator rounds up: it takes the smallest number of
+ *	pages, a power of two, of which at most a 16th is left.
+ */
+unsigned long pym_sheet_bytes(unsigned int order, unsigned int shift)
+{
+	unsigned long slab = PYMALLOC_POOL_SIZE, size = sheet_size(order, shift);
+
+	while (slab % size > slab / 16)
+		slab *= 2;
+	return slab / (slab / size);
 }
 
 /**
@@ -33,22 +55,25 @@ static struct kmem_cache *record_cache_new(unsigned int order)
  */
 int pym_record_caches_init(void)
 {
-	unsigned int order;
+	unsigned int order, shift;
+	char name[32];
 
 	/* The longest bitmap has a bit for each of the smallest blocks. */
 	static_assert(64 << (PYM_RECORD_ORDERS - 1) == PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN);
 
-	for (order = 0; order < PYM_RECORD_ORDERS; order++) {
-		record_caches[order] = record_cache_new(order);
-		if (!record_caches[order])
-			goto destroy;
-	}
+	for (order = 0; order < PYM_RECORD_ORDERS; order++)
+		for (shift = 0; shift < SHIFTS; shift++) {
+			snprintf(name, sizeof(name), "pymalloc_pools_%u_%u", 1 << order,
+				 1 << shift);
+			sheet_caches[order][shift] =
+				kmem_cache_create(name, sheet_size(order, shift), 0, SLAB_ACCOUNT,
+						  NULL);
+			if (!sheet_caches[order][shift]) {
+				pym_record_caches_exit();
+				return -ENOMEM;
+			}
+		}
 	return 0;
-
-destroy:
-	while (order--)
-		kmem_cache_destroy(record_caches[order]);
-	return -ENOMEM;
 }
 
 /**
@@ -58,17 +83,51 @@ destroy:
  */
 void pym_record_caches_exit(void)
 {
-	unsigned int order;
+	unsigned int order, shift;
 
 	for (order = 0; order < PYM_RECORD_ORDERS; order++)
-		kmem_cache_destroy(record_caches[order]);
+		for (shift = 0; shift < SHIFTS; shift++) {
+			kmem_cache_destroy(sheet_caches[order][shift]);
+			sheet_caches[order][shift] = NULL;
+		}
+}
+
+/* Charge and allocate the records of one sheet. */
+static int sheet_new(struct pym_heap *heap, unsigned int order, unsigned int shift,
+		     struct pym_pool **pools)
+{
+	const size_t size = pym_record_size(order);
+	unsigned long bytes = pym_sheet_bytes(order, shift);
+	struct pym_sheet *sheet;
+	unsigned int place;
+	char *record;
+	int err;
+
+	err = pym_meta_charge(heap, bytes);
+	if (err)
+		return err;
+	sheet = kmem_cache_alloc(sheet_caches[order][shift], PYM_GFP);
+	if (!sheet) {
+		pym_meta_uncharge(heap, bytes);
+		return -ENOMEM;
+	}
+	atomic_set(&sheet->live, BIT(1 << shift) - 1);
+	sheet->order = order;
+	sheet->shift = shift;
+	record = (char *)(sheet + 1);
+	for (place = 0; place < 1U << shift; place++, record += size) {
+		pools[place] = (struct pym_pool *)record;
+		*pools[place] = (struct pym_pool) { .place = place, .order = order };
+	}
+	return 0;
 }
 
 /**
  * pym_records_new() - charge and allocate records
  * @heap: the heap
  * @order: each has a bitmap of 2 to the power of @order words
- * @pools: out: the records, all zero but for @order; the bitmaps are not set
+ * @pools: out: the records, all zero but for @order and @place; the bitmaps are not set;
+ *	they must go to pools of one arena
  * @nr: how many, at least 1
  *
  * Context: Sleeps.  As pym_meta_charge().
@@ -77,66 +136,47 @@ void pym_record_caches_exit(void)
 int pym_records_new(struct pym_heap *heap, unsigned int order, struct pym_pool **pools,
 		    unsigned int nr)
 {
-	unsigned int i;
+	unsigned int done = 0, shift;
 	int err;
 
-	err = pym_meta_charge(heap, nr * pym_record_bytes(order));
-	if (err)
-		return err;
-	if (!kmem_cache_alloc_bulk(record_caches[order], PYM_GFP, nr, (void **)pools)) {
-		pym_meta_uncharge(heap, nr * pym_record_bytes(order));
-		return -ENOMEM;
-	}
-	for (i = 0; i < nr; i++) {
-		memset(pools[i], 0, sizeof(*pools[i]));
-		pools[i]->order = order;
+	while (done < nr) {
+		shift = min_t(unsigned int, ilog2(nr - done), PYM_SHEET_SHIFT_MAX);
+		err = sheet_new(heap, order, shift, pools + done);
+		if (err)
+			goto retire;
+		done += 1 << shift;
 	}
 	return 0;
+
+retire:
+	while (done--)
+		pym_record_retire(heap, pools[done]);
+	return err;
+}
+
+static void sheet_free_rcu(struct rcu_head *rcu)
+{
+	struct pym_sheet *sheet = pym_sheet_of(container_of(rcu, struct pym_pool, rcu));
+
+	kmem_cache_free(sheet_caches[sheet->order][sheet->shift], sheet);
 }
 
 /**
- * pym_records_delete() - free records that nobody could find yet
+ * pym_record_retire() - free a record that has just been removed from its arena, or that
+ *	has never been in one
  * @heap: the heap
- * @pools: the records
- * @nr: how many
+ * @pool: the record.  Its class is PYM_CLASS_NONE, so that a task that still finds it under
+ *	RCU leaves it alone
  *
- * Context: as pym_meta_charge().
+ * Context: Any, but otherwise as pym_meta_charge().
  */
-void pym_records_delete(struct pym_heap *heap, struct pym_pool **pools, unsigned int nr)
+void pym_record_retire(struct pym_heap *heap, struct pym_pool *pool)
 {
-	while (nr--) {
-		pym_meta_uncharge(heap, pym_record_bytes(pools[nr]->order));
-		kmem_cache_free(record_caches[pools[nr]->order], pools[nr]);
-	}
-}
+	struct pym_sheet *sheet = pym_sheet_of(pool);
 
-static void records_free_rcu(struct rcu_head *rcu)
-{
-	struct pym_pool *pool = container_of(rcu, struct pym_pool, rcu), *next;
-
-	for (; pool; pool = next) {
-		next = pool->next_gone;
-		kmem_cache_free(record_caches[pool->order], pool);
-	}
-}
-
-/**
- * pym_records_retire() - free records that have just been removed from their arenas
- * @heap: the heap
- * @gone: the first of them; the others follow by @next_gone; or NULL.  Their class is
- *	PYM_CLASS_NONE, so that a task that still finds one under RCU leaves it alone
- *
- * Context: as pym_meta_charge().
- */
-void pym_records_retire(struct pym_heap *heap, struct pym_pool *gone)
-{
-	unsigned long bytes = 0;
-	struct pym_pool *pool;
-
-	if (!gone)
+	/* Pairs with itself: the last one comes after all that others did to their records. */
+	if (atomic_fetch_andnot(BIT(pool->place), &sheet->live) != BIT(pool->place))
 		return;
-	for (pool = gone; pool; pool = pool->next_gone)
-		bytes += pym_record_bytes(pool->order);
-	pym_meta_uncharge(heap, bytes);
-	call_rcu(&gone->rcu, records_free_rcu);
+	pym_meta_uncharge(heap, pym_sheet_bytes(sheet->order, sheet->shift));
+	call_rcu(&pool->rcu, sheet_free_rcu);
 }

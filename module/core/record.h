@@ -13,22 +13,39 @@
 /* A run's pages have no blocks. */
 #define PYM_RECORD_OF_RUN	0
 
+/* At most 2 to the power of this many records are allocated together. */
+#define PYM_SHEET_SHIFT_MAX	4
+
+/**
+ * struct pym_sheet - records that have been allocated together
+ * @live: a bit for each of them that has not been retired
+ * @order: the bitmap of each has 2 to the power of @order words
+ * @shift: there are 2 to the power of @shift of them
+ *
+ * The records follow.  Those that are live belong to pools of one arena.
+ */
+struct pym_sheet {
+	atomic_t live;
+	u16 order;
+	u16 shift;
+};
+
 int pym_record_caches_init(void);
 void pym_record_caches_exit(void);
 int pym_records_new(struct pym_heap *heap, unsigned int order, struct pym_pool **pools,
 		    unsigned int nr);
-void pym_records_delete(struct pym_heap *heap, struct pym_pool **pools, unsigned int nr);
-void pym_records_retire(struct pym_heap *heap, struct pym_pool *gone);
+void pym_record_retire(struct pym_heap *heap, struct pym_pool *pool);
+unsigned long pym_sheet_bytes(unsigned int order, unsigned int shift);
 
 static inline size_t pym_record_size(unsigned int order)
 {
 	return sizeof(struct pym_pool) + (sizeof(unsigned long) << order);
 }
 
-/* What a record takes: as many as fit into a page, which is a slab of order 0, share it. */
-static inline unsigned long pym_record_bytes(unsigned int order)
+/* The sheet of a record. */
+static inline struct pym_sheet *pym_sheet_of(const struct pym_pool *pool)
 {
-	return PYMALLOC_POOL_SIZE / (PYMALLOC_POOL_SIZE / pym_record_size(order));
+	return (struct pym_sheet *)((char *)pool - pool->place * pym_record_size(pool->order)) - 1;
 }
 
 #endif /* PYM_RECORD_H */

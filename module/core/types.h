@@ -85,11 +85,10 @@
  * struct pym_pool - one page of the window: a pool that has a page
  * @link: in one of the class's lists, or in a list of the task that has just freed
  *	its last block
- * @rcu: frees it and those behind @next_gone, when no task that has looked one of them
- *	up still reads it
+ * @rcu: frees its sheet, when no task that has looked it up still reads it
  * @page: its memory
- * @next_gone: the next one of those that are freed together
  * @number: its place in the window, counted in pools
+ * @place: its place among the records that have been allocated together: see record.c
  * @nr_alloc: blocks allocated
  * @boundary: so many blocks have been handed out: see pym_block_turn()
  * @run_pages: the number of pages of a run; only in the run's first pool
@@ -111,11 +110,9 @@ struct pym_pool {
 		struct list_head link;
 		struct rcu_head rcu;
 	};
-	union {
-		struct page *page;
-		struct pym_pool *next_gone;
-	};
-	u32 number;
+	struct page *page;
+	u32 number : 28;
+	u32 place : 4;
 	u16 nr_alloc;
 	union {
 		u16 boundary;

@@ -272,6 +272,13 @@ static void empty_pool_without_page(struct scene *s)
 	swap_page(s, s->pool[SCENE_EMPTY]);
 }
 
+static void pool_retired(struct scene *s)
+{
+	struct pym_sheet *sheet = pym_sheet_of(s->pool[SCENE_USED]);
+
+	atomic_set(&sheet->live, atomic_read(&sheet->live) ^ BIT(s->pool[SCENE_USED]->place));
+}
+
 static void pool_lost(struct scene *s)
 {
 	take_out(s, SCENE_USED);
@@ -415,7 +422,9 @@ const struct corruption corruptions[] = {
 		   "the pool is in a list though it is full, or in none though it is not"),
 	CORRUPTION(pool_in_list_though_full, SCENE_FULL,
 		   "the pool is in a list though it is full, or in none though it is not"),
-	CORRUPTION(pool_bitmap, SCENE_USED, "the pool's bitmap is too short for its class"),
+	SEEN(pool_bitmap, SCENE_USED, "the pool's record is not one of its sheet",
+	     "the pool's bitmap is too short for its class"),
+	AT_REST(pool_retired, SCENE_USED, "the pool's record is not one of its sheet"),
 	CORRUPTION(pool_map_without_pool, SCENE_BARE, "the pool map shows another class"),
 	CORRUPTION(pool_without_page, SCENE_USED, "a pool without a page has a record"),
 	CORRUPTION(empty_pool_without_page, SCENE_EMPTY,
@@ -425,7 +434,7 @@ const struct corruption corruptions[] = {
 		   "an empty pool's page is not counted, or counted without being there"),
 	CORRUPTION(pool_in_anothers_place, SCENE_FULL, "the pool has forgotten its place"),
 
-	AT_REST(run_record, SCENE_NOWHERE, "the metadata charged is not what there is"),
+	AT_REST(run_record, SCENE_RUN, "the pool's record is not one of its sheet"),
 	CORRUPTION(run_without_length, SCENE_RUN, "a run has no length"),
 	CORRUPTION(run_too_short, SCENE_TAIL, "a run's page belongs to no run"),
 	CORRUPTION(run_too_long, SCENE_NEXT, "a run has lost one of its pages"),

@@ -318,7 +318,7 @@ static u64 objects_in(u64 pages, u64 rounded)
 /* What describes a pool of such blocks, or a page of a run. */
 static u64 record_of(u64 rounded)
 {
-	return pym_record_bytes(order_base_2(DIV_ROUND_UP(max(POOL / rounded, 1ULL), 64)));
+	return pym_sheet_bytes(order_base_2(DIV_ROUND_UP(max(POOL / rounded, 1ULL), 64)), 0);
 }
 
 /*
@@ -335,14 +335,15 @@ static u64 meta_of(u64 nr, u64 rounded, u64 pages)
 }
 
 /*
- * With a limit of @pages, and of all bytes but one of another, for a heap or for its
- * user: exactly as many objects of @size can be allocated as fit into @pages.
+ * With a limit of @pages, and of half of another, for a heap or for its user: exactly as
+ * many objects of @size can be allocated as fit into @pages.  The records of many pages
+ * together take a little less than is reckoned here.
  */
 static void stop_at(u64 pages, bool user, u64 size)
 {
 	u64 rounded = size > PYMALLOC_BLOCK_MAX ? ALIGN(size, POOL) : size;
 	u64 fit = objects_in(pages, rounded);
-	unsigned long max = pages * POOL + POOL - 1 + meta_of(fit, rounded, pages);
+	unsigned long max = pages * POOL + POOL / 2 + meta_of(fit, rounded, pages);
 	struct pym_quota quota = { .max = &max };
 	struct shadow_config config = {
 		.alignment = 8, .window = WINDOW, .limit = user ? 0 : max,

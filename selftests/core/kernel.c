@@ -3,7 +3,6 @@
  * The stand-in for the kernel: the parts of include/kernel.h that have a state.
  */
 #include <stdarg.h>
-#include <stdio.h>
 
 struct kmem_cache {
 	size_t size;
@@ -375,6 +374,8 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
 
 void kmem_cache_destroy(struct kmem_cache *cache)
 {
+	if (!cache)
+		return;
 	MUST(!cache->objects, "a cache with %lu objects is destroyed", cache->objects);
 	kfree(cache);
 }
@@ -389,20 +390,12 @@ void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
 }
 
 /* Not cleared: the memory is full of what another user of the slab has left there. */
-int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t nr, void **objects)
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 {
-	size_t i;
+	void *memory = kmem_cache_zalloc(cache, gfp);
 
-	MUST(nr && !(gfp & __GFP_ZERO), "nothing is allocated, or it is to be cleared");
-	check_gfp(gfp);
-	if (fails(KERNEL_SLAB))
-		return 0;
-	for (i = 0; i < nr; i++) {
-		/* As after a record that was a face of a frame: see struct pym_pool. */
-		objects[i] = memset(get_memory(cache->size), 0x5a, cache->size);
-	}
-	cache->objects += nr;
-	return nr;
+	/* As after a record that was a face of a frame: see struct pym_pool. */
+	return memory ? memset(memory, 0x5a, cache->size) : NULL;
 }
 
 void kmem_cache_free(struct kmem_cache *cache, void *memory)

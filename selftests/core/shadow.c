@@ -412,7 +412,7 @@ static bool has_place(const struct shadow *shadow, u64 nr)
 /* The most that an object of @nr pages can cost, with all of its metadata. */
 static u64 most_bytes(const struct shadow *shadow, u64 nr)
 {
-	return nr * (PAGE_SIZE + pym_record_bytes(PYM_RECORD_ORDERS - 1)) +
+	return nr * (PAGE_SIZE + pym_sheet_bytes(PYM_RECORD_ORDERS - 1, 0)) +
 	       DIV_ROUND_UP(nr, ARENA_PAGES) * PYM_ARENA_BYTES + PYM_REGION_BYTES +
 	       2 * pym_table_bytes(shadow->heap.table);
 }

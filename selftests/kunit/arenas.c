@@ -98,7 +98,7 @@ static void an_arena_with_nothing_goes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pym_trim(heap), PYMALLOC_POOL_SIZE);
 	KUNIT_EXPECT_EQ(test, heap->nr_arenas, 0);
 	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes,
-			meta - PYM_ARENA_BYTES - pym_record_bytes(3));
+			meta - PYM_ARENA_BYTES - pym_sheet_bytes(3, 0));
 	KUNIT_EXPECT_NULL(test, heap_pool(heap, ref));
 	heap_check(test, heap);
 

@@ -10,8 +10,11 @@
 
 static u64 refs[MOST];
 
-/* Pages of blocks of that size, or of runs, with what describes them. */
-#define FILLED(nr)	((nr) * (PAGES(1) + pym_record_bytes(0)))
+/*
+ * Pages of blocks of that size, or of runs, with what describes them.  If the pages are taken
+ * together, this is a little less.
+ */
+#define FILLED(nr)	((nr) * (PAGES(1) + pym_sheet_bytes(0, 0)))
 
 /* The metadata of a heap that has so many arenas, all in its first region, and no page. */
 static unsigned long meta_with(const struct pym_heap *heap, unsigned int arenas)
@@ -48,7 +51,7 @@ static void a_heap_ends_at_its_limit(struct kunit *test)
 	unsigned int done;
 	int err;
 
-	heap->limit = meta_with(heap, 1) + limit->pages * pym_record_bytes(0) +
+	heap->limit = meta_with(heap, 1) + limit->pages * pym_sheet_bytes(0, 0) +
 		      limit->bytes;
 	done = alloc_all(heap, &err);
 	KUNIT_EXPECT_EQ(test, done, limit->pages * POOL_BLOCKS);
@@ -206,22 +209,25 @@ static void metadata_counts(struct kunit *test)
 {
 	struct test_heap *th = heap_new(test, 8, TEST_WINDOW);
 	struct pym_heap *heap = &th->heap;
+	/* The pages of a run are taken by 16.  Of four times 16, the first one is left. */
+	unsigned long sheet = pym_sheet_bytes(0, PYM_SHEET_SHIFT_MAX);
 	unsigned int nr = 50;
 	int err;
 
-	heap->limit = meta_with(heap, nr) + FILLED(nr + 63);
+	heap->limit = meta_with(heap, nr) + PAGES(nr + 63) + (nr + 3) * sheet;
 	KUNIT_EXPECT_EQ(test, alloc_thin(test, heap, &err), nr);
 	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes,
-			meta_with(heap, nr) + nr * pym_record_bytes(0));
+			meta_with(heap, nr) + nr * sheet);
 	free_many(test, heap, refs, nr);
 	KUNIT_EXPECT_EQ(test, heap_stats(heap).meta_bytes, meta_with(heap, 0));
 
 	th->user_max = heap->limit - 1;
+	heap->limit = 0;
 	KUNIT_EXPECT_EQ(test, alloc_thin(test, heap, &err), nr - 1);
 	KUNIT_EXPECT_EQ(test, err, -EDQUOT);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&th->user.meta),
-			meta_with(heap, nr - 1) + (nr - 1) * pym_record_bytes(0));
+			meta_with(heap, nr - 1) + (nr - 1) * sheet);
 	KUNIT_EXPECT_EQ(test, pym_quota_pages(&th->user), nr - 1);
 }
 
@@ -270,7 +276,7 @@ static void a_clones_metadata_counts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta), others + meta);
 	more = alloc_one(test, &child->heap, PAGES(1));
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta),
-			others + meta + PYM_ARENA_BYTES + pym_record_bytes(0));
+			others + meta + PYM_ARENA_BYTES + pym_sheet_bytes(0, 0));
 	free_one(&child->heap, more);
 	heap_drop(test, child);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->user.meta), others);

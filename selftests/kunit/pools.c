@@ -242,7 +242,7 @@ static void a_bitmap_fits_its_class(struct kunit *test)
 	static const u8 orders[] = { 0, 1, 2, 3, 3 };
 	struct pym_heap *heap = &heap_new(test, 8, TEST_WINDOW)->heap;
 	u64 first = alloc_one(test, heap, 512), ref;
-	u64 meta = meta_bytes(heap) - pym_record_bytes(0);
+	u64 meta = meta_bytes(heap) - pym_sheet_bytes(0, 0);
 	unsigned int i;
 
 	free_one(heap, first);
@@ -251,7 +251,7 @@ static void a_bitmap_fits_its_class(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, round_down(ref, PYMALLOC_POOL_SIZE), first);
 		KUNIT_EXPECT_EQ_MSG(test, (u8)heap_pool(heap, ref)->order, orders[i], "%u bytes",
 				    sizes[i]);
-		KUNIT_EXPECT_EQ(test, meta_bytes(heap), meta + pym_record_bytes(orders[i]));
+		KUNIT_EXPECT_EQ(test, meta_bytes(heap), meta + pym_sheet_bytes(orders[i], 0));
 		heap_check(test, heap);
 		free_one(heap, ref);
 	}

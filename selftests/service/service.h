@@ -252,13 +252,14 @@ static inline __u64 heap_trim(struct heap *heap)
 
 /*
  * The metadata of a region, with its part of the pool map, that of an arena,
- * and that of a page: the least, which is that of at most 64 blocks and of a
- * run's page, and the most, which is that of 512 blocks.
+ * and that of a page that is taken alone: the least, which is that of at most 64
+ * blocks and of a run's page, and the most, which is that of 512 blocks. Of
+ * pages that are taken together it is a little less for each.
  */
 #define REGION_META (1024 + POOL)
 #define ARENA_META (2 * POOL / 13)
-#define PAGE_META_MIN 48
-#define PAGE_META_MAX 105
+#define PAGE_META_MIN 56
+#define PAGE_META_MAX 113
 
 /* The metadata of a heap with so many arenas, all in its first region, and no page. */
 static inline __u64 meta_with(struct __test_metadata *_metadata, __u64 arenas)

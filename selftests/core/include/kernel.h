@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/types.h>
@@ -61,7 +62,7 @@ void panic(const char *file, int line, const char *format, ...);
 /* What can be made to fail. */
 enum kernel_event {
 	KERNEL_PAGE,	/* alloc_pages() */
-	KERNEL_SLAB,	/* kmem_cache_zalloc(), kmem_cache_alloc_bulk() */
+	KERNEL_SLAB,	/* kmem_cache_alloc() */
 	KERNEL_MEMORY,	/* all other memory */
 	KERNEL_SIGNAL,	/* "fails" when a fatal signal is pending */
 	KERNEL_EVENTS,
@@ -323,8 +324,32 @@ struct counter {
 	long value;
 };
 
+/* As large as in the kernel: the test knows how much it takes. */
+struct small_counter {
+	int value;
+};
+
+#define atomic_t	struct small_counter
 #define atomic_long_t	struct counter
 #define atomic64_t	struct counter
+
+static inline void atomic_set(struct small_counter *counter, int value)
+{
+	counter->value = value;
+}
+
+static inline int atomic_read(const struct small_counter *counter)
+{
+	return counter->value;
+}
+
+static inline int atomic_fetch_andnot(int bits, struct small_counter *counter)
+{
+	int old = counter->value;
+
+	counter->value &= ~bits;
+	return old;
+}
 
 static inline long atomic_long_add_return(long value, struct counter *counter)
 {
@@ -545,7 +570,7 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
 				     unsigned int flags, void (*ctor)(void *));
 void kmem_cache_destroy(struct kmem_cache *cache);
 void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp);
-int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t nr, void **objects);
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
 void kmem_cache_free(struct kmem_cache *cache, void *memory);
 
 /* Tracepoints, which nobody listens to */
