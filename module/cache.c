@@ -9,10 +9,12 @@
  * They belong to the heap, so that its memory can be found and taken back while the
  * thread sleeps: see steal.c.
  *
- * Lock order: mmap_lock, caches->mutex, page lock, caches->lock.
+ * Lock order: mmap_lock, caches->mutex, page lock, caches->lock.  So nothing is charged
+ * with the mutex: at its limit, a heap gives pages back, and needs its mmap_lock for that.
  */
 #include <linux/err.h>
 #include <linux/highmem.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pid.h>
@@ -78,35 +80,51 @@ static unsigned long table_bytes(u32 size)
 	return size * sizeof(struct pym_cache *);
 }
 
-/* See that the table has an entry for a cache. */
-static int caches_reserve(struct pym_service_heap *sheap, u32 index)
+/* A table that may replace that of a heap. */
+struct table {
+	struct pym_cache **entries;
+	u32 size;
+};
+
+/* Charge and allocate a table with an entry for a cache; an empty one if there is one. */
+static int table_new(struct pym_service_heap *sheap, u32 index, struct table *table)
 {
-	struct pym_caches *caches = sheap->caches;
-	u32 size = max_t(u32, caches->size, TABLE_FIRST);
-	struct pym_cache **table, **old = caches->table;
+	u32 size = max_t(u32, roundup_pow_of_two(index + 1), TABLE_FIRST);
 	int err;
 
-	while (size <= index)
-		size *= 2;
-	if (size == caches->size)
+	*table = (struct table) {};
+	if (size <= READ_ONCE(sheap->caches->size))
 		return 0;
 	err = pym_heap_add_meta(&sheap->heap, table_bytes(size));
 	if (err)
 		return err;
-	table = kvzalloc(table_bytes(size), PYM_GFP);
-	if (!table) {
-		pym_heap_remove_meta(&sheap->heap, table_bytes(size));
-		return -ENOMEM;
-	}
-	if (old)
-		memcpy(table, old, table_bytes(caches->size));
-	pym_heap_remove_meta(&sheap->heap, table_bytes(caches->size));
+	table->entries = kvzalloc(table_bytes(size), PYM_GFP);
+	table->size = size;
+	if (table->entries)
+		return 0;
+	pym_heap_remove_meta(&sheap->heap, table_bytes(size));
+	return -ENOMEM;
+}
+
+static void table_free(struct pym_service_heap *sheap, struct table *table)
+{
+	kvfree(table->entries);
+	pym_heap_remove_meta(&sheap->heap, table_bytes(table->size));
+}
+
+/* Replace the table of the caches if this one is larger; it becomes the one to be freed. */
+static void table_use(struct pym_caches *caches, struct table *table)
+{
+	lockdep_assert_held(&caches->mutex);
+
+	if (table->size <= caches->size)
+		return;
+	if (caches->size)
+		memcpy(table->entries, caches->table, table_bytes(caches->size));
 	spin_lock(&caches->lock);
-	caches->table = table;
-	caches->size = size;
+	swap(table->entries, caches->table);
+	swap(table->size, caches->size);
 	spin_unlock(&caches->lock);
-	kvfree(old);
-	return 0;
 }
 
 /**
@@ -193,38 +211,132 @@ static struct pym_cache *cache_new(struct pym_service_heap *sheap)
 	return ERR_PTR(err);
 }
 
-static void cache_link(struct pym_caches *caches, u32 index, struct pym_cache *cache)
+/* Give a cache that nobody knows yet so many slot pages. */
+static int cache_add_pages(struct pym_service_heap *sheap, struct pym_cache *cache, u32 first,
+			   u32 count)
 {
+	struct page *page;
+
+	for (; count; first++, count--) {
+		page = cache_new_page(sheap);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		cache->slots[first] = page;
+	}
+	return 0;
+}
+
+static int cache_link(struct pym_caches *caches, u32 index, struct pym_cache *cache)
+{
+	lockdep_assert_held(&caches->mutex);
+
+	if (pym_cache_find(caches, index))
+		return -EEXIST;
 	spin_lock(&caches->lock);
 	caches->table[index] = cache;
 	WRITE_ONCE(caches->nr, caches->nr + 1);
 	spin_unlock(&caches->lock);
+	return 0;
+}
+
+/*
+ * Put a new cache into the table.  In fork() the mutex of the parent's caches is held, too:
+ * then @depth is 1.
+ */
+static int cache_install(struct pym_service_heap *sheap, u32 index, struct pym_cache *cache,
+			 unsigned int depth)
+{
+	struct pym_caches *caches = sheap->caches;
+	struct table table;
+	int err;
+
+	err = table_new(sheap, index, &table);
+	if (err)
+		return err;
+	mutex_lock_nested(&caches->mutex, depth);
+	table_use(caches, &table);
+	err = cache_link(caches, index, cache);
+	mutex_unlock(&caches->mutex);
+	table_free(sheap, &table);
+	return err;
 }
 
 /**
- * pym_cache_make() - make a cache without slots
+ * pym_cache_make() - make a cache
  * @sheap: the heap, which has the struct for caches
  * @index: its index, below PYMALLOC_CACHES_MAX
+ * @first: the first of its slot pages
+ * @count: how many; the last one's number is below PYMALLOC_CACHE_PAGES
  *
- * Context: Sleeps.  Holds the mutex of the caches.
+ * Context: Sleeps.  Not with the mutex of the caches: a heap at its limit gives pages back,
+ *	for which it needs the mmap_lock.
  * Return: 0; or -EEXIST, -ENOMEM or -EDQUOT.
  */
-int pym_cache_make(struct pym_service_heap *sheap, u32 index)
+int pym_cache_make(struct pym_service_heap *sheap, u32 index, u32 first, u32 count)
 {
-	struct pym_cache *cache;
+	struct pym_cache *cache = cache_new(sheap);
 	int err;
 
-	if (pym_cache_find(sheap->caches, index))
-		return -EEXIST;
-	err = caches_reserve(sheap, index);
-	if (err)
-		return err;
-	cache = cache_new(sheap);
 	if (IS_ERR(cache))
 		return PTR_ERR(cache);
 	cache->owner = get_pid(task_pid(current));
-	cache_link(sheap->caches, index, cache);
-	return 0;
+	err = cache_add_pages(sheap, cache, first, count);
+	if (!err)
+		err = cache_install(sheap, index, cache, 0);
+	if (err)
+		pym_cache_free(sheap, cache);
+	return err;
+}
+
+/* Returns 0, -EEXIST if the cache has this slot page, or -ENOENT if there is no cache. */
+static int slots_missing(struct pym_caches *caches, u32 index, u32 number)
+{
+	struct pym_cache *cache = pym_cache_find(caches, index);
+
+	if (!cache)
+		return -ENOENT;
+	return cache->slots[number] ? -EEXIST : 0;
+}
+
+static int slots_look(struct pym_caches *caches, u32 index, u32 number)
+{
+	int err;
+
+	spin_lock(&caches->lock);
+	err = slots_missing(caches, index, number);
+	spin_unlock(&caches->lock);
+	return err;
+}
+
+static int slots_link(struct pym_caches *caches, u32 index, u32 number, struct page *page)
+{
+	int err;
+
+	mutex_lock(&caches->mutex);
+	spin_lock(&caches->lock);
+	err = slots_missing(caches, index, number);
+	if (!err)
+		caches->table[index]->slots[number] = page;
+	spin_unlock(&caches->lock);
+	mutex_unlock(&caches->mutex);
+	return err;
+}
+
+/* See that a cache has a slot page. */
+static int cache_add_slots(struct pym_service_heap *sheap, u32 index, u32 number)
+{
+	int err = slots_look(sheap->caches, index, number);
+	struct page *page;
+
+	if (err)
+		return err;
+	page = cache_new_page(sheap);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	err = slots_link(sheap->caches, index, number, page);
+	if (err)
+		pym_cache_free_page(sheap, page);
+	return err;
 }
 
 /**
@@ -234,28 +346,16 @@ int pym_cache_make(struct pym_service_heap *sheap, u32 index)
  * @first: the first of the pages
  * @count: how many; the last one's number is below PYMALLOC_CACHE_PAGES
  *
- * Context: Sleeps.  Holds the mutex of the caches.
+ * Context: As pym_cache_make().
  * Return: 0; or -ENOENT (no such cache), -ENOMEM or -EDQUOT: some may be there.
  */
 int pym_cache_add_slots(struct pym_service_heap *sheap, u32 index, u32 first, u32 count)
 {
-	struct pym_caches *caches = sheap->caches;
-	struct pym_cache *cache = pym_cache_find(caches, index);
-	struct page *page;
+	int err = 0;
 
-	if (!cache)
-		return -ENOENT;
-	for (; count; first++, count--) {
-		if (cache->slots[first])
-			continue;
-		page = cache_new_page(sheap);
-		if (IS_ERR(page))
-			return PTR_ERR(page);
-		spin_lock(&caches->lock);
-		cache->slots[first] = page;
-		spin_unlock(&caches->lock);
-	}
-	return 0;
+	for (; count && (!err || err == -EEXIST); first++, count--)
+		err = cache_add_slots(sheap, index, first);
+	return err == -EEXIST ? 0 : err;
 }
 
 /* Copy the pages of a cache. */
@@ -296,17 +396,14 @@ int pym_cache_copy(struct pym_service_heap *sheap, u32 index, const struct pym_c
 
 	if (IS_ERR(caches))
 		return PTR_ERR(caches);
-	err = caches_reserve(sheap, index);
-	if (err)
-		return err;
 	copy = cache_new(sheap);
 	if (IS_ERR(copy))
 		return PTR_ERR(copy);
 	err = cache_copy_pages(sheap, copy, from);
+	if (!err)
+		err = cache_install(sheap, index, copy, SINGLE_DEPTH_NESTING);
 	if (err)
 		pym_cache_free(sheap, copy);
-	else
-		cache_link(caches, index, copy);
 	return err;
 }
 

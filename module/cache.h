@@ -75,7 +75,7 @@ static inline u64 pym_cache_slot_offset(u32 index, u32 number)
 struct pym_caches *pym_caches_get(struct pym_service_heap *sheap);
 void pym_caches_destroy(struct pym_service_heap *sheap);
 struct pym_cache *pym_cache_find(const struct pym_caches *caches, u32 index);
-int pym_cache_make(struct pym_service_heap *sheap, u32 index);
+int pym_cache_make(struct pym_service_heap *sheap, u32 index, u32 first, u32 count);
 int pym_cache_add_slots(struct pym_service_heap *sheap, u32 index, u32 first, u32 count);
 int pym_cache_copy(struct pym_service_heap *sheap, u32 index, const struct pym_cache *from);
 struct pym_cache *pym_cache_unlink(struct pym_caches *caches, u32 index);

@@ -86,47 +86,26 @@ static int cache_reduce(struct pym_service_heap *sheap, const struct pymalloc_ca
 	return err;
 }
 
-static int cache_make(struct pym_service_heap *sheap, const struct pymalloc_cache *args,
-		      bool *made)
-{
-	int err = pym_cache_make(sheap, args->index);
-
-	*made = !err;
-	return err ?: pym_cache_add_slots(sheap, args->index, args->first, args->count);
-}
-
 /* Make a cache, or give it pages.  These are charged as the heap's pages are. */
-static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_cache *args,
-			bool *made)
+static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
 {
 	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	int err;
 
-	mutex_lock(&sheap->caches->mutex);
 	if (args->op == PYMALLOC_CACHE_MAKE)
-		err = cache_make(sheap, args, made);
+		err = pym_cache_make(sheap, args->index, args->first, args->count);
 	else
 		err = pym_cache_add_slots(sheap, args->index, args->first, args->count);
-	mutex_unlock(&sheap->caches->mutex);
 	set_active_memcg(memcg);
 	return err;
 }
 
 static int cache_run(struct pym_service_heap *sheap, struct pymalloc_cache *args)
 {
-	bool made = false;
-	int err;
-
 	switch (args->op) {
 	case PYMALLOC_CACHE_MAKE:
-		err = cache_extend(sheap, args, &made);
-		/* It has no use without its first slots. */
-		if (err && made)
-			cache_reduce(sheap, &(struct pymalloc_cache) {
-				.op = PYMALLOC_CACHE_END, .index = args->index });
-		return err;
 	case PYMALLOC_CACHE_SLOTS:
-		return cache_extend(sheap, args, &made);
+		return cache_extend(sheap, args);
 	case PYMALLOC_CACHE_DROP:
 	case PYMALLOC_CACHE_END:
 		return cache_reduce(sheap, args);
