@@ -47,6 +47,21 @@ static void object_take_locked(struct pym_heap *heap, struct pym_class *class,
 					      wanted->nr - wanted->done, wants_pinned(wanted));
 }
 
+/* Give a pool its class, and take all of its blocks if so many are wanted. */
+static void class_add_pool_locked(struct pym_class *class, struct pym_pool *pool,
+				  struct wanted *wanted)
+{
+	bool pinned = wants_pinned(wanted);
+
+	if (wanted->nr - wanted->done < class->capacity) {
+		pym_class_add_locked(class, pool, wanted->number, pinned);
+		return;
+	}
+	pym_class_add_full_locked(class, pool, wanted->number, pinned,
+				  wanted->refs + wanted->done);
+	wanted->done += class->capacity;
+}
+
 /*
  * Give busy pools, which have a page, their class, and take blocks of them.  Uses only as
  * many pools as are needed, because another task may have freed blocks meanwhile.
@@ -71,7 +86,7 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 	span.bits = pym_lowest_bits(span.bits,
 				    DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity));
 	pym_for_each_pool(pool, span) {
-		pym_class_add_locked(class, pool, wanted->number, wants_pinned(wanted));
+		class_add_pool_locked(class, pool, wanted);
 		trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 	}
 	object_take_locked(heap, class, wanted);

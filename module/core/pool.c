@@ -98,6 +98,23 @@ static __always_inline void pool_regroup(struct pym_class *class, struct pym_poo
 		pool_move(class, pool, group);
 }
 
+/* What an empty pool becomes with a class, whose first @nr blocks are allocated. */
+static __always_inline void pool_begin(struct pym_pool *pool, u8 number, bool pinned, u8 group,
+				       unsigned int nr)
+{
+	/* Most have one word, for which a call would take longer. */
+	pool->free[0] = ~0UL;
+	if (pool->order)
+		memset(pool->free, 0xff, sizeof(*pool->free) << pool->order);
+	pool->nr_alloc = nr;
+	pool->boundary = nr;
+	pool->group = group;
+	pool->role = pinned ? PYM_POOL_PINNED : PYM_POOL_PLAIN;
+	pool->error = false;
+	pool->next_face = 0;
+	WRITE_ONCE(pool->class, number);
+}
+
 /**
  * pym_class_add_locked() - give an empty pool its class
  * @class: the class
@@ -112,17 +129,7 @@ void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 num
 {
 	lockdep_assert_held(&class->lock);
 
-	/* Most have one word, for which a call would take longer. */
-	pool->free[0] = ~0UL;
-	if (pool->order)
-		memset(pool->free, 0xff, sizeof(*pool->free) << pool->order);
-	pool->nr_alloc = 0;
-	pool->boundary = 0;
-	pool->group = 0;
-	pool->role = pinned ? PYM_POOL_PINNED : PYM_POOL_PLAIN;
-	pool->error = false;
-	pool->next_face = 0;
-	WRITE_ONCE(pool->class, number);
+	pool_begin(pool, number, pinned, 0, 0);
 	list_add_tail(&pool->link, pool_list(class, pool, 0));
 	class->pools_used++;
 	class->untouched += class->capacity;
@@ -287,16 +294,13 @@ static void pool_clear_bits(struct pym_pool *pool, unsigned int first, unsigned 
 	*word &= ~(~0UL >> (64 - nr));
 }
 
-/* Take untouched blocks in turn, round the end of the pool; it has at least @nr. */
-static void pool_take_untouched(const struct pym_class *class, struct pym_pool *pool,
-				u64 *refs, unsigned int nr)
+/* Take the @nr blocks from @first on, round the end of the pool, which are all free. */
+static __always_inline void pool_take_row(const struct pym_class *class, struct pym_pool *pool,
+					  u64 *refs, unsigned int first, unsigned int nr)
 {
-	unsigned int first = pym_pool_start(class, pool) + pool->boundary, row, left;
 	const unsigned int size = class->size;
+	unsigned int row, left;
 
-	pool->boundary += nr;
-	if (first >= class->capacity)
-		first -= class->capacity;
 	/* At most twice: up to the end of the pool, and from its beginning on. */
 	for (; nr; nr -= row, first = 0) {
 		u64 at = pym_pool_offset(pool) + first * size;
@@ -311,6 +315,42 @@ static void pool_take_untouched(const struct pym_class *class, struct pym_pool *
 		for (left = row; left; left--, at += size)
 			*refs++ = at;
 	}
+}
+
+/* Take untouched blocks in turn; the pool has at least @nr. */
+static void pool_take_untouched(const struct pym_class *class, struct pym_pool *pool,
+				u64 *refs, unsigned int nr)
+{
+	unsigned int first = pym_pool_start(class, pool) + pool->boundary;
+
+	pool->boundary += nr;
+	if (first >= class->capacity)
+		first -= class->capacity;
+	pool_take_row(class, pool, refs, first, nr);
+}
+
+/**
+ * pym_class_add_full_locked() - give an empty pool its class, and allocate all its blocks
+ * @class: the class
+ * @pool: as for pym_class_add_locked()
+ * @number: the class's number
+ * @pinned: it is for pinned blocks only
+ * @refs: out: where the refs of its blocks go, in turn
+ *
+ * As pym_class_add_locked() and then pym_class_take_locked(), without a list in between.
+ */
+void pym_class_add_full_locked(struct pym_class *class, struct pym_pool *pool, u8 number,
+			       bool pinned, u64 *refs)
+{
+	const unsigned int capacity = class->capacity;
+
+	lockdep_assert_held(&class->lock);
+
+	pool_begin(pool, number, pinned, PYM_GROUP_FULL, capacity);
+	pool_take_row(class, pool, refs, pym_pool_start(class, pool), capacity);
+	class->pools_full++;
+	class->blocks += capacity;
+	class->nr_allocs += capacity;
 }
 
 /* Take up to @nr blocks: those that are free, then those that are untouched. */

@@ -34,6 +34,8 @@ void pym_class_clone(const struct pym_class *class, struct pym_class *child);
 void pym_class_link(struct pym_class *class, struct pym_pool *pool);
 void pym_class_add_locked(struct pym_class *class, struct pym_pool *pool, u8 number,
 			  bool pinned);
+void pym_class_add_full_locked(struct pym_class *class, struct pym_pool *pool, u8 number,
+			       bool pinned, u64 *refs);
 unsigned int pym_class_take_locked(struct pym_heap *heap, struct pym_class *class, u64 *refs,
 				   unsigned int nr, bool pinned);
 void pym_class_hold_locked(struct pym_class *class, struct pym_pool *pool);
