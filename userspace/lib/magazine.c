@@ -25,7 +25,7 @@
  *
  * What is flushed goes to a queue first, one for all classes.  Only when that is full it
  * is sent to the kernel.  So batches are long though magazines are small: a thread that
- * only frees keeps no more than PYML_SLOTS_MIN objects of a class.
+ * only frees keeps no more than PYML_SLOTS_MIN objects of a class, or PYML_ONE_WAY_BYTES.
  */
 #include <string.h>
 #include <sys/param.h>
@@ -460,16 +460,33 @@ static size_t batch_size(const struct pyml_cache *cache, size_t class,
 }
 
 /*
+ * The program only frees this class: its magazine gets few slots.  Returns whether that has
+ * made room.
+ */
+static bool fit_one_way(struct pyml_cache *cache, size_t class)
+{
+	size_t most = PYML_ONE_WAY_BYTES / (class * PYMALLOC_BLOCK_MIN);
+	size_t slots = count_slots(cache, class);
+
+	most = MAX(most / PYML_SLOTS_MIN * PYML_SLOTS_MIN, PYML_SLOTS_MIN);
+	if (slots < most)
+		return add_slots(cache, class);
+	if (slots > most)
+		take_slots(cache, class);
+	return false;
+}
+
+/*
  * A magazine is full again, and has not been empty meanwhile.  If that goes on for long,
- * the program only frees: it needs few slots.
+ * the program only frees.
  */
 static void flush_again(struct pyml_cache *cache, size_t class)
 {
 	size_t wanted = next_batch(-cache->batch[class]);
 
 	cache->batch[class] = -(int)wanted;
-	if (wanted >= PYML_ONE_WAY * count_slots(cache, class))
-		take_slots(cache, class);
+	if (wanted >= PYML_ONE_WAY * count_slots(cache, class) && fit_one_way(cache, class))
+		return;
 	flush_oldest(cache, class, batch_size(cache, class, wanted));
 }
 

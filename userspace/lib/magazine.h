@@ -34,6 +34,12 @@ static_assert(PYML_BATCH_MOST * PYMALLOC_BLOCK_MAX <= 512 * 1024);
  */
 #define PYML_ONE_WAY	8
 /*
+ * A magazine from which a program only frees has slots for so many bytes, but at least
+ * PYML_SLOTS_MIN.  With 64 slots, what a batch costs beside its blocks was 9 instructions
+ * for a block of 64 bytes; with more, threads would keep more that nobody needs.
+ */
+#define PYML_ONE_WAY_BYTES	(16 * 1024)
+/*
  * After so many fills and flushes of other magazines, a magazine need not be as large as it
  * is.  It is four rounds of 64 classes: a magazine that is used as much as the others has
  * been filled or flushed by then.
