@@ -8,6 +8,7 @@
 #include "debugfs.h"
 #include "device.h"
 #include "fork.h"
+#include "oom.h"
 #include "owner.h"
 #include "params.h"
 #include "reclaim.h"
@@ -39,11 +40,16 @@ static int __init pymalloc_init(void)
 	err = pym_shrinker_init();
 	if (err)
 		goto owner;
-	err = pym_device_init();
+	err = pym_oom_init();
 	if (err)
 		goto shrinker;
+	err = pym_device_init();
+	if (err)
+		goto oom;
 	return 0;
 
+oom:
+	pym_oom_exit();
 shrinker:
 	pym_shrinker_exit();
 owner:
@@ -59,6 +65,7 @@ debugfs:
 static void __exit pymalloc_exit(void)
 {
 	pym_device_exit();
+	pym_oom_exit();
 	pym_shrinker_exit();
 	pym_owner_exit();
 	pym_upkeep_exit();

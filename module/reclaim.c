@@ -40,6 +40,15 @@
 /* After a round the next one waits for so many times as long as this one took, at least. */
 #define ROUND_REST	8
 
+/*
+ * What urgent rounds have given back: @meshed by the meshing that goes on, @pages before.
+ * Only the thread of upkeep writes here.
+ */
+static struct {
+	u64 pages;
+	struct pym_mesh_result meshed;
+} urgent_gain;
+
 static u64 reclaim_steal(struct pym_service_heap *sheap, bool all)
 {
 	u64 taken = pym_caches_steal(sheap, all);
@@ -198,6 +207,38 @@ bool pym_reclaim_at_limit(struct pym_heap *heap)
 	return gained;
 }
 
+/**
+ * pym_reclaim_urgent_pages() - how many pages urgent rounds have given to the machine so far
+ *
+ * Only those that nobody else has any more.
+ *
+ * Context: Any.
+ * Return: their number, which grows while a round goes on; modulo 2^64.
+ */
+u64 pym_reclaim_urgent_pages(void)
+{
+	u64 pages = READ_ONCE(urgent_gain.pages);
+
+	/* Pairs with the barrier in urgent_mesh_end(): nothing is counted twice. */
+	smp_rmb();
+	return pages + READ_ONCE(urgent_gain.meshed.pages_freed);
+}
+
+static void urgent_add(u64 nr)
+{
+	WRITE_ONCE(urgent_gain.pages, urgent_gain.pages + nr);
+}
+
+static void urgent_mesh_end(void)
+{
+	u64 nr = urgent_gain.meshed.pages_freed;
+
+	WRITE_ONCE(urgent_gain.meshed.pages_freed, 0);
+	/* Pairs with the barrier in pym_reclaim_urgent_pages(). */
+	smp_wmb();
+	urgent_add(nr);
+}
+
 /* Returns whether further rounds may find something. */
 static bool round_steal(struct pym_service_heap *sheap, bool urgent)
 {
@@ -205,17 +246,24 @@ static bool round_steal(struct pym_service_heap *sheap, bool urgent)
 	return pym_caches_pending(sheap);
 }
 
-static bool round_decay(struct pym_service_heap *sheap, u64 keep, bool urgent)
+static void round_trim(struct pym_service_heap *sheap)
+{
+	struct pym_heap *heap = &sheap->heap;
+	/* Pages that relatives have as well are not free without the heap. */
+	bool shared = READ_ONCE(heap->maybe_shared);
+	u64 nr = pym_trim(heap) >> PYM_POOL_SHIFT;
+
+	if (!shared)
+		urgent_add(nr);
+	atomic64_add(nr, &sheap->upkeep->nr_shrunk);
+	trace_heap_shrink(heap->id, nr);
+}
+
+static bool round_decay(struct pym_service_heap *sheap, u64 keep)
 {
 	struct pym_heap *heap = &sheap->heap;
 	u64 nr;
 
-	if (urgent) {
-		nr = pym_trim(heap) >> PYM_POOL_SHIFT;
-		atomic64_add(nr, &sheap->upkeep->nr_shrunk);
-		trace_heap_shrink(heap->id, nr);
-		return false;
-	}
 	nr = pym_trim_idle(heap, keep);
 	if (nr) {
 		atomic64_add(nr, &sheap->upkeep->nr_decayed);
@@ -269,24 +317,27 @@ static bool round_mesh(struct pym_service_heap *sheap, bool urgent)
 	may_gain = excess > stats.block_bytes / 2 && mesh_may_gain(upkeep, &stats, excess);
 	due = may_gain && excess >= READ_ONCE(pym_mesh_bytes);
 	if (urgent ? may_gain : due && upkeep->due)
-		due = reclaim_mesh(sheap, &meshed);
+		due = reclaim_mesh(sheap, urgent ? &urgent_gain.meshed : &meshed);
+	if (urgent)
+		urgent_mesh_end();
 	upkeep->due = due;
 	return due;
 }
 
-static bool round_locked(struct pym_service_heap *sheap)
+static bool round_locked(struct pym_service_heap *sheap, bool urgent)
 {
 	struct pym_policy policy = pym_upkeep_policy(sheap);
 	u64 keep = policy.keep_bytes >> PYM_POOL_SHIFT;
-	bool urgent = xchg(&sheap->upkeep->urgent, false);
 	bool more = false;
 
 	if (!(policy.off & PYMALLOC_POLICY_NO_STEAL))
 		more |= round_steal(sheap, urgent);
 	if (!(policy.off & PYMALLOC_POLICY_NO_MESH))
 		more |= round_mesh(sheap, urgent);
-	if (urgent || !(policy.off & PYMALLOC_POLICY_NO_DECAY))
-		more |= round_decay(sheap, keep, urgent);
+	if (urgent)
+		round_trim(sheap);
+	else if (!(policy.off & PYMALLOC_POLICY_NO_DECAY))
+		more |= round_decay(sheap, keep);
 	return more;
 }
 
@@ -301,18 +352,28 @@ static void round_set_rest(struct pym_service_heap *sheap, u64 took)
 	WRITE_ONCE(sheap->upkeep->rest, nsecs_to_jiffies(rest));
 }
 
+/*
+ * An urgent round takes what memory it needs from the reserves, because it gives back more.
+ * It must not wait for other tasks to free some: these may be waiting for the round.
+ */
+static bool round_urgent_locked(struct pym_service_heap *sheap)
+{
+	unsigned int flags = memalloc_noreclaim_save();
+	bool more = round_locked(sheap, true);
+
+	memalloc_noreclaim_restore(flags);
+	return more;
+}
+
 /**
  * pym_reclaim_round() - a round of upkeep
  * @sheap: the heap; the caller has a reference
- *
- * The thread has the lowest priority, so that a round begins when a CPU has time for it.
- * In a round it holds what tasks of the heap's process may want: then it has the priority
- * of most of these, so that it is not kept from running for long.
+ * @urgent: take back all that can be had, at once
  *
  * Context: The thread of upkeep.  Sleeps.  Does not wait for the mmap_lock of the heap's
  *	process, nor for its caches; but for the gate, and for pages that faults lock.
  */
-void pym_reclaim_round(struct pym_service_heap *sheap)
+void pym_reclaim_round(struct pym_service_heap *sheap, bool urgent)
 {
 	struct pym_upkeep *upkeep = sheap->upkeep;
 	struct mem_cgroup *memcg;
@@ -322,9 +383,7 @@ void pym_reclaim_round(struct pym_service_heap *sheap)
 	if (mutex_trylock(&upkeep->busy)) {
 		start = ktime_get_ns();
 		memcg = set_active_memcg(sheap->memcg);
-		set_user_nice(current, 0);
-		more = round_locked(sheap);
-		set_user_nice(current, MAX_NICE);
+		more = urgent ? round_urgent_locked(sheap) : round_locked(sheap, false);
 		set_active_memcg(memcg);
 		round_set_rest(sheap, ktime_get_ns() - start);
 		mutex_unlock(&upkeep->busy);

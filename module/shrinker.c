@@ -79,8 +79,12 @@ static u64 shrink_heaps(u64 after, u64 last, u64 nr)
 	return done;
 }
 
-/* Have the thread of upkeep take back what else there is. */
-static void urge_heaps(void)
+/**
+ * pym_shrinker_urge() - have the thread of upkeep take back what needs waiting
+ *
+ * Context: Any task that reclaims memory.
+ */
+void pym_shrinker_urge(void)
 {
 	struct pym_service_heap *sheap;
 	u64 id = 0;
@@ -106,7 +110,7 @@ static unsigned long shrinker_scan(struct shrinker *unused, struct shrink_contro
 		done += shrink_heaps(0, start, nr - done);
 	if (done)
 		return done;
-	urge_heaps();
+	pym_shrinker_urge();
 	return SHRINK_STOP;
 }
 

@@ -7,5 +7,6 @@
 
 int pym_shrinker_init(void);
 void pym_shrinker_exit(void);
+void pym_shrinker_urge(void);
 
 #endif /* PYM_SHRINKER_H */

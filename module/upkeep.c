@@ -9,6 +9,7 @@
  *
  * A thread, and not a workqueue: modules cannot lower the priority of a workqueue.
  */
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
@@ -18,7 +19,25 @@
 #include "upkeep.h"
 
 static struct kthread_worker *upkeep_worker;
-static void (*upkeep_round)(struct pym_service_heap *sheap);
+static void (*upkeep_round)(struct pym_service_heap *sheap, bool urgent);
+
+/* Urgent rounds that were asked for, and those of them that have ended. */
+static atomic64_t urgent_asked = ATOMIC64_INIT(0);
+static atomic64_t urgent_ended = ATOMIC64_INIT(0);
+
+/*
+ * In a round, the thread holds what tasks of the heap's process may want.  Then it has the
+ * priority of most of these, so that it is not kept from running for long.
+ */
+static void upkeep_run_round(struct pym_service_heap *sheap, bool urgent)
+{
+	set_user_nice(current, 0);
+	upkeep_round(sheap, urgent);
+	if (urgent)
+		atomic64_inc(&urgent_ended);
+	if (!pym_upkeep_is_urgent())
+		set_user_nice(current, MAX_NICE);
+}
 
 /*
  * If the last reference has gone, the heap is ending.  Its struct stays until
@@ -36,7 +55,7 @@ static void upkeep_work(struct kthread_work *work)
 	 * The barrier pairs with that in pym_upkeep_arm().
 	 */
 	smp_store_mb(upkeep->armed, false);
-	upkeep_round(sheap);
+	upkeep_run_round(sheap, xchg(&upkeep->urgent, false));
 	pym_service_put_later(sheap);
 }
 
@@ -92,6 +111,8 @@ void pym_upkeep_inherit(struct pym_service_heap *child, struct pym_service_heap 
 void pym_upkeep_cancel(struct pym_service_heap *sheap)
 {
 	kthread_cancel_delayed_work_sync(&sheap->upkeep->round);
+	if (xchg(&sheap->upkeep->urgent, false))
+		atomic64_inc(&urgent_ended);
 }
 
 /**
@@ -125,13 +146,52 @@ void pym_upkeep_arm_slow(struct pym_service_heap *sheap)
  * pym_upkeep_urge() - have a round begin now that takes back all that it can
  * @sheap: the heap; the caller has a reference
  *
+ * The thread does not wait for a CPU that nobody else wants.
+ *
  * Context: Any but interrupts.
  */
 void pym_upkeep_urge(struct pym_service_heap *sheap)
 {
-	WRITE_ONCE(sheap->upkeep->urgent, true);
-	WRITE_ONCE(sheap->upkeep->armed, true);
-	kthread_mod_delayed_work(upkeep_worker, &sheap->upkeep->round, 0);
+	struct pym_upkeep *upkeep = sheap->upkeep;
+
+	if (!xchg(&upkeep->urgent, true))
+		atomic64_inc(&urgent_asked);
+	WRITE_ONCE(upkeep->armed, true);
+	set_user_nice(upkeep_worker->task, 0);
+	kthread_mod_delayed_work(upkeep_worker, &upkeep->round, 0);
+}
+
+/**
+ * pym_upkeep_is_urgent() - has a heap been urged whose round has not ended?
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool pym_upkeep_is_urgent(void)
+{
+	return atomic64_read(&urgent_asked) != atomic64_read(&urgent_ended);
+}
+
+/**
+ * pym_upkeep_urgent_rounds() - how many urgent rounds have ended so far
+ *
+ * Context: Any.
+ * Return: their number.
+ */
+u64 pym_upkeep_urgent_rounds(void)
+{
+	return atomic64_read(&urgent_ended);
+}
+
+/**
+ * pym_upkeep_is_current() - is the caller the thread of upkeep?
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool pym_upkeep_is_current(void)
+{
+	return current == upkeep_worker->task;
 }
 
 /**
@@ -184,12 +244,12 @@ void pym_upkeep_set_policy(struct pym_service_heap *sheap, const struct pym_poli
 
 /**
  * pym_upkeep_init() - start the thread
- * @round: what a round does with a heap.  Sleeps
+ * @round: what a round does with a heap, and whether it takes back all that it can.  Sleeps
  *
  * Context: Process context, while the module is being loaded.
  * Return: 0 or an error.
  */
-int pym_upkeep_init(void (*round)(struct pym_service_heap *sheap))
+int pym_upkeep_init(void (*round)(struct pym_service_heap *sheap, bool urgent))
 {
 	upkeep_round = round;
 	upkeep_worker = kthread_create_worker(KTW_FREEZABLE, "pymalloc_upkeep");

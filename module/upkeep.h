@@ -8,7 +8,7 @@
 #include "params.h"
 #include "service_heap.h"
 
-int pym_upkeep_init(void (*round)(struct pym_service_heap *sheap));
+int pym_upkeep_init(void (*round)(struct pym_service_heap *sheap, bool urgent));
 void pym_upkeep_exit(void);
 int pym_upkeep_create(struct pym_service_heap *sheap);
 void pym_upkeep_inherit(struct pym_service_heap *child, struct pym_service_heap *sheap);
@@ -16,6 +16,9 @@ void pym_upkeep_cancel(struct pym_service_heap *sheap);
 void pym_upkeep_free(struct pym_service_heap *sheap);
 void pym_upkeep_arm_slow(struct pym_service_heap *sheap);
 void pym_upkeep_urge(struct pym_service_heap *sheap);
+bool pym_upkeep_is_urgent(void);
+u64 pym_upkeep_urgent_rounds(void);
+bool pym_upkeep_is_current(void);
 struct pym_policy pym_upkeep_policy(struct pym_service_heap *sheap);
 void pym_upkeep_set_policy(struct pym_service_heap *sheap, const struct pym_policy *policy);
 

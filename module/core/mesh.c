@@ -309,7 +309,10 @@ static void join_frames(struct mesh *mesh, struct pym_pool *source, struct pym_p
 
 static void free_pages_of(struct mesh *mesh)
 {
+	struct pym_mesh_result *result = mesh->result;
+
 	release_pages(mesh->freed, mesh->nr_freed);
+	WRITE_ONCE(result->pages_freed, result->pages_freed + mesh->nr_freed);
 	mesh->nr_freed = 0;
 }
 
@@ -329,7 +332,6 @@ static bool mesh_frames(struct mesh *mesh, struct pym_pool *source, struct open_
 	mesh->freed[mesh->nr_freed++] = page;
 	if (mesh->nr_freed == MESH_FREE)
 		free_pages_of(mesh);
-	mesh->result->pages_freed++;
 	return true;
 }
 

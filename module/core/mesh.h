@@ -9,7 +9,7 @@
 
 /**
  * struct pym_mesh_result - what meshing has done
- * @pages_freed: pages given back
+ * @pages_freed: pages given back; grows while the work goes on, for others that watch it
  * @frames_joined: frames that took the blocks of others
  * @bytes_copied: bytes of blocks copied
  * @pages_pinned: pages left alone because somebody else uses them
