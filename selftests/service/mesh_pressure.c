@@ -25,7 +25,8 @@ struct hungry {
 	struct gate full;
 };
 
-static __u64 available(struct __test_metadata *_metadata)
+/* A figure of /proc/meminfo, in bytes. */
+static __u64 memory(struct __test_metadata *_metadata, const char *format)
 {
 	FILE *file = fopen("/proc/meminfo", "r");
 	unsigned long long kib = 0;
@@ -33,11 +34,16 @@ static __u64 available(struct __test_metadata *_metadata)
 
 	ASSERT_NE(NULL, file);
 	while (!kib && fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %llu", &kib) != 1)
+		if (sscanf(line, format, &kib) != 1)
 			kib = 0;
 	fclose(file);
 	ASSERT_LT(0, kib);
 	return kib * 1024;
+}
+
+static __u64 available(struct __test_metadata *_metadata)
+{
+	return memory(_metadata, "MemAvailable: %llu");
 }
 
 /* If anybody has to die for want of memory, let it be the caller. */
@@ -178,7 +184,7 @@ TEST(feeds_many)
 TEST(cannot_feed)
 {
 	__u64 bytes = available(_metadata);
-	struct hungry hungry = hungry_new(_metadata, 1, bytes * 2);
+	struct hungry hungry = hungry_new(_metadata, 1, memory(_metadata, "MemTotal: %llu"));
 	struct sparse sparse = sparse_new(_metadata, bytes / 100 * 30);
 	__u32 count = bytes / 10 / POOL * (POOL / SIZE);
 	struct marked *blocks = calloc(count, sizeof(*blocks));
