@@ -195,14 +195,9 @@ $(results)/kselftest-%.tap: deps tests FORCE
 	@selftests/record kselftest-$* \
 		$(vm)/run --kernel $* --timeout 3600 $(no_kunit) -- selftests/kselftest
 
-# The debug kernel, for which there is a target, too, takes much of the memory for itself.
-$(results)/pressure-debug.tap: module-debug
-$(results)/pressure-debug.tap: memory := 1024
-
-$(results)/pressure-%.tap: memory := 512
 $(results)/pressure-%.tap: deps tests FORCE
 	@selftests/record pressure-$* \
-		$(vm)/run --kernel $* --memory $(memory) $(no_kunit) -- \
+		$(vm)/run --kernel $* --memory 512 -- \
 		build/selftests/service/mesh_pressure
 
 $(results)/kunit.tap: deps module-debug FORCE
