@@ -9,7 +9,8 @@
 #include "cgroup.h"
 #include "relatives.h"
 
-#define NR_ARENAS	1024
+/* So many that a look goes on for long, also if the owner is slow. */
+#define NR_ARENAS	4096
 #define TRIES		10
 #define NR_CALLS	500
 #define TOP		"/sys/fs/cgroup/cgroup.subtree_control"

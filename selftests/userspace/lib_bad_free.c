@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "library.h"
+#include "pool.h"
 
 static struct {
 	unsigned int count;
@@ -105,15 +106,15 @@ TEST_F(bad_free, wherever_no_block_begins)
  */
 TEST_F(bad_free, at_the_flush)
 {
-	char *pool = self->block - (uintptr_t)self->block % PYMALLOC_POOL_SIZE;
-	char *last = pool + PYMALLOC_POOL_SIZE - 64;
+	/* The first batch is 16 blocks: what lies behind them was never allocated. */
+	char *untouched = next_in_pool(self->block, 64, 40);
 
 	pymalloc_set_bad_free(remember);
 	pymalloc_heap_flush(self->heap);
-	pymalloc_free(self->heap, last);
+	pymalloc_free(self->heap, untouched);
 	EXPECT_EQ(0, seen.count);
 	pymalloc_heap_flush(self->heap);
-	EXPECT_BAD(last, PYMALLOC_REF_UNTOUCHED);
+	EXPECT_BAD(untouched, PYMALLOC_REF_UNTOUCHED);
 }
 
 TEST_F(bad_free, twice)

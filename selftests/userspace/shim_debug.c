@@ -21,6 +21,8 @@
 #include <kselftest.h>
 #include <linux/pymalloc.h>
 
+#include "pool.h"
+
 /* More objects than the shim holds before it gives them back. */
 #define MANY 3000
 
@@ -79,14 +81,6 @@ static void free_many(size_t size)
 
 	for (i = 0; i < MANY; i++)
 		free(allocate(size));
-}
-
-/* What lies @nr blocks behind an object, round the end of its pool. */
-static char *next_in_pool(char *object, size_t block, size_t nr)
-{
-	size_t within = (uintptr_t)object % 4096;
-
-	return object - within + (within / block + nr) % (4096 / block) * block + within % block;
 }
 
 static void do_every_size(void)
