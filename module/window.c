@@ -9,6 +9,10 @@
  *
  * vm_private_data of a mapping is its client, or NULL in a child whose heap could not
  * be made for want of memory.  A mapping holds a reference to the heap.
+ *
+ * Who keeps a client's address space may be its last user, if the process is killed
+ * meanwhile.  It ends it by mmput_async(): to take an address space down can take as long
+ * as a file system likes that still has requests of it.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -266,7 +270,7 @@ int pym_window_mesh_begin(struct pym_heap *heap)
 		WRITE_ONCE(client->meshed, true);
 		mmap_write_unlock(client->mm);
 	}
-	mmput(client->mm);
+	mmput_async(client->mm);
 	return err;
 }
 
@@ -358,7 +362,7 @@ int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 		return 0;
 	err = window_lock_for_reading(mm);
 	if (err)
-		mmput(mm);
+		mmput_async(mm);
 	return err;
 }
 
@@ -391,11 +395,7 @@ void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings)
 	if (!mappings->space)
 		return;
 	mmap_read_unlock(mappings->space);
-	/* If the process has ended meanwhile, its address space goes now: that waits. */
-	if (mappings->nowait)
-		mmput_async(mappings->space);
-	else
-		mmput(mappings->space);
+	mmput_async(mappings->space);
 }
 
 /**
