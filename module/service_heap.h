@@ -87,6 +87,7 @@ struct pym_client {
  * @mesh_frees: objects freed until then
  * @limit_again: at its limit, the heap takes memory back again from this time on
  * @limit_wait: jiffies until then, the last time
+ * @limit_frees: objects freed when it last did so and gained little
  * @nr_stolen: blocks taken from magazines so far
  * @nr_decayed: pages given back by rounds so far, without those of meshing
  * @nr_shrunk: pages given back because the machine was short of memory so far
@@ -107,13 +108,14 @@ struct pym_upkeep {
 	u64 keep_bytes;
 	/* Protects the policy, from @has_policy on. */
 	spinlock_t policy_lock;
-	/* Protects what follows up to @limit_wait. */
+	/* Protects what follows up to @limit_frees. */
 	struct mutex busy;
 	unsigned long rest;
 	u64 mesh_excess;
 	u64 mesh_frees;
 	unsigned long limit_again;
 	unsigned long limit_wait;
+	u64 limit_frees;
 	atomic64_t nr_stolen;
 	atomic64_t nr_decayed;
 	atomic64_t nr_shrunk;

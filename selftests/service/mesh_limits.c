@@ -114,6 +114,54 @@ TEST_F(mesh_limits, lives)
 	EXPECT_LT(0, heap_stats(&self->heap).pools_meshed);
 }
 
+static __u64 refs[POOLS * POOL / SIZE];
+
+/* Allocate until the heap is at its limit, and has found so often that there is no more. */
+static __u32 fill(struct heap *heap)
+{
+	struct pymalloc_alloc arg;
+	__u32 done = 0;
+	int tries = 0;
+
+	for (;;) {
+		arg = (struct pymalloc_alloc)ARG(alloc, .size = SIZE, .count = BATCH,
+						 .refs = user_ptr(refs + done));
+		if (call(heap->fd, PYMALLOC_IOC_ALLOC, &arg) && ++tries == 8)
+			return done + arg.done;
+		done += arg.done;
+		usleep(20000 << tries);
+	}
+}
+
+/*
+ * A heap that has found nothing at its limit waits before it tries again, two seconds in
+ * the end; but not if its process frees much meanwhile.
+ */
+TEST(freed_at_the_limit)
+{
+	struct pymalloc_info info = service_info(_metadata);
+	struct heap heap = HEAP(.limit = info.heap_bytes_min + 4 * MIB);
+	__u32 nr, kept = 0;
+	__u64 other[64];
+
+	set_policy(_metadata, &heap, 0);
+	nr = fill(&heap);
+	ASSERT_LT(4096, nr);
+	ASSERT_GT(ARRAY_SIZE(refs), nr);
+	/* One block of eight stays, and with it all pages. */
+	for (__u32 i = 0; i < nr; i++)
+		if (i % 8)
+			free_one(&heap, refs[i]);
+		else
+			refs[kept++] = refs[i];
+	alloc(&heap, OTHER_SIZE, other, ARRAY_SIZE(other));
+	free_all(&heap, other, ARRAY_SIZE(other));
+	for (__u32 i = 0; i < kept; i++)
+		free_one(&heap, refs[i]);
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
 /* The same heap dies of it, if it may not let pools share pages: that is what is gained. */
 TEST_F(mesh_limits, would_die)
 {
