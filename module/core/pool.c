@@ -294,39 +294,39 @@ static void pool_clear_bits(struct pym_pool *pool, unsigned int first, unsigned 
 	*word &= ~(~0UL >> (64 - nr));
 }
 
-/* Take the @nr blocks from @first on, round the end of the pool, which are all free. */
-static __always_inline void pool_take_row(const struct pym_class *class, struct pym_pool *pool,
-					  u64 *refs, unsigned int first, unsigned int nr)
+/* Write the refs of the @nr blocks from @first on to @refs.  Returns where the next one goes. */
+static __always_inline u64 *pool_write_refs(const struct pym_class *class,
+					    const struct pym_pool *pool, u64 *refs,
+					    unsigned int first, unsigned int nr)
 {
 	const unsigned int size = class->size;
-	unsigned int row, left;
+	u64 at = pym_pool_offset(pool) + first * size;
 
-	/* At most twice: up to the end of the pool, and from its beginning on. */
-	for (; nr; nr -= row, first = 0) {
-		u64 at = pym_pool_offset(pool) + first * size;
-
-		row = min(nr, class->capacity - first);
-		pool_clear_bits(pool, first, row);
-		/*
-		 * The counting of the loop would cost more than the store.  8 is a cache
-		 * line of refs; more would only make the code longer.
-		 */
+	/*
+	 * The counting of the loop would cost more than the store.  8 is a cache line of
+	 * refs; more would only make the code longer.
+	 */
 #pragma GCC unroll 8
-		for (left = row; left; left--, at += size)
-			*refs++ = at;
-	}
+	for (; nr; nr--, at += size)
+		*refs++ = at;
+	return refs;
 }
 
-/* Take untouched blocks in turn; the pool has at least @nr. */
+/* Take untouched blocks in turn, round the end of the pool; it has at least @nr. */
 static void pool_take_untouched(const struct pym_class *class, struct pym_pool *pool,
 				u64 *refs, unsigned int nr)
 {
-	unsigned int first = pym_pool_start(class, pool) + pool->boundary;
+	unsigned int first = pym_pool_start(class, pool) + pool->boundary, row;
 
 	pool->boundary += nr;
 	if (first >= class->capacity)
 		first -= class->capacity;
-	pool_take_row(class, pool, refs, first, nr);
+	/* At most twice: up to the end of the pool, and from its beginning on. */
+	for (; nr; nr -= row, first = 0) {
+		row = min(nr, class->capacity - first);
+		pool_clear_bits(pool, first, row);
+		refs = pool_write_refs(class, pool, refs, first, row);
+	}
 }
 
 /**
@@ -343,11 +343,14 @@ void pym_class_add_full_locked(struct pym_class *class, struct pym_pool *pool, u
 			       bool pinned, u64 *refs)
 {
 	const unsigned int capacity = class->capacity;
+	const unsigned int start = pym_pool_start(class, pool);
 
 	lockdep_assert_held(&class->lock);
 
 	pool_begin(pool, number, pinned, PYM_GROUP_FULL, capacity);
-	pool_take_row(class, pool, refs, pym_pool_start(class, pool), capacity);
+	pool_clear_bits(pool, 0, capacity);
+	refs = pool_write_refs(class, pool, refs, start, capacity - start);
+	pool_write_refs(class, pool, refs, 0, start);
 	class->pools_full++;
 	class->blocks += capacity;
 	class->nr_allocs += capacity;
