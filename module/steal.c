@@ -214,11 +214,18 @@ static unsigned int steal_part(struct pym_heap *heap, struct pym_cache *cache, u
 	return nr;
 }
 
+/* All blocks go with a heap whose process has ended; its memory must not wait for this. */
+static bool steal_ends(const struct pym_mappings *mappings)
+{
+	return fatal_signal_pending(current) || pym_window_is_abandoned(mappings);
+}
+
 /*
  * A device may write to a header while it is parked, if the process has pinned it: no more
  * is taken at once than there are slots.
  */
-static u64 steal_from(struct pym_heap *heap, struct pym_cache *cache)
+static u64 steal_from(struct pym_heap *heap, const struct pym_mappings *mappings,
+		      struct pym_cache *cache)
 {
 	unsigned int nr, taken = 0;
 	u64 freed = 0;
@@ -227,19 +234,20 @@ static u64 steal_from(struct pym_heap *heap, struct pym_cache *cache)
 		nr = steal_part(heap, cache, &freed);
 		taken += nr;
 		cond_resched();
-	} while (nr == PART && taken < SLOTS && !fatal_signal_pending(current));
+	} while (nr == PART && taken < SLOTS && !steal_ends(mappings));
 	return freed;
 }
 
-static u64 steal_from_parked(struct pym_service_heap *sheap)
+static u64 steal_from_parked(struct pym_service_heap *sheap,
+			     const struct pym_mappings *mappings)
 {
 	struct pym_caches *caches = sheap->caches;
 	u64 sum = 0;
 	u32 i;
 
-	for (i = 0; i < caches->size; i++)
+	for (i = 0; i < caches->size && !steal_ends(mappings); i++)
 		if (caches->table[i] && READ_ONCE(caches->table[i]->parked))
-			sum += steal_from(&sheap->heap, caches->table[i]);
+			sum += steal_from(&sheap->heap, mappings, caches->table[i]);
 	atomic64_add(sum, &sheap->upkeep->nr_stolen);
 	return sum;
 }
@@ -282,8 +290,10 @@ static void park(struct pym_service_heap *sheap, const struct pym_mappings *mapp
 {
 	u32 size = sheap->caches->size, first;
 
-	for (first = 0; first < size; first += PARK_AT_ONCE)
+	for (first = 0; first < size && !steal_ends(mappings); first += PARK_AT_ONCE) {
 		park_some(sheap, mappings, first, min(PARK_AT_ONCE, size - first));
+		cond_resched();
+	}
 }
 
 /* A kernel thread, which many heaps share, does not wait. */
@@ -304,7 +314,7 @@ static u64 steal_round(struct pym_service_heap *sheap, const struct pym_mappings
 		return 0;
 	if (all)
 		park(sheap, mappings);
-	sum = steal_from_parked(sheap);
+	sum = steal_from_parked(sheap, mappings);
 	if (!all)
 		park(sheap, mappings);
 	mutex_unlock(&sheap->caches->mutex);

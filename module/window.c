@@ -399,16 +399,34 @@ void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings)
 }
 
 /**
+ * pym_window_is_abandoned() - has the process ended whose mappings are held?
+ * @mappings: its mappings, held
+ *
+ * Then none of its memory is freed until they are released.
+ *
+ * Context: Any that holds the mappings.
+ * Return: true if so.
+ */
+bool pym_window_is_abandoned(const struct pym_mappings *mappings)
+{
+	const struct mm_struct *mm = mappings->space;
+
+	return mm && atomic_read(&mm->mm_users) == 1;
+}
+
+/**
  * pym_window_is_wanted() - does a thread wait for the mappings?: .wanted
  * @heap: the heap
  * @mappings: its mappings, held
  *
  * Context: Any that holds the mappings.
- * Return: true if so.
+ * Return: true if so, or if the process has ended.
  */
 bool pym_window_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings)
 {
-	return mappings->space && mmap_lock_is_contended(mappings->space);
+	struct mm_struct *mm = mappings->space;
+
+	return mm && (pym_window_is_abandoned(mappings) || mmap_lock_is_contended(mm));
 }
 
 /*

@@ -4,6 +4,7 @@
  */
 #include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 
 #include "ops.h"
 
@@ -107,11 +108,11 @@ int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings)
  * @mappings: its mappings, held
  *
  * Context: Between pym_gate_enter_held() and pym_gate_leave_held().
- * Return: true if so: then the caller should end soon.
+ * Return: true if so, or if the caller is being killed: then it should end soon.
  */
 bool pym_gate_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings)
 {
-	return rwsem_is_contended(&heap->gate) ||
+	return rwsem_is_contended(&heap->gate) || fatal_signal_pending(current) ||
 	       (heap->ops->wanted && heap->ops->wanted(heap, mappings));
 }
 
