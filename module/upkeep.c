@@ -214,6 +214,8 @@ struct pym_policy pym_upkeep_policy(struct pym_service_heap *sheap)
 		policy.keep_bytes = upkeep->keep_bytes;
 	}
 	spin_unlock(&upkeep->policy_lock);
+	/* What is kept are pools: so this is what is in force. */
+	policy.keep_bytes = round_down(policy.keep_bytes, PYMALLOC_POOL_SIZE);
 	return policy;
 }
 

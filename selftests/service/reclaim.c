@@ -165,13 +165,14 @@ TEST_F(reclaim, bad_parameters)
 TEST_F(reclaim, policy_is_kept)
 {
 	struct pymalloc_policy policy = POLICY(&self->heap, .flags = PYMALLOC_POLICY_SET,
-					       .decay_ms = 1234, .keep_bytes = 99,
+					       .decay_ms = 1234, .keep_bytes = 3 * POOL - 1,
 					       .off = PYMALLOC_POLICY_NO_MESH);
 
 	EXPECT_EQ(1234, policy.decay_ms);
+	EXPECT_EQ(2 * POOL, policy.keep_bytes);
 	policy = POLICY(&self->heap);
 	EXPECT_EQ(1234, policy.decay_ms);
-	EXPECT_EQ(99, policy.keep_bytes);
+	EXPECT_EQ(2 * POOL, policy.keep_bytes);
 	EXPECT_EQ(PYMALLOC_POLICY_NO_MESH, policy.off);
 	/* 0 leaves the interval to the module. */
 	policy = POLICY(&self->heap, .flags = PYMALLOC_POLICY_SET);
@@ -180,6 +181,8 @@ TEST_F(reclaim, policy_is_kept)
 	EXPECT_EQ(0, policy.off);
 	policy = POLICY(&self->heap, .flags = PYMALLOC_POLICY_RESET, .keep_bytes = 5);
 	EXPECT_EQ(self->before[1], policy.keep_bytes);
+	write_parameter(_metadata, "keep_bytes", POOL - 1);
+	EXPECT_EQ(0, POLICY(&self->heap).keep_bytes);
 }
 
 TEST_F(reclaim, bad_policies)
