@@ -13,10 +13,10 @@
  * EINVAL.  Pointers are passed as __u64.
  *
  * Results are fields of the struct, such as @done.  They are set by every call that gets
- * as far as its command, whether it succeeds or fails.  These calls leave the struct as
- * it was, so set @done to 0 before: EFAULT on the struct itself, EINVAL and E2BIG for its
- * @argsz, ESTALE, and EPERM of a process that may not even look at the heap (a child of
- * the heap's process that has become another user).
+ * as far as its command, whether it succeeds or fails, unless the struct says otherwise.
+ * These calls leave the struct as it was, so set @done to 0 before: EFAULT on the struct
+ * itself, EINVAL and E2BIG for its @argsz, ESTALE, and EPERM of a process that may not
+ * even look at the heap (a child of the heap's process that has become another user).
  *
  * A heap ends with its process.  If other processes have descriptors of it, every
  * command on these then fails with ESTALE, and poll() reports POLLHUP.
@@ -427,7 +427,8 @@ struct pymalloc_resize {
  * struct pymalloc_class_stats - one size class of a heap
  * @size: bytes of a block
  * @reserved: 0
- * @pools_used: pools with some blocks allocated, but not all
+ * @pools_used: pools with some blocks allocated, but not all; and pools that share a page,
+ *	as described below
  * @pools_full: pools with all blocks allocated, or whose page has a memory error
  * @blocks: blocks allocated
  * @blocks_free: blocks that were handed out and given back
@@ -435,8 +436,12 @@ struct pymalloc_resize {
  * @nr_allocs: allocations so far
  * @nr_frees: frees so far
  *
- * Of pools that share a page, one stands for the page: it is full if the page is, and its
- * free blocks are those of the page.  The others are always used, and have none.
+ * Of pools that share a page, one stands for the page: it is full if the page is, else used,
+ * and its free blocks are those of the page.  The others are always used, and have none.
+ * This holds for a while also when the last block of a pool, or of the page, has been freed:
+ * such a pool shares the page until it is taken out of the mappings.  That happens when 64
+ * pools of the class have come to this, and when the heap gives back pages of empty pools
+ * (PYMALLOC_IOC_TRIM, PYMALLOC_COMPACT_STOCK, decay, a limit).
  */
 struct pymalloc_class_stats {
 	__u32 size;
@@ -463,7 +468,8 @@ struct pymalloc_class_stats {
  *	allocators round up: see Documentation/limits.rst
  * @arenas: arenas that hold pools
  * @run_arenas: arenas that hold large objects (runs)
- * @pools_used: pools with some blocks allocated, but not all
+ * @pools_used: pools with some blocks allocated, but not all; and, for a while, pools that
+ *	share a page and have lost their last block: see struct pymalloc_class_stats
  * @pools_full: pools with all blocks allocated, or whose page has a memory error
  * @pools_empty: pools with no block allocated that keep their page for reuse
  * @blocks: blocks allocated
@@ -484,7 +490,7 @@ struct pymalloc_class_stats {
  * @shared_bytes: as in struct pymalloc_heap_info
  * @pss_bytes: as there
  * @pools_meshed: pools of @pools_used that have no page of their own:
- *	their blocks lie in the page of another pool
+ *	their blocks, if they still have any, lie in the page of another pool
  * @nr_meshed: of @nr_pages_out, pages that meshing has freed
  * @nr_stolen: blocks taken from magazines so far, for PYMALLOC_IOC_COMPACT, for
  *	PYMALLOC_CACHE_STEAL and by the heap itself
@@ -537,8 +543,8 @@ struct pymalloc_stats {
  * enum pymalloc_state - the state of a pool or a block
  * @PYMALLOC_POOL_NONE: a pool without a page
  * @PYMALLOC_POOL_EMPTY: no block allocated; its page is kept for reuse
- * @PYMALLOC_POOL_USED: some blocks allocated; or it has no page of its own (see
- *	PYMALLOC_POOL_MESHED)
+ * @PYMALLOC_POOL_USED: some blocks allocated; or it shares its page (see
+ *	PYMALLOC_POOL_MESHED) and may have none
  * @PYMALLOC_POOL_FULL: all blocks of the page allocated, in all pools that share it
  * @PYMALLOC_POOL_RUN: the first page of a large object (a run)
  * @PYMALLOC_POOL_TAIL: a further page of a large object
@@ -574,7 +580,7 @@ enum pymalloc_arena_kind {
  * @kind: enum pymalloc_arena_kind
  * @pools_none: pools, or places of large objects' pages, without a page
  * @pools_empty: pools with a page and no block allocated
- * @pools_used: pools with some blocks allocated
+ * @pools_used: pools with some blocks allocated, or of state PYMALLOC_POOL_USED without
  * @pools_full: pools with all blocks allocated; pages of runs
  * @blocks: blocks allocated; runs that start here
  */
@@ -733,9 +739,10 @@ struct pymalloc_compact {
  * @keep_bytes: bytes of empty pools that it keeps for the next objects, rounded down to
  *	whole pages.  0 keeps none: here it does not stand for the parameter
  *
- * These three are read with PYMALLOC_POLICY_SET only.  After the call they say what is in
- * force, but not whether the heap has a policy of its own.  A heap without one follows the
- * module's parameters.  The heap of a child of fork() begins with its parent's policy.
+ * These three are read with PYMALLOC_POLICY_SET only.  A call that succeeds sets them to
+ * what is in force, which does not say whether the heap has a policy of its own; one that
+ * fails leaves them as they are.  A heap without a policy follows the module's parameters.
+ * The heap of a child of fork() begins with its parent's policy.
  *
  * What @off names is not done either when the machine is short of memory, or when the heap
  * has met a limit.  Only empty pools are always given back then.
@@ -954,9 +961,8 @@ struct pymalloc_cache_header {
  *
  * PYMALLOC_CACHE_STEAL takes the blocks from all caches whose header page has not been
  * touched since the last such call, or since the heap's last round; in each magazine, one
- * stays.  Then it unmaps the
- * header pages of the others.  With PYMALLOC_STEAL_ALL it takes from all at once.  It
- * passes over caches that are busy.
+ * stays.  Then it unmaps the header pages of the others.  With PYMALLOC_STEAL_ALL it takes
+ * from all at once.  It passes over caches that are busy.
  *
  * Return: 0; or -1 and EINVAL, EEXIST (there is a cache @index), ENOENT (there is none),
  * ENOMEM, EDQUOT (as PYMALLOC_IOC_ALLOC), EBADF (read-only descriptor), EPERM (not the
