@@ -153,6 +153,19 @@ summed_up()
 			"$(column USED | awk '{ n += $1 } END { print n }')" ]
 }
 
+# The bars of pools that share a page are in proportion to all blocks of the page.
+bars_of_meshed_pools()
+{
+	local offset
+
+	offset=$("$pymalloc" map --pid "$sparse" | sed -n '0,/|.*m/s/^ *\(0x[0-9a-f]*\) |.*m.*/\1/p')
+	[ -n "$offset" ] && json "[p for p in d['pools'] if p['meshed']] and
+		all(len(p['blocks']) == 32 and
+			p['blocks'].count('#') == p['allocated'] * 32 // (4096 // p['size']) and
+			p['blocks'].count('m') >= 32 - 32 * (p['allocated'] + p['free']) // (4096 // p['size'])
+		for p in d['pools'] if p['meshed'])" map --pid "$sparse" "$offset"
+}
+
 as_nobody()
 {
 	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
@@ -214,6 +227,21 @@ ok "trim --json" json "d['trim']['heap'] == $heap and d['trim']['released'] >= 0
 ok "compact" prints "^heap $heap: [0-9]* bytes given back$" "$pymalloc" compact "$heap"
 ok "compact --json" json "d['compact']['heap'] == $heap and d['compact']['released'] >= 0 and
 	d['compact']['pinned'] == 0" compact "$heap"
+
+# A process whose heap has many sparse pools.
+exec 5< <(exec "$pymalloc" run -- python3 -c '
+import random, signal
+random.seed(1)
+objects = [str(i) * 10 for i in range(100000, 150000)]
+kept = random.sample(objects, 1000)
+del objects
+print("ready", flush=True)
+signal.pause()')
+sparse=$!
+read -r _ <&5
+
+"$pymalloc" compact --pid "$sparse" >"$scratch/compact"
+ok "map of meshed pools" bars_of_meshed_pools
 
 for command in "" run ls show map check trim compact; do
 	# shellcheck disable=SC2086
@@ -334,5 +362,5 @@ ok "run of a static program says so" prints ' statically' \
 
 ok "the heap goes with its process" bash -c "kill $subject; tail -f /dev/null --pid $subject -s 0.1
 	'$pymalloc' show $heap; [ \$? = 1 ]"
-kill "$two"
+kill "$two" "$sparse"
 finish

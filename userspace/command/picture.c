@@ -83,24 +83,36 @@ char pool_letter(const struct pymalloc_pool_info *pool)
 	}
 }
 
+/* Blocks that a bar stands for: if a pool shares its page, also those that others have. */
+static unsigned int bar_blocks(const struct pymalloc_pool_info *pool)
+{
+	if (pool->flags & PYMALLOC_POOL_MESHED)
+		return PYMALLOC_POOL_SIZE / pool->size;
+	return blocks(pool);
+}
+
 /**
  * pool_bar() - a bar of a pool's allocated, free and untouched blocks, in proportion
  * @bar: room for BAR_LEN characters and a NUL
  * @pool: the pool
  *
+ * The rest is what the other pools have that share its page.
+ *
  * Return: @bar.
  */
 const char *pool_bar(char *bar, const struct pymalloc_pool_info *pool)
 {
-	unsigned int all = blocks(pool);
-	unsigned int allocated, touched;
+	unsigned int all = bar_blocks(pool);
+	unsigned int allocated, touched, own;
 
 	bar[0] = '\0';
 	if (!all)
 		return bar;
 	allocated = pool->allocated * BAR_LEN / all;
 	touched = (pool->allocated + pool->free) * BAR_LEN / all;
-	memset(bar, '.', BAR_LEN);
+	own = blocks(pool) * BAR_LEN / all;
+	memset(bar, 'm', BAR_LEN);
+	memset(bar, '.', own);
 	memset(bar, '-', touched);
 	memset(bar, '#', allocated);
 	bar[BAR_LEN] = '\0';
