@@ -166,6 +166,16 @@ bars_of_meshed_pools()
 		for p in d['pools'] if p['meshed'])" map --pid "$sparse" "$offset"
 }
 
+# policy OPTIONS MS KEEP DECAY STEAL MESH: after these options, this is in force.
+policy()
+{
+	# shellcheck disable=SC2086
+	"$pymalloc" policy --bytes --pid "$sparse" $1 >"$scratch/set" &&
+		"$pymalloc" policy --bytes --pid "$sparse" >"$scratch/asked" &&
+		diff "$scratch/set" "$scratch/asked" &&
+		diff - <(awk 'NR > 1 { print $2 }' "$scratch/asked" | xargs) <<<"${*:2}"
+}
+
 as_nobody()
 {
 	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
@@ -243,7 +253,32 @@ read -r _ <&5
 "$pymalloc" compact --pid "$sparse" >"$scratch/compact"
 ok "map of meshed pools" bars_of_meshed_pools
 
-for command in "" run ls show map check trim compact; do
+ms=$(</sys/module/pymalloc/parameters/decay_ms)
+keep=$(</sys/module/pymalloc/parameters/keep_bytes)
+ok "policy" policy "" "$ms" "$keep" on on on
+ok "policy --no-mesh" policy --no-mesh "$ms" "$keep" on on off
+ok "policy keeps what is not given" policy "--decay-ms 77 --no-steal" 77 "$keep" on off off
+ok "policy --keep" policy "--keep=5000 --no-decay" 77 4096 off off off
+ok "policy --mesh --steal --decay" policy "--mesh --steal --decay" 77 4096 on on on
+ok "policy --decay-ms 0" policy "--decay-ms 0" "$ms" 4096 on on on
+ok "policy --keep 0" policy "--keep 0 --no-mesh" "$ms" 0 on on off
+ok "policy in show" prints '^MESH  *off$' "$pymalloc" show --pid "$sparse"
+ok "policy in show --json" json "d['heap']['mesh'] is False and d['heap']['steal'] is True and
+	d['heap']['decay_ms'] == $ms and d['heap']['keep'] == 0" show --pid "$sparse"
+ok "policy --json" json "d['policy'].pop('heap') > 0 and d['policy'] == {'decay_ms': $ms,
+	'keep': 0, 'decay': True, 'steal': True, 'mesh': False}" policy --pid "$sparse"
+ok "policy --reset" policy --reset "$ms" "$keep" on on on
+for options in "--mesh --no-mesh" "--reset --mesh" "--reset --keep 0" "--keep 1M" \
+	"--decay-ms 9" "--decay-ms 86400001" "--decay-ms 4294967297" "--decay-ms -1"; do
+	# shellcheck disable=SC2086
+	ok "policy $options" status 2 "$pymalloc" policy --pid "$sparse" $options
+done
+ok "policy of another user's heap" says "heap $heap is not yours to look at" \
+	as_nobody "$pymalloc" policy "$heap" --no-mesh
+ok "policy of a heap that nobody has set" prints '^MESH  *on$' "$pymalloc" policy "$heap"
+ok "a wrong line changes nothing" policy "" "$ms" "$keep" on on on
+
+for command in "" run ls show map check trim compact policy; do
 	# shellcheck disable=SC2086
 	ok "$command --help" prints '^Usage: pymalloc' "$pymalloc" $command --help
 	# shellcheck disable=SC2086
@@ -274,7 +309,7 @@ ok "ls in two formats" status 2 "$pymalloc" ls --raw --json
 ok "ls into a full disk" says 'No space left on device' full "$pymalloc" ls
 ok "ls --json into a full disk" status 1 full "$pymalloc" ls --json
 ok "ls of nothing into a full disk" as_nobody bash -c "! '$pymalloc' ls >/dev/full"
-for command in show map check trim compact; do
+for command in show map check trim compact policy; do
 	ok "$command without a heap" status 2 "$pymalloc" $command
 	ok "$command of what is no number" status 2 "$pymalloc" $command 1x
 	ok "$command of too much" status 2 "$pymalloc" $command 1 2 3

@@ -18,5 +18,6 @@ int map_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int trim_main(int argc, char **argv);
 int compact_main(int argc, char **argv);
+int policy_main(int argc, char **argv);
 
 #endif /* _PYMALLOC_COMMAND_H */

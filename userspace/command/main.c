@@ -24,6 +24,7 @@ static const struct subcommand {
 	{ "check", check_main },
 	{ "trim", trim_main },
 	{ "compact", compact_main },
+	{ "policy", policy_main },
 	{ "help", help_main },
 };
 
@@ -38,6 +39,7 @@ static const char doc[] =
 	"  check HEAP         prove that a heap's figures add up\n"
 	"  trim HEAP          give a heap's empty pools back\n"
 	"  compact HEAP       give back all memory that a heap can give back\n"
+	"  policy HEAP        how a heap gives memory back by itself: show or set it\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";

@@ -1,8 +1,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What all command lines have in common. */
 #include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
 
 #include "options.h"
+
+/**
+ * parse_number() - parse a number
+ * @state: the parser's, for the message if the line is wrong
+ * @text: the number, decimal, hexadecimal or octal as in C
+ *
+ * Return: the number.
+ */
+__u64 parse_number(struct argp_state *state, const char *text)
+{
+	char *end;
+	__u64 number;
+
+	errno = 0;
+	number = strtoull(text, &end, 0);
+	if (*text < '0' || *text > '9' || *end || errno)
+		argp_error(state, "not a number: %s", text);
+	return number;
+}
 
 /* argp knows --help and -? only; -h is what most people try. */
 static error_t parse_help(int key, char *word, struct argp_state *state)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "policy.h"
 #include "service.h"
 #include "table.h"
 #include "target.h"
@@ -47,6 +48,11 @@ static const struct column heap_columns[] = {
 	{ "PAGES_DECAYED", KIND_NUMBER },
 	{ "PAGES_SHRUNK", KIND_NUMBER },
 	{ "BLOCKS_STOLEN", KIND_NUMBER },
+	{ "DECAY_MS", KIND_NUMBER },
+	{ "KEEP", KIND_BYTES },
+	{ "DECAY", KIND_SWITCH },
+	{ "STEAL", KIND_SWITCH },
+	{ "MESH", KIND_SWITCH },
 	{ NULL, 0 }
 };
 
@@ -65,7 +71,7 @@ static const struct column class_columns[] = {
 
 static struct table *heap_table(const struct pymalloc_heap_info *heap,
 				const struct pymalloc_stats *stats,
-				struct style style)
+				const struct pymalloc_policy *policy, struct style style)
 {
 	struct table *table = table_new("heap", heap_columns, SHAPE_RECORD, style);
 	__u64 run_bytes = stats->run_pages * PYMALLOC_POOL_SIZE;
@@ -109,6 +115,7 @@ static struct table *heap_table(const struct pymalloc_heap_info *heap,
 	table_number(table, stats->nr_decayed);
 	table_number(table, stats->nr_shrunk);
 	table_number(table, stats->nr_stolen);
+	table_policy(table, policy);
 	return table;
 }
 
@@ -155,11 +162,12 @@ int show_main(int argc, char **argv)
 	};
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
 	struct pymalloc_heap_info heap = describe_heap(fd);
+	struct pymalloc_policy policy = get_policy(fd);
 	struct table *tables[2];
 
 	service_call(fd, PYMALLOC_IOC_STATS, &stats);
 	close(fd);
-	tables[0] = heap_table(&heap, &stats, style);
+	tables[0] = heap_table(&heap, &stats, &policy, style);
 	tables[1] = class_table(classes, stats.nr_classes, style);
 	tables_print(tables, 2);
 	return 0;

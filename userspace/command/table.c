@@ -45,7 +45,8 @@ static struct libscols_column *add_column(struct table *table, const char *name,
 		flags |= SCOLS_FL_RIGHT;
 	column = need(scols_table_new_column(table->cells, name, 0, flags));
 	if (kind != KIND_TEXT)
-		need_ok(scols_column_set_json_type(column, SCOLS_JSON_NUMBER));
+		need_ok(scols_column_set_json_type(column, kind == KIND_SWITCH ?
+						   SCOLS_JSON_BOOLEAN : SCOLS_JSON_NUMBER));
 	return column;
 }
 
@@ -180,6 +181,8 @@ static const char *format(const struct table *table, enum kind kind, char *text,
 {
 	if (kind == KIND_LIMIT && !number)
 		return table->style.json ? NULL : "none";
+	if (kind == KIND_SWITCH && !table->style.json)
+		return number ? "on" : "off";
 	if (table->style.json ||
 	    (table->style.bytes && (kind == KIND_BYTES || kind == KIND_LIMIT)))
 		kind = KIND_NUMBER;

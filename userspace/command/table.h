@@ -18,6 +18,7 @@ enum kind {
 	KIND_LIMIT,		/* bytes; 0 is none, in JSON null */
 	KIND_PERCENT,
 	KIND_OFFSET,
+	KIND_SWITCH,		/* on or off; in JSON true or false */
 };
 
 struct column {
@@ -25,8 +26,8 @@ struct column {
 	enum kind kind;
 };
 
-/* The largest table, of show, has 32. */
-#define COLUMNS_MAX	40
+/* The largest table, of show, has 42. */
+#define COLUMNS_MAX	48
 
 /**
  * struct selection - which columns to show, in this order

@@ -16,6 +16,9 @@
 #include "service.h"
 #include "target.h"
 
+/* The parsers that take part. */
+enum { CHILD_HELP, CHILD_OWN, CHILD_END };
+
 /* What has been parsed so far. */
 struct input {
 	struct target target;
@@ -23,19 +26,8 @@ struct input {
 	bool has_id;
 	bool has_pid;
 	pid_t pid;
+	void *own;		/* the input of the subcommand's own parser, or NULL */
 };
-
-static __u64 parse_number(struct argp_state *state, const char *text)
-{
-	char *end;
-	__u64 number;
-
-	errno = 0;
-	number = strtoull(text, &end, 0);
-	if (*text < '0' || *text > '9' || *end || errno)
-		argp_error(state, "not a number: %s", text);
-	return number;
-}
 
 static pid_t parse_pid(struct argp_state *state, const char *text)
 {
@@ -68,6 +60,10 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	struct input *input = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		if (input->own)
+			state->child_inputs[CHILD_OWN] = input->own;
+		return 0;
 	case 'b':
 		input->target.bytes = true;
 		return 0;
@@ -153,6 +149,49 @@ static __u64 heap_of_process(pid_t pid)
 }
 
 /**
+ * parse_target_with() - parse_target() for a subcommand that has options of its own
+ * @argc: as main()'s
+ * @argv: as main()'s, with the subcommand's name first
+ * @args_doc: its arguments, for --help
+ * @doc: what it does, for --help
+ * @takes: TAKES_*
+ * @own: its own options and their parser, or NULL
+ * @own_input: the input of that parser
+ *
+ * Return: what the line asks for.
+ */
+struct target parse_target_with(int argc, char **argv, const char *args_doc,
+				const char *doc, unsigned int takes,
+				const struct argp *own, void *own_input)
+{
+	/* Without TAKES_BYTES, the first one is left out. */
+	static const struct argp_option options[] = {
+		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
+		{ "json", 'j', NULL, 0, "print JSON", 0 },
+		{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
+		{ 0 }
+	};
+	const struct argp_child children[] = {
+		[CHILD_HELP] = *help_child,
+		[CHILD_OWN] = { own, 0, NULL, 0 },
+		[CHILD_END] = { 0 },
+	};
+	const struct argp argp = {
+		.options = takes & TAKES_BYTES ? options : options + 1,
+		.parser = parse,
+		.args_doc = args_doc,
+		.doc = doc,
+		.children = children,
+	};
+	struct input input = { .takes = takes, .own = own_input };
+
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &input);
+	if (input.has_pid)
+		input.target.id = heap_of_process(input.pid);
+	return input.target;
+}
+
+/**
  * parse_target() - parse the line of a subcommand that is about one heap
  * @argc: as main()'s
  * @argv: as main()'s, with the subcommand's name first
@@ -167,24 +206,5 @@ static __u64 heap_of_process(pid_t pid)
 struct target parse_target(int argc, char **argv, const char *args_doc,
 			   const char *doc, unsigned int takes)
 {
-	/* Without TAKES_BYTES, the first one is left out. */
-	static const struct argp_option options[] = {
-		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
-		{ "json", 'j', NULL, 0, "print JSON", 0 },
-		{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
-		{ 0 }
-	};
-	const struct argp argp = {
-		.options = takes & TAKES_BYTES ? options : options + 1,
-		.parser = parse,
-		.args_doc = args_doc,
-		.doc = doc,
-		.children = help_child,
-	};
-	struct input input = { .takes = takes };
-
-	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &input);
-	if (input.has_pid)
-		input.target.id = heap_of_process(input.pid);
-	return input.target;
+	return parse_target_with(argc, argv, args_doc, doc, takes, NULL, NULL);
 }

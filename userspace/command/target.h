@@ -3,6 +3,7 @@
 #ifndef _PYMALLOC_TARGET_H
 #define _PYMALLOC_TARGET_H
 
+#include <argp.h>
 #include <stdbool.h>
 
 #include <linux/types.h>
@@ -29,5 +30,8 @@ struct target {
 
 struct target parse_target(int argc, char **argv, const char *args_doc,
 			   const char *doc, unsigned int takes);
+struct target parse_target_with(int argc, char **argv, const char *args_doc,
+				const char *doc, unsigned int takes,
+				const struct argp *own, void *own_input);
 
 #endif /* _PYMALLOC_TARGET_H */
