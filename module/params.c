@@ -189,7 +189,7 @@ MODULE_PARM_DESC(mesh, "let sparse pools share pages (default on)");
 unsigned long pym_mesh_bytes = SZ_1M;
 module_param_cb(mesh_bytes, &bytes_ops, &pym_mesh_bytes, 0644);
 __MODULE_PARM_TYPE(mesh_bytes, "ulong");
-MODULE_PARM_DESC(mesh_bytes, "mesh a heap whose pages of pools have more than 1.5 times the bytes of its blocks, and at least so many bytes more (default 1 MiB)");
+MODULE_PARM_DESC(mesh_bytes, "mesh a heap whose pages have over 1.5 times the bytes of its blocks, and so many more (default 1 MiB)");
 
 /**
  * pym_default_policy() - what the module's parameters say

@@ -5,7 +5,8 @@
  * One thread of the lowest priority looks after all heaps, in rounds.  What a round does
  * is known above (reclaim.c), which hands it down.  A heap's round begins some time after
  * something has changed that may let it give memory back (pym_upkeep_arm()).  It arms the
- * next one if there is more to come.  So a heap that nobody uses, and that has nothing to give, costs nothing.
+ * next one if there is more to come.  So a heap that nobody uses, and that has nothing to
+ * give, costs nothing.
  *
  * A thread, and not a workqueue: modules cannot lower the priority of a workqueue.
  */
