@@ -96,6 +96,8 @@ static int reclaim_mesh(struct pym_service_heap *sheap, struct pym_mesh_result *
 			result->bytes_copied, result->pages_pinned);
 	if (err)
 		return err;
+	/* Few pages are left in each arena, but what describes them would stay. */
+	pym_repack(&sheap->heap);
 	pym_heap_stats(&sheap->heap, &stats);
 	WRITE_ONCE(upkeep->mesh_excess, excess_of(&stats));
 	upkeep->mesh_frees = stats.nr_frees;

@@ -20,6 +20,7 @@
 #include "quota.h"
 #include "record.h"
 #include "region.h"
+#include "repack.h"
 #include "stats.h"
 #include "trim.h"
 #include "types.h"

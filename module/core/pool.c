@@ -586,6 +586,31 @@ struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *po
 }
 
 /**
+ * pym_pool_lock_at() - find the pool at an offset, and lock its size class
+ * @heap: the heap
+ * @offset: any offset
+ * @pool: out: the pool; NULL if it has no record
+ *
+ * Who is not in the gate looks pools up by this: a record that has been replaced by another
+ * one (repack.c) has no class, either.
+ *
+ * Context: Under RCU.  Takes the lock of the class.
+ * Return: the class, as pym_pool_class_lock(); NULL, and nothing is locked, without a pool.
+ */
+struct pym_class *pym_pool_lock_at(struct pym_heap *heap, u64 offset, struct pym_pool **pool)
+{
+	struct pym_class *class;
+
+	while ((*pool = pym_pool_find(heap, offset))) {
+		class = pym_pool_class_lock(heap, *pool);
+		if (class->size || *pool == pym_pool_find(heap, offset))
+			return class;
+		spin_unlock(&class->lock);
+	}
+	return NULL;
+}
+
+/**
  * pym_pool_withhold() - hand out no more blocks of a page with a memory error
  * @heap: the heap
  * @offset: where the page is; nothing happens if that is not in a pool of blocks
@@ -598,9 +623,8 @@ void pym_pool_withhold(struct pym_heap *heap, u64 offset)
 	struct pym_pool *pool;
 
 	rcu_read_lock();
-	pool = pym_pool_find(heap, offset);
-	if (pool) {
-		class = pym_pool_class_lock(heap, pool);
+	class = pym_pool_lock_at(heap, offset, &pool);
+	if (class) {
 		if (class->size)
 			pym_class_withhold_locked(heap, class, pool);
 		spin_unlock(&class->lock);
@@ -642,9 +666,8 @@ u64 pym_block_size(struct pym_heap *heap, u64 ref)
 	u64 size = 0;
 
 	rcu_read_lock();
-	pool = pym_pool_find(heap, ref);
-	if (pool) {
-		class = pym_pool_class_lock(heap, pool);
+	class = pym_pool_lock_at(heap, ref, &pool);
+	if (class) {
 		if (class->size && pym_pool_find_block(class, pool, ref) == PYMALLOC_REF_OK)
 			size = class->size;
 		spin_unlock(&class->lock);

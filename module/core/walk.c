@@ -67,16 +67,15 @@ static void walk_copy_other_pool(struct pym_heap *heap, const struct pym_arena *
 static void walk_copy_pool(struct pym_heap *heap, const struct pym_arena *arena,
 			   unsigned int index, struct pym_pool_info *info)
 {
-	struct pym_pool *pool = pym_pool_in(arena, index);
+	const u64 offset = pym_place_offset(arena, index);
 	struct pym_class *class;
+	struct pym_pool *pool;
 	bool blocks;
 
-	*info = (struct pym_pool_info) {
-		.offset = pym_place_offset(arena, index), .state = PYMALLOC_POOL_NONE,
-	};
-	if (!pool)
+	*info = (struct pym_pool_info) { .offset = offset, .state = PYMALLOC_POOL_NONE };
+	class = pym_pool_lock_at(heap, offset, &pool);
+	if (!class)
 		return;
-	class = pym_pool_class_lock(heap, pool);
 	blocks = class->size;
 	if (blocks)
 		walk_copy_pool_of_blocks(class, pool, info);
@@ -225,9 +224,8 @@ unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 	arena = pym_arena_next(heap, at, end);
 	if (!arena)
 		goto unlock;
-	pool = pym_pool_at(arena, *at);
-	if (pool) {
-		class = pym_pool_class_lock(heap, pool);
+	class = pym_pool_lock_at(heap, *at, &pool);
+	if (class) {
 		blocks = class->size;
 		if (blocks)
 			done = walk_copy_blocks(class, pool, at, end, info, room);

@@ -177,6 +177,14 @@ void down_write(struct rw_semaphore *gate)
 	current->gates++;
 }
 
+int down_write_trylock(struct rw_semaphore *gate)
+{
+	if (gate->readers || gate->writer)
+		return 0;
+	down_write(gate);
+	return 1;
+}
+
 void up_write(struct rw_semaphore *gate)
 {
 	MUST(gate->writer && current->gates, "a task leaves a gate that it is not in");

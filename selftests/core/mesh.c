@@ -134,6 +134,7 @@ static u64 mesh(void)
 	MUST(!err, "error %d", err);
 	MUST(pages - heap.pages == result.pages_freed, "%llu pages freed, not %llu",
 	     pages - heap.pages, result.pages_freed);
+	pym_repack(&heap);
 	return result.pages_freed;
 }
 
@@ -291,6 +292,40 @@ static void without_memory(const void *unused)
 	end();
 }
 
+static u64 meta_bytes(void)
+{
+	struct pym_stats stats;
+
+	pym_heap_stats(&heap, &stats);
+	return stats.meta_bytes;
+}
+
+/* What describes the few pages that are left in each arena becomes as little as they are. */
+static void repacks(const void *unused)
+{
+	struct random random = { 7 };
+	u64 before, arenas;
+
+	(void)unused;
+	begin();
+	while (nr_objects < NR)
+		alloc_object(64 + 8 * random_below(&random, 57));
+	keep_some(&random, 200);
+	pym_trim(&heap);
+	before = meta_bytes();
+	arenas = heap.base_bytes + heap.nr_arenas * PYM_ARENA_BYTES;
+	kernel_fail(KERNEL_SLAB, 0, 1);
+	pym_repack(&heap);
+	kernel_fail_nothing();
+	MUST(meta_bytes() == before, "%llu bytes of metadata, not %llu", meta_bytes(), before);
+	expect_objects(&heap);
+	pym_repack(&heap);
+	expect_objects(&heap);
+	MUST(before - arenas > 4 * (meta_bytes() - arenas), "%llu of %llu bytes of metadata stay",
+	     meta_bytes() - arenas, before - arenas);
+	end();
+}
+
 static void needs_a_window(const void *unused)
 {
 	struct pym_mesh_result result;
@@ -312,6 +347,7 @@ int main(void)
 	tap_run("mesh.leaves_pins_alone", leaves_pins_alone, NULL);
 	tap_run("mesh.is_cloned", is_cloned, NULL);
 	tap_run("mesh.without_memory", without_memory, NULL);
+	tap_run("mesh.repacks", repacks, NULL);
 	tap_run("mesh.needs_a_window", needs_a_window, NULL);
 	return tap_end();
 }

@@ -254,6 +254,14 @@ static inline void list_move(struct list_head *entry, struct list_head *head)
 	list_add(entry, head);
 }
 
+static inline void list_replace(struct list_head *old, struct list_head *new)
+{
+	new->next = old->next;
+	new->next->prev = new;
+	new->prev = old->prev;
+	new->prev->next = new;
+}
+
 static inline void list_splice(struct list_head *from, struct list_head *head)
 {
 	while (!list_empty(from))
@@ -429,6 +437,8 @@ static inline int down_write_killable(struct rw_semaphore *gate)
 	down_write(gate);
 	return 0;
 }
+
+int down_write_trylock(struct rw_semaphore *gate);
 
 /* RCU */
 struct rcu_head {
