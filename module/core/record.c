@@ -165,7 +165,7 @@ static void sheet_free_rcu(struct rcu_head *rcu)
  * pym_record_retire() - free a record that has just been removed from its arena, or that
  *	has never been in one
  * @heap: the heap
- * @pool: the record.  Its class is PYM_CLASS_NONE, so that a task that still finds it under
+ * @pool: the record.  Its class is PYM_CLASS_NONE, so that a task that has found it under
  *	RCU leaves it alone
  *
  * Context: Any, but otherwise as pym_meta_charge().
