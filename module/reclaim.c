@@ -261,12 +261,15 @@ static bool round_steal(struct pym_service_heap *sheap, bool urgent)
 static void round_trim(struct pym_service_heap *sheap)
 {
 	struct pym_heap *heap = &sheap->heap;
-	/* Pages that relatives have as well are not free without the heap. */
-	bool shared = READ_ONCE(heap->maybe_shared);
+	u64 used = READ_ONCE(heap->pages_out_used);
 	u64 nr = pym_trim(heap) >> PYM_POOL_SHIFT;
 
-	if (!shared)
-		urgent_add(nr);
+	/*
+	 * Pages that relatives or pipes have as well are not free yet.  Those that other tasks
+	 * have given back meanwhile may be among them: then too few pages count.
+	 */
+	used = READ_ONCE(heap->pages_out_used) - used;
+	urgent_add(nr - min(nr, used));
 	atomic64_add(nr, &sheap->upkeep->nr_shrunk);
 	trace_heap_shrink(heap->id, nr);
 }

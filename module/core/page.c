@@ -321,7 +321,7 @@ void pym_pools_forget(struct pym_heap *heap, struct pym_span span)
 static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 			      struct page **pages)
 {
-	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0;
+	unsigned int nr = 0, together = 0, apart = 0, nr_shared = 0, nr_used = 0;
 	struct pym_arena *arena = span.arena;
 	unsigned int index;
 
@@ -330,6 +330,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 		struct page *page = pages[nr++];
 
 		nr_shared += pym_frame_maybe_shared(page);
+		nr_used += page_count(page) > PYM_REFS_AT_REST;
 		/* A shared page is charged once; its last owner uncharges it. */
 		if (arena->apart & BIT_ULL(index))
 			apart += pym_frame_put(page, true);
@@ -340,6 +341,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 	arena->apart &= ~span.bits;
 	heap->pages -= nr;
 	heap->pages_out += nr;
+	heap->pages_out_used += nr_used;
 	heap->maybe_shared -= nr_shared;
 	heap->pages_apart -= apart;
 	pym_quota_uncharge(heap->purse, pym_page_bytes(together));

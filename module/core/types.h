@@ -375,6 +375,7 @@ struct pym_heap_ops {
  * @pages_peak: the most that @pages has been
  * @pages_in: pages taken from the system so far
  * @pages_out: pages given back so far
+ * @pages_out_used: those of @pages_out that somebody else still had: this freed no memory
  * @maybe_shared: those of @pages that may be shared: see frame.c
  * @pages_apart: those of @pages that are paid for apart
  * @nr_own: pages that may have been shared and have become the heap's alone so far
@@ -421,6 +422,7 @@ struct pym_heap {
 	u64 pages_peak;
 	u64 pages_in;
 	u64 pages_out;
+	u64 pages_out_used;
 	u64 maybe_shared;
 	u64 pages_apart;
 	u64 nr_own;

@@ -269,6 +269,8 @@ static void is_cloned(const void *unused)
 	pym_trim(child);
 	expect_sound(child);
 	MUST(!child->pages, "%llu pages stay", child->pages);
+	MUST(child->pages_out_used == heap.maybe_shared, "%llu pages were in use, not %llu",
+	     child->pages_out_used, heap.maybe_shared);
 	pym_pages_destroy(child);
 	pym_heap_destroy(child);
 	free(child);

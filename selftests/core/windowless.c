@@ -71,6 +71,26 @@ static void blocks(const void *unused)
 	end();
 }
 
+/* Pages that somebody else still has do not count as free when the heap gives them back. */
+static void pages_in_use(const void *unused)
+{
+	struct page *page;
+	u64 refs[NR];
+	u8 status[NR];
+	int err;
+
+	(void)unused;
+	begin();
+	MUST(pym_alloc(&heap, 512, false, refs, NR, &err) == NR, "error %d", err);
+	page = pym_page_get(&heap, refs[0]);
+	MUST(!pym_free(&heap, refs, status, NR), "refs are bad that were allocated");
+	pym_trim(&heap);
+	MUST(!heap.pages, "%llu pages are left", heap.pages);
+	MUST(heap.pages_out_used == 1, "%llu pages in use", heap.pages_out_used);
+	put_page(page);
+	end();
+}
+
 static void large_objects(const void *unused)
 {
 	u64 ref, size;
@@ -112,6 +132,7 @@ int main(void)
 {
 	tap_begin();
 	tap_run("blocks", blocks, NULL);
+	tap_run("pages in use", pages_in_use, NULL);
 	tap_run("large objects", large_objects, NULL);
 	tap_run("resizes", resizes, NULL);
 	return tap_end();
