@@ -11,8 +11,9 @@
  * it holds oom_lock, without which nobody can be killed.  So:
  *
  * - it waits for a limited time only, and not if it is being killed itself;
- * - once it has waited in vain, later calls do not wait before the thread has gained
- *   anything, or has done with what it was asked for;
+ * - all calls together have a budget of time.  How long the thread takes for a page is up to
+ *   the programs whose heaps it looks after, and so is how often it gains something.  When
+ *   the budget is used up, calls neither wait nor report anything, and the machine kills;
  * - only pages count that the thread has seen go to the machine.  Few of them do not count:
  *   a program whose heap gives a page and takes it again, all the time, must not keep the
  *   machine from killing.
@@ -28,47 +29,54 @@
 #include "shrinker.h"
 #include "upkeep.h"
 
-/* How long to wait for the thread. */
+/*
+ * The budget: calls may wait for OOM_WAIT in all.  A wait is made up for when OOM_REST times as
+ * long has passed since it began: a minute for all of the budget.
+ */
 #define OOM_WAIT	(5 * HZ)
+#define OOM_REST	12
 /* So many pages are worth another try: 1 MiB. */
 #define OOM_ENOUGH	256
 
-/*
- * How far the thread had come when the time was up, the last time.  Protected by oom_lock, with
- * which all calls come.
- */
-static u64 stuck_at = U64_MAX;
+/* When all waits are made up for.  Protected by oom_lock, with which all calls come. */
+static u64 rested_at;
 
-/* Changes whenever the thread has gained anything, or has done what it was asked for. */
-static u64 progress(void)
+/* Returns for how long a call may wait now. */
+static unsigned long budget_left(void)
 {
-	return pym_reclaim_urgent_pages() + pym_upkeep_urgent_rounds();
+	u64 now = get_jiffies_64();
+	u64 rest = rested_at > now ? rested_at - now : 0;
+
+	return rest < OOM_WAIT * OOM_REST ? OOM_WAIT - (unsigned long)rest / OOM_REST : 0;
+}
+
+static void budget_spend(u64 start)
+{
+	rested_at = max(rested_at, start) + (get_jiffies_64() - start) * OOM_REST;
 }
 
 /* Returns how many pages the thread has gained meanwhile. */
-static u64 wait_for_thread(void)
+static u64 wait_for_thread(unsigned long time)
 {
-	u64 before = pym_reclaim_urgent_pages();
-	unsigned long end = jiffies + OOM_WAIT;
+	u64 before = pym_reclaim_urgent_pages(), start = get_jiffies_64();
 
-	while (pym_upkeep_is_urgent() && time_before(jiffies, end) &&
+	while (pym_upkeep_is_urgent() && get_jiffies_64() - start < time &&
 	       pym_reclaim_urgent_pages() - before < OOM_ENOUGH &&
 	       !fatal_signal_pending(current))
 		schedule_timeout_killable(1);
-	if (!time_before(jiffies, end))
-		stuck_at = progress();
+	budget_spend(start);
 	return pym_reclaim_urgent_pages() - before;
 }
 
 static int oom_notify(struct notifier_block *unused, unsigned long unused_value, void *arg)
 {
-	unsigned long *freed = arg;
+	unsigned long *freed = arg, time = budget_left();
 	u64 gain;
 
-	if (pym_upkeep_is_current() || (pym_upkeep_is_urgent() && progress() == stuck_at))
+	if (!time || pym_upkeep_is_current())
 		return NOTIFY_OK;
 	pym_shrinker_urge();
-	gain = wait_for_thread();
+	gain = wait_for_thread(time);
 	if (gain >= OOM_ENOUGH)
 		*freed += gain;
 	return NOTIFY_OK;

@@ -174,17 +174,6 @@ bool pym_upkeep_is_urgent(void)
 }
 
 /**
- * pym_upkeep_urgent_rounds() - how many urgent rounds have ended so far
- *
- * Context: Any.
- * Return: their number.
- */
-u64 pym_upkeep_urgent_rounds(void)
-{
-	return atomic64_read(&urgent_ended);
-}
-
-/**
  * pym_upkeep_is_current() - is the caller the thread of upkeep?
  *
  * Context: Any.

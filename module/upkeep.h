@@ -17,7 +17,6 @@ void pym_upkeep_free(struct pym_service_heap *sheap);
 void pym_upkeep_arm_slow(struct pym_service_heap *sheap);
 void pym_upkeep_urge(struct pym_service_heap *sheap);
 bool pym_upkeep_is_urgent(void);
-u64 pym_upkeep_urgent_rounds(void);
 bool pym_upkeep_is_current(void);
 struct pym_policy pym_upkeep_policy(struct pym_service_heap *sheap);
 void pym_upkeep_set_policy(struct pym_service_heap *sheap, const struct pym_policy *policy);
