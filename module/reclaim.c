@@ -258,11 +258,12 @@ static bool round_steal(struct pym_service_heap *sheap, bool urgent)
 	return pym_caches_pending(sheap);
 }
 
-static void round_trim(struct pym_service_heap *sheap)
+/* Returns whether pools are empty, because the gate was closed or their page was locked. */
+static bool round_trim(struct pym_service_heap *sheap)
 {
 	struct pym_heap *heap = &sheap->heap;
 	u64 used = READ_ONCE(heap->pages_out_used);
-	u64 nr = pym_trim(heap) >> PYM_POOL_SHIFT;
+	u64 nr = pym_trim_round(heap);
 
 	/*
 	 * Pages that relatives or pipes have as well are not free yet.  Those that other tasks
@@ -272,6 +273,7 @@ static void round_trim(struct pym_service_heap *sheap)
 	urgent_add(nr - min(nr, used));
 	atomic64_add(nr, &sheap->upkeep->nr_shrunk);
 	trace_heap_shrink(heap->id, nr);
+	return READ_ONCE(heap->nr_empty);
 }
 
 static bool round_decay(struct pym_service_heap *sheap, u64 keep)
@@ -350,7 +352,7 @@ static bool round_locked(struct pym_service_heap *sheap, bool urgent)
 	if (!(policy.off & PYMALLOC_POLICY_NO_MESH))
 		more |= round_mesh(sheap, urgent);
 	if (urgent)
-		round_trim(sheap);
+		more |= round_trim(sheap);
 	else if (!(policy.off & PYMALLOC_POLICY_NO_DECAY))
 		more |= round_decay(sheap, keep);
 	return more;
@@ -386,7 +388,7 @@ static bool round_urgent_locked(struct pym_service_heap *sheap)
  * @urgent: take back all that can be had, at once
  *
  * Context: The thread of upkeep.  Sleeps.  Does not wait for the mmap_lock of the heap's
- *	process, nor for its caches; but for the gate, and for pages that faults lock.
+ *	process, nor for its caches or its gate; but for pages that faults lock.
  */
 void pym_reclaim_round(struct pym_service_heap *sheap, bool urgent)
 {

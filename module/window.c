@@ -316,6 +316,7 @@ static bool window_try_hold(struct pym_client *client, struct pym_mappings *mapp
 {
 	mappings->only = NULL;
 	mappings->nowait = false;
+	mappings->try_gate = true;
 	mappings->space = mmget_not_zero(client->mm) ? client->mm : NULL;
 	if (!mappings->space || window_trylock(client))
 		return true;
@@ -357,6 +358,7 @@ int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings)
 		return window_try_hold(&pym_service_of(heap)->client, mappings) ? 0 : -EAGAIN;
 	mappings->only = NULL;
 	mappings->nowait = false;
+	mappings->try_gate = false;
 	mappings->space = mmget_not_zero(mm) ? mm : NULL;
 	if (!mappings->space)
 		return 0;

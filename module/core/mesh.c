@@ -489,7 +489,8 @@ static int mesh_with_memory(struct pym_heap *heap, struct pym_mesh_result *resul
  *
  * Context: Sleeps.  Holds nothing.
  * Return: 0; or -EOPNOTSUPP (nobody maps the heap), -EBUSY (another task is meshing it),
- *	-ENOMEM, -EINTR or -EAGAIN as of pym_gate_leave(), or an error of pym_pause().
+ *	-ENOMEM, -EINTR or -EAGAIN as of pym_gate_enter_held(), or an error of
+ *	pym_pause().
  */
 int pym_mesh(struct pym_heap *heap, struct pym_mesh_result *result)
 {
@@ -590,7 +591,7 @@ static u64 reclaim_held(struct pym_heap *heap, const struct pym_mappings *mappin
  *
  * A frame whose faces are all without blocks becomes an empty pool.
  *
- * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
+ * Context: Sleeps.  Holds nothing.
  * Return: how many pools became free.
  */
 u64 pym_faces_reclaim(struct pym_heap *heap)
@@ -598,11 +599,28 @@ u64 pym_faces_reclaim(struct pym_heap *heap)
 	struct pym_mappings mappings;
 	u64 nr;
 
-	if (!heap->ops || pym_gate_leave(heap, &mappings))
+	if (!heap->ops || pym_gate_enter_held(heap, &mappings))
 		return 0;
-	down_read(&heap->gate);
 	nr = reclaim_held(heap, &mappings);
+	pym_gate_leave_held(heap, &mappings);
+	return nr;
+}
+
+/**
+ * pym_faces_reclaim_gated() - the same for a caller in the gate
+ * @heap: the heap
+ *
+ * Context: Sleeps.  Holds @heap->gate for reading, and leaves it for a while.
+ * Return: how many pools became free.
+ */
+u64 pym_faces_reclaim_gated(struct pym_heap *heap)
+{
+	u64 nr;
+
+	if (!heap->ops)
+		return 0;
 	up_read(&heap->gate);
-	pym_gate_enter(heap, &mappings);
+	nr = pym_faces_reclaim(heap);
+	down_read(&heap->gate);
 	return nr;
 }

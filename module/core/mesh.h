@@ -23,5 +23,6 @@ struct pym_mesh_result {
 
 int pym_mesh(struct pym_heap *heap, struct pym_mesh_result *result);
 u64 pym_faces_reclaim(struct pym_heap *heap);
+u64 pym_faces_reclaim_gated(struct pym_heap *heap);
 
 #endif /* PYM_MESH_H */

@@ -236,7 +236,7 @@ static void free_batch(struct pym_heap *heap, struct pym_batch *batch)
 			free_elsewhere(heap, batch);
 	free_pools(heap, &batch->empty);
 	if (batch->many_spent)
-		pym_faces_reclaim(heap);
+		pym_faces_reclaim_gated(heap);
 }
 
 static unsigned int free_gated(struct pym_heap *heap, const u64 *refs, u8 *status,

@@ -19,10 +19,10 @@
  * or its region is fresh.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and leaves it (but keeps it if the
- *	heap has no window).
- * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed) or
- *	-EAGAIN (it is a kernel thread, and would have to wait): then the gate is held
- *	again.
+ *	heap has no window).  Not for a task that may not wait for the gate: it could not
+ *	enter it again.
+ * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed): then
+ *	the gate is held again.
  */
 int pym_gate_leave(struct pym_heap *heap, struct pym_mappings *mappings)
 {
@@ -76,11 +76,19 @@ void pym_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 off
  * @heap: the heap, which has a window
  *
  * Context: Sleeps.  Holds nothing.
- * Return: 0, or an error as of pym_gate_leave().
+ * Return: 0, or an error as of pym_gate_enter_held().
  */
 int pym_mesh_begin(struct pym_heap *heap)
 {
 	return heap->ops->mesh_begin ? heap->ops->mesh_begin(heap) : 0;
+}
+
+static bool gate_lock(struct pym_heap *heap, const struct pym_mappings *mappings)
+{
+	if (mappings->try_gate)
+		return down_read_trylock(&heap->gate);
+	down_read(&heap->gate);
+	return true;
 }
 
 /**
@@ -91,15 +99,17 @@ int pym_mesh_begin(struct pym_heap *heap)
  * fork() takes both in this order, too.  What is done then need not leave the gate.
  *
  * Context: Sleeps.  Holds nothing.
- * Return: 0; or -EINTR or -EAGAIN as of pym_gate_leave(), and nothing is held.
+ * Return: 0; or -EINTR (the caller is not the heap's process, and is being killed) or
+ *	-EAGAIN (it may not wait, and would have to): then nothing is held.
  */
 int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	int err = heap->ops->hold(heap, mappings);
 
-	if (!err)
-		down_read(&heap->gate);
-	return err;
+	if (err || gate_lock(heap, mappings))
+		return err;
+	heap->ops->release(heap, mappings);
+	return -EAGAIN;
 }
 
 /**

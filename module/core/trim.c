@@ -14,6 +14,7 @@
 
 #include "arena.h"
 #include "mesh.h"
+#include "ops.h"
 #include "page.h"
 #include "trim.h"
 
@@ -32,7 +33,7 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 	int dropped;
 
 	if (!keep)
-		pym_faces_reclaim(heap);
+		pym_faces_reclaim_gated(heap);
 	while (READ_ONCE(heap->nr_empty) > keep) {
 		span = pym_empty_reserve(heap);
 		if (!span.arena)
@@ -48,6 +49,12 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 	return nr;
 }
 
+/* So many pools may be empty without a trim. */
+static u64 most_empty(const struct pym_heap *heap)
+{
+	return PYM_EMPTY_MIN + READ_ONCE(heap->pages) / 8;
+}
+
 /**
  * pym_trim_excess() - give pages back when too many pools are empty
  * @heap: the heap
@@ -56,23 +63,10 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
  */
 void pym_trim_excess(struct pym_heap *heap)
 {
-	u64 max = PYM_EMPTY_MIN + READ_ONCE(heap->pages) / 8;
+	u64 max = most_empty(heap);
 
 	if (READ_ONCE(heap->nr_empty) > max)
 		pym_trim_gated(heap, max / 2);
-}
-
-/**
- * pym_trim_surplus() - pym_trim_excess() for a caller outside of the gate
- * @heap: the heap
- *
- * Context: Sleeps.
- */
-void pym_trim_surplus(struct pym_heap *heap)
-{
-	down_read(&heap->gate);
-	pym_trim_excess(heap);
-	up_read(&heap->gate);
 }
 
 /**
@@ -103,6 +97,55 @@ u64 pym_trim_held(struct pym_heap *heap, const struct pym_mappings *mappings, u6
 	return done;
 }
 
+/*
+ * The mappings and the gate are held together, and for one arena at a time: so a task that
+ * may not wait never has to enter the gate again.
+ */
+static u64 trim_down_to(struct pym_heap *heap, u64 keep)
+{
+	struct pym_mappings mappings;
+	u64 nr = 0, dropped;
+
+	while (READ_ONCE(heap->nr_empty) > keep && !pym_gate_enter_held(heap, &mappings)) {
+		dropped = pym_trim_held(heap, &mappings, 1);
+		pym_gate_leave_held(heap, &mappings);
+		if (!dropped)
+			break;
+		nr += dropped;
+		cond_resched();
+	}
+	return nr;
+}
+
+/**
+ * pym_trim_surplus() - pym_trim_excess() for a caller outside of the gate
+ * @heap: the heap, which has a window
+ *
+ * Context: Sleeps.  Holds nothing.  May be a task that may not wait for the gate.
+ */
+void pym_trim_surplus(struct pym_heap *heap)
+{
+	u64 max = most_empty(heap);
+
+	if (READ_ONCE(heap->nr_empty) > max)
+		trim_down_to(heap, max / 2);
+}
+
+/**
+ * pym_trim_round() - pym_trim() for a task that may not wait for the gate
+ * @heap: the heap, which has a window
+ *
+ * When the gate is closed, it ends.  It passes over pools whose page is locked.
+ *
+ * Context: Sleeps.  Holds nothing.
+ * Return: how many pages went.
+ */
+u64 pym_trim_round(struct pym_heap *heap)
+{
+	pym_faces_reclaim(heap);
+	return trim_down_to(heap, 0);
+}
+
 /* As many empty pools have not been in use since the last call.  Begins anew to count. */
 static u64 trim_count_idle(struct pym_heap *heap, u64 *empty)
 {
@@ -118,24 +161,21 @@ static u64 trim_count_idle(struct pym_heap *heap, u64 *empty)
 
 /**
  * pym_trim_idle() - give back pages of pools that have been empty since the last call
- * @heap: the heap
+ * @heap: the heap, which has a window
  * @keep: how many pools may stay empty for good
  *
  * The heap has had at least so many empty pools all the time: it does not need them.
  *
- * Context: Sleeps.
+ * Context: Sleeps.  Holds nothing.  May be a task that may not wait for the gate.
  * Return: how many pages went.
  */
 u64 pym_trim_idle(struct pym_heap *heap, u64 keep)
 {
-	u64 nr, empty, idle;
+	u64 empty, idle;
 
-	down_read(&heap->gate);
 	pym_faces_reclaim(heap);
 	idle = trim_count_idle(heap, &empty);
-	nr = pym_trim_gated(heap, max(keep, empty - idle));
-	up_read(&heap->gate);
-	return nr;
+	return trim_down_to(heap, max(keep, empty - idle));
 }
 
 /**

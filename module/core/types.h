@@ -288,13 +288,15 @@ struct pym_heap;
  *	NULL if all mappings have to be searched
  * @nowait: the holder may not wait for anything, as it gives memory back for another task,
  *	which may hold any lock
+ * @try_gate: the holder has other heaps to look after, and may not wait for this one's gate
  *
- * The core only passes it on.
+ * The core only passes it on, and looks at @try_gate.
  */
 struct pym_mappings {
 	void *space;
 	void *only;
 	bool nowait;
+	bool try_gate;
 };
 
 /**

@@ -162,6 +162,14 @@ void down_read(struct rw_semaphore *gate)
 	current->gates++;
 }
 
+int down_read_trylock(struct rw_semaphore *gate)
+{
+	if (gate->writer)
+		return 0;
+	down_read(gate);
+	return 1;
+}
+
 void up_read(struct rw_semaphore *gate)
 {
 	MUST(gate->readers && current->gates, "a task leaves a gate that it is not in");

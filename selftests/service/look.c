@@ -4,26 +4,10 @@
  * process that gets next to no CPU time. So it is nearly always interrupted in
  * the middle of a look. It must have nothing then that the owner needs.
  */
-#define GROUP "/sys/fs/cgroup/pymalloc-look"
-
-#include "cgroup.h"
 #include "relatives.h"
+#include "slowed.h"
 
-/* So many that a look goes on for long, also if the owner is slow. */
-#define NR_ARENAS	4096
-#define TRIES		10
 #define NR_CALLS	500
-#define TOP		"/sys/fs/cgroup/cgroup.subtree_control"
-
-/* How long a group may run, in which time: next to nothing, and a whole CPU. */
-#define SLOW		"1000 1000000"
-#define FAST		"1000000 1000000"
-
-/* What the process that looks reports. */
-struct looker {
-	volatile unsigned int inside;	/* the number of its look; 0 between two */
-	volatile int result;		/* of the look that failed, which is the last one */
-};
 
 FIXTURE(look)
 {
@@ -42,42 +26,6 @@ FIXTURE_VARIANT_ADD(look, check) {};
 FIXTURE_VARIANT_ADD(look, walk) { .walks = true };
 FIXTURE_VARIANT_ADD(look, debugfs_check) { .file = "check" };
 FIXTURE_VARIANT_ADD(look, debugfs_pools) { .file = "pools" };
-
-/* A heap of many arenas, with one page each. */
-static void fill(struct heap *heap)
-{
-	struct __test_metadata *_metadata = heap->test;
-
-	for (int i = 0; i < NR_ARENAS; i++) {
-		struct pymalloc_resize arg = ARG(resize, .ref = alloc_one(heap, ARENA),
-						 .size = POOL);
-
-		ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_RESIZE, &arg));
-	}
-}
-
-/*
- * Make a group that runs for a thousandth of the time. Returns false if the
- * kernel cannot do that. The group stays, and always has a limit: with the
- * first and the last limit, the kernel patches its own code, and this test is
- * not about that.
- */
-static bool slow_group_make(struct __test_metadata *_metadata)
-{
-	int top = open(TOP, O_WRONLY);
-	bool can;
-
-	ASSERT_LE(0, top) TH_LOG("%m; is cgroup2 mounted?");
-	can = write(top, "+cpu", 4) == 4;
-	close(top);
-	if (!can)
-		return false;
-	ASSERT_TRUE(!mkdir(GROUP, 0755) || errno == EEXIST) TH_LOG("%m");
-	if (access(GROUP "/cpu.max", W_OK))
-		return false;
-	write_text(_metadata, GROUP "/cpu.max", SLOW);
-	return true;
-}
 
 static int look_once(const FIXTURE_VARIANT(look) *variant, const char *path, int fd)
 {
@@ -145,42 +93,6 @@ FIXTURE_TEARDOWN(look)
 	write_text(_metadata, GROUP "/cpu.max", FAST);
 	kill(self->pid, SIGKILL);
 	waitpid(self->pid, NULL, 0);
-}
-
-/*
- * Microseconds of CPU time. A look takes many times as much, but its last steps
- * take less.
- */
-#define PIECE 2000
-
-static __u64 cpu_time(struct __test_metadata *_metadata)
-{
-	return read_group(_metadata, "cpu.stat", "usage_usec");
-}
-
-/*
- * Does the process that looks still have much to do before this look is over?
- */
-static bool goes_on(struct __test_metadata *_metadata, struct looker *looker,
-		    unsigned int number)
-{
-	__u64 since = cpu_time(_metadata);
-
-	while (looker->inside == number && cpu_time(_metadata) < since + PIECE)
-		usleep(1000);
-	return looker->inside == number;
-}
-
-/* Wait until the process is well inside a look. Returns the look's number. */
-static unsigned int wait_inside(struct __test_metadata *_metadata, struct looker *looker)
-{
-	unsigned int number;
-
-	do {
-		while (!(number = looker->inside))
-			sched_yield();
-	} while (!goes_on(_metadata, looker, number));
-	return number;
 }
 
 /* Everything that a process does with its heap, and with another one. */

@@ -3,7 +3,8 @@
  * Upkeep: a heap gives memory back by itself, as its policy says. The program
  * makes no call meanwhile but to ask how far the heap has come.
  */
-#include "service.h"
+#include "relatives.h"
+#include "slowed.h"
 
 #define MANY 50
 #define KEPT 5
@@ -279,6 +280,71 @@ TEST_F(reclaim, sleeper)
 	turns_pass(&turns);
 	join_child(_metadata, child);
 	close(fd);
+}
+
+static void check_on(struct __test_metadata *_metadata, __u64 id, struct looker *looker)
+{
+	int fd = heap_open(_metadata, id, 0);
+	unsigned int number = 0;
+
+	ASSERT_LE(0, fd);
+	for (;;) {
+		struct pymalloc_check arg = ARG(check);
+
+		looker->inside = ++number;
+		ASSERT_EQ(0, call(fd, PYMALLOC_IOC_CHECK, &arg));
+		ASSERT_EQ(0, arg.errors);
+		looker->inside = 0;
+	}
+}
+
+/* Have the thread look after both heaps, while one of them has its gate closed. */
+static void keep_up(struct __test_metadata *_metadata, struct heap *closed, struct heap *other)
+{
+	for (int round = 0; round < 5; round++) {
+		set_policy(closed, 0);
+		make_empty_pools(other);
+		ASSERT_TRUE(EVENTUALLY(heap_stats(other).pools_empty <= KEPT));
+	}
+}
+
+/*
+ * CHECK has a heap to itself, for as long as its process can draw it out. All other heaps
+ * give memory back meanwhile, and this one does so afterwards.
+ */
+TEST_F(reclaim, beside_a_check)
+{
+	struct looker *looker = common_memory(_metadata, sizeof(*looker));
+	struct heap closed = HEAP();
+	struct gate start = gate_new(_metadata);
+	bool went_on = false;
+	unsigned int number;
+	pid_t child;
+
+	if (!slow_group_make(_metadata))
+		SKIP(return, "this kernel cannot limit CPU time");
+	set_policy(&self->heap, 0);
+	fill(&closed);
+	POLICY(&closed, .flags = PYMALLOC_POLICY_SET, .off = POLICY_NOTHING);
+	make_empty_pools(&closed);
+	IN_CHILD(child,
+		 heap_close(&closed);
+		 gate_wait(_metadata, &start);
+		 check_on(_metadata, closed.id, looker));
+	write_group(_metadata, "cgroup.procs", child);
+	gate_open(_metadata, &start);
+	gate_close(&start);
+	for (int i = 0; i < TRIES && !went_on; i++) {
+		number = wait_inside(_metadata, looker);
+		keep_up(_metadata, &closed, &self->heap);
+		went_on = goes_on(_metadata, looker, number);
+	}
+	EXPECT_TRUE(went_on) TH_LOG("every CHECK was over before the other heap had decayed");
+	write_text(_metadata, GROUP "/cpu.max", FAST);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	EXPECT_TRUE(EVENTUALLY(heap_stats(&closed).pools_empty <= KEPT));
+	heap_close(&closed);
 }
 
 TEST_HARNESS_MAIN

@@ -427,6 +427,7 @@ static inline bool lockdep_is_held(const struct spinlock *lock)
 void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
 void down_read(struct rw_semaphore *gate);
+int down_read_trylock(struct rw_semaphore *gate);
 void up_read(struct rw_semaphore *gate);
 void down_write(struct rw_semaphore *gate);
 void up_write(struct rw_semaphore *gate);
