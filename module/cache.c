@@ -351,7 +351,7 @@ static int cache_add_slots(struct pym_service_heap *sheap, u32 index, u32 number
  */
 int pym_cache_add_slots(struct pym_service_heap *sheap, u32 index, u32 first, u32 count)
 {
-	int err = 0;
+	int err = slots_look(sheap->caches, index, 0);
 
 	for (; count && (!err || err == -EEXIST); first++, count--)
 		err = cache_add_slots(sheap, index, first);

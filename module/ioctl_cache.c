@@ -67,12 +67,20 @@ static int cache_drop(struct pym_service_heap *sheap, const struct pym_mappings 
 	return 0;
 }
 
+static bool has_caches(struct pym_service_heap *sheap)
+{
+	/* Pairs with pym_caches_get(). */
+	return smp_load_acquire(&sheap->caches);
+}
+
 /* End a cache, or take pages of it away. */
 static int cache_reduce(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
 {
 	struct pym_mappings mappings;
 	int err;
 
+	if (!has_caches(sheap))
+		return -ENOENT;
 	err = sheap->heap.ops->hold(&sheap->heap, &mappings);
 	if (err)
 		return err;
@@ -93,7 +101,10 @@ static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_ca
 	int err;
 
 	if (args->op == PYMALLOC_CACHE_MAKE)
-		err = pym_cache_make(sheap, args->index, args->first, args->count);
+		err = PTR_ERR_OR_ZERO(pym_caches_get(sheap)) ?:
+		      pym_cache_make(sheap, args->index, args->first, args->count);
+	else if (!has_caches(sheap))
+		err = -ENOENT;
 	else
 		err = pym_cache_add_slots(sheap, args->index, args->first, args->count);
 	set_active_memcg(memcg);
@@ -125,6 +136,18 @@ static bool cache_is_valid(const struct pymalloc_cache *args)
 }
 
 /**
+ * pym_cache_reset() - say of a PYMALLOC_IOC_CACHE that nothing is done
+ * @call: the call, with a struct pymalloc_cache
+ *
+ * Context: Any.
+ */
+void pym_cache_reset(struct pym_call *call)
+{
+	call->args.cache.stolen = 0;
+	call->args.cache.block_bytes = 0;
+}
+
+/**
  * pym_cache_ioctl() - PYMALLOC_IOC_CACHE
  * @call: the call, with a struct pymalloc_cache
  *
@@ -133,14 +156,7 @@ static bool cache_is_valid(const struct pymalloc_cache *args)
 int pym_cache_ioctl(struct pym_call *call)
 {
 	struct pymalloc_cache *args = &call->args.cache;
-	struct pym_caches *caches;
 
-	args->stolen = 0;
 	args->block_bytes = pym_block_bytes(&call->sheap->heap);
-	if (!cache_is_valid(args))
-		return -EINVAL;
-	caches = pym_caches_get(call->sheap);
-	if (IS_ERR(caches))
-		return PTR_ERR(caches);
-	return cache_run(call->sheap, args);
+	return cache_is_valid(args) ? cache_run(call->sheap, args) : -EINVAL;
 }

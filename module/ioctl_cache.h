@@ -7,6 +7,7 @@
 
 struct pym_call;
 
+void pym_cache_reset(struct pym_call *call);
 int pym_cache_ioctl(struct pym_call *call);
 
 #endif /* PYM_IOCTL_CACHE_H */

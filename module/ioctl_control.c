@@ -20,6 +20,17 @@
 			 PYMALLOC_POLICY_NO_MESH)
 
 /**
+ * pym_trim_reset() - say of a PYMALLOC_IOC_TRIM that nothing is done
+ * @call: the call, with a struct pymalloc_trim
+ *
+ * Context: Any.
+ */
+void pym_trim_reset(struct pym_call *call)
+{
+	call->args.trim.released = 0;
+}
+
+/**
  * pym_trim_ioctl() - PYMALLOC_IOC_TRIM: give empty pools back
  * @call: the call, with a struct pymalloc_trim
  *

@@ -11,6 +11,7 @@ struct pym_call;
 #define PYM_COMPACT_ALL	(PYMALLOC_COMPACT_STOCK | PYMALLOC_COMPACT_CACHES | \
 			 PYMALLOC_COMPACT_MESH)
 
+void pym_trim_reset(struct pym_call *call);
 int pym_trim_ioctl(struct pym_call *call);
 int pym_notify_ioctl(struct pym_call *call);
 int pym_caches_ioctl(struct pym_call *call);

@@ -98,7 +98,13 @@ TEST_F(cache, bad_arguments)
 		{ PYMALLOC_CACHE_DROP, 0, 1, -1U },
 	};
 
+	flags.stolen = 7;
 	EXPECT_EQ(-EINVAL, call(self->heap.fd, PYMALLOC_IOC_CACHE, &flags));
+	EXPECT_EQ(0, flags.stolen);
+	flags.flags = PYMALLOC_STEAL_ALL << 1;
+	flags.stolen = 7;
+	EXPECT_EQ(-EINVAL, call(self->heap.fd, PYMALLOC_IOC_CACHE, &flags));
+	EXPECT_EQ(0, flags.stolen);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		EXPECT_EQ(-EINVAL, try_cache(self->heap.fd, bad[i].op, bad[i].index, bad[i].first,
 					     bad[i].count)) {
@@ -111,6 +117,7 @@ TEST_F(cache, bad_arguments)
 TEST_F(cache, none)
 {
 	EXPECT_EQ(-ENOENT, slots(&self->heap, 0, 1));
+	EXPECT_EQ(-ENOENT, slots(&self->heap, PYMALLOC_CACHE_PAGES, 0));
 	EXPECT_EQ(-ENOENT, drop(&self->heap, 0, 1));
 	EXPECT_EQ(-ENOENT, end(&self->heap));
 	EXPECT_EQ(SIGBUS, touch(self->header, false));
@@ -232,6 +239,21 @@ TEST_F(cache, readonly_and_others)
 	});
 	join_child(_metadata, child);
 	EXPECT_EQ(self->meta, heap_stats(&self->heap).meta_bytes);
+}
+
+/* Without room for the first cache, what needs no cache still works, and errors stay. */
+TEST_F(cache, none_at_the_limit)
+{
+	struct pymalloc_info info = service_info(_metadata);
+	struct heap small = HEAP(.limit = info.heap_bytes_min + 64);
+
+	EXPECT_EQ(-ENOMEM, make(&small, 0));
+	EXPECT_EQ(-ENOENT, slots(&small, 0, 1));
+	EXPECT_EQ(-ENOENT, drop(&small, 0, 1));
+	EXPECT_EQ(-ENOENT, end(&small));
+	EXPECT_EQ(0, steal(&small, PYMALLOC_STEAL_ALL));
+	EXPECT_EQ(-EINVAL, try_cache(small.fd, 99, 0, 0, 0));
+	heap_close(&small);
 }
 
 /* What does not fit below the limit costs nothing. */

@@ -827,7 +827,7 @@ struct pymalloc_notify {
  * The heap of a child of fork() begins with 0.
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's
- * process), EINVAL, EFAULT, E2BIG.
+ * process), ENOMEM, EDQUOT (as PYMALLOC_IOC_ALLOC), EINVAL, EFAULT, E2BIG.
  */
 struct pymalloc_caches {
 	__u32 argsz;
