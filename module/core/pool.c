@@ -595,9 +595,10 @@ struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *po
  * one (repack.c) has no class, either.
  *
  * Context: Under RCU.  Takes the lock of the class.
- * Return: the class, as pym_pool_class_lock(); NULL, and nothing is locked, without a pool.
+ * Return: the class, as pym_pool_class_lock(); that of no size without a pool.
  */
 struct pym_class *pym_pool_lock_at(struct pym_heap *heap, u64 offset, struct pym_pool **pool)
+	__acquires(class_lock)
 {
 	struct pym_class *class;
 
@@ -607,7 +608,9 @@ struct pym_class *pym_pool_lock_at(struct pym_heap *heap, u64 offset, struct pym
 			return class;
 		spin_unlock(&class->lock);
 	}
-	return NULL;
+	class = &heap->classes[PYM_CLASS_NONE];
+	spin_lock(&class->lock);
+	return class;
 }
 
 /**
@@ -624,11 +627,9 @@ void pym_pool_withhold(struct pym_heap *heap, u64 offset)
 
 	rcu_read_lock();
 	class = pym_pool_lock_at(heap, offset, &pool);
-	if (class) {
-		if (class->size)
-			pym_class_withhold_locked(heap, class, pool);
-		spin_unlock(&class->lock);
-	}
+	if (class->size)
+		pym_class_withhold_locked(heap, class, pool);
+	spin_unlock(&class->lock);
 	rcu_read_unlock();
 }
 
@@ -667,11 +668,9 @@ u64 pym_block_size(struct pym_heap *heap, u64 ref)
 
 	rcu_read_lock();
 	class = pym_pool_lock_at(heap, ref, &pool);
-	if (class) {
-		if (class->size && pym_pool_find_block(class, pool, ref) == PYMALLOC_REF_OK)
-			size = class->size;
-		spin_unlock(&class->lock);
-	}
+	if (class->size && pym_pool_find_block(class, pool, ref) == PYMALLOC_REF_OK)
+		size = class->size;
+	spin_unlock(&class->lock);
 	rcu_read_unlock();
 	return size;
 }

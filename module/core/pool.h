@@ -52,7 +52,8 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 void pym_pool_withhold(struct pym_heap *heap, u64 offset);
 struct pym_class *pym_pool_class_lock(struct pym_heap *heap, struct pym_pool *pool)
 	__acquires(class_lock);
-struct pym_class *pym_pool_lock_at(struct pym_heap *heap, u64 offset, struct pym_pool **pool);
+struct pym_class *pym_pool_lock_at(struct pym_heap *heap, u64 offset, struct pym_pool **pool)
+	__acquires(class_lock);
 bool pym_block_is_pinned(struct pym_heap *heap, u64 ref);
 u64 pym_block_size(struct pym_heap *heap, u64 ref);
 

@@ -74,8 +74,6 @@ static void walk_copy_pool(struct pym_heap *heap, const struct pym_arena *arena,
 
 	*info = (struct pym_pool_info) { .offset = offset, .state = PYMALLOC_POOL_NONE };
 	class = pym_pool_lock_at(heap, offset, &pool);
-	if (!class)
-		return;
 	blocks = class->size;
 	if (blocks)
 		walk_copy_pool_of_blocks(class, pool, info);
@@ -218,19 +216,17 @@ unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 	struct pym_class *class;
 	struct pym_pool *pool;
 	unsigned int done = 0;
-	bool blocks = false;
+	bool blocks;
 
 	rcu_read_lock();
 	arena = pym_arena_next(heap, at, end);
 	if (!arena)
 		goto unlock;
 	class = pym_pool_lock_at(heap, *at, &pool);
-	if (class) {
-		blocks = class->size;
-		if (blocks)
-			done = walk_copy_blocks(class, pool, at, end, info, room);
-		spin_unlock(&class->lock);
-	}
+	blocks = class->size;
+	if (blocks)
+		done = walk_copy_blocks(class, pool, at, end, info, room);
+	spin_unlock(&class->lock);
 	if (!blocks)
 		done = walk_copy_run(heap, arena, at, info);
 unlock:
