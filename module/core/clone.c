@@ -149,11 +149,8 @@ static int records_copy(const struct pym_arena *arena, struct pym_heap *child,
 		return err;
 	pym_for_each_bit(index, bits) {
 		struct pym_pool *pool = pools[nr++];
-		unsigned int place = pool->place;
 
-		memcpy(pool, pym_pool_in(arena, index), pym_record_size(order));
-		pool->place = place;
-		INIT_LIST_HEAD(&pool->link);
+		pym_record_copy(pool, pym_pool_in(arena, index));
 		pool->page = NULL;
 		pym_pool_publish(copy, pool);
 	}

@@ -14,10 +14,12 @@
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "quota.h"
 #include "record.h"
@@ -179,4 +181,20 @@ void pym_record_retire(struct pym_heap *heap, struct pym_pool *pool)
 		return;
 	pym_meta_uncharge(heap, pym_sheet_bytes(sheet->order, sheet->shift));
 	call_rcu(&pool->rcu, sheet_free_rcu);
+}
+
+/**
+ * pym_record_copy() - make a record one of the same pool, or of its clone
+ * @to: the record, in no list; it has a bitmap as long as that of @from
+ * @from: the other one
+ *
+ * Context: Any in which @from does not change.
+ */
+void pym_record_copy(struct pym_pool *to, const struct pym_pool *from)
+{
+	unsigned int place = to->place;
+
+	memcpy(to, from, pym_record_size(from->order));
+	to->place = place;
+	INIT_LIST_HEAD(&to->link);
 }

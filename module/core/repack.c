@@ -12,7 +12,6 @@
 #include <linux/bitops.h>
 #include <linux/list.h>
 #include <linux/sched/signal.h>
-#include <linux/string.h>
 
 #include "arena.h"
 #include "bits.h"
@@ -48,13 +47,8 @@ static u64 sparse_records(struct pym_arena *arena, unsigned int order)
 static void record_replace_locked(struct pym_arena *arena, struct pym_pool *old,
 				  struct pym_pool *new)
 {
-	unsigned int place = new->place;
-
-	memcpy(new, old, pym_record_size(old->order));
-	new->place = place;
-	if (list_empty(&old->link))
-		INIT_LIST_HEAD(&new->link);
-	else
+	pym_record_copy(new, old);
+	if (!list_empty(&old->link))
 		list_replace(&old->link, &new->link);
 	WRITE_ONCE(old->class, PYM_CLASS_NONE);
 	pym_pool_publish(arena, new);
