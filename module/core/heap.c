@@ -8,6 +8,7 @@
 #include "face.h"
 #include "frame.h"
 #include "heap.h"
+#include "ops.h"
 #include "page.h"
 #include "pool.h"
 #include "quota.h"
@@ -162,7 +163,11 @@ static void heap_count_base(struct pym_heap *heap, long bytes)
  *
  * It becomes a part of @base_bytes.
  *
- * Context: Sleeps.  Takes @heap->gate for reading.
+ * At a limit the heap takes memory back, as for objects.  A heap that fork() is making
+ * meets no limit.
+ *
+ * Context: Sleeps.  Takes @heap->gate for reading.  Not with an mmap_lock held, unless
+ *	fork() is making the heap.
  * Return: 0; or -ENOMEM (the heap's limit) or -EDQUOT (the user's), and nothing is
  *	charged.
  */
@@ -173,6 +178,8 @@ int pym_heap_add_meta(struct pym_heap *heap, unsigned long bytes)
 	down_read(&heap->gate);
 	err = pym_meta_charge(heap, bytes);
 	if (err && pym_trim_gated(heap, 0))
+		err = pym_meta_charge(heap, bytes);
+	if (err && pym_reclaim(heap))
 		err = pym_meta_charge(heap, bytes);
 	if (!err)
 		heap_count_base(heap, bytes);

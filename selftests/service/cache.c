@@ -274,6 +274,28 @@ TEST_F(cache, at_the_limit)
 	heap_close(&small);
 }
 
+/* Sparse pools share pages to make room, as they do for objects. */
+TEST_F(cache, sparse_at_the_limit)
+{
+	static __u64 refs[PYMALLOC_BATCH_MAX], gone[PYMALLOC_BATCH_MAX];
+	struct pymalloc_info info = service_info(_metadata);
+	struct heap small = HEAP(.limit = info.heap_bytes_min + 200 * POOL);
+	struct pymalloc_alloc arg = ARG(alloc, .size = 64, .count = ARRAY_SIZE(refs),
+					.refs = user_ptr(refs));
+	__u32 nr = 0;
+
+	POLICY(&small, .flags = PYMALLOC_POLICY_SET);
+	call(small.fd, PYMALLOC_IOC_ALLOC, &arg);
+	for (__u32 i = 0; i < arg.done; i++)
+		if (i % 16)
+			gone[nr++] = refs[i];
+	free_all(&small, gone, nr);
+	EXPECT_EQ(0, make(&small, 40));
+	EXPECT_LT(0, heap_stats(&small).pools_meshed);
+	heap_check(&small);
+	heap_close(&small);
+}
+
 /* Takes all of the memory below the limit, and gives it back as empty pools. */
 static void fill_and_free(struct heap *heap)
 {
