@@ -11,6 +11,7 @@
 #include "cache.h"
 #include "ioctl.h"
 #include "ioctl_cache.h"
+#include "registry.h"
 #include "service_heap.h"
 #include "steal.h"
 #include "window.h"
@@ -95,7 +96,7 @@ static int cache_reduce(struct pym_service_heap *sheap, const struct pymalloc_ca
 }
 
 /* Make a cache, or give it pages.  These are charged as the heap's pages are. */
-static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
+static int extend_charged(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
 {
 	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	int err;
@@ -108,6 +109,17 @@ static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_ca
 	else
 		err = pym_cache_add_slots(sheap, args->index, args->first, args->count);
 	set_active_memcg(memcg);
+	return err;
+}
+
+static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
+{
+	int err = extend_charged(sheap, args);
+
+	if (err == -EDQUOT) {
+		pym_registry_bury();
+		err = extend_charged(sheap, args);
+	}
 	return err;
 }
 

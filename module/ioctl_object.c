@@ -291,6 +291,15 @@ int pym_usable_ioctl(struct pym_call *call)
 	return err;
 }
 
+static int resize_charged(struct pym_service_heap *sheap, struct pymalloc_resize *resize)
+{
+	struct mem_cgroup *old = set_active_memcg(sheap->memcg);
+	int err = pym_resize(&sheap->heap, &resize->ref, resize->size);
+
+	set_active_memcg(old);
+	return err;
+}
+
 /**
  * pym_resize_ioctl() - PYMALLOC_IOC_RESIZE
  * @call: the call, with a struct pymalloc_resize
@@ -301,14 +310,15 @@ int pym_resize_ioctl(struct pym_call *call)
 {
 	struct pym_service_heap *sheap = call->sheap;
 	struct pymalloc_resize *resize = &call->args.resize;
-	struct mem_cgroup *old;
 	int err;
 
 	if (!resize->size || resize->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
-	old = set_active_memcg(sheap->memcg);
-	err = pym_resize(&sheap->heap, &resize->ref, resize->size);
-	set_active_memcg(old);
+	err = resize_charged(sheap, resize);
+	if (err == -EDQUOT) {
+		pym_registry_bury();
+		err = resize_charged(sheap, resize);
+	}
 	pym_upkeep_arm(sheap);
 	return err;
 }

@@ -4,6 +4,10 @@
  * and says how much it has done. Nothing is lost, and what is freed can be
  * allocated again.
  */
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
 #include "service.h"
 
 static const char *const parameters[] = { "heap_limit", "window", "user_heaps", "user_bytes" };
@@ -334,6 +338,132 @@ TEST_F(limits, good_parameters)
 	write_parameter(_metadata, "heap_limit", 0);
 	write_parameter(_metadata, "user_bytes", 0);
 	write_parameter(_metadata, "user_heaps", 0);
+}
+
+/*
+ * A process leaves its heap to the caller: 56 pages, not mapped.  It has closed its own descriptor,
+ * and so nobody notices its death before the user needs room.
+ */
+struct left {
+	pid_t child;
+	int fd;
+};
+
+static void leave_heap(struct __test_metadata *_metadata, int socket)
+{
+	struct heap heap = HEAP();
+	char taken;
+
+	ASSERT_EQ(0, prctl(PR_SET_PDEATHSIG, SIGKILL));
+	alloc(&heap, 512, refs, 56 * 8);
+	heap_unmap(&heap);
+	/* It is not since setuid(), and then the caller may not take its descriptors. */
+	ASSERT_EQ(0, prctl(PR_SET_DUMPABLE, 1));
+	ASSERT_EQ(sizeof(heap.fd), write(socket, &heap.fd, sizeof(heap.fd)));
+	ASSERT_EQ(1, read(socket, &taken, 1));
+	close(heap.fd);
+	ASSERT_EQ(1, write(socket, &taken, 1));
+	pause();
+}
+
+static struct left left_new(struct __test_metadata *_metadata)
+{
+	struct left left;
+	int sockets[2], fd, process;
+	char taken = 1;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	IN_CHILD(left.child, leave_heap(_metadata, sockets[1]));
+	ASSERT_EQ(sizeof(fd), read(sockets[0], &fd, sizeof(fd)));
+	process = syscall(SYS_pidfd_open, left.child, 0);
+	left.fd = syscall(SYS_pidfd_getfd, process, fd, 0);
+	ASSERT_LE(0, left.fd);
+	close(process);
+	ASSERT_EQ(1, write(sockets[0], &taken, 1));
+	ASSERT_EQ(1, read(sockets[0], &taken, 1));
+	return left;
+}
+
+static void left_dies(struct __test_metadata *_metadata, struct left *left)
+{
+	ASSERT_EQ(0, kill(left->child, SIGKILL));
+	ASSERT_EQ(left->child, waitpid(left->child, NULL, 0));
+}
+
+static int ten_by_alloc(struct heap *heap)
+{
+	__u32 done;
+
+	return try_alloc(heap, 10 * POOL, refs, 1, &done);
+}
+
+static int ten_by_resize(struct heap *heap)
+{
+	struct pymalloc_resize arg = ARG(resize, .ref = refs[0], .size = 10 * POOL);
+
+	return call(heap->fd, PYMALLOC_IOC_RESIZE, &arg);
+}
+
+static int ten_by_cache(struct heap *heap)
+{
+	struct pymalloc_cache arg = ARG(cache, .op = PYMALLOC_CACHE_MAKE, .count = 10);
+
+	return call(heap->fd, PYMALLOC_IOC_CACHE, &arg);
+}
+
+FIXTURE(limits_of_the_dead)
+{
+	__u64 before;
+};
+
+FIXTURE_VARIANT(limits_of_the_dead)
+{
+	int (*take_ten_pages)(struct heap *heap);
+};
+
+FIXTURE_VARIANT_ADD(limits_of_the_dead, alloc)
+{
+	.take_ten_pages = ten_by_alloc,
+};
+
+FIXTURE_VARIANT_ADD(limits_of_the_dead, resize)
+{
+	.take_ten_pages = ten_by_resize,
+};
+
+FIXTURE_VARIANT_ADD(limits_of_the_dead, cache)
+{
+	.take_ten_pages = ten_by_cache,
+};
+
+FIXTURE_SETUP(limits_of_the_dead)
+{
+	self->before = read_parameter(_metadata, "user_bytes");
+	write_parameter(_metadata, "user_bytes",
+			2 * meta_with(_metadata, 2) + 64 * (POOL + PAGE_META_MIN));
+}
+
+FIXTURE_TEARDOWN(limits_of_the_dead)
+{
+	write_parameter(_metadata, "user_bytes", self->before);
+}
+
+TEST_F(limits_of_the_dead, go)
+{
+	pid_t child = fork_somebody(_metadata);
+
+	if (!child) {
+		struct left left = left_new(_metadata);
+		struct heap heap = HEAP();
+
+		refs[0] = alloc_one(&heap, 2 * POOL);
+		EXPECT_EQ(-EDQUOT, variant->take_ten_pages(&heap));
+		left_dies(_metadata, &left);
+		EXPECT_EQ(0, variant->take_ten_pages(&heap));
+		heap_check(&heap);
+		_exit(0);
+	}
+	join_child(_metadata, child);
 }
 
 TEST_HARNESS_MAIN
