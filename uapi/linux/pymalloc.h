@@ -207,7 +207,8 @@ struct pymalloc_open {
  * @comm: the command of the process that made it, at that time
  * @name: the heap's name
  * @shared_bytes: of @page_bytes, those of pages that other heaps have as well: fork()
- *	has made those heaps of this one, or this one of them
+ *	has made those heaps of this one, or this one of them.  Pages that pools of this heap
+ *	alone share, by meshing, are not among them
  * @pss_bytes: @page_bytes, but a page that n heaps have counts for one n-th
  *	(Linux' proportional set size): the sum over all heaps is what they hold
  */
@@ -566,7 +567,7 @@ enum pymalloc_state {
 
 /**
  * enum pymalloc_arena_kind - what an arena holds
- * @PYMALLOC_ARENA_OBJECT: pools of blocks
+ * @PYMALLOC_ARENA_OBJECT: pools of blocks.  In this name, objects are small ones only
  * @PYMALLOC_ARENA_RUNS: large objects, which are runs of pages
  */
 enum pymalloc_arena_kind {

@@ -40,7 +40,7 @@ static const char * const help[] = {
 	"what that process ran when it made the heap",
 	"name of the heap",
 	"bytes of the pages that it holds",
-	"those of BYTES that relatives by fork() hold as well",
+	"BYTES that relatives by fork() hold as well; meshing adds none",
 	"BYTES, but a page of n heaps counts for one n-th",
 	"bytes of its objects",
 	"share of BYTES that is not USED",
