@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <pymalloc-inline.h>
+
 #include "library.h"
 
 /* More heaps than can have magazines. */
@@ -304,6 +306,33 @@ TEST_F(heap, compact)
 	EXPECT_EQ(0, pymalloc_heap_compact(self->heap, PYMALLOC_COMPACT_STOCK, NULL));
 	EXPECT_EQ(-1, pymalloc_heap_compact(self->heap, 1U << 31, &done));
 	EXPECT_EQ(EINVAL, errno);
+}
+
+/* Objects that the program has allocated by a command may be freed in both ways. */
+TEST_F(heap, objects_of_a_command)
+{
+	struct pymalloc_view *view = (struct pymalloc_view *)self->heap;
+	int fd = pymalloc_heap_fd(self->heap);
+	__u64 refs[2];
+	struct pymalloc_alloc alloc = {
+		.argsz = sizeof(alloc),
+		.flags = PYMALLOC_ALLOC_PINNED,
+		.size = 100,
+		.refs = (uintptr_t)refs,
+		.count = 2,
+	};
+	struct pymalloc_free free_one = {
+		.argsz = sizeof(free_one),
+		.refs = (uintptr_t)&refs[0],
+		.count = 1,
+	};
+
+	ASSERT_EQ(0, ioctl(fd, PYMALLOC_IOC_ALLOC, &alloc));
+	memset(view->base + refs[1], 1, alloc.size);
+	EXPECT_LE(alloc.size, pymalloc_usable_size(self->heap, view->base + refs[1]));
+	EXPECT_EQ(0, ioctl(fd, PYMALLOC_IOC_FREE, &free_one));
+	pymalloc_free(self->heap, view->base + refs[1]);
+	EXPECT_EQ(0, left_in(self->heap));
 }
 
 TEST_F(heap, notice)

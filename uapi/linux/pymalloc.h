@@ -261,7 +261,8 @@ struct pymalloc_list {
 /* Bit 1 is PYMALLOC_BATCH_USABLE. */
 /*
  * Their pages stay theirs: they are never meshed.  For objects of which something else knows
- * the physical page for long, as with registered buffers of io_uring or with RDMA.
+ * the physical page for long, as with registered buffers of io_uring or with RDMA.  They are
+ * freed like all others.
  */
 #define PYMALLOC_ALLOC_PINNED	(1U << 2)
 
