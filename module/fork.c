@@ -11,8 +11,7 @@
  * 3. the copy of the mapping, and each later copy, becomes one of the child's heap.
  *
  * From then on the first write to a page is a fault, in which the heap gets the page
- * for itself, or a copy of it (pym_page_own()).  When no page may be shared any more,
- * pym_fork_settle() ends the protection of writes.
+ * for itself, or a copy of it (pym_page_own()).  See settle.c for how that ends.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -24,77 +23,8 @@
 #include "fork.h"
 #include "owner.h"
 #include "service_heap.h"
+#include "settle.h"
 #include "window.h"
-
-/*
- * Take all pages out of a client's windows, and protect writes from now on.  No page
- * can come back as long as the locks are held: see pym_window_protect().
- */
-static void fork_unmap_windows(struct pym_client *client)
-{
-	struct vm_area_struct *vma;
-
-	pym_for_each_window(vma, client) {
-		pym_window_protect(vma, true, pym_client_shows_twice(client));
-		pym_zap_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
-	}
-	client->protected = true;
-}
-
-/* No page may be shared: writes need no protection any more. */
-static void fork_unprotect(struct pym_client *client)
-{
-	struct vm_area_struct *vma;
-
-	pym_for_each_window(vma, client)
-		pym_window_protect(vma, false, false);
-	client->protected = false;
-}
-
-/*
- * To look at all pages costs as much as a fork().  So it is put off until the heap has
- * been used for as many allocating calls as it has arenas: the cost of a look then is
- * small beside theirs.
- */
-static void fork_be_patient(struct pym_service_heap *sheap)
-{
-	atomic64_set(&sheap->client.patience,
-		     sheap->heap.nr_arenas + sheap->heap.nr_run_arenas);
-}
-
-/* No page may be shared, or it is time to find out which ones still are. */
-static bool fork_may_settle(struct pym_service_heap *sheap)
-{
-	return !READ_ONCE(sheap->heap.maybe_shared) ||
-	       (pym_family_is_alone(sheap->family) &&
-		atomic64_dec_return(&sheap->client.patience) < 0);
-}
-
-/**
- * pym_fork_settle_slow() - end the protection of writes, if that can be
- * @sheap: the caller's heap, which is about to allocate
- *
- * It can when no page may be shared any more.  If all relatives have gone, all pages are
- * looked at, which may find that.
- *
- * Context: Sleeps.  Takes the mmap_lock for writing.
- */
-void pym_fork_settle_slow(struct pym_service_heap *sheap)
-{
-	struct pym_client *client = &sheap->client;
-
-	if (!fork_may_settle(sheap) || mmap_write_lock_killable(client->mm))
-		return;
-	if (READ_ONCE(sheap->heap.maybe_shared)) {
-		fork_unmap_windows(client);
-		pym_pages_settle(&sheap->heap);
-		fork_be_patient(sheap);
-	}
-	/* No fork() can share pages meanwhile: it needs this lock. */
-	if (!READ_ONCE(sheap->heap.maybe_shared))
-		fork_unprotect(client);
-	mmap_write_unlock(client->mm);
-}
 
 /* Does fork() leave a window to the child? */
 static bool fork_copies_window(struct pym_client *client)
@@ -135,9 +65,9 @@ static struct pym_service_heap *fork_child_heap(struct pym_service_heap *sheap,
 	/* It got none then, or needs none: it inherits at most the pool map. */
 	if (sheap->client.heapless == mm || !fork_copies_window(&sheap->client))
 		return NULL;
-	fork_unmap_windows(&sheap->client);
+	pym_settle_protect(&sheap->client);
 	pym_window_stop_caches(&sheap->client);
-	fork_be_patient(sheap);
+	pym_settle_later(sheap);
 	child = pym_service_clone(sheap, mm);
 	if (!IS_ERR(child))
 		return child;

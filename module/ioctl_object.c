@@ -9,11 +9,11 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "fork.h"
 #include "ioctl.h"
 #include "ioctl_object.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "settle.h"
 #include "upkeep.h"
 
 /*
@@ -120,7 +120,7 @@ int pym_alloc_ioctl(struct pym_call *call)
 		return err;
 	if (!alloc->size || alloc->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
-	pym_fork_settle(call->sheap);
+	pym_settle(call->sheap);
 	for (;;) {
 		err = alloc_part(call->sheap, alloc);
 		if (err || alloc->done == alloc->count)

@@ -22,6 +22,7 @@
 #include "reclaim.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "settle.h"
 #include "steal.h"
 #include "trace.h"
 #include "upkeep.h"
@@ -56,7 +57,7 @@ static const struct pym_heap_ops owner_ops = {
 	.release = pym_window_release,
 	.zap	= pym_window_zap,
 	.wanted	= pym_window_is_wanted,
-	.mesh_begin = pym_window_mesh_begin,
+	.mesh_begin = pym_settle_mesh_begin,
 	.map_grown = pym_window_map_grown,
 	.threshold_passed = owner_threshold_passed,
 	.reclaim = pym_reclaim_at_limit,

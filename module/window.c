@@ -237,7 +237,15 @@ static void window_note_window(struct pym_client *client, struct vm_area_struct 
 	pym_window_protect(vma, client->protected, pym_client_shows_twice(client));
 }
 
-static int window_lock_for_writing(struct mm_struct *mm)
+/**
+ * pym_window_lock_for_writing() - lock an address space for writing, if one may wait for it
+ * @mm: the address space
+ *
+ * Context: Sleeps.
+ * Return: 0; or -EINTR (the caller is being killed) or -EAGAIN (it is a kernel thread, which
+ *	has other heaps to look after, and would have to wait).
+ */
+int pym_window_lock_for_writing(struct mm_struct *mm)
 {
 	if (current->flags & PF_KTHREAD)
 		return pym_mmap_write_trylock(mm) ? 0 : -EAGAIN;
@@ -245,8 +253,7 @@ static int window_lock_for_writing(struct mm_struct *mm)
 }
 
 /**
- * pym_window_mesh_begin() - a page may be shown at several addresses from now on:
- *	.mesh_begin
+ * pym_window_mesh_begin() - a page may be shown at several addresses from now on
  * @heap: the heap
  *
  * As for scattered windows: a fault that began before has found itself in the only place
@@ -263,7 +270,7 @@ int pym_window_mesh_begin(struct pym_heap *heap)
 
 	if (READ_ONCE(client->meshed) || !mmget_not_zero(client->mm))
 		return 0;
-	err = window_lock_for_writing(client->mm);
+	err = pym_window_lock_for_writing(client->mm);
 	if (!err) {
 		pym_for_each_window(vma, client)
 			pym_window_protect(vma, client->protected, true);

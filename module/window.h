@@ -28,6 +28,7 @@ bool pym_is_window(const struct vm_area_struct *vma);
 void pym_window_protect(struct vm_area_struct *vma, bool protect, bool twice);
 bool pym_window_is_abandoned(const struct pym_mappings *mappings);
 bool pym_window_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings);
+int pym_window_lock_for_writing(struct mm_struct *mm);
 int pym_window_mesh_begin(struct pym_heap *heap);
 void pym_window_count(struct pym_client *client, const struct vm_area_struct *vma);
 int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings);

@@ -295,6 +295,19 @@ TEST_F(mesh, resize)
 }
 
 /* A page that has been joined is joined again, when it has become sparse once more. */
+/* What only was shared, before the child ended, shares pages as if there had been none. */
+TEST_F(mesh, after_a_childs_end)
+{
+	pid_t child;
+
+	IN_CHILD(child, EXPECT_EQ(0, marked_lost(&self->heap, self->blocks, self->count)));
+	join_child(_metadata, child);
+	ASSERT_TRUE(EVENTUALLY(service_info(_metadata).user_heaps == 1));
+	mesh_all(_metadata, self);
+	for (__u32 i = 0; i < self->count; i++)
+		marked_write(&self->heap, &self->blocks[i]);
+}
+
 TEST_F(mesh, again_and_again)
 {
 	__u64 before;
