@@ -127,6 +127,12 @@ void pym_upkeep_free(struct pym_service_heap *sheap)
 	kfree_rcu(sheap->upkeep, rcu);
 }
 
+static unsigned long upkeep_delay(struct pym_service_heap *sheap)
+{
+	return msecs_to_jiffies(pym_upkeep_policy(sheap).decay_ms) +
+	       READ_ONCE(sheap->upkeep->rest);
+}
+
 /**
  * pym_upkeep_arm_slow() - pym_upkeep_arm() of a heap that is not armed
  * @sheap: the heap; the caller has a reference
@@ -138,9 +144,22 @@ void pym_upkeep_arm_slow(struct pym_service_heap *sheap)
 	struct pym_upkeep *upkeep = sheap->upkeep;
 
 	if (!xchg(&upkeep->armed, true))
-		kthread_queue_delayed_work(upkeep_worker, &upkeep->round,
-					   msecs_to_jiffies(pym_upkeep_policy(sheap).decay_ms) +
-					   READ_ONCE(upkeep->rest));
+		kthread_queue_delayed_work(upkeep_worker, &upkeep->round, upkeep_delay(sheap));
+}
+
+/* The next round begins a whole period from now, but an urgent one at once. */
+static void upkeep_arm_anew(struct pym_service_heap *sheap)
+{
+	struct pym_upkeep *upkeep = sheap->upkeep;
+
+	WRITE_ONCE(upkeep->armed, true);
+	kthread_mod_delayed_work(upkeep_worker, &upkeep->round, upkeep_delay(sheap));
+	/*
+	 * pym_upkeep_urge() sets @urgent before it takes the worker's lock: if it has got that
+	 * first, this sees @urgent; if not, it puts the delay right itself.
+	 */
+	if (READ_ONCE(upkeep->urgent))
+		kthread_mod_delayed_work(upkeep_worker, &upkeep->round, 0);
 }
 
 /**
@@ -231,7 +250,8 @@ void pym_upkeep_set_policy(struct pym_service_heap *sheap, const struct pym_poli
 	spin_unlock(&upkeep->policy_lock);
 	/* What the heap may do now may gain more at its limit than it did before. */
 	WRITE_ONCE(upkeep->limit_wait, 0);
-	pym_upkeep_arm(sheap);
+	/* The round that is due may be a day away. */
+	upkeep_arm_anew(sheap);
 }
 
 /**

@@ -64,6 +64,19 @@ TEST_F(reclaim, down_to_what_is_kept)
 	EXPECT_EQ(0, heap_stats(&self->heap).nr_shrunk);
 }
 
+/* A round that was a day away comes as soon as the new policy says. */
+TEST_F(reclaim, sooner)
+{
+	struct heap heap;
+
+	write_parameter(_metadata, "decay_ms", PYMALLOC_DECAY_MS_MAX);
+	heap = HEAP();
+	make_empty_pools(&heap);
+	set_policy(&heap, 0);
+	EXPECT_TRUE(EVENTUALLY(heap_stats(&heap).pools_empty <= KEPT));
+	heap_close(&heap);
+}
+
 /* The memory of a block is not touched, and the heap goes on. */
 TEST_F(reclaim, blocks_stay)
 {
