@@ -40,17 +40,19 @@ struct pym_cache {
  * @table: the caches by index; NULL where there is none
  * @size: entries of @table
  * @nr: how many caches there are
+ * @next: where the next round begins, modulo @size
  * @threads: threads of the process that have magazines, as the process says
  * @bytes_max: most bytes of blocks in the magazines of each of them
  */
 struct pym_caches {
-	/* Protects what follows up to @nr against changes. */
+	/* Protects what follows up to @next against changes. */
 	struct mutex mutex;
 	/* With it, what is looked up: @table, and the pages of each cache. */
 	spinlock_t lock;
 	struct pym_cache **table;
 	u32 size;
 	u32 nr;
+	u32 next;
 	u64 threads;
 	u64 bytes_max;
 };

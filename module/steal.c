@@ -21,6 +21,7 @@
  * Taken blocks are freed with the lock still held.  So whoever looks for a block in the
  * header and the slots, and then asks the kernel, misses it in neither place.
  */
+#include <linux/bits.h>
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -38,6 +39,11 @@
 #define SLOTS_PER_PAGE	(PYMALLOC_POOL_SIZE / sizeof(u64))
 /* No cache has more blocks than slots, whatever its header says. */
 #define SLOTS		(PYMALLOC_CACHE_PAGES * SLOTS_PER_PAGE)
+/*
+ * A round ends after the cache with which it has taken so many: all heaps share the thread that
+ * goes round, and each holds its mappings meanwhile.
+ */
+#define ROUND_MAX	BIT(20)
 /* Header pages that are unmapped together. */
 #define PARK_AT_ONCE	64U
 
@@ -222,34 +228,39 @@ static bool steal_ends(const struct pym_mappings *mappings)
 
 /*
  * A device may write to a header while it is parked, if the process has pinned it: no more
- * is taken at once than there are slots.
+ * is taken at once than there are slots.  Returns how many refs were taken, and adds to *@freed
+ * how many of them were freed.
  */
-static u64 steal_from(struct pym_heap *heap, const struct pym_mappings *mappings,
-		      struct pym_cache *cache)
+static unsigned int steal_from(struct pym_heap *heap, const struct pym_mappings *mappings,
+			       struct pym_cache *cache, u64 *freed)
 {
 	unsigned int nr, taken = 0;
-	u64 freed = 0;
 
 	do {
-		nr = steal_part(heap, cache, &freed);
+		nr = steal_part(heap, cache, freed);
 		taken += nr;
 		cond_resched();
 	} while (nr == PART && taken < SLOTS && !steal_ends(mappings));
-	return freed;
+	return taken;
 }
 
+/* Take up to about @most refs, beginning where this ended the last time. */
 static u64 steal_from_parked(struct pym_service_heap *sheap,
-			     const struct pym_mappings *mappings)
+			     const struct pym_mappings *mappings, u64 most)
 {
 	struct pym_caches *caches = sheap->caches;
-	u64 sum = 0;
-	u32 i;
+	u64 taken = 0, freed = 0;
+	u32 i, index = caches->next;
 
-	for (i = 0; i < caches->size && !steal_ends(mappings); i++)
-		if (caches->table[i] && READ_ONCE(caches->table[i]->parked))
-			sum += steal_from(&sheap->heap, mappings, caches->table[i]);
-	atomic64_add(sum, &sheap->upkeep->nr_stolen);
-	return sum;
+	for (i = 0; i < caches->size && taken < most && !steal_ends(mappings); i++, index++) {
+		struct pym_cache *cache = pym_cache_find(caches, index % caches->size);
+
+		if (cache && READ_ONCE(cache->parked))
+			taken += steal_from(&sheap->heap, mappings, cache, &freed);
+	}
+	caches->next = index;
+	atomic64_add(freed, &sheap->upkeep->nr_stolen);
+	return freed;
 }
 
 /* Lock the headers of the caches that are not parked.  Returns a bit for each. */
@@ -314,7 +325,7 @@ static u64 steal_round(struct pym_service_heap *sheap, const struct pym_mappings
 		return 0;
 	if (all)
 		park(sheap, mappings);
-	sum = steal_from_parked(sheap, mappings);
+	sum = steal_from_parked(sheap, mappings, all ? U64_MAX : ROUND_MAX);
 	if (!all)
 		park(sheap, mappings);
 	mutex_unlock(&sheap->caches->mutex);
@@ -325,7 +336,8 @@ static u64 steal_round(struct pym_service_heap *sheap, const struct pym_mappings
  * pym_caches_steal() - take back what sleeping threads have in their caches
  * @sheap: the heap
  * @all: take from all threads that are not busy, at once; else from those whose caches
- *	have not been touched since the last round
+ *	have not been touched since the last round, and not from more than can be done soon:
+ *	the next round goes on
  *
  * The mappings are held meanwhile, so that no fork() sees a block that has left a cache and
  * is not yet free.

@@ -200,6 +200,56 @@ TEST_F(cache, stolen)
 	EXPECT_EQ(0, heap_stats(&self->heap).blocks);
 }
 
+/* The last slot of a cache never has a block. */
+#define FULL_CACHE (PYMALLOC_CACHE_PAGES * SLOTS - 2)
+
+/* Make a cache of which nearly each slot has a block of 8 bytes. */
+static void make_full(struct heap *heap, __u32 index)
+{
+	static __u64 refs[PYMALLOC_BATCH_MAX];
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_cache_header *header;
+	__u64 *slots;
+
+	ASSERT_EQ(0, try_cache(heap->fd, PYMALLOC_CACHE_MAKE, index, 0, PYMALLOC_CACHE_PAGES));
+	header = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_SHARED, heap->fd,
+		      PYMALLOC_CACHES_OFFSET + index * POOL);
+	slots = mmap(NULL, PYMALLOC_CACHE_PAGES * POOL, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     heap->fd, PYMALLOC_SLOTS_OFFSET + index * PYMALLOC_CACHE_PAGES * POOL);
+	ASSERT_NE(MAP_FAILED, header);
+	ASSERT_NE(MAP_FAILED, slots);
+	for (__u32 i = 0; i < FULL_CACHE; i++) {
+		if (i % (FULL_CACHE / 2) == 0)
+			alloc(heap, 8, refs, FULL_CACHE / 2);
+		slots[i] = user_ptr(at(heap, refs[i % (FULL_CACHE / 2)]));
+	}
+	header->base = user_ptr(heap->window);
+	header->slots = user_ptr(slots);
+	header->bottom[1] = user_ptr(slots + FULL_CACHE);
+	header->top[1] = user_ptr(slots);
+	munmap(header, POOL);
+	munmap(slots, PYMALLOC_CACHE_PAGES * POOL);
+}
+
+/* More than is taken in one round; the next one goes on, and nothing is left out. */
+TEST_F(cache, stolen_in_rounds)
+{
+	__u32 caches = (1 << 20) / FULL_CACHE + 2;
+	__u64 first, second;
+
+	for (__u32 i = 0; i < caches; i++)
+		make_full(&self->heap, i);
+	EXPECT_EQ(0, steal(&self->heap, 0));
+	first = steal(&self->heap, 0);
+	EXPECT_LE(1 << 19, first);
+	EXPECT_GT((1 << 20) + FULL_CACHE, first);
+	second = steal(&self->heap, 0);
+	EXPECT_EQ(caches * (FULL_CACHE - 1), first + second);
+	EXPECT_EQ(caches, heap_stats(&self->heap).blocks);
+	for (__u32 i = 0; i < caches; i++)
+		EXPECT_EQ(0, try_cache(self->heap.fd, PYMALLOC_CACHE_END, i, 0, 0));
+}
+
 /* The header says that it is not to be touched, or nonsense. */
 TEST_F(cache, not_stolen)
 {

@@ -963,8 +963,9 @@ struct pymalloc_cache_header {
  *
  * PYMALLOC_CACHE_STEAL takes the blocks from all caches whose header page has not been
  * touched since the last such call, or since the heap's last round; in each magazine, one
- * stays.  Then it unmaps the header pages of the others.  With PYMALLOC_STEAL_ALL it takes
- * from all at once.  It passes over caches that are busy.
+ * stays.  Then it unmaps the header pages of the others.  If it has taken a million blocks,
+ * it leaves the other caches to the next call.  With PYMALLOC_STEAL_ALL it takes from all at
+ * once.  It passes over caches that are busy.
  *
  * Return: 0; or -1 and EINVAL, EEXIST (there is a cache @index), ENOENT (there is none),
  * ENOMEM, EDQUOT (as PYMALLOC_IOC_ALLOC), EBADF (read-only descriptor), EPERM (not the
