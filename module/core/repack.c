@@ -12,6 +12,7 @@
 #include <linux/bitops.h>
 #include <linux/list.h>
 #include <linux/sched/signal.h>
+#include <linux/string.h>
 
 #include "arena.h"
 #include "bits.h"
@@ -29,18 +30,17 @@ static bool record_is_sparse(const struct pym_pool *pool)
 	return hweight64(atomic_read(&sheet->live)) * SPARSE <= 1U << sheet->shift;
 }
 
-/* Which pools of an arena have such a record, with a bitmap of this length. */
-static u64 sparse_records(struct pym_arena *arena, unsigned int order)
+/* Which pools of an arena have such a record, for each length of the bitmap. */
+static void find_sparse_records(struct pym_arena *arena, u64 found[PYM_RECORD_ORDERS])
 {
 	/* The others belong to a task, which may be out of the gate just now. */
 	struct pym_span span = { arena, ~arena->busy };
 	struct pym_pool *pool;
-	u64 found = 0;
 
+	memset(found, 0, PYM_RECORD_ORDERS * sizeof(*found));
 	pym_for_each_pool(pool, span)
-		if (pool->order == order && record_is_sparse(pool))
-			found |= BIT_ULL(pym_pool_index(pool));
-	return found;
+		if (record_is_sparse(pool))
+			found[pool->order] |= BIT_ULL(pym_pool_index(pool));
 }
 
 /* Put a record in the place of another one. */
@@ -69,24 +69,34 @@ static void record_move(struct pym_heap *heap, struct pym_arena *arena, struct p
 	pym_record_retire(heap, old);
 }
 
-/* Returns 0; or an error, and not all of the arena's records have been looked at. */
-static int repack_arena(struct pym_heap *heap, struct pym_arena *arena)
+/* Give pools records with others of their length.  Returns 0; or an error, and nothing is done. */
+static int repack_pools(struct pym_heap *heap, struct pym_arena *arena, unsigned int order,
+			u64 bits)
 {
 	struct pym_pool *pools[PYMALLOC_ARENA_POOLS] __uninitialized;
-	unsigned int order, index, nr;
-	int err = 0;
-	u64 bits;
+	unsigned int index, nr = 0;
+	int err;
 
-	for (order = 0; order < PYM_RECORD_ORDERS && !err; order++) {
-		bits = sparse_records(arena, order);
-		if (!bits)
-			continue;
-		err = pym_records_new(heap, order, pools, hweight64(bits));
-		nr = 0;
-		if (!err)
-			pym_for_each_bit(index, bits)
-				record_move(heap, arena, pym_pool_in(arena, index), pools[nr++]);
-	}
+	if (!bits)
+		return 0;
+	err = pym_records_new(heap, order, pools, hweight64(bits));
+	if (err)
+		return err;
+	pym_for_each_bit(index, bits)
+		record_move(heap, arena, pym_pool_in(arena, index), pools[nr++]);
+	return 0;
+}
+
+/* Returns 0; or an error, and not all of the arena's records have been moved. */
+static int repack_arena(struct pym_heap *heap, struct pym_arena *arena)
+{
+	u64 sparse[PYM_RECORD_ORDERS];
+	unsigned int order;
+	int err = 0;
+
+	find_sparse_records(arena, sparse);
+	for (order = 0; order < PYM_RECORD_ORDERS && !err; order++)
+		err = repack_pools(heap, arena, order, sparse[order]);
 	return err;
 }
 
