@@ -43,6 +43,7 @@
 #include <linux/string.h>
 
 #include "arena.h"
+#include "bits.h"
 #include "face.h"
 #include "frame.h"
 #include "mesh.h"
@@ -64,16 +65,17 @@
 /* So many pages are given back together. */
 #define MESH_FREE	64
 /*
- * With fewer open frames, more pools find no partner; with more, hardly fewer, and each
- * search takes longer.
+ * With fewer open frames, more pools find no partner; with more, hardly fewer.  So many have
+ * a bit each in a word, and one search looks at all of them together.
  */
 #define MESH_OPEN	64
 
 /* Faces that are reclaimed together: what is known of them is on the stack. */
 #define RECLAIM_FACES	32
 
-/* Words of the longest bitmap. */
-#define BITMAP_WORDS	(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN / 64)
+/* Most slots of a pool, and words of a bitmap of them. */
+#define SLOTS		(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN)
+#define BITMAP_WORDS	(SLOTS / 64)
 
 /* An open frame: its primary face, how many it has, and which of its slots are taken. */
 struct open_frame {
@@ -97,6 +99,8 @@ struct place {
  * @ends: for each number of blocks, where its pools end there
  * @nr_freed, @freed: pages to be given back
  * @places: where a frame's faces are
+ * @open: the open frames
+ * @taken_in: for each slot, a bit for each of @open in which it is taken
  */
 struct mesh {
 	struct pym_heap *heap;
@@ -111,9 +115,10 @@ struct mesh {
 	struct pym_pool *pools[MESH_SLICE];
 	struct pym_pool *sorted[MESH_SLICE];
 	u16 blocks[MESH_SLICE];
-	u16 ends[PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MIN + 1];
+	u16 ends[SLOTS + 1];
 	struct page *freed[MESH_FREE];
 	struct open_frame open[MESH_OPEN];
+	u64 taken_in[SLOTS];
 };
 
 /*
@@ -179,6 +184,7 @@ static unsigned int hold_pools(struct mesh *mesh)
 	mesh->nr = 0;
 	mesh->nr_freed = 0;
 	mesh->nr_open = 0;
+	memset(mesh->taken_in, 0, mesh->class->capacity * sizeof(*mesh->taken_in));
 	for (group = 0; group < PYM_GROUPS; group++)
 		seen += hold_from_group(mesh, group, MESH_SLICE - seen);
 	return seen;
@@ -335,27 +341,45 @@ static bool mesh_frames(struct mesh *mesh, struct pym_pool *source, struct open_
 	return true;
 }
 
-static bool frames_overlap(const struct mesh *mesh, const unsigned long *a,
-			   const unsigned long *b)
+/* Which open frames have none of these slots taken.  Returns a bit for each. */
+static u64 open_with_room(const struct mesh *mesh, const unsigned long *taken)
 {
-	unsigned int word, words = pym_bitmap_words(mesh->class);
+	unsigned int word, bit, words = pym_bitmap_words(mesh->class);
+	u64 found = mesh->nr_open ? GENMASK_ULL(mesh->nr_open - 1, 0) : 0;
 
-	for (word = 0; word < words; word++)
-		if (a[word] & b[word])
-			return true;
-	return false;
+	for (word = 0; word < words && found; word++)
+		pym_for_each_bit(bit, taken[word])
+			found &= ~mesh->taken_in[word * 64 + bit];
+	return found;
 }
 
+/* The first open frame that has room for these slots and faces. */
 static struct open_frame *find_target(struct mesh *mesh, const unsigned long *taken,
 				      unsigned int faces)
 {
-	struct open_frame *open;
+	u64 found = open_with_room(mesh, taken);
+	unsigned int i;
 
-	for (open = mesh->open; open < mesh->open + mesh->nr_open; open++)
-		if (!frames_overlap(mesh, open->taken, taken) &&
-		    open->faces + faces <= PYM_FACES_MAX)
-			return open;
+	pym_for_each_bit(i, found)
+		if (mesh->open[i].faces + faces <= PYM_FACES_MAX)
+			return &mesh->open[i];
 	return NULL;
+}
+
+/* Note that the slots of an open frame are taken, or that this is not looked at any more. */
+static void open_note_slots(struct mesh *mesh, const struct open_frame *open,
+			    const unsigned long *slots, bool taken)
+{
+	unsigned int word, bit, words = pym_bitmap_words(mesh->class);
+	u64 mask = BIT_ULL(open - mesh->open);
+
+	for (word = 0; word < words; word++)
+		pym_for_each_bit(bit, slots[word]) {
+			if (taken)
+				mesh->taken_in[word * 64 + bit] |= mask;
+			else
+				mesh->taken_in[word * 64 + bit] &= ~mask;
+		}
 }
 
 /* Room for one more open frame: that of the fullest one, if there is no other. */
@@ -369,7 +393,30 @@ static struct open_frame *open_room(struct mesh *mesh)
 	for (i = 1; i < MESH_OPEN; i++)
 		if (READ_ONCE(mesh->open[i].pool->nr_frame) > READ_ONCE(fullest->pool->nr_frame))
 			fullest = &mesh->open[i];
+	open_note_slots(mesh, fullest, fullest->taken, false);
 	return fullest;
+}
+
+static void open_frame_of(struct mesh *mesh, struct pym_pool *pool, unsigned int faces,
+			  const unsigned long *taken)
+{
+	struct open_frame *open = open_room(mesh);
+
+	open->pool = pool;
+	open->faces = faces;
+	open->joined = false;
+	bitmap_copy(open->taken, taken, mesh->class->capacity);
+	open_note_slots(mesh, open, taken, true);
+}
+
+static void open_frame_join(struct mesh *mesh, struct open_frame *open, unsigned int faces,
+			    const unsigned long *taken)
+{
+	open->faces += faces;
+	mesh->result->frames_joined += !open->joined;
+	open->joined = true;
+	bitmap_or(open->taken, open->taken, taken, mesh->class->capacity);
+	open_note_slots(mesh, open, taken, true);
 }
 
 /*
@@ -388,19 +435,12 @@ static bool mesh_pool(struct mesh *mesh, struct pym_pool *pool)
 	if (bitmap_empty(taken, mesh->class->capacity) && faces == 1)
 		return false;
 	open = find_target(mesh, taken, faces);
-	if (!open) {
-		open = open_room(mesh);
-		open->pool = pool;
-		open->faces = faces;
-		open->joined = false;
-		bitmap_copy(open->taken, taken, mesh->class->capacity);
-	} else if (mesh_frames(mesh, pool, open, taken)) {
-		open->faces += faces;
-		mesh->result->frames_joined += !open->joined;
-		open->joined = true;
-		bitmap_or(open->taken, open->taken, taken, mesh->class->capacity);
+	if (open && mesh_frames(mesh, pool, open, taken)) {
+		open_frame_join(mesh, open, faces, taken);
 		return true;
 	}
+	if (!open)
+		open_frame_of(mesh, pool, faces, taken);
 	return false;
 }
 
