@@ -161,11 +161,14 @@ module_param_cb(decay_ms, &decay_ops, &decay_ms, 0644);
 __MODULE_PARM_TYPE(decay_ms, "uint");
 MODULE_PARM_DESC(decay_ms, "milliseconds between two looks at a heap that may have memory to give back (10 to 86400000; default 2000)");
 
-/* An arena's worth: a program that begins again does not start with nothing. */
-static unsigned long keep_bytes = PYMALLOC_ARENA_SIZE;
+/*
+ * None: pools that were empty for a whole round were not needed in it, and a program that
+ * begins again after such a pause takes pages cheaply.
+ */
+static unsigned long keep_bytes;
 module_param_cb(keep_bytes, &bytes_ops, &keep_bytes, 0644);
 __MODULE_PARM_TYPE(keep_bytes, "ulong");
-MODULE_PARM_DESC(keep_bytes, "bytes of empty pools that a heap keeps when it has not used them for a while (default 262144)");
+MODULE_PARM_DESC(keep_bytes, "bytes of empty pools that a heap keeps when it has not used them for a while (default 0)");
 
 static bool decay = true;
 module_param_cb(decay, &switch_ops, &decay, 0644);
