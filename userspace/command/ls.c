@@ -42,7 +42,7 @@ static const char * const help[] = {
 	"bytes of the pages that it holds",
 	"BYTES that relatives by fork() hold as well; meshing adds none",
 	"BYTES, but a page of n heaps counts for one n-th",
-	"bytes of its objects",
+	"bytes of its objects, and of what its threads have in magazines",
 	"share of BYTES that is not USED",
 	"most bytes that it may hold",
 	"bytes of addresses that it has",
