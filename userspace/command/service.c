@@ -29,13 +29,13 @@ int open_device(void)
 }
 
 /**
- * open_heap() - open a heap
+ * try_open_heap() - open a heap that may be gone
  * @id: its number
  * @flags: PYMALLOC_OPEN_*
  *
- * Return: its descriptor.
+ * Return: its descriptor; or -1, and errno says why.
  */
-int open_heap(__u64 id, unsigned int flags)
+int try_open_heap(__u64 id, unsigned int flags)
 {
 	struct pymalloc_open args = {
 		.argsz = sizeof(args),
@@ -44,6 +44,23 @@ int open_heap(__u64 id, unsigned int flags)
 	};
 	int device = open_device();
 	int fd = ioctl(device, PYMALLOC_IOC_OPEN, &args);
+	int error = errno;
+
+	close(device);
+	errno = error;
+	return fd;
+}
+
+/**
+ * open_heap() - open a heap
+ * @id: its number
+ * @flags: PYMALLOC_OPEN_*
+ *
+ * Return: its descriptor.
+ */
+int open_heap(__u64 id, unsigned int flags)
+{
+	int fd = try_open_heap(id, flags);
 
 	if (fd < 0 && errno == ENOENT)
 		errx(EXIT_FAILED, "no heap has the number %llu", id);
@@ -51,8 +68,27 @@ int open_heap(__u64 id, unsigned int flags)
 		errx(EXIT_FAILED, "heap %llu is not yours to look at", id);
 	if (fd < 0)
 		err(EXIT_FAILED, "heap %llu", id);
-	close(device);
 	return fd;
+}
+
+/**
+ * heap_call() - make a call to a heap that may have ended, again if a signal interrupts it
+ * @fd: descriptor of the device or a heap
+ * @command: PYMALLOC_IOC_*
+ * @args: its argument
+ *
+ * Return: false if the heap has ended.
+ */
+bool heap_call(int fd, unsigned long command, void *args)
+{
+	int ret;
+
+	do {
+		ret = ioctl(fd, command, args);
+	} while (ret < 0 && errno == EINTR);
+	if (ret < 0 && errno != ESTALE)
+		err(EXIT_FAILED, "the service");
+	return ret >= 0;
 }
 
 /**
@@ -63,15 +99,8 @@ int open_heap(__u64 id, unsigned int flags)
  */
 void service_call(int fd, unsigned long command, void *args)
 {
-	int ret;
-
-	do {
-		ret = ioctl(fd, command, args);
-	} while (ret < 0 && errno == EINTR);
-	if (ret < 0 && errno == ESTALE)
+	if (!heap_call(fd, command, args))
 		errx(EXIT_FAILED, "the heap has ended with its process");
-	if (ret < 0)
-		err(EXIT_FAILED, "the service");
 }
 
 /**

@@ -3,6 +3,7 @@
 #ifndef _PYMALLOC_SERVICE_H
 #define _PYMALLOC_SERVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <linux/pymalloc.h>
@@ -11,7 +12,9 @@
 
 int open_device(void);
 int open_heap(__u64 id, unsigned int flags);
+int try_open_heap(__u64 id, unsigned int flags);
 void service_call(int fd, unsigned long command, void *args);
+bool heap_call(int fd, unsigned long command, void *args);
 size_t list_heaps(int fd, struct pymalloc_heap_info **heaps);
 struct pymalloc_heap_info describe_heap(int fd);
 
