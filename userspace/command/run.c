@@ -15,14 +15,10 @@
 #include "command.h"
 #include "options.h"
 #include "program.h"
+#include "run.h"
 #include "service.h"
 
 #define SHIM	"libpymalloc-malloc.so"
-
-/* The exit statuses of env(1) and nice(1); all others are the program's. */
-#define EXIT_RUN_FAILED		125
-#define EXIT_CANNOT_INVOKE	126
-#define EXIT_NOT_FOUND		127
 
 /* What the line asks for; @debug is the value for PYMALLOC_DEBUG, or NULL. */
 struct wish {
@@ -171,7 +167,7 @@ static bool may_preload(const char *name)
 	return !reason || program == PROGRAM_STATIC;
 }
 
-static void set_up_environment(const struct wish *wish)
+static void set_up_environment(const char *debug)
 {
 	char number[16];
 	char *shim = find_shim();
@@ -181,8 +177,23 @@ static void set_up_environment(const struct wish *wish)
 	snprintf(number, sizeof(number), "%d", getpid());
 	if (setenv("PYTHONMALLOC", "malloc", 0) < 0 ||
 	    setenv("PYMALLOC_RUN", number, 1) < 0 ||
-	    (wish->debug && setenv("PYMALLOC_DEBUG", wish->debug, 1) < 0))
+	    (debug && setenv("PYMALLOC_DEBUG", debug, 1) < 0))
 		err(EXIT_RUN_FAILED, NULL);
+}
+
+/**
+ * run_program() - become a program on the service
+ * @command: its name and its arguments
+ * @debug: the value for PYMALLOC_DEBUG, or NULL
+ *
+ * If the program cannot be run, this ends with a message and one of the exit statuses.
+ */
+noreturn void run_program(char **command, const char *debug)
+{
+	if (may_preload(command[0]))
+		set_up_environment(debug);
+	execvp(command[0], command);
+	err(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_INVOKE, "%s", command[0]);
 }
 
 int run_main(int argc, char **argv)
@@ -201,9 +212,5 @@ int run_main(int argc, char **argv)
 	struct wish wish = { 0 };
 
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &wish);
-	if (may_preload(wish.command[0]))
-		set_up_environment(&wish);
-	execvp(wish.command[0], wish.command);
-	err(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_INVOKE, "%s",
-	    wish.command[0]);
+	run_program(wish.command, wish.debug);
 }
