@@ -19,5 +19,7 @@ int check_main(int argc, char **argv);
 int trim_main(int argc, char **argv);
 int compact_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
+int stat_main(int argc, char **argv);
+int record_main(int argc, char **argv);
 
 #endif /* _PYMALLOC_COMMAND_H */

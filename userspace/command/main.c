@@ -25,6 +25,8 @@ static const struct subcommand {
 	{ "trim", trim_main },
 	{ "compact", compact_main },
 	{ "policy", policy_main },
+	{ "stat", stat_main },
+	{ "record", record_main },
 	{ "help", help_main },
 };
 
@@ -40,6 +42,8 @@ static const char doc[] =
 	"  trim HEAP          give a heap's empty pools back\n"
 	"  compact HEAP       give back all memory that a heap can give back\n"
 	"  policy HEAP        how a heap gives memory back by itself: show or set it\n"
+	"  stat [HEAP]        figures of a heap, or of all, again and again\n"
+	"  record HEAP        write figures of a heap to a file while it lives\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";

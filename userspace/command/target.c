@@ -25,6 +25,7 @@ struct input {
 	unsigned int takes;
 	bool has_id;
 	bool has_pid;
+	bool all;
 	pid_t pid;
 	void *own;		/* the input of the subcommand's own parser, or NULL */
 };
@@ -38,21 +39,48 @@ static pid_t parse_pid(struct argp_state *state, const char *text)
 	return number;
 }
 
-static void parse_word(struct argp_state *state, const char *word)
+/* What follows -- is not for this program. */
+static void parse_command(struct argp_state *state, struct input *input)
+{
+	if (input->has_id || input->has_pid)
+		argp_error(state, "a heap and a program are two things to look at");
+	input->target.command = &state->argv[state->next - 1];
+	state->next = state->argc;
+}
+
+static error_t parse_word(struct argp_state *state, const char *word)
 {
 	struct input *input = state->input;
 	struct target *target = &input->target;
-	__u64 number = parse_number(state, word);
 
-	if (!input->has_id && !input->has_pid) {
-		target->id = number;
+	if (input->takes & TAKES_COMMAND && state->quoted) {
+		parse_command(state, input);
+	} else if (!input->has_id && !input->has_pid && !input->all) {
+		target->id = parse_number(state, word);
 		input->has_id = true;
 	} else if ((input->takes & TAKES_OFFSET) && !target->has_offset) {
-		target->offset = number;
+		target->offset = parse_number(state, word);
 		target->has_offset = true;
-	} else {
+	} else if (!(input->takes & TAKES_WORDS)) {
 		argp_error(state, "too many arguments");
+	} else {
+		return ARGP_ERR_UNKNOWN;
 	}
+	return 0;
+}
+
+static void check_heap(struct argp_state *state, struct input *input)
+{
+	struct target *target = &input->target;
+
+	target->has_heap = input->has_id || input->has_pid;
+	if (input->all && target->has_heap)
+		argp_error(state, "--all and a heap are two wishes");
+	if (target->has_heap || target->command || input->takes & TAKES_ALL)
+		return;
+	if (input->takes & TAKES_COMMAND)
+		argp_error(state, "which heap? Give HEAP, --pid PID or -- CMD");
+	argp_error(state, "which heap? Give HEAP or --pid PID");
 }
 
 static error_t parse(int key, char *word, struct argp_state *state)
@@ -63,6 +91,11 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	case ARGP_KEY_INIT:
 		if (input->own)
 			state->child_inputs[CHILD_OWN] = input->own;
+		return 0;
+	case 'a':
+		if (input->has_id)
+			argp_error(state, "--all and a heap are two wishes");
+		input->all = true;
 		return 0;
 	case 'b':
 		input->target.bytes = true;
@@ -77,11 +110,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
 		input->has_pid = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		parse_word(state, word);
-		return 0;
+		return parse_word(state, word);
 	case ARGP_KEY_END:
-		if (!input->has_id && !input->has_pid)
-			argp_error(state, "which heap? Give HEAP or --pid PID");
+		check_heap(state, input);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -148,6 +179,24 @@ static __u64 heap_of_process(pid_t pid)
 	return id;
 }
 
+/* The options that a subcommand has: the last ones of these. */
+static const struct argp_option *target_options(unsigned int takes)
+{
+	static const struct argp_option options[] = {
+		{ "all", 'a', NULL, 0, "all heaps that ls shows: the sum", 0 },
+		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
+		{ "json", 'j', NULL, 0, "print JSON", 0 },
+		{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
+		{ 0 }
+	};
+
+	if (takes & TAKES_COMMAND)
+		return options + 3;
+	if (takes & TAKES_ALL)
+		return options;
+	return takes & TAKES_BYTES ? options + 1 : options + 2;
+}
+
 /**
  * parse_target_with() - parse_target() for a subcommand that has options of its own
  * @argc: as main()'s
@@ -164,20 +213,13 @@ struct target parse_target_with(int argc, char **argv, const char *args_doc,
 				const char *doc, unsigned int takes,
 				const struct argp *own, void *own_input)
 {
-	/* Without TAKES_BYTES, the first one is left out. */
-	static const struct argp_option options[] = {
-		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
-		{ "json", 'j', NULL, 0, "print JSON", 0 },
-		{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
-		{ 0 }
-	};
 	const struct argp_child children[] = {
 		[CHILD_HELP] = *help_child,
 		[CHILD_OWN] = { own, 0, NULL, 0 },
 		[CHILD_END] = { 0 },
 	};
 	const struct argp argp = {
-		.options = takes & TAKES_BYTES ? options : options + 1,
+		.options = target_options(takes),
 		.parser = parse,
 		.args_doc = args_doc,
 		.doc = doc,

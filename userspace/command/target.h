@@ -15,6 +15,8 @@
  * @bytes: print plain numbers for amounts of memory
  * @offset: where in the heap, where the subcommand takes that
  * @has_offset: whether it was given
+ * @has_heap: whether a heap was given; always, but with TAKES_ALL and TAKES_COMMAND
+ * @command: what follows --, where the subcommand takes that
  */
 struct target {
 	__u64 id;
@@ -22,11 +24,19 @@ struct target {
 	bool bytes;
 	__u64 offset;
 	bool has_offset;
+	bool has_heap;
+	char **command;
 };
 
 /* What a subcommand takes besides the heap and --json. */
 #define TAKES_OFFSET	(1U << 0)
 #define TAKES_BYTES	(1U << 1)
+/* All heaps instead of one, and --bytes. */
+#define TAKES_ALL	(1U << 2)
+/* A program to be run instead of a heap; and no --json. */
+#define TAKES_COMMAND	(1U << 3)
+/* Words behind the heap, for the subcommand's own parser. */
+#define TAKES_WORDS	(1U << 4)
 
 struct target parse_target(int argc, char **argv, const char *args_doc,
 			   const char *doc, unsigned int takes);
