@@ -30,7 +30,14 @@ struct input {
 	void *own;		/* the input of the subcommand's own parser, or NULL */
 };
 
-static pid_t parse_pid(struct argp_state *state, const char *text)
+/**
+ * parse_pid() - parse the number of a process
+ * @state: the parser's, for the message if the line is wrong
+ * @text: the number
+ *
+ * Return: the number.
+ */
+pid_t parse_pid(struct argp_state *state, const char *text)
 {
 	__u64 number = parse_number(state, text);
 
@@ -155,7 +162,16 @@ static noreturn void many_heaps(const struct pymalloc_heap_info *heaps,
 	exit(EXIT_FAILED);
 }
 
-static __u64 heap_of_process(pid_t pid)
+/**
+ * heap_of_process() - find the only heap of a process
+ * @pid: the process
+ *
+ * Ends the program with a message if the process has no heap or several, or if it is not
+ * the caller's to look at.
+ *
+ * Return: the heap's number.
+ */
+__u64 heap_of_process(pid_t pid)
 {
 	struct pymalloc_heap_info *heaps;
 	int device = open_device();

@@ -5,6 +5,7 @@
 
 #include <argp.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <linux/types.h>
 
@@ -43,5 +44,8 @@ struct target parse_target(int argc, char **argv, const char *args_doc,
 struct target parse_target_with(int argc, char **argv, const char *args_doc,
 				const char *doc, unsigned int takes,
 				const struct argp *own, void *own_input);
+
+pid_t parse_pid(struct argp_state *state, const char *text);
+__u64 heap_of_process(pid_t pid);
 
 #endif /* _PYMALLOC_TARGET_H */
