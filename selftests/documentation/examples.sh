@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The documentation's examples print what it says they print, and it explains what
-# `pymalloc show` prints.
+# `pymalloc show` and `pymalloc export` print.
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../userspace/tap.sh
@@ -54,6 +54,20 @@ members_are_named()
 	return $missing
 }
 
+# The metrics that the page about the command names, and those that are printed.
+named_metrics()
+{
+	sed -n 's/^   \* - ``\(pymalloc_[a-z_]*\)``$/\1/p' "$root/Documentation/command.rst" | sort -u
+}
+
+exported_metrics()
+{
+	"$userspace/pymalloc" run -- bash -c '"$0" export --classes' "$userspace/pymalloc" |
+		sed -n 's/^# TYPE \(pymalloc_[a-z_]*\) counter$/\1_total/p
+			s/^# TYPE \(pymalloc_[a-z_]*\) gauge$/\1/p' | sort -u
+}
+
+ok "metrics of export" diff <(named_metrics) <(exported_metrics)
 ok "fields of show" diff <(explained) <(fields)
 ok "members of the structs that show prints" members_are_named
 finish

@@ -21,5 +21,6 @@ int compact_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
 int record_main(int argc, char **argv);
+int export_main(int argc, char **argv);
 
 #endif /* _PYMALLOC_COMMAND_H */

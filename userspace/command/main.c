@@ -27,6 +27,7 @@ static const struct subcommand {
 	{ "policy", policy_main },
 	{ "stat", stat_main },
 	{ "record", record_main },
+	{ "export", export_main },
 	{ "help", help_main },
 };
 
@@ -44,6 +45,7 @@ static const char doc[] =
 	"  policy HEAP        how a heap gives memory back by itself: show or set it\n"
 	"  stat [HEAP]        figures of a heap, or of all, again and again\n"
 	"  record HEAP        write figures of a heap to a file while it lives\n"
+	"  export [HEAP...]   figures of heaps as metrics, in the format OpenMetrics\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files that are replaced as a whole. */
+#ifndef _PYMALLOC_REPLACE_H
+#define _PYMALLOC_REPLACE_H
+
+#include <stddef.h>
+
+void replace_file(const char *path, const char *text, size_t length);
+
+#endif /* _PYMALLOC_REPLACE_H */
