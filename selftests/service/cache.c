@@ -47,6 +47,26 @@ static __u64 steal(struct heap *heap, __u32 flags)
 	return arg.stolen;
 }
 
+static struct pymalloc_cache_header *map_header(struct heap *heap, __u64 index)
+{
+	struct __test_metadata *_metadata = heap->test;
+	void *header = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_SHARED, heap->fd,
+			    PYMALLOC_CACHES_OFFSET + index * POOL);
+
+	ASSERT_NE(MAP_FAILED, header);
+	return header;
+}
+
+static __u64 *map_slots(struct heap *heap, __u64 index)
+{
+	struct __test_metadata *_metadata = heap->test;
+	void *slots = mmap(NULL, PYMALLOC_CACHE_PAGES * POOL, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   heap->fd, PYMALLOC_SLOTS_OFFSET + index * PYMALLOC_CACHE_PAGES * POOL);
+
+	ASSERT_NE(MAP_FAILED, slots);
+	return slots;
+}
+
 FIXTURE(cache) {
 	struct heap heap;
 	struct pymalloc_cache_header *header;
@@ -61,13 +81,8 @@ FIXTURE_SETUP(cache)
 	ASSERT_EQ(0, make(&self->heap, 0));
 	ASSERT_EQ(0, end(&self->heap));
 	self->meta = heap_stats(&self->heap).meta_bytes;
-	self->header = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_SHARED, self->heap.fd,
-			    PYMALLOC_CACHES_OFFSET + INDEX * POOL);
-	ASSERT_NE(MAP_FAILED, self->header);
-	self->slots = mmap(NULL, PYMALLOC_CACHE_PAGES * POOL, PROT_READ | PROT_WRITE, MAP_SHARED,
-			   self->heap.fd,
-			   PYMALLOC_SLOTS_OFFSET + INDEX * PYMALLOC_CACHE_PAGES * POOL);
-	ASSERT_NE(MAP_FAILED, self->slots);
+	self->header = map_header(&self->heap, INDEX);
+	self->slots = map_slots(&self->heap, INDEX);
 }
 
 FIXTURE_TEARDOWN(cache)
@@ -212,12 +227,8 @@ static void make_full(struct heap *heap, __u32 index)
 	__u64 *slots;
 
 	ASSERT_EQ(0, try_cache(heap->fd, PYMALLOC_CACHE_MAKE, index, 0, PYMALLOC_CACHE_PAGES));
-	header = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_SHARED, heap->fd,
-		      PYMALLOC_CACHES_OFFSET + index * POOL);
-	slots = mmap(NULL, PYMALLOC_CACHE_PAGES * POOL, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     heap->fd, PYMALLOC_SLOTS_OFFSET + index * PYMALLOC_CACHE_PAGES * POOL);
-	ASSERT_NE(MAP_FAILED, header);
-	ASSERT_NE(MAP_FAILED, slots);
+	header = map_header(heap, index);
+	slots = map_slots(heap, index);
 	for (__u32 i = 0; i < FULL_CACHE; i++) {
 		if (i % (FULL_CACHE / 2) == 0)
 			alloc(heap, 8, refs, FULL_CACHE / 2);

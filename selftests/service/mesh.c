@@ -294,7 +294,6 @@ TEST_F(mesh, resize)
 	marked_sort(self->blocks, self->count);
 }
 
-/* A page that has been joined is joined again, when it has become sparse once more. */
 /* What only was shared, before the child ended, shares pages as if there had been none. */
 TEST_F(mesh, after_a_childs_end)
 {
@@ -308,6 +307,7 @@ TEST_F(mesh, after_a_childs_end)
 		marked_write(&self->heap, &self->blocks[i]);
 }
 
+/* A page that has been joined is joined again, when it has become sparse once more. */
 TEST_F(mesh, again_and_again)
 {
 	__u64 before;
