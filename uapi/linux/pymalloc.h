@@ -75,6 +75,16 @@
 					 PYMALLOC_CACHES_MAX * 4096ULL)
 
 /*
+ * Behind those come the pages of sites (PYMALLOC_IOC_SITES): first the table, then, from
+ * PYMALLOC_WORDS_OFFSET on, a word of 32 bits for each address at which a block may begin.
+ * A block's word is that of number ref / alignment of the heap.  A page that is not there
+ * reads as zeroes; what is written there is lost.
+ */
+#define PYMALLOC_TABLE_MAX	(64ULL << 20)
+#define PYMALLOC_SITES_OFFSET	(1ULL << 44)
+#define PYMALLOC_WORDS_OFFSET	(PYMALLOC_SITES_OFFSET + (1ULL << 40))
+
+/*
  * The first number of all commands.  No driver of Linux 6.12 has it
  * (Documentation/userspace-api/ioctl/ioctl-number.rst there), so that tools which
  * decode ioctls by number, as strace does, take none of these for another one.
@@ -632,10 +642,30 @@ struct pymalloc_block_info {
 	__u32 state;
 };
 
+/* pymalloc_site_info.flags */
+#define PYMALLOC_SITE_CACHED	(1U << 0)	/* it lies in a magazine */
+
+/**
+ * struct pymalloc_site_info - an allocated block, as PYMALLOC_WALK_SITES reports it
+ * @ref: its ref
+ * @size: its bytes; a large object's are those of its run
+ * @site: its word: what the heap's library calls its site; 0 without a page of words
+ * @flags: PYMALLOC_SITE_CACHED, or 0
+ * @reserved: 0
+ */
+struct pymalloc_site_info {
+	__u64 ref;
+	__u32 size;
+	__u32 site;
+	__u32 flags;
+	__u32 reserved;
+};
+
 /* pymalloc_walk.what */
 #define PYMALLOC_WALK_ARENAS	1	/* struct pymalloc_arena_info */
 #define PYMALLOC_WALK_POOLS	2	/* struct pymalloc_pool_info */
 #define PYMALLOC_WALK_BLOCKS	3	/* struct pymalloc_block_info */
+#define PYMALLOC_WALK_SITES	4	/* struct pymalloc_site_info */
 
 /**
  * struct pymalloc_walk - PYMALLOC_IOC_WALK: the heap, piece by piece
@@ -900,7 +930,7 @@ struct pymalloc_bad_ref {
  * @nr_queued: refs queued in the first slots, from the first on, to be freed
  * @busy: not 0 while the owner changes more than a pop or a push does
  * @nr_bad: entries of @bad that are used; when there is no room, a bad ref is only counted
- * @reserved: 0
+ * @generation: that of struct pymalloc_trace: the kernel writes it
  * @bad: refs that the kernel has found to be bad when it took them
  *
  * A cache is a stack of blocks, a magazine, for each size class.  Its slots fill up from
@@ -927,7 +957,7 @@ struct pymalloc_cache_header {
 	__u32 nr_queued;
 	__u32 busy;
 	__u32 nr_bad;
-	__u32 reserved;
+	__u32 generation;
 	struct pymalloc_bad_ref bad[PYMALLOC_CACHE_BAD];
 };
 
@@ -982,6 +1012,95 @@ struct pymalloc_cache {
 	__u64 block_bytes;
 };
 
+/* pymalloc_trace.mode */
+#define PYMALLOC_TRACE_OFF	0
+#define PYMALLOC_TRACE_GROWTH	1	/* the stack of each call that allocates a batch */
+#define PYMALLOC_TRACE_SAMPLED	2	/* that of some blocks, chosen at random by bytes */
+#define PYMALLOC_TRACE_EXACT	3	/* that of each block */
+
+/* pymalloc_trace.flags */
+#define PYMALLOC_TRACE_SET	(1U << 0)	/* trace from now on as this says */
+#define PYMALLOC_TRACE_BEGUN	(1U << 1)	/* the heap's library does so */
+
+#define PYMALLOC_INTERVAL_MIN		4096
+#define PYMALLOC_INTERVAL_MAX		(1ULL << 40)
+#define PYMALLOC_INTERVAL_DEFAULT	(512ULL << 10)
+
+/**
+ * struct pymalloc_trace - PYMALLOC_IOC_TRACE: which blocks' sites the library records
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_TRACE_SET, PYMALLOC_TRACE_BEGUN, or 0 to ask only
+ * @mode: PYMALLOC_TRACE_OFF to PYMALLOC_TRACE_EXACT
+ * @python_frames: most Python frames of a stack, up to 25
+ * @native_frames: most other frames of a stack, up to 25
+ * @generation: out: how often the trace has been set; it is written to @generation of all
+ *	caches' headers as well, where the library finds it.  With PYMALLOC_TRACE_BEGUN in:
+ *	that which the library has found
+ * @begun: out: the last @generation with which PYMALLOC_TRACE_BEGUN was called
+ * @reserved: 0
+ * @interval: with PYMALLOC_TRACE_SAMPLED, bytes from a sample to the next on average, from
+ *	PYMALLOC_INTERVAL_MIN to PYMALLOC_INTERVAL_MAX; 0 is PYMALLOC_INTERVAL_DEFAULT
+ * @mark: with PYMALLOC_TRACE_BEGUN: a block whose first word is this lies in a magazine;
+ *	0 is none
+ *
+ * The kernel only passes the settings on to the heap's library, which does the work, and
+ * begins when it next fills or empties a magazine.
+ *
+ * Everybody who has a descriptor may ask.  For PYMALLOC_TRACE_SET it must not be read-only.
+ * PYMALLOC_TRACE_BEGUN is for the heap's process.  The heap of a child of fork() has
+ * its parent's settings and a generation of its own, but no sites.
+ *
+ * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's process),
+ * EINVAL (both flags, or a value that is out of range), EFAULT, E2BIG.
+ */
+struct pymalloc_trace {
+	__u32 argsz;
+	__u32 flags;
+	__u32 mode;
+	__u32 python_frames;
+	__u32 native_frames;
+	__u32 generation;
+	__u32 begun;
+	__u32 reserved;
+	__u64 interval;
+	__u64 mark;
+};
+
+/* pymalloc_sites.op */
+#define PYMALLOC_SITES_ADD	1	/* see that there are pages */
+#define PYMALLOC_SITES_DROP	2	/* give all of them back */
+#define PYMALLOC_SITES_READ	3	/* copy what is there */
+
+/**
+ * struct pymalloc_sites - PYMALLOC_IOC_SITES: pages for the sites of blocks
+ * @argsz: size of this struct
+ * @flags: 0
+ * @op: PYMALLOC_SITES_*
+ * @reserved: 0
+ * @offset: file offset, from PYMALLOC_SITES_OFFSET on: of the first page, or of the first
+ *	byte to be read
+ * @bytes: how many; with PYMALLOC_SITES_ADD both are multiples of 4096, and @bytes is at most
+ *	PYMALLOC_BATCH_MAX * 4096
+ * @data: with PYMALLOC_SITES_READ, pointer to where they are copied
+ * @done: out: bytes that are there, or that were copied
+ *
+ * The pages count as metadata of the heap, and are zero at first.  PYMALLOC_SITES_ADD and
+ * PYMALLOC_SITES_DROP are for the heap's process; everybody who has a descriptor may read.
+ *
+ * Return: 0; or -1 and EINVAL (out of range), ENOMEM, EDQUOT (as PYMALLOC_IOC_ALLOC), EBADF
+ * (read-only descriptor), EPERM (not the heap's process), EINTR, EFAULT, E2BIG.
+ */
+struct pymalloc_sites {
+	__u32 argsz;
+	__u32 flags;
+	__u32 op;
+	__u32 reserved;
+	__u64 offset;
+	__u64 bytes;
+	__u64 data;
+	__u64 done;
+};
+
 /*
  * _IO() and not _IOWR(), which makes the struct's size a part of the number: here the
  * size is in the struct, and the number stays the same when the struct grows.
@@ -1006,5 +1125,7 @@ struct pymalloc_cache {
 #define PYMALLOC_IOC_COMPACT	_IO(PYMALLOC_IOC_MAGIC, 0x5C)
 #define PYMALLOC_IOC_POLICY	_IO(PYMALLOC_IOC_MAGIC, 0x5D)
 #define PYMALLOC_IOC_CACHE	_IO(PYMALLOC_IOC_MAGIC, 0x5E)
+#define PYMALLOC_IOC_TRACE	_IO(PYMALLOC_IOC_MAGIC, 0x5F)
+#define PYMALLOC_IOC_SITES	_IO(PYMALLOC_IOC_MAGIC, 0x60)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */
