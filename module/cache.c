@@ -454,6 +454,32 @@ struct page *pym_cache_unlink_slots(struct pym_caches *caches, u32 index, u32 nu
 }
 
 /**
+ * pym_caches_tell() - tell all threads that have a cache that the trace has been set
+ * @sheap: the heap
+ * @generation: that of struct pymalloc_trace
+ *
+ * Context: Sleeps.
+ */
+void pym_caches_tell(struct pym_service_heap *sheap, u32 generation)
+{
+	/* Pairs with pym_caches_get(). */
+	struct pym_caches *caches = smp_load_acquire(&sheap->caches);
+	struct pymalloc_cache_header *header;
+	u32 i;
+
+	if (!caches)
+		return;
+	mutex_lock(&caches->mutex);
+	for (i = 0; i < caches->size; i++) {
+		if (!caches->table[i] || PageHWPoison(caches->table[i]->header))
+			continue;
+		header = page_address(caches->table[i]->header);
+		WRITE_ONCE(header->generation, generation);
+	}
+	mutex_unlock(&caches->mutex);
+}
+
+/**
  * pym_caches_destroy() - free the caches of a heap
  * @sheap: the heap, which nobody uses or maps any more
  *

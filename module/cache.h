@@ -84,6 +84,7 @@ struct pym_cache *pym_cache_unlink(struct pym_caches *caches, u32 index);
 struct page *pym_cache_unlink_slots(struct pym_caches *caches, u32 index, u32 number);
 void pym_cache_free(struct pym_service_heap *sheap, struct pym_cache *cache);
 void pym_cache_free_page(struct pym_service_heap *sheap, struct page *page);
+void pym_caches_tell(struct pym_service_heap *sheap, u32 generation);
 vm_fault_t pym_cache_fault(struct vm_fault *vmf);
 
 #endif /* PYM_CACHE_H */

@@ -18,6 +18,7 @@
 #include "ioctl_control.h"
 #include "ioctl_inspect.h"
 #include "ioctl_object.h"
+#include "ioctl_sites.h"
 #include "service_heap.h"
 #include "stream.h"
 #include "window.h"
@@ -69,6 +70,12 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(GROW, grow, extent, pym_grow_ioctl, .right = PYM_CLIENT),
 	PYM_COMMAND(COMPACT, compact, blocks_taken, pym_compact_ioctl, .right = PYM_WRITER,
 		    .flags = PYM_COMPACT_ALL, .reset = pym_compact_reset),
+	PYM_COMMAND(TRACE, trace, mark, pym_trace_ioctl,
+		    .flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN,
+		    .reserved = offsetof(struct pymalloc_trace, reserved)),
+	PYM_COMMAND(SITES, sites, done, pym_sites_ioctl,
+		    .reserved = offsetof(struct pymalloc_sites, reserved),
+		    .reset = pym_sites_reset),
 	PYM_COMMAND(POLICY, policy, keep_bytes, pym_policy_ioctl,
 		    .flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET),
 };

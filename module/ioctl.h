@@ -49,6 +49,8 @@ struct pym_call {
 		struct pymalloc_compact compact;
 		struct pymalloc_policy policy;
 		struct pymalloc_cache cache;
+		struct pymalloc_trace trace;
+		struct pymalloc_sites sites;
 	} args;
 };
 

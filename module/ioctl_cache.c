@@ -13,6 +13,7 @@
 #include "ioctl_cache.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "sites.h"
 #include "steal.h"
 #include "window.h"
 
@@ -31,8 +32,8 @@ static void cache_unmap(struct pym_service_heap *sheap, const struct pym_mapping
 	cache_wait_for_faults(cache->header);
 	for (i = 0; i < PYMALLOC_CACHE_PAGES; i++)
 		cache_wait_for_faults(cache->slots[i]);
-	pym_window_zap_cache(sheap, mappings, pym_cache_header_offset(index), 1);
-	pym_window_zap_cache(sheap, mappings, pym_cache_slot_offset(index, 0),
+	pym_window_zap_file(sheap, mappings, pym_cache_header_offset(index), 1);
+	pym_window_zap_file(sheap, mappings, pym_cache_slot_offset(index, 0),
 			     PYMALLOC_CACHE_PAGES);
 }
 
@@ -62,7 +63,7 @@ static int cache_drop(struct pym_service_heap *sheap, const struct pym_mappings 
 	for (i = args->first; i < args->first + args->count; i++) {
 		page = pym_cache_unlink_slots(sheap->caches, args->index, i);
 		cache_wait_for_faults(page);
-		pym_window_zap_cache(sheap, mappings, pym_cache_slot_offset(args->index, i), 1);
+		pym_window_zap_file(sheap, mappings, pym_cache_slot_offset(args->index, i), 1);
 		pym_cache_free_page(sheap, page);
 	}
 	return 0;
@@ -120,6 +121,9 @@ static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_ca
 		pym_registry_bury();
 		err = extend_charged(sheap, args);
 	}
+	/* A new cache is told last, so that it misses nothing. */
+	if (!err && args->op == PYMALLOC_CACHE_MAKE && pym_sites_of(sheap))
+		pym_caches_tell(sheap, READ_ONCE(sheap->sites->generation));
 	return err;
 }
 

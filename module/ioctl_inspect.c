@@ -13,6 +13,7 @@
 #include "ioctl.h"
 #include "ioctl_inspect.h"
 #include "service_heap.h"
+#include "sites.h"
 
 static struct pymalloc_class_stats class_entry(struct pym_heap *heap, u32 number)
 {
@@ -130,6 +131,7 @@ union walk_entry {
 	struct pymalloc_arena_info arena;
 	struct pymalloc_pool_info pool;
 	struct pymalloc_block_info block;
+	struct pymalloc_site_info site;
 };
 
 /*
@@ -207,6 +209,32 @@ static void convert_block(const union walk_entries *entries, unsigned int i,
 	};
 }
 
+static unsigned int step_sites(struct pym_heap *heap, struct pymalloc_walk *walk,
+			       union walk_entries *entries, unsigned int room)
+{
+	struct pym_sites *sites = pym_sites_of(pym_service_of(heap));
+	u64 mark = sites ? READ_ONCE(sites->mark) : 0;
+	unsigned int nr;
+
+	nr = pym_walk_live(heap, &walk->next, walk->end, mark, entries->blocks, room);
+	if (sites)
+		pym_sites_label(sites, heap->alignment, entries->blocks, nr);
+	return nr;
+}
+
+static void convert_site(const union walk_entries *entries, unsigned int i,
+			 union walk_entry *entry)
+{
+	const struct pym_block_info *block = &entries->blocks[i];
+
+	entry->site = (struct pymalloc_site_info) {
+		.ref = block->ref,
+		.size = block->size,
+		.site = block->site,
+		.flags = block->cached ? PYMALLOC_SITE_CACHED : 0,
+	};
+}
+
 static const struct walker walkers[] = {
 	[PYMALLOC_WALK_ARENAS] = {
 		sizeof(struct pymalloc_arena_info), step_arena, convert_arena,
@@ -216,6 +244,9 @@ static const struct walker walkers[] = {
 	},
 	[PYMALLOC_WALK_BLOCKS] = {
 		sizeof(struct pymalloc_block_info), step_blocks, convert_block,
+	},
+	[PYMALLOC_WALK_SITES] = {
+		sizeof(struct pymalloc_site_info), step_sites, convert_site,
 	},
 };
 

@@ -23,6 +23,7 @@
 #include "registry.h"
 #include "service_heap.h"
 #include "settle.h"
+#include "sites.h"
 #include "steal.h"
 #include "trace.h"
 #include "upkeep.h"
@@ -162,6 +163,7 @@ static void owner_uncharge_user(struct pym_service_heap *sheap)
 static void owner_undo(struct pym_service_heap *sheap)
 {
 	pym_caches_destroy(sheap);
+	pym_sites_destroy(sheap);
 	pym_heap_destroy(&sheap->heap);
 	owner_forget_client(sheap);
 	pym_family_put(sheap->family);
@@ -235,6 +237,16 @@ static void owner_trace_destroy(struct pym_service_heap *sheap)
 			   stats.nr_allocs - sheap->inherited_allocs,
 			   stats.nr_frees - sheap->inherited_frees,
 			   stats.page_bytes_peak, atomic64_read(&sheap->nr_calls));
+}
+
+/* The child's library finds another generation, and traces anew. */
+static int owner_inherit_trace(struct pym_service_heap *sheap, struct pym_service_heap *child)
+{
+	int err = pym_sites_clone(sheap, child);
+
+	if (!err && child->sites)
+		pym_caches_tell(child, child->sites->generation);
+	return err;
 }
 
 /* Remember the inherited counts, to report only this heap's own. */
@@ -368,6 +380,9 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	if (err)
 		goto free;
 	err = pym_steal_in_fork(sheap, child);
+	if (err)
+		goto free;
+	err = owner_inherit_trace(sheap, child);
 	if (err)
 		goto free;
 	owner_note_inherited(child);

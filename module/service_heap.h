@@ -21,6 +21,7 @@ struct dentry;
 struct mem_cgroup;
 struct pym_caches;
 struct pym_family;
+struct pym_sites;
 struct pym_user;
 
 /**
@@ -137,6 +138,7 @@ struct pym_upkeep {
  * @map_gate: held for reading around the mapping of zeroes where the pool map has no
  *	page, and for writing when it has got one, to wait for those
  * @caches: the caches of its threads; NULL until there is the first one
+ * @sites: where its blocks were allocated; NULL until somebody has asked for a trace
  * @nr_calls: calls made on it: ioctls, read() and write()
  * @client: the address space that uses it
  * @memcg: the memory cgroup that pays for pages and metadata
@@ -162,6 +164,7 @@ struct pym_service_heap {
 	struct pym_heap heap;
 	struct rw_semaphore map_gate;
 	struct pym_caches *caches;
+	struct pym_sites *sites;
 	atomic64_t nr_calls;
 	struct pym_client client;
 	struct mem_cgroup *memcg;

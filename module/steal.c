@@ -288,7 +288,7 @@ static void park_some(struct pym_service_heap *sheap, const struct pym_mappings 
 	if (!locked)
 		return;
 	/* Once for all of them: the flush of the TLB costs most. */
-	pym_window_zap_cache(sheap, mappings, pym_cache_header_offset(first), nr);
+	pym_window_zap_file(sheap, mappings, pym_cache_header_offset(first), nr);
 	for (i = 0; i < nr; i++) {
 		if (!(locked & BIT_ULL(i)))
 			continue;

@@ -27,6 +27,7 @@
 #include "family.h"
 #include "fault.h"
 #include "service_heap.h"
+#include "sites.h"
 #include "window.h"
 
 static void window_open(struct vm_area_struct *vma);
@@ -92,6 +93,14 @@ static const struct vm_operations_struct caches_vm_ops = {
 	.map_pages = window_map_pages,
 };
 
+/* The same of pages of sites. */
+static const struct vm_operations_struct sites_vm_ops = {
+	.open	= window_open,
+	.close	= window_close,
+	.fault	= pym_sites_fault,
+	.map_pages = window_map_pages,
+};
+
 /**
  * pym_is_window() - does a mapping show pages of a heap?
  * @vma: any mapping
@@ -110,7 +119,7 @@ bool pym_is_window(const struct vm_area_struct *vma)
 static struct pym_client *window_client(const struct vm_area_struct *vma)
 {
 	if (!pym_is_window(vma) && vma->vm_ops != &pool_map_vm_ops &&
-	    vma->vm_ops != &caches_vm_ops)
+	    vma->vm_ops != &caches_vm_ops && vma->vm_ops != &sites_vm_ops)
 		return NULL;
 	return vma->vm_private_data;
 }
@@ -524,7 +533,7 @@ void pym_window_map_grown(struct pym_heap *heap, const struct pym_mappings *mapp
 }
 
 /**
- * pym_window_zap_cache() - take pages of caches away from the client
+ * pym_window_zap_file() - take pages of caches or sites away from the client
  * @sheap: the heap
  * @mappings: its mappings, held
  * @offset: where in the file they are
@@ -533,8 +542,8 @@ void pym_window_map_grown(struct pym_heap *heap, const struct pym_mappings *mapp
  *
  * Context: Sleeps.
  */
-void pym_window_zap_cache(struct pym_service_heap *sheap, const struct pym_mappings *mappings,
-			  u64 offset, unsigned int nr)
+void pym_window_zap_file(struct pym_service_heap *sheap, const struct pym_mappings *mappings,
+			 u64 offset, unsigned long nr)
 {
 	window_zap_everywhere(sheap, mappings, offset, (u64)nr << PAGE_SHIFT);
 }
@@ -622,6 +631,9 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 	} else if (window_lies_within(vma, PYMALLOC_CACHES_OFFSET, PYM_CACHES_BYTES)) {
 		vma->vm_ops = &caches_vm_ops;
 		vm_flags_set(vma, VM_DONTDUMP);
+	} else if (window_lies_within(vma, PYMALLOC_SITES_OFFSET, PYM_SITES_BYTES)) {
+		vma->vm_ops = &sites_vm_ops;
+		vm_flags_set(vma, VM_DONTDUMP);
 	} else {
 		return -EINVAL;
 	}
@@ -635,7 +647,7 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 }
 
 /**
- * pym_window_mmap() - map a heap's window, its pool map, or pages of caches
+ * pym_window_mmap() - map a heap's window, its pool map, or pages of caches or sites
  * @file: the heap's descriptor
  * @vma: the new mapping
  *

@@ -36,8 +36,8 @@ bool pym_window_try_hold(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		    struct page **pages, unsigned int nr);
-void pym_window_zap_cache(struct pym_service_heap *sheap, const struct pym_mappings *mappings,
-			  u64 offset, unsigned int nr);
+void pym_window_zap_file(struct pym_service_heap *sheap, const struct pym_mappings *mappings,
+			 u64 offset, unsigned long nr);
 void pym_window_stop_caches(struct pym_client *client);
 void pym_window_map_grown(struct pym_heap *heap, const struct pym_mappings *mappings,
 			  unsigned long number);

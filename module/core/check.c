@@ -306,7 +306,7 @@ static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 		   "a run lies in an arena of pools");
 	pym_expect(tally, !blocks || !arena->runs, offset,
 		   "a pool of blocks lies in an arena of runs");
-	pym_expect(tally, arena->map[index] == (blocks ? pool->class : 0), offset,
+	pym_expect(tally, arena->map[index] == (blocks ? pym_pool_shown_class(pool) : 0), offset,
 		   "the pool map shows another class");
 	pym_expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end,
 		   offset, "a run has lost one of its pages");

@@ -192,7 +192,8 @@ static void live_check_blocks(struct pym_tally *tally, struct pym_arena *arena,
 
 	if (pym_class_is_of_blocks(number)) {
 		pym_check_blocks(tally, pool, offset);
-		pym_expect(tally, READ_ONCE(arena->map[pym_pool_index(pool)]) == number, offset,
+		pym_expect(tally, READ_ONCE(arena->map[pym_pool_index(pool)]) ==
+			   pym_pool_shown_class(pool), offset,
 			   "the pool map shows another class");
 	}
 	pym_expect(tally,

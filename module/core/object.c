@@ -75,7 +75,7 @@ static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted 
 
 	/* Before a ref is returned: the process reads the class here, without a lock. */
 	pym_for_each_bit(index, span.bits)
-		WRITE_ONCE(span.arena->map[index], wanted->number);
+		WRITE_ONCE(span.arena->map[index], wants_pinned(wanted) ? 0 : wanted->number);
 
 	spin_lock(&heap->lock);
 	span.arena->busy &= ~span.bits;

@@ -57,4 +57,13 @@ struct pym_class *pym_pool_lock_at(struct pym_heap *heap, u64 offset, struct pym
 bool pym_block_is_pinned(struct pym_heap *heap, u64 ref);
 u64 pym_block_size(struct pym_heap *heap, u64 ref);
 
+/*
+ * What the pool map says of a pool of blocks.  Pinned blocks are not kept in magazines, where
+ * the next object of their size would get them: so a free of one is the kernel's.
+ */
+static inline u8 pym_pool_shown_class(const struct pym_pool *pool)
+{
+	return pool->role == PYM_POOL_PINNED ? 0 : pool->class;
+}
+
 #endif /* PYM_POOL_H */

@@ -6,6 +6,7 @@
  * one moment.  Between two pools the heap may change.
  */
 #include <linux/bitops.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/string.h>
 
@@ -159,7 +160,7 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 
 /* Describe the blocks of a pool from *@at to @end, and move *@at behind them. */
 static unsigned int walk_copy_blocks(const struct pym_class *class,
-				     const struct pym_pool *pool,
+				     const struct pym_pool *pool, u64 mark,
 				     u64 *at, u64 end, struct pym_block_info *info,
 				     unsigned int room)
 {
@@ -177,6 +178,54 @@ static unsigned int walk_copy_blocks(const struct pym_class *class,
 		};
 	}
 	*at = base + (index < class->capacity ? index * class->size : PYMALLOC_POOL_SIZE);
+	return done;
+}
+
+/* Does a block lie in a magazine?  Its first word is the mark then. */
+static bool walk_is_marked(const void *memory, u32 offset, u64 mark)
+{
+	return memory && READ_ONCE(*(const u64 *)(memory + offset)) == mark;
+}
+
+/* As walk_copy_blocks(), but only the allocated ones.  Without @memory, none is marked. */
+static unsigned int walk_copy_live(const struct pym_class *class, const struct pym_pool *pool,
+				   const void *memory, u64 mark, u64 *at, u64 end,
+				   struct pym_block_info *info, unsigned int room)
+{
+	u64 base = pym_pool_offset(pool);
+	unsigned int index = DIV_ROUND_UP((u32)(*at - base), class->size), done = 0;
+
+	for (; index < class->capacity && done < room; index++) {
+		u32 offset = index * class->size;
+
+		if (base + offset >= end)
+			break;
+		if (pym_block_state(class, pool, index) != PYMALLOC_BLOCK_ALLOCATED)
+			continue;
+		info[done++] = (struct pym_block_info) {
+			.ref = base + offset,
+			.size = class->size,
+			.state = PYMALLOC_BLOCK_ALLOCATED,
+			.cached = walk_is_marked(memory, offset, mark),
+		};
+	}
+	*at = base + (index < class->capacity ? index * class->size : PYMALLOC_POOL_SIZE);
+	return done;
+}
+
+/* The same, with the pool's page if that can be read. */
+static unsigned int walk_copy_marked(const struct pym_class *class, const struct pym_pool *pool,
+				     u64 mark, u64 *at, u64 end, struct pym_block_info *info,
+				     unsigned int room)
+{
+	unsigned int done;
+	void *memory;
+
+	if (!mark || PageHWPoison(pool->page))
+		return walk_copy_live(class, pool, NULL, mark, at, end, info, room);
+	memory = kmap_local_page(pool->page);
+	done = walk_copy_live(class, pool, memory, mark, at, end, info, room);
+	kunmap_local(memory);
 	return done;
 }
 
@@ -199,18 +248,14 @@ static unsigned int walk_copy_run(struct pym_heap *heap, const struct pym_arena 
 	return 1;
 }
 
-/**
- * pym_walk_blocks() - describe the blocks of the next pool
- * @heap: the heap
- * @at: in: the offset to search from; out: the end of the last block described
- * @end: where to stop
- * @info: out: the blocks
- * @room: how many @info has room for, at least 1
- *
- * Return: how many were described.  0 does not mean that there are none after *@at.
- */
-unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
-			     struct pym_block_info *info, unsigned int room)
+/* What a walk over blocks does with a pool of them. */
+typedef unsigned int (*walk_pool_fn)(const struct pym_class *class, const struct pym_pool *pool,
+				     u64 mark, u64 *at, u64 end, struct pym_block_info *info,
+				     unsigned int room);
+
+static unsigned int walk_next_blocks(struct pym_heap *heap, u64 *at, u64 end, u64 mark,
+				     struct pym_block_info *info, unsigned int room,
+				     walk_pool_fn copy)
 {
 	struct pym_arena *arena;
 	struct pym_class *class;
@@ -225,11 +270,44 @@ unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 	class = pym_pool_lock_at(heap, *at, &pool);
 	blocks = class->size;
 	if (blocks)
-		done = walk_copy_blocks(class, pool, at, end, info, room);
+		done = copy(class, pool, mark, at, end, info, room);
 	spin_unlock(&class->lock);
 	if (!blocks)
 		done = walk_copy_run(heap, arena, at, info);
 unlock:
 	rcu_read_unlock();
 	return done;
+}
+
+/**
+ * pym_walk_blocks() - describe the blocks of the next pool
+ * @heap: the heap
+ * @at: in: the offset to search from; out: the end of the last block described
+ * @end: where to stop
+ * @info: out: the blocks
+ * @room: how many @info has room for, at least 1
+ *
+ * Return: how many were described.  0 does not mean that there are none after *@at.
+ */
+unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
+			     struct pym_block_info *info, unsigned int room)
+{
+	return walk_next_blocks(heap, at, end, 0, info, room, walk_copy_blocks);
+}
+
+/**
+ * pym_walk_live() - describe the allocated blocks of the next pool
+ * @heap: the heap
+ * @at: as for pym_walk_blocks()
+ * @end: as for pym_walk_blocks()
+ * @mark: what the first word of a block in a magazine is; 0 if that is not known
+ * @info: out: the blocks
+ * @room: as for pym_walk_blocks()
+ *
+ * Return: as pym_walk_blocks().
+ */
+unsigned int pym_walk_live(struct pym_heap *heap, u64 *at, u64 end, u64 mark,
+			   struct pym_block_info *info, unsigned int room)
+{
+	return walk_next_blocks(heap, at, end, mark, info, room, walk_copy_marked);
 }

@@ -52,11 +52,15 @@ struct pym_pool_info {
  * @ref: where it is in the window
  * @size: its bytes
  * @state: an enum pymalloc_block_state
+ * @site: left to the caller
+ * @cached: it lies in a magazine; only from pym_walk_live()
  */
 struct pym_block_info {
 	u64 ref;
 	u32 size;
 	u32 state;
+	u32 site;
+	bool cached;
 };
 
 bool pym_walk_arena(struct pym_heap *heap, u64 *at, u64 end,
@@ -65,5 +69,7 @@ bool pym_walk_pool(struct pym_heap *heap, u64 *at, u64 end,
 		   struct pym_pool_info *info);
 unsigned int pym_walk_blocks(struct pym_heap *heap, u64 *at, u64 end,
 			     struct pym_block_info *info, unsigned int room);
+unsigned int pym_walk_live(struct pym_heap *heap, u64 *at, u64 end, u64 mark,
+			   struct pym_block_info *info, unsigned int room);
 
 #endif /* PYM_WALK_H */
