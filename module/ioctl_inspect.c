@@ -231,7 +231,8 @@ static void convert_site(const union walk_entries *entries, unsigned int i,
 		.ref = block->ref,
 		.size = block->size,
 		.site = block->site,
-		.flags = block->cached ? PYMALLOC_SITE_CACHED : 0,
+		.flags = block->cached || block->site == PYMALLOC_WORD_CACHED ?
+			 PYMALLOC_SITE_CACHED : 0,
 	};
 }
 

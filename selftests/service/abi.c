@@ -104,6 +104,9 @@ static const struct command commands[] = {
 	  .where = ON_HEAP },
 	{ SHAPE(policy, POLICY), FLAGS(policy),
 	  .known_flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET, .where = ON_HEAP },
+	{ SHAPE(trace, TRACE), FLAGS(trace), RESERVED(trace),
+	  .known_flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN, .where = ON_HEAP },
+	{ SHAPE(sites, SITES), FLAGS(sites), RESERVED(sites), .where = ON_HEAP },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
 };

@@ -645,12 +645,16 @@ struct pymalloc_block_info {
 /* pymalloc_site_info.flags */
 #define PYMALLOC_SITE_CACHED	(1U << 0)	/* it lies in a magazine */
 
+/* The word of a block that has come to a magazine, and has not been handed out since. */
+#define PYMALLOC_WORD_CACHED	0xffffffffU
+
 /**
  * struct pymalloc_site_info - an allocated block, as PYMALLOC_WALK_SITES reports it
  * @ref: its ref
  * @size: its bytes; a large object's are those of its run
  * @site: its word: what the heap's library calls its site; 0 without a page of words
- * @flags: PYMALLOC_SITE_CACHED, or 0
+ * @flags: PYMALLOC_SITE_CACHED if that is PYMALLOC_WORD_CACHED, or if the block begins
+ *	with the @mark of struct pymalloc_trace; or 0
  * @reserved: 0
  */
 struct pymalloc_site_info {

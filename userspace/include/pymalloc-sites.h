@@ -26,6 +26,10 @@
 /* Sites that are no records: of blocks older than the trace, and of those that found no room. */
 #define PYMALLOC_SITE_BEFORE	0
 #define PYMALLOC_SITE_UNKNOWN	1
+/*
+ * What blocks have the site PYMALLOC_SITE_BEFORE depends on the mode.  With
+ * PYMALLOC_TRACE_SAMPLED they are all that were not sampled: the sampled ones stand for them.
+ */
 
 /* The most frames of a stack, of each kind. */
 #define PYMALLOC_FRAMES_MAX	25
