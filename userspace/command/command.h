@@ -22,5 +22,6 @@ int policy_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
 int record_main(int argc, char **argv);
 int export_main(int argc, char **argv);
+int trace_main(int argc, char **argv);
 
 #endif /* _PYMALLOC_COMMAND_H */

@@ -28,6 +28,7 @@ static const struct subcommand {
 	{ "stat", stat_main },
 	{ "record", record_main },
 	{ "export", export_main },
+	{ "trace", trace_main },
 	{ "help", help_main },
 };
 
@@ -46,6 +47,7 @@ static const char doc[] =
 	"  stat [HEAP]        figures of a heap, or of all, again and again\n"
 	"  record HEAP        write figures of a heap to a file while it lives\n"
 	"  export [HEAP...]   figures of heaps as metrics, in the format OpenMetrics\n"
+	"  trace HEAP         record where blocks are allocated: show or set it\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";

@@ -233,7 +233,7 @@ static pid_t start_program(char **command, int *gate)
 		close(ends[1]);
 		if (read(ends[0], &byte, 1) != 1)
 			_exit(EXIT_RUN_FAILED);
-		run_program(command, NULL);
+		run_program(command, NULL, NULL);
 	}
 	close(ends[0]);
 	*gate = ends[1];

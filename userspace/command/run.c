@@ -17,13 +17,21 @@
 #include "program.h"
 #include "run.h"
 #include "service.h"
+#include "tracing.h"
 
-#define SHIM	"libpymalloc-malloc.so"
+#define SHIM		"libpymalloc-malloc.so"
+#define SHIM_TRACE	"libpymalloc-malloc-trace.so"
 
-/* What the line asks for; @debug is the value for PYMALLOC_DEBUG, or NULL. */
+/*
+ * What the line asks for; @debug is the value for PYMALLOC_DEBUG, or NULL.  @trace counts
+ * only with @traced.
+ */
 struct wish {
 	char **command;
 	const char *debug;
+	bool traced;
+	bool has_settings;
+	struct pymalloc_trace trace;
 };
 
 static const struct argp_option options[] = {
@@ -31,6 +39,9 @@ static const struct argp_option options[] = {
 	  "Guard objects: find writes beyond them and after their free, and abort", 0 },
 	{ "strict", 's', NULL, 0,
 	  "As --debug, and have the kernel judge each free at once: slow", 0 },
+	{ "trace", 't', "MODE", OPTION_ARG_OPTIONAL,
+	  "Record where blocks are allocated: exact, the usual MODE, sampled, or growth", 0 },
+	TRACING_OPTIONS,
 	{ 0 }
 };
 
@@ -43,17 +54,32 @@ static void choose_debug(struct argp_state *state, const char *mode)
 	wish->debug = mode;
 }
 
+static void check_wish(struct argp_state *state, const struct wish *wish)
+{
+	if (wish->has_settings && !wish->traced)
+		argp_error(state, "--frames, --native and --interval are for --trace");
+	if (wish->traced && wish->debug)
+		argp_error(state, "--trace does not go with --debug or --strict");
+}
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
 	struct wish *wish = state->input;
 
-	(void)word;
+	if (!parse_tracing(key, word, state, &wish->trace)) {
+		wish->has_settings = true;
+		return 0;
+	}
 	switch (key) {
 	case 'd':
 		choose_debug(state, "debug");
 		return 0;
 	case 's':
 		choose_debug(state, "strict");
+		return 0;
+	case 't':
+		wish->trace.mode = word ? parse_mode(state, word) : PYMALLOC_TRACE_EXACT;
+		wish->traced = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		wish->command = &state->argv[state->next - 1];
@@ -62,16 +88,19 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which command?");
 		return 0;
+	case ARGP_KEY_END:
+		check_wish(state, wish);
+		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
 /* The shim lies beside this program, or where `make install` puts it relative to that. */
-static char *find_shim(void)
+static char *find_shim(const char *name)
 {
 	static const char * const places[] = { "", SHIM_DIR };
-	char self[PATH_MAX], path[PATH_MAX + sizeof(SHIM_DIR SHIM)];
+	char self[PATH_MAX], path[PATH_MAX + sizeof(SHIM_DIR SHIM_TRACE)];
 	char *shim;
 	size_t i;
 
@@ -79,12 +108,12 @@ static char *find_shim(void)
 		err(EXIT_RUN_FAILED, "/proc/self/exe");
 	strrchr(self, '/')[1] = '\0';
 	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		snprintf(path, sizeof(path), "%s%s%s", self, places[i], SHIM);
+		snprintf(path, sizeof(path), "%s%s%s", self, places[i], name);
 		shim = realpath(path, NULL);
 		if (shim)
 			return shim;
 	}
-	errx(EXIT_RUN_FAILED, "%s is neither in %s nor in %s%s", SHIM, self, self,
+	errx(EXIT_RUN_FAILED, "%s is neither in %s nor in %s%s", name, self, self,
 	     SHIM_DIR);
 }
 
@@ -167,10 +196,24 @@ static bool may_preload(const char *name)
 	return !reason || program == PROGRAM_STATIC;
 }
 
-static void set_up_environment(const char *debug)
+/* See shim/tracing.c. */
+static void set_up_trace(const struct pymalloc_trace *trace)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%u,%u,%u,%llu", trace->mode, trace->python_frames,
+		 trace->native_frames, trace->interval);
+	if (setenv("PYMALLOC_TRACE", text, 1) < 0)
+		err(EXIT_RUN_FAILED, NULL);
+}
+
+static void set_up_environment(const char *debug, const struct pymalloc_trace *trace)
 {
 	char number[16];
-	char *shim = find_shim();
+	char *shim = find_shim(trace ? SHIM_TRACE : SHIM);
+
+	if (trace)
+		set_up_trace(trace);
 
 	preload(shim);
 	free(shim);
@@ -185,13 +228,15 @@ static void set_up_environment(const char *debug)
  * run_program() - become a program on the service
  * @command: its name and its arguments
  * @debug: the value for PYMALLOC_DEBUG, or NULL
+ * @trace: how it is to be traced from its start on, or NULL
  *
  * If the program cannot be run, this ends with a message and one of the exit statuses.
  */
-noreturn void run_program(char **command, const char *debug)
+noreturn void run_program(char **command, const char *debug,
+			  const struct pymalloc_trace *trace)
 {
 	if (may_preload(command[0]))
-		set_up_environment(debug);
+		set_up_environment(debug, trace);
 	execvp(command[0], command);
 	err(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_INVOKE, "%s", command[0]);
 }
@@ -206,11 +251,17 @@ int run_main(int argc, char **argv)
 		.doc = "Run CMD with objects of up to 512 bytes in a heap of the kernel's.\n"
 		       "Sets LD_PRELOAD and, unless it is set, PYTHONMALLOC=malloc.\n"
 		       "--debug and --strict set PYMALLOC_DEBUG to debug and strict.\n"
+		       "--trace sets PYMALLOC_TRACE; `pymalloc report` shows what was recorded.\n"
 		       "The exit status is that of CMD; 127 if it is not found, 126 if it\n"
 		       "cannot be run, 125 if this command fails itself.",
 	};
-	struct wish wish = { 0 };
+	struct wish wish = {
+		.trace = {
+			.python_frames = TRACING_PYTHON_FRAMES,
+			.native_frames = TRACING_NATIVE_FRAMES,
+		},
+	};
 
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &wish);
-	run_program(wish.command, wish.debug);
+	run_program(wish.command, wish.debug, wish.traced ? &wish.trace : NULL);
 }

@@ -10,6 +10,9 @@
 #define EXIT_CANNOT_INVOKE	126
 #define EXIT_NOT_FOUND		127
 
-noreturn void run_program(char **command, const char *debug);
+struct pymalloc_trace;
+
+noreturn void run_program(char **command, const char *debug,
+			  const struct pymalloc_trace *trace);
 
 #endif /* _PYMALLOC_RUN_H */

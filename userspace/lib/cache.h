@@ -54,6 +54,7 @@ static_assert(sizeof(struct pyml_slots) <= PYMALLOC_CACHE_PAGES * PYML_PAGE);
  * @header: what the kernel knows of them; it begins with the same words
  * @heap: the heap
  * @home: the owner's entry in pyml_magazines
+ * @traced_home: the owner's entry in pyml_traced
  * @index: its index in the heap's table
  * @slots: its slot pages
  * @large_pages: by row of @large, how many of its pages are there
@@ -68,6 +69,7 @@ static_assert(sizeof(struct pyml_slots) <= PYMALLOC_CACHE_PAGES * PYML_PAGE);
  * @batch: by class, the blocks that it then wanted to move; negative when it was full
  * @abandoned: its thread does not exist any more, and was interrupted anywhere
  * @nr_flushing: refs that the kernel is freeing
+ * @generation: that of the trace which the thread has begun with
  *
  * The pages belong to the heap, and while the thread sleeps, the kernel takes blocks away:
  * see struct pymalloc_cache_header.  In a sandbox, and if the heap may have no more
@@ -80,6 +82,7 @@ struct pyml_cache {
 	};
 	struct pymalloc_heap *heap;
 	struct pymalloc_magazines **home;
+	struct pyml_cache **traced_home;
 	size_t index;
 	struct pyml_slots *slots;
 	__u8 large_pages[PYMALLOC_NR_CLASSES];
@@ -93,6 +96,7 @@ struct pyml_cache {
 	int batch[PYML_MAGAZINES];
 	bool abandoned;
 	unsigned int nr_flushing;
+	__u32 generation;
 };
 
 static_assert(sizeof(struct pyml_cache) <= PYML_PAGE);

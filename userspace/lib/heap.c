@@ -158,8 +158,10 @@ __u64 pymalloc_heap_id(const struct pymalloc_heap *heap)
 
 void pymalloc_heap_flush(struct pymalloc_heap *heap)
 {
-	if (pyml_magazines[heap->index] != &pyml_no_magazines)
-		pyml_magazines_flush(pyml_cache_get(heap));
+	struct pyml_cache *cache = pyml_cache_own(heap);
+
+	if (cache)
+		pyml_magazines_flush(cache);
 }
 
 int pymalloc_heap_trim(struct pymalloc_heap *heap, __u64 *released)

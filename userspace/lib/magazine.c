@@ -33,6 +33,7 @@
 #include "call.h"
 #include "magazine.h"
 #include "report.h"
+#include "trace.h"
 
 /*
  * One past the last of a magazine's slots, where there is always a NULL.  A large magazine
@@ -515,6 +516,8 @@ void pyml_magazine_flush(struct pyml_cache *cache, size_t class)
 {
 	unsigned int busy = begin_busy(cache);
 
+	if (pyml_trace_is_new(cache))
+		pyml_trace_crossing(cache);
 	grow_or_flush(cache, class);
 	end_busy(cache, busy);
 }
@@ -538,6 +541,8 @@ static size_t fill_with(struct pyml_cache *cache, size_t class, size_t count)
 #pragma GCC unroll 8
 	for (i = 0; i < done; i++)
 		top[i] = base + (uintptr_t)top[i];
+	if (unlikely(cache->heap->trace))
+		pyml_trace_filled(cache, top, done);
 	set_top(cache, class, top);
 	cache->net_bytes += done * class * PYMALLOC_BLOCK_MIN;
 	return done;
@@ -570,8 +575,11 @@ static bool grow_and_fill(struct pyml_cache *cache, size_t class)
 bool pyml_magazine_fill(struct pyml_cache *cache, size_t class)
 {
 	unsigned int busy = begin_busy(cache);
-	bool filled = grow_and_fill(cache, class);
+	bool filled;
 
+	if (pyml_trace_is_new(cache))
+		pyml_trace_crossing(cache);
+	filled = grow_and_fill(cache, class);
 	end_busy(cache, busy);
 	return filled;
 }

@@ -12,6 +12,7 @@
 #include "report.h"
 #include "sandbox.h"
 #include "thread.h"
+#include "trace.h"
 
 void *pymalloc_malloc(struct pymalloc_heap *heap, size_t size)
 {
@@ -34,19 +35,28 @@ static void *alloc_run(struct pymalloc_heap *heap, size_t size, unsigned int fla
 	}
 	if (!pyml_call_alloc(heap, size, flags, &ref, 1))
 		return NULL;
+	if (unlikely(heap->trace))
+		pyml_trace_run(heap, heap->view.base + ref);
 	return heap->view.base + ref;
 }
 
-/*
- * For a thread without magazines.  A block that was flushed may still have the mark that
- * its free left: only a pop from a magazine removes it, and the kernel does not know it.
+/**
+ * pyml_alloc_uncached() - allocate a block that does not come from a magazine
+ * @heap: the heap
+ * @size: bytes
+ * @flags: PYMALLOC_ALLOC_*
+ *
+ * A block that was flushed may still have the mark that its free left: only a pop from a
+ * magazine removes it, and the kernel does not know it.
+ *
+ * Return: as pymalloc_malloc().
  */
-static void *alloc_uncached(struct pymalloc_heap *heap, size_t size)
+void *pyml_alloc_uncached(struct pymalloc_heap *heap, size_t size, unsigned int flags)
 {
 	void *object;
 	__u64 ref;
 
-	if (!pyml_call_alloc(heap, size, 0, &ref, 1))
+	if (!pyml_call_alloc(heap, size, flags, &ref, 1))
 		return NULL;
 	object = heap->view.base + ref;
 	if (pymalloc_is_marked(&heap->view, object))
@@ -69,11 +79,14 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 
 	if (size > PYMALLOC_BLOCK_MAX)
 		return alloc_run(heap, size, 0);
+	cache = pyml_traced[heap->index];
+	if (unlikely(cache))
+		return pyml_trace_malloc(cache, size);
 	if (!size)
 		size = 1;
 	cache = pyml_cache_get(heap);
 	if (!cache)
-		return alloc_uncached(heap, size);
+		return pyml_alloc_uncached(heap, size, 0);
 	class_size = pymalloc_class_size(&heap->view, size);
 	class = class_size / PYMALLOC_BLOCK_MIN;
 	/* A size of 0 comes here although there may be objects left. */
@@ -116,6 +129,8 @@ static void free_uncached(struct pymalloc_heap *heap, void *object)
 	__u64 ref = pyml_ref(heap, object);
 	__u8 status;
 
+	if (unlikely(heap->trace))
+		pyml_trace_freed(heap, object);
 	pyml_call_free(heap, &ref, &status, 1);
 }
 
@@ -126,11 +141,14 @@ static void free_uncached(struct pymalloc_heap *heap, void *object)
  */
 void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 {
-	struct pyml_cache *cache = NULL;
+	struct pyml_cache *cache = pyml_traced[heap->index];
 	size_t class;
 
 	if (!object)
 		return;
+	if (unlikely(cache) && pymalloc_push(&cache->magazines, &heap->view, object))
+		return;
+	cache = NULL;
 	class = pyml_class_at(&heap->view, object);
 	if (pyml_report_free(heap, object, class))
 		return;
@@ -201,6 +219,8 @@ static void *resize_run(struct pymalloc_heap *heap, void *object, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
+	if (unlikely(heap->trace))
+		pyml_trace_run(heap, heap->view.base + args.ref);
 	return heap->view.base + args.ref;
 }
 

@@ -12,6 +12,7 @@
 #include "magazine.h"
 #include "sandbox.h"
 #include "thread.h"
+#include "trace.h"
 #include "window.h"
 
 /* The only entry of an empty magazine without slots: always NULL. */
@@ -30,6 +31,8 @@ __thread struct pymalloc_magazines
 	*pyml_magazines[PYML_CACHED_HEAPS + 1] = {
 	[0 ... PYML_CACHED_HEAPS] = NO_MAGAZINES
 };
+
+__thread struct pyml_cache *pyml_traced[PYML_CACHED_HEAPS + 1];
 
 /* The calling thread: alive; in the first round of its destructors; later. */
 static __thread enum { ALIVE, LEAVING, GONE } thread_state;
@@ -72,6 +75,7 @@ static struct pyml_cache *new_cache(struct pymalloc_heap *heap)
 	if (!cache)
 		return NULL;
 	cache->home = &pyml_magazines[heap->index];
+	cache->traced_home = &pyml_traced[heap->index];
 	pyml_magazines_init(cache);
 	heap->nr_indexes = MAX(heap->nr_indexes, index + 1);
 	/*
@@ -98,11 +102,37 @@ static struct pyml_cache *create_cache(struct pymalloc_heap *heap)
 	return cache;
 }
 
-static struct pyml_cache *cache_at(struct pymalloc_magazines *magazines)
+/* Of the calling thread, for the heap with that index; NULL if there is none. */
+static struct pyml_cache *own_cache(size_t index)
 {
+	struct pymalloc_magazines *magazines = pyml_magazines[index];
+
 	if (magazines == NO_MAGAZINES)
-		return NULL;
+		return pyml_traced[index];
 	return (struct pyml_cache *)magazines;
+}
+
+/**
+ * pyml_cache_own() - the calling thread's cache for a heap, if it has one
+ * @heap: the heap
+ *
+ * Return: the cache or NULL.
+ */
+struct pyml_cache *pyml_cache_own(const struct pymalloc_heap *heap)
+{
+	return own_cache(heap->index);
+}
+
+/**
+ * pyml_cache_divert() - say where the calling thread's allocations go
+ * @cache: its cache
+ * @traced: the slow path looks at all that come there
+ * @diverted: all come there, and frees as well
+ */
+void pyml_cache_divert(struct pyml_cache *cache, bool traced, bool diverted)
+{
+	*cache->traced_home = traced ? cache : NULL;
+	*cache->home = diverted ? NO_MAGAZINES : &cache->magazines;
 }
 
 /**
@@ -118,7 +148,7 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
 {
 	struct pyml_cache *cache;
 
-	cache = cache_at(pyml_magazines[heap->index]);
+	cache = own_cache(heap->index);
 	if (cache || heap->index == PYML_CACHED_HEAPS ||
 	    thread_state == GONE)
 		return cache;
@@ -134,7 +164,7 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
  */
 static struct pyml_cache *next_cache(const struct pymalloc_heap *heap, size_t *i)
 {
-	const struct pyml_cache *own = cache_at(pyml_magazines[heap->index]);
+	const struct pyml_cache *own = own_cache(heap->index);
 	bool all = !pyml_sandbox_is_inherited();
 	struct pyml_cache *cache;
 
@@ -180,6 +210,7 @@ static void destroy_cache(struct pyml_cache *cache)
 	heap->nr_flushes += cache->nr_flushes;
 	heap->caches[cache->index] = NULL;
 	*cache->home = NO_MAGAZINES;
+	*cache->traced_home = NULL;
 	pyml_cache_close(cache);
 }
 
@@ -201,7 +232,7 @@ static void on_thread_exit(void *value)
 	thread_state = GONE;
 	pthread_mutex_lock(&caches_lock);
 	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
-		cache = cache_at(pyml_magazines[i]);
+		cache = own_cache(i);
 		if (!cache)
 			continue;
 		pyml_magazines_flush(cache);
@@ -209,6 +240,7 @@ static void on_thread_exit(void *value)
 		destroy_cache(cache);
 	}
 	pthread_mutex_unlock(&caches_lock);
+	pyml_tracer_forget_thread();
 }
 
 /*
@@ -225,7 +257,7 @@ static __attribute__((destructor)) void flush_last_frees(void)
 	if (pthread_mutex_trylock(&caches_lock))
 		return;
 	for (i = 0; i < PYML_CACHED_HEAPS; i++) {
-		cache = cache_at(pyml_magazines[i]);
+		cache = own_cache(i);
 		if (cache && !cache->header.busy)
 			pyml_magazines_flush(cache);
 	}
@@ -238,7 +270,7 @@ static __attribute__((destructor)) void flush_last_frees(void)
  */
 static void inherit_caches(struct pymalloc_heap *heap)
 {
-	struct pyml_cache *own = cache_at(pyml_magazines[heap->index]);
+	struct pyml_cache *own = own_cache(heap->index);
 	size_t i;
 
 	for (i = 0; i < heap->nr_indexes; i++) {
@@ -262,6 +294,7 @@ static void inherit_after_fork(void)
 	size_t i;
 
 	pyml_sandbox_start();
+	pyml_trace_inherit();
 	caches_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	pyml_window_inherit();
 	for (i = 0; i < PYML_CACHED_HEAPS; i++)
@@ -363,6 +396,7 @@ void pyml_caches_detach(struct pymalloc_heap *heap)
 	unlink_heap(heap);
 	pthread_mutex_unlock(&caches_lock);
 	pyml_caches_unmap(heap);
+	pyml_trace_end(heap);
 }
 
 /* What is queued to be freed; of another thread that goes on, approximately. */

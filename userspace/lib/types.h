@@ -10,6 +10,7 @@
 
 struct pyml_cache;
 struct pyml_slots;
+struct pyml_trace;
 
 /* Header pages of caches that are mapped together, 256 KiB: enough for most programs. */
 #define PYML_HEADERS_AT_ONCE	64
@@ -35,10 +36,12 @@ struct pyml_slots;
  * @nr_fills: batches allocated by caches that are gone
  * @nr_flushes: batches freed by caches that are gone
  * @headers: where the header pages of caches are mapped, PYML_HEADERS_AT_ONCE in a row
+ * @trace: where its blocks were allocated; NULL until that was asked for
  * @slots: by index, where the slot pages of a cache are mapped, if ever there was one
  *
  * @fd and @lost are written under the lock in fd.c; @map_bytes, @hold_off and @view's
- * extent under the lock in window.c; those after @on_grow under the lock in thread.c.
+ * extent under the lock in window.c; @trace under the lock in trace.c; the others after
+ * @on_grow under the lock in thread.c.
  */
 struct pymalloc_heap {
 	struct pymalloc_view view;
@@ -57,6 +60,7 @@ struct pymalloc_heap {
 	__u64 nr_fills;
 	__u64 nr_flushes;
 	char *headers[PYMALLOC_CACHES_MAX / PYML_HEADERS_AT_ONCE];
+	struct pyml_trace *trace;
 	struct pyml_slots *slots[PYMALLOC_CACHES_MAX];
 };
 

@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "count.h"
 #include "libc.h"
 #include "shim.h"
 #include "slow.h"
@@ -29,8 +30,7 @@ PYMALLOC_API void *memalign(size_t alignment, size_t size)
 	if (alignment > SHIM_ALIGNMENT)
 		mask = alignment - 1;
 	/* Rounded up, @size is still at most PYMALLOC_BLOCK_MAX: a multiple of all alignments. */
-	object = pymalloc_pop(pyml_magazines[SHIM_INDEX],
-			      (size + mask) & ~mask);
+	object = shim_pop((size + mask) & ~mask);
 	return likely(object) ? object : shim_malloc_slow(size, mask + 1);
 }
 

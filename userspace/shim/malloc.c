@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "count.h"
 #include "debug.h"
 #include "libc.h"
 #include "object.h"
@@ -20,8 +21,7 @@ PYMALLOC_API void *malloc(size_t size)
 
 	if (unlikely(size > PYMALLOC_BLOCK_MAX))
 		return shim_malloc_large(size);
-	object = pymalloc_pop(pyml_magazines[SHIM_INDEX],
-			      (size + mask) & ~mask);
+	object = shim_pop((size + mask) & ~mask);
 	return likely(object) ? object : shim_malloc_slow(size, SHIM_ALIGNMENT);
 }
 

@@ -42,10 +42,17 @@ static inline bool shim_has_heap(void)
 	return __atomic_load_n(&shim_window.extent, __ATOMIC_ACQUIRE);
 }
 
-/* Usable bytes of an object of the heap: the size of the blocks in its pool, or 0. */
+/*
+ * Usable bytes of an object of the heap: the size of the blocks in its pool.  The kernel knows
+ * those that the pool map does not show.  0 if there is none.
+ */
 static inline size_t shim_usable(const void *object)
 {
-	return pyml_pool_class(&shim_window, object) * PYMALLOC_BLOCK_MIN;
+	size_t class = pyml_pool_class(&shim_window, object);
+
+	if (likely(class))
+		return class * PYMALLOC_BLOCK_MIN;
+	return pymalloc_usable_size(shim_heap, object);
 }
 
 #endif /* _SHIM_SHIM_H */

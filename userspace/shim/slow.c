@@ -10,6 +10,7 @@
 #include "slow.h"
 #include "spare.h"
 #include "start.h"
+#include "trace.h"
 
 /*
  * When the service has had no memory, it is not asked for so many slow allocations.  A
@@ -46,6 +47,14 @@ static void *alloc_from_service(size_t size, size_t alignment)
 	return pymalloc_malloc_slow(shim_heap, size);
 }
 
+/* The same, without questions that have been answered when a thread is traced. */
+static void *alloc_traced(size_t size, size_t alignment)
+{
+	size_t mask = alignment - 1;
+
+	return pyml_trace_malloc(pyml_traced[SHIM_INDEX], (size + mask) & ~mask);
+}
+
 /**
  * shim_malloc_slow() - allocate what the fast path has no object for
  * @size: bytes
@@ -59,6 +68,11 @@ __attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 	int saved = errno;
 	void *object;
 
+	if (pyml_traced[SHIM_INDEX]) {
+		object = alloc_traced(size, alignment);
+		if (likely(object))
+			return object;
+	}
 	if (!shim_start() || holding_off(&hold_off))
 		return __libc_memalign(alignment, size);
 	object = alloc_from_service(size, alignment);

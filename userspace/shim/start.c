@@ -16,6 +16,7 @@
 #include "shim.h"
 #include "start.h"
 #include "thread.h"
+#include "tracing.h"
 
 /*
  * Bytes of the window: more than the small objects of any program on a usual machine.
@@ -94,6 +95,7 @@ static bool start_service(void)
 	}
 	pyml_fd_hide(shim_heap);
 	shim_watch_fork();
+	shim_tracing_start();
 	shim_lost_start();
 	if (shim_debug)
 		shim_debug_start();
