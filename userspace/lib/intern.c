@@ -408,6 +408,43 @@ __u32 pyml_tracer_site(struct pyml_tracer *tracer)
 }
 
 /**
+ * pyml_tracer_sites() - the site of several blocks
+ * @tracer: the trace
+ * @count: how many, at least 1
+ *
+ * Return: as pyml_tracer_site().
+ */
+__u32 pyml_tracer_sites(struct pyml_tracer *tracer, size_t count)
+{
+	__u32 number = pyml_tracer_site(tracer);
+	struct pymalloc_site_record *site;
+
+	if (number == PYMALLOC_SITE_UNKNOWN)
+		return number;
+	site = pyml_table_at(&tracer->table, number);
+	site->count += count - 1;
+	return number;
+}
+
+/**
+ * pyml_tracer_count_unknown() - count a block that gets no site
+ * @tracer: the trace
+ */
+void pyml_tracer_count_unknown(struct pyml_tracer *tracer)
+{
+	unknown(tracer);
+}
+
+/**
+ * pyml_tracer_end() - give back what a trace has in memory
+ * @tracer: the trace, which no thread uses any more
+ */
+void pyml_tracer_end(struct pyml_tracer *tracer)
+{
+	forget(tracer);
+}
+
+/**
  * pyml_tracer_forget_thread() - give back what the calling thread has, when it ends
  *
  * What it allocates later gets PYMALLOC_SITE_UNKNOWN.

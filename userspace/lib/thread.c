@@ -9,6 +9,7 @@
 
 #include "call.h"
 #include "fd.h"
+#include "intern.h"
 #include "magazine.h"
 #include "sandbox.h"
 #include "thread.h"
