@@ -27,6 +27,9 @@
 /* What kmalloc() makes of a struct pym_sites, and the page that comes with it. */
 #define SITES_BYTES	(roundup_pow_of_two(sizeof(struct pym_sites)) + PAGE_SIZE)
 
+/* Pages that one fault maps: those with the words of an arena, with an alignment of 16. */
+#define FAULT_AROUND	16UL
+
 static void sites_free(struct pym_sites *sites)
 {
 	if (sites && sites->sink)
@@ -332,6 +335,46 @@ static struct page *fault_page(struct pym_sites *sites, unsigned long number)
 	return sites->sink;
 }
 
+/* Map a page with a reference if it is still where it was found; put it. */
+static vm_fault_t fault_map(struct vm_fault *vmf, struct pym_sites *sites,
+			    unsigned long number, unsigned long address, struct page *page)
+{
+	vm_fault_t result = VM_FAULT_NOPAGE;
+	int err;
+
+	if ((xa_load(&sites->pages, number) ?: sites->sink) == page) {
+		err = vm_insert_page(vmf->vma, address, page);
+		if (err && err != -EBUSY)
+			result = VM_FAULT_SIGBUS;
+	}
+	unlock_page(page);
+	put_page(page);
+	return result;
+}
+
+/*
+ * Map the pages that lie around, in the same arena's worth of words.  Those that are locked
+ * are left out: they are just being taken away, or mapped by somebody else.
+ */
+static void fault_around(struct vm_fault *vmf, struct pym_sites *sites, unsigned long number)
+{
+	unsigned long first = round_down(number, FAULT_AROUND), i, address;
+	struct page *page;
+
+	for (i = first; i < first + FAULT_AROUND; i++) {
+		address = (vmf->address & PAGE_MASK) + ((i - number) << PAGE_SHIFT);
+		if (i == number || address < vmf->vma->vm_start || address >= vmf->vma->vm_end)
+			continue;
+		page = pym_sites_page(sites, i);
+		if (!page)
+			continue;
+		if (trylock_page(page))
+			fault_map(vmf, sites, i, address, page);
+		else
+			put_page(page);
+	}
+}
+
 /**
  * pym_sites_fault() - a page of sites is not mapped: .fault
  * @vmf: the fault
@@ -344,6 +387,7 @@ vm_fault_t pym_sites_fault(struct vm_fault *vmf)
 	unsigned long number = vmf->pgoff - (PYMALLOC_SITES_OFFSET >> PAGE_SHIFT);
 	struct pym_client *client = vmf->vma->vm_private_data;
 	struct pym_sites *sites;
+	vm_fault_t result;
 	struct page *page;
 
 	sites = client ? pym_sites_of(pym_client_heap(client)) : NULL;
@@ -352,11 +396,8 @@ vm_fault_t pym_sites_fault(struct vm_fault *vmf)
 	pym_client_note_process(client);
 	page = fault_page(sites, number);
 	lock_page(page);
-	if ((xa_load(&sites->pages, number) ?: sites->sink) != page) {
-		unlock_page(page);
-		put_page(page);
-		return VM_FAULT_NOPAGE;
-	}
-	vmf->page = page;
-	return VM_FAULT_LOCKED;
+	result = fault_map(vmf, sites, number, vmf->address & PAGE_MASK, page);
+	if (result == VM_FAULT_NOPAGE)
+		fault_around(vmf, sites, number);
+	return result;
 }

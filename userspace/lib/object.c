@@ -81,7 +81,7 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 		return alloc_run(heap, size, 0);
 	cache = pyml_traced[heap->index];
 	if (unlikely(cache))
-		return pyml_trace_malloc(cache, size);
+		return pyml_trace_malloc(cache, pymalloc_class_size(&heap->view, size + !size));
 	if (!size)
 		size = 1;
 	cache = pyml_cache_get(heap);

@@ -42,6 +42,10 @@
 /* Far more than a thread allocates. */
 #define FOR_EVER	((ssize_t)1 << 62)
 
+#define WORDS_A_PAGE	(PYML_PAGE / sizeof(__u32))
+/* Pages of words for an arena whose blocks were a byte apart. */
+#define WORDS_AN_ARENA	(PYMALLOC_ARENA_SIZE / WORDS_A_PAGE)
+
 /* trace->pages[] */
 enum { PAGE_UNKNOWN, PAGE_THERE, PAGE_REFUSED };
 
@@ -52,6 +56,7 @@ enum { PAGE_UNKNOWN, PAGE_THERE, PAGE_REFUSED };
  * @interval: mean bytes between samples
  * @words: where the blocks' words are mapped
  * @pages: for each page of @words whether it is there
+ * @shift: of an offset in the window, to get the number of its word
  * @tables: where the table is mapped, and where that of the trace before was
  * @table: which of the two it is
  * @pid: the process that has begun it; a child of fork() begins anew
@@ -64,6 +69,7 @@ struct pyml_trace {
 	__u64 interval;
 	__u32 *words;
 	__u8 *pages;
+	unsigned int shift;
 	char *tables[2];
 	unsigned int table;
 	pid_t pid;
@@ -75,8 +81,8 @@ bool pyml_counts_itself;
 __thread ssize_t pyml_bytes_left = FOR_EVER;
 /* The state of the generator of random numbers. */
 static __thread __u64 thread_seed;
-/* The unwinder, or a report, must not be traced itself. */
-static __thread bool tracing;
+/* The thread is just beginning: what it frees meanwhile is no crossing. */
+static __thread bool beginning;
 /* Held while a heap's trace begins or ends.  Never waited for. */
 static pthread_mutex_t begin_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -177,6 +183,7 @@ static struct pyml_trace *new_trace(struct pymalloc_heap *heap)
 	if (!trace)
 		return NULL;
 	trace->heap = heap;
+	trace->shift = __builtin_ctzl(heap->view.round + 1);
 	trace->words = map_memory(words_bytes(heap));
 	trace->pages = map_memory(nr_pages(heap));
 	trace->tables[0] = map_memory(2 * PYMALLOC_TABLE_MAX);
@@ -314,9 +321,9 @@ void pyml_trace_crossing(struct pyml_cache *cache)
 	int saved = errno;
 	bool renewed;
 
-	if (tracing || pthread_mutex_trylock(&begin_lock))
+	if (beginning || pthread_mutex_trylock(&begin_lock))
 		return;
-	tracing = true;
+	beginning = true;
 	renewed = renew_trace(heap);
 	pthread_mutex_unlock(&begin_lock);
 	if (renewed) {
@@ -328,73 +335,72 @@ void pyml_trace_crossing(struct pyml_cache *cache)
 		cache->generation = __atomic_load_n(&cache->header.generation,
 						    __ATOMIC_RELAXED);
 	}
-	tracing = false;
+	beginning = false;
 	errno = saved;
 }
 
-static size_t word_of(const struct pymalloc_heap *heap, const void *object)
+static size_t word_of(const struct pyml_trace *trace, const void *object)
 {
-	return pymalloc_offset(&heap->view, object) / (heap->view.round + 1);
+	return pymalloc_offset(&trace->heap->view, object) >> trace->shift;
 }
 
-/* Asks for a page of words.  Two threads may do so at the same time. */
-static bool fetch_page(struct pyml_trace *trace, size_t page)
+/*
+ * Asks for the pages of words of an arena, of which one is @page: its pools will need the
+ * others soon.  Two threads may do so at the same time.
+ */
+static bool fetch_pages(struct pyml_trace *trace, size_t page)
 {
+	size_t nr = WORDS_AN_ARENA >> trace->shift, first = page & -nr;
 	bool there;
 
-	if (trace->pages[page] == PAGE_REFUSED)
-		return false;
-	there = add_pages(trace->heap, PYMALLOC_WORDS_OFFSET + page * PYML_PAGE, PYML_PAGE);
-	__atomic_store_n(&trace->pages[page], there ? PAGE_THERE : PAGE_REFUSED,
-			 __ATOMIC_RELAXED);
+	there = add_pages(trace->heap, PYMALLOC_WORDS_OFFSET + first * PYML_PAGE,
+			  nr * PYML_PAGE);
+	memset(trace->pages + first, there ? PAGE_THERE : PAGE_REFUSED, nr);
 	return there;
 }
 
-static void set_word(struct pyml_trace *trace, const void *object, __u32 site)
+static __attribute_noinline__ bool has_no_page(struct pyml_trace *trace, size_t page)
 {
-	size_t word = word_of(trace->heap, object);
-	size_t page = word / (PYML_PAGE / sizeof(__u32));
-
-	if (likely(trace->pages[page] == PAGE_THERE) || fetch_page(trace, page))
-		__atomic_store_n(&trace->words[word], site, __ATOMIC_RELAXED);
-	else
-		pyml_tracer_count_unknown(&trace->tracer);
+	if (trace->pages[page] == PAGE_UNKNOWN && fetch_pages(trace, page))
+		return false;
+	pyml_tracer_count_unknown(&trace->tracer);
+	return true;
 }
 
-/* The site of the calling function. */
-static __u32 find_site(struct pyml_trace *trace)
+static inline void set_word(struct pyml_trace *trace, const void *object, __u32 site)
 {
-	__u32 site = PYMALLOC_SITE_UNKNOWN;
-	int saved = errno;
+	size_t word = word_of(trace, object);
+	size_t page = word / WORDS_A_PAGE;
 
-	if (tracing)
-		return site;
-	tracing = true;
-	site = pyml_tracer_site(&trace->tracer);
-	tracing = false;
-	errno = saved;
-	return site;
+	if (unlikely(trace->pages[page] != PAGE_THERE) && has_no_page(trace, page))
+		return;
+	__atomic_store_n(&trace->words[word], site, __ATOMIC_RELAXED);
 }
 
-static void *pop_or_fill(struct pyml_cache *cache, size_t class_size)
+static __attribute_noinline__ void *fill_and_pop(struct pyml_cache *cache, size_t class_size)
+{
+	struct pymalloc_heap *heap = cache->heap;
+
+	if (pyml_magazine_fill(cache, class_size / PYMALLOC_BLOCK_MIN))
+		return pymalloc_pop(&cache->magazines, class_size);
+	return heap->on_failure ? heap->on_failure(class_size) : NULL;
+}
+
+static inline void *pop_or_fill(struct pyml_cache *cache, size_t class_size)
 {
 	void *object = pymalloc_pop(&cache->magazines, class_size);
 
-	if (likely(object))
-		return object;
-	if (!pyml_magazine_fill(cache, class_size / PYMALLOC_BLOCK_MIN))
-		return NULL;
-	return pymalloc_pop(&cache->magazines, class_size);
+	return likely(object) ? object : fill_and_pop(cache, class_size);
 }
 
-static void *alloc_exact(struct pyml_cache *cache, size_t class_size)
+static inline void *alloc_exact(struct pyml_cache *cache, struct pyml_trace *trace,
+				size_t class_size)
 {
 	void *object = pop_or_fill(cache, class_size);
-	struct pyml_trace *trace = cache->heap->trace;
 
-	pyml_bytes_left = -1;
-	if (object)
-		set_word(trace, object, find_site(trace));
+	if (unlikely(!pyml_in_window(trace->heap, object)))
+		return object;
+	set_word(trace, object, pyml_tracer_site(&trace->tracer));
 	return object;
 }
 
@@ -408,37 +414,65 @@ static void *alloc_sample(struct pyml_cache *cache, size_t class_size)
 	object = pyml_alloc_uncached(heap, class_size, PYMALLOC_ALLOC_PINNED);
 	if (!object)
 		return pop_or_fill(cache, class_size);
-	set_word(trace, object, find_site(trace));
+	set_word(trace, object, pyml_tracer_site(&trace->tracer));
 	pyml_probe_alloc(object, class_size, trace->interval);
 	return object;
 }
 
-/**
- * pyml_trace_malloc() - allocate a block for a thread that is traced
- * @cache: the calling thread's cache
- * @size: bytes, at most PYMALLOC_BLOCK_MAX
- *
- * Return: as pymalloc_malloc().
- */
-void *pyml_trace_malloc(struct pyml_cache *cache, size_t size)
+/* Not a block of an exact trace that goes on. */
+static __attribute_noinline__ void *alloc_otherwise(struct pyml_cache *cache,
+						    size_t class_size)
 {
-	struct pymalloc_heap *heap = cache->heap;
-	size_t class_size = pymalloc_class_size(&heap->view, size ? size : 1);
+	struct pyml_trace *trace = cache->heap->trace;
 
-	if (!pyml_counts_itself)
-		pyml_bytes_left -= class_size;
-	if (likely(pyml_bytes_left >= 0))
-		return pop_or_fill(cache, class_size);
 	if (pyml_trace_is_new(cache))
 		pyml_trace_crossing(cache);
-	switch (heap->trace->mode) {
+	switch (trace->mode) {
 	case PYMALLOC_TRACE_EXACT:
-		return alloc_exact(cache, class_size);
+		return alloc_exact(cache, trace, class_size);
 	case PYMALLOC_TRACE_SAMPLED:
 		return alloc_sample(cache, class_size);
 	default:
 		pyml_bytes_left = FOR_EVER;
 		return pop_or_fill(cache, class_size);
+	}
+}
+
+/**
+ * pyml_trace_malloc() - allocate a block for a thread that is traced
+ * @cache: the calling thread's cache
+ * @class_size: bytes of a block of the size class
+ *
+ * Return: as pymalloc_malloc(); or what the heap's @on_failure returns.
+ */
+void *pyml_trace_malloc(struct pyml_cache *cache, size_t class_size)
+{
+	struct pyml_trace *trace = cache->heap->trace;
+
+	if (likely(trace->mode == PYMALLOC_TRACE_EXACT && !pyml_trace_is_new(cache)))
+		return alloc_exact(cache, trace, class_size);
+	if (!pyml_counts_itself)
+		pyml_bytes_left -= class_size;
+	if (likely(pyml_bytes_left >= 0))
+		return pop_or_fill(cache, class_size);
+	return alloc_otherwise(cache, class_size);
+}
+
+/* The same word for several blocks: most follow each other in the same page of words. */
+static void set_words(struct pyml_trace *trace, void *const *objects, size_t count,
+		      __u32 site)
+{
+	size_t i, word, last = ~(size_t)0;
+
+	for (i = 0; i < count; i++) {
+		word = word_of(trace, objects[i]);
+		if (word / WORDS_A_PAGE == last) {
+			trace->words[word] = site;
+			continue;
+		}
+		set_word(trace, objects[i], site);
+		if (trace->pages[word / WORDS_A_PAGE] == PAGE_THERE)
+			last = word / WORDS_A_PAGE;
 	}
 }
 
@@ -452,15 +486,13 @@ void pyml_trace_filled(struct pyml_cache *cache, void **objects, size_t count)
 {
 	struct pyml_trace *trace = cache->heap->trace;
 	__u32 site = PYMALLOC_WORD_CACHED;
-	size_t i;
 
 	if (trace->mode != PYMALLOC_TRACE_GROWTH && trace->mode != PYMALLOC_TRACE_EXACT)
 		return;
 	pyml_tracer_tick(&trace->tracer);
 	if (trace->mode == PYMALLOC_TRACE_GROWTH)
 		site = pyml_tracer_sites(&trace->tracer, count);
-	for (i = 0; i < count; i++)
-		set_word(trace, objects[i], site);
+	set_words(trace, objects, count, site);
 }
 
 /**
@@ -473,7 +505,7 @@ void pyml_trace_run(struct pymalloc_heap *heap, void *object)
 	struct pyml_trace *trace = heap->trace;
 
 	if (trace->mode == PYMALLOC_TRACE_EXACT || trace->mode == PYMALLOC_TRACE_GROWTH)
-		set_word(trace, object, find_site(trace));
+		set_word(trace, object, pyml_tracer_site(&trace->tracer));
 }
 
 /**
@@ -486,8 +518,8 @@ void pyml_trace_run(struct pymalloc_heap *heap, void *object)
 void pyml_trace_freed(struct pymalloc_heap *heap, const void *object)
 {
 	struct pyml_trace *trace = heap->trace;
-	size_t word = word_of(heap, object);
-	size_t page = word / (PYML_PAGE / sizeof(__u32));
+	size_t word = word_of(trace, object);
+	size_t page = word / WORDS_A_PAGE;
 
 	if (word >= words_bytes(heap) / sizeof(__u32) || trace->pages[page] != PAGE_THERE ||
 	    trace->mode == PYMALLOC_TRACE_OFF)

@@ -20,7 +20,7 @@ extern __thread ssize_t pyml_bytes_left
 	__attribute__((tls_model("initial-exec")));
 
 void pyml_trace_crossing(struct pyml_cache *cache);
-void *pyml_trace_malloc(struct pyml_cache *cache, size_t size);
+void *pyml_trace_malloc(struct pyml_cache *cache, size_t class_size);
 void pyml_trace_filled(struct pyml_cache *cache, void **objects, size_t count);
 void pyml_trace_run(struct pymalloc_heap *heap, void *object);
 void pyml_trace_freed(struct pymalloc_heap *heap, const void *object);

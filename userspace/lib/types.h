@@ -29,6 +29,8 @@ struct pyml_trace;
  * @hold_off: how many more times the window is not to grow when asked to
  * @on_grow: called when @view has changed, before there are objects in what is new; or
  *	NULL
+ * @on_failure: called when there is no memory for a block of a traced thread, with its
+ *	bytes; it returns one from elsewhere or NULL; or NULL
  * @next: in the list of all heaps
  * @caches: all threads' caches for it, by index
  * @nr_indexes: one more than the highest index that a cache has had
@@ -53,6 +55,7 @@ struct pymalloc_heap {
 	size_t map_bytes;
 	unsigned int hold_off;
 	void (*on_grow)(const struct pymalloc_heap *heap);
+	void *(*on_failure)(size_t class_size);
 	struct pymalloc_heap *next;
 	struct pyml_cache *caches[PYMALLOC_CACHES_MAX];
 	size_t nr_indexes;
@@ -75,6 +78,11 @@ static inline __u64 pyml_ref(const struct pymalloc_heap *heap,
 static inline size_t pyml_step(const struct pymalloc_heap *heap)
 {
 	return (heap->view.round + 1) / PYMALLOC_BLOCK_MIN;
+}
+
+static inline bool pyml_in_window(const struct pymalloc_heap *heap, const void *object)
+{
+	return pymalloc_offset(&heap->view, object) < heap->view.extent;
 }
 
 /* The size class of the pool in which @address lies; 0 if it lies in none. */

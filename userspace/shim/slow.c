@@ -47,12 +47,34 @@ static void *alloc_from_service(size_t size, size_t alignment)
 	return pymalloc_malloc_slow(shim_heap, size);
 }
 
-/* The same, without questions that have been answered when a thread is traced. */
-static void *alloc_traced(size_t size, size_t alignment)
+static __attribute_noinline__ void *alloc_somewhere(size_t size, size_t alignment)
 {
-	size_t mask = alignment - 1;
+	static unsigned int hold_off;
+	int saved = errno;
+	void *object;
 
-	return pyml_trace_malloc(pyml_traced[SHIM_INDEX], (size + mask) & ~mask);
+	if (!shim_start() || holding_off(&hold_off))
+		return __libc_memalign(alignment, size);
+	object = alloc_from_service(size, alignment);
+	if (object)
+		return object;
+	shim_say_lost();
+	__atomic_store_n(&hold_off, HOLD_OFF, __ATOMIC_RELAXED);
+	errno = saved;
+	return __libc_memalign(alignment, size);
+}
+
+/**
+ * shim_malloc_elsewhere() - allocate a block for which the service has no memory
+ * @class_size: bytes of the block
+ *
+ * A block is aligned to what its size is a multiple of.
+ *
+ * Return: the object, or NULL and ENOMEM.
+ */
+void *shim_malloc_elsewhere(size_t class_size)
+{
+	return __libc_memalign(class_size & -class_size, class_size);
 }
 
 /**
@@ -64,24 +86,11 @@ static void *alloc_traced(size_t size, size_t alignment)
  */
 __attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 {
-	static unsigned int hold_off;
-	int saved = errno;
-	void *object;
+	struct pyml_cache *cache = pyml_traced[SHIM_INDEX];
 
-	if (pyml_traced[SHIM_INDEX]) {
-		object = alloc_traced(size, alignment);
-		if (likely(object))
-			return object;
-	}
-	if (!shim_start() || holding_off(&hold_off))
-		return __libc_memalign(alignment, size);
-	object = alloc_from_service(size, alignment);
-	if (object)
-		return object;
-	shim_say_lost();
-	__atomic_store_n(&hold_off, HOLD_OFF, __ATOMIC_RELAXED);
-	errno = saved;
-	return __libc_memalign(alignment, size);
+	if (!cache)
+		return alloc_somewhere(size, alignment);
+	return pyml_trace_malloc(cache, (size + !size + alignment - 1) & -alignment);
 }
 
 /**

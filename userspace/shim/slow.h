@@ -8,6 +8,7 @@
 #pragma GCC visibility push(hidden)
 
 void *shim_malloc_slow(size_t size, size_t alignment);
+void *shim_malloc_elsewhere(size_t class_size);
 void shim_free_slow(void *object);
 
 #pragma GCC visibility pop

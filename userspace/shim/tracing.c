@@ -10,6 +10,7 @@
 #include "fd.h"
 #include "report.h"
 #include "shim.h"
+#include "slow.h"
 #include "tracing.h"
 
 /*
@@ -42,6 +43,7 @@ void shim_tracing_start(void)
 	};
 
 	pyml_counts_itself = SHIM_COUNTS;
+	shim_heap->on_failure = shim_malloc_elsewhere;
 	if (!text || !*text)
 		return;
 	if (!parse(text, &trace) || pyml_ioctl(shim_heap, PYMALLOC_IOC_TRACE, &trace))
