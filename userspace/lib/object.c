@@ -88,6 +88,11 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 	if (!cache)
 		return pyml_alloc_uncached(heap, size, 0);
 	class_size = pymalloc_class_size(&heap->view, size);
+	if (pyml_trace_is_new(cache)) {
+		pyml_trace_crossing(cache);
+		if (pyml_traced[heap->index])
+			return pyml_trace_malloc(cache, class_size);
+	}
 	class = class_size / PYMALLOC_BLOCK_MIN;
 	/* A size of 0 comes here although there may be objects left. */
 	if (!pyml_magazine_count(cache, class) &&
