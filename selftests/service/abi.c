@@ -34,6 +34,9 @@ SIZE_IS(grow, 16);
 SIZE_IS(compact, 48);
 SIZE_IS(policy, 24);
 SIZE_IS(cache, 40);
+SIZE_IS(trace, 48);
+SIZE_IS(sites, 48);
+SIZE_IS(site_info, 24);
 SIZE_IS(cache_header, 2240);
 
 union argument {
@@ -48,6 +51,8 @@ union argument {
 	struct pymalloc_walk walk;
 	struct pymalloc_grow grow;
 	struct pymalloc_cache cache;
+	struct pymalloc_trace trace;
+	struct pymalloc_sites sites;
 	unsigned char bytes[512];
 };
 
@@ -193,6 +198,9 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 		break;
 	case PYMALLOC_IOC_CACHE:
 		arg->cache.op = PYMALLOC_CACHE_STEAL;
+		break;
+	case PYMALLOC_IOC_SITES:
+		arg->sites.op = PYMALLOC_SITES_DROP;
 		break;
 	}
 	return arg;
