@@ -26,8 +26,8 @@
 
 #define SECOND	1000000000ULL
 
-/* Generations that a thread can have, but no trace. */
-enum { NONE, BUSY, FIRST_GENERATION };
+/* Generations that a thread can have, but no trace; and one that no thread can have. */
+enum { NONE, BUSY, FIRST_GENERATION, NO_THREAD = ~0U };
 
 /**
  * struct thread - the calling thread
@@ -74,8 +74,18 @@ static unsigned int new_generation(void)
 
 	do
 		generation = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
-	while (generation < FIRST_GENERATION);
+	while (generation < FIRST_GENERATION || generation == NO_THREAD);
 	return generation;
+}
+
+/* Each thread finds that its map is of another generation. */
+static void set_generation(struct pyml_tracer *tracer)
+{
+	bool fast = tracer->python_frames && !tracer->native_frames;
+
+	tracer->generation = new_generation();
+	__atomic_store_n(&tracer->fast, fast ? tracer->generation : NO_THREAD,
+			 __ATOMIC_RELEASE);
 }
 
 static void forget(struct pyml_tracer *tracer)
@@ -83,8 +93,7 @@ static void forget(struct pyml_tracer *tracer)
 	pyml_map_drop(&tracer->stacks);
 	pyml_map_drop(&tracer->codes);
 	pyml_map_drop(&tracer->objects);
-	/* Each thread finds that its map is of another generation. */
-	__atomic_store_n(&tracer->generation, new_generation(), __ATOMIC_RELEASE);
+	set_generation(tracer);
 }
 
 static void begin_epoch(struct pyml_tracer *tracer, __u64 time)
@@ -162,8 +171,8 @@ void pyml_tracer_inherit(struct pyml_tracer *tracer)
 		.stacks = PYML_MAP_EMPTY,
 		.codes = PYML_MAP_EMPTY,
 		.objects = PYML_MAP_EMPTY,
-		.generation = new_generation(),
 	};
+	set_generation(tracer);
 }
 
 /**
@@ -367,6 +376,55 @@ static __attribute__((noinline)) __u32 intern(struct pyml_tracer *tracer,
 	return unknown(tracer);
 }
 
+/* The general case.  @generation: the thread's; returned as it is afterwards. */
+static __u32 capture(struct pyml_tracer *tracer, struct thread *thread,
+		     unsigned int *generation)
+{
+	const struct pyml_map_entry *entry;
+	struct stack stack = { .python = NULL };
+
+	if (tracer->python_frames)
+		stack.python = pyml_python_find_top(&thread->python);
+	if (tracer->native_frames)
+		stack.nr_native = pyml_native_capture(stack.native, tracer->native_frames);
+	stack.hash = hash_stack(tracer, &stack);
+	entry = pyml_map_at(&thread->sites, stack.hash);
+	if (*generation == tracer->generation && is_current(tracer, entry, stack.hash))
+		return count_block(thread, entry);
+	return intern(tracer, thread, &stack, generation);
+}
+
+static __attribute__((noinline)) __u32 site_slow(struct pyml_tracer *tracer)
+{
+	struct thread *thread = &this_thread;
+	unsigned int generation = thread->generation;
+	__u32 number;
+
+	if (generation == BUSY)
+		return unknown(tracer);
+	thread->generation = BUSY;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	number = capture(tracer, thread, &generation);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	thread->generation = generation;
+	return number;
+}
+
+/* The usual case: a site that the thread knows; NULL if that is not so. */
+static inline const struct pyml_map_entry *find_known(const struct pyml_tracer *tracer,
+						      const struct thread *thread)
+{
+	const char *python = pyml_python_top(&thread->python);
+	const struct pyml_map_entry *entry;
+	__u64 hash;
+
+	if (__builtin_expect(!python, 0))
+		return NULL;
+	hash = pyml_python_hash(1, python, tracer->python_frames) | 1;
+	entry = pyml_map_at(&thread->sites, hash);
+	return __builtin_expect(is_current(tracer, entry, hash), 1) ? entry : NULL;
+}
+
 /**
  * pyml_tracer_site() - the site of a block that the calling thread allocates
  * @tracer: the trace
@@ -382,29 +440,18 @@ __u32 pyml_tracer_site(struct pyml_tracer *tracer)
 	struct thread *thread = &this_thread;
 	unsigned int generation = thread->generation;
 	const struct pyml_map_entry *entry;
-	struct stack stack;
-	__u32 number;
+	__u32 number = 0;
 
-	if (__builtin_expect(generation == BUSY, 0))
-		return unknown(tracer);
+	if (__builtin_expect(generation != tracer->fast, 0))
+		return site_slow(tracer);
 	thread->generation = BUSY;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	stack.python = NULL;
-	if (tracer->python_frames)
-		stack.python = pyml_python_top(&thread->python);
-	stack.nr_native = 0;
-	if (__builtin_expect(tracer->native_frames, 0))
-		stack.nr_native = pyml_native_capture(stack.native, tracer->native_frames);
-	stack.hash = hash_stack(tracer, &stack);
-	entry = pyml_map_at(&thread->sites, stack.hash);
-	if (__builtin_expect(generation == tracer->generation &&
-			     is_current(tracer, entry, stack.hash), 1))
+	entry = find_known(tracer, thread);
+	if (__builtin_expect(!!entry, 1))
 		number = count_block(thread, entry);
-	else
-		number = intern(tracer, thread, &stack, &generation);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	thread->generation = generation;
-	return number;
+	return __builtin_expect(!!entry, 1) ? number : site_slow(tracer);
 }
 
 /**

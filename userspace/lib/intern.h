@@ -13,6 +13,7 @@
  * struct pyml_tracer - a trace of a heap
  * @table: its table of sites; who makes the trace sets its @base, @size and @grow
  * @generation: tells this trace from all others of the process; changes when it begins
+ * @fast: the same, if stacks have Python frames only; else no thread's
  * @epoch: changes when sites that are older than the format says need new records
  * @python_frames: most Python frames of a stack; 0 if the process has none
  * @native_frames: most other frames
@@ -30,6 +31,7 @@
 struct pyml_tracer {
 	struct pyml_table table;
 	unsigned int generation;
+	unsigned int fast;
 	unsigned int epoch;
 	unsigned int python_frames;
 	unsigned int native_frames;

@@ -12,10 +12,12 @@
 #include "location.h"
 #include "python.h"
 
-/* CPython's, as _PyThreadState_UncheckedGet(). */
+/* CPython's; there if the program or one of its libraries has them. */
+extern void *_PyThreadState_UncheckedGet(void) __attribute__((weak));
 extern void *PyGILState_GetThisThreadState(void) __attribute__((weak));
 extern const unsigned long Py_Version __attribute__((weak));
 extern const char PyCode_Type[] __attribute__((weak));
+extern const char _PyRuntime[] __attribute__((weak));
 
 /* Other fields, in bytes: Include/object.h, cpython/bytesobject.h, cpython/unicodeobject.h. */
 #define OBJECT_REFERENCES	0
@@ -57,6 +59,9 @@ extern const char PyCode_Type[] __attribute__((weak));
 
 static unsigned int next_mark = FIRST_MARK;
 
+static const char *const nowhere;
+const char *const *pyml_python_current = &nowhere;
+
 static unsigned long word_at(const char *object, size_t offset)
 {
 	return *(const unsigned long *)(object + offset);
@@ -84,21 +89,41 @@ bool pyml_python_is_known(void)
 		word_at(PyCode_Type, TYPE_ITEM_SIZE) == 2;
 }
 
-/**
- * pyml_python_holds_gil() - whether the calling thread is the one that holds the GIL
- * @own: what the thread knows of itself; kept up to date
- * @state: the state of the thread that holds the GIL; NULL if none does
- *
- * Return: true if it is.
- */
-bool pyml_python_holds_gil(struct pyml_python *own, const char *state)
+/* Whether the thread with this state, which holds the GIL, is the calling one. */
+static bool is_own(const char *state)
 {
+	return state && state == PyGILState_GetThisThreadState();
+}
+
+/* Learns where @state can be read without a call: the place is not CPython's API. */
+static void learn_current(const char *state)
+{
+	const char *const *current = (const void *)(_PyRuntime + PYML_PY_RUNTIME_CURRENT);
+
+	if (_PyRuntime && *current == state)
+		pyml_python_current = current;
+}
+
+/**
+ * pyml_python_find_top() - the innermost frame of the calling thread that is complete
+ * @own: what the thread knows of itself; kept up to date
+ *
+ * Only if pyml_python_is_known().
+ *
+ * Return: the frame; NULL if there is none, or the thread does not hold the GIL.
+ */
+const char *pyml_python_find_top(struct pyml_python *own)
+{
+	/* That of the thread that holds the GIL, whichever it is. */
+	const char *state = _PyThreadState_UncheckedGet();
+
 	own->state = PYML_PYTHON_NO_STATE;
-	if (!state || state != PyGILState_GetThisThreadState())
-		return false;
+	if (!is_own(state))
+		return NULL;
 	own->state = state;
 	own->thread = pyml_python_thread(state);
-	return true;
+	learn_current(state);
+	return pyml_python_complete(state);
 }
 
 /**

@@ -12,6 +12,7 @@
 #include "table.h"
 
 /* Where the fields are, in bytes.  Each is checked by what the tests find in a frame. */
+#define PYML_PY_RUNTIME_CURRENT		576	/* _PyRuntimeState, pycore_runtime.h */
 #define PYML_PY_STATE_CFRAME		56	/* PyThreadState, cpython/pystate.h */
 #define PYML_PY_STATE_THREAD		152
 #define PYML_PY_CFRAME_CURRENT		8	/* _PyCFrame, cpython/pystate.h */
@@ -46,8 +47,14 @@ struct pyml_python {
 
 #pragma GCC visibility push(hidden)
 
+/*
+ * Where CPython keeps the state of the thread that holds the GIL; a NULL as long as that is
+ * not known.
+ */
+extern const char *const *pyml_python_current;
+
 bool pyml_python_is_known(void);
-bool pyml_python_holds_gil(struct pyml_python *own, const char *state);
+const char *pyml_python_find_top(struct pyml_python *own);
 bool pyml_python_marks_left(void);
 void pyml_python_forget_marks(void);
 __u64 pyml_python_mark(const char *frame, unsigned int max);
@@ -56,9 +63,6 @@ unsigned int pyml_python_name(struct pyml_table *table, struct pyml_map *codes,
 			      struct pymalloc_frame *frames);
 
 #pragma GCC visibility pop
-
-/* CPython's; there if the program or one of its libraries has it. */
-extern void *_PyThreadState_UncheckedGet(void) __attribute__((weak));
 
 static inline const char *pyml_python_at(const char *object, size_t offset)
 {
@@ -84,27 +88,32 @@ static inline bool pyml_python_is_incomplete(const char *frame)
 		frame[PYML_PY_FRAME_OWNER] != PYML_PY_OWNED_BY_GENERATOR;
 }
 
-/*
- * The innermost frame of the calling thread that is complete; NULL if it has none, or does
- * not hold the GIL.  Only if pyml_python_is_known().
- *
- * What CPython gives here is the state of the thread that holds the GIL, whichever that is.
- * A state that was once this thread's can be gone, and another thread's be in its place.
- */
-static inline const char *pyml_python_top(struct pyml_python *own)
+/* The innermost frame that is complete, of the thread with this state; NULL if none is. */
+static inline const char *pyml_python_complete(const char *state)
 {
-	const char *state = _PyThreadState_UncheckedGet();
-	const char *frame;
+	const char *frame = pyml_python_at(pyml_python_at(state, PYML_PY_STATE_CFRAME),
+					   PYML_PY_CFRAME_CURRENT);
 
-	if (__builtin_expect(state != own->state ||
-			     pyml_python_thread(state) != own->thread, 0) &&
-	    !pyml_python_holds_gil(own, state))
-		return NULL;
-	frame = pyml_python_at(pyml_python_at(state, PYML_PY_STATE_CFRAME),
-			       PYML_PY_CFRAME_CURRENT);
 	while (frame && __builtin_expect(pyml_python_is_incomplete(frame), 0))
 		frame = pyml_python_at(frame, PYML_PY_FRAME_PREVIOUS);
 	return frame;
+}
+
+/*
+ * The innermost frame of the calling thread that is complete; NULL if pyml_python_find_top()
+ * has to look for it.
+ *
+ * The state that held the GIL when this thread did can be gone, and another thread's be in its
+ * place: that has another thread's number.
+ */
+static inline const char *pyml_python_top(const struct pyml_python *own)
+{
+	const char *state = *pyml_python_current;
+
+	if (__builtin_expect(state != own->state ||
+			     pyml_python_thread(state) != own->thread, 0))
+		return NULL;
+	return pyml_python_complete(state);
 }
 
 /*
@@ -122,8 +131,10 @@ static inline __u64 pyml_python_hash(__u64 hash, const char *frame, unsigned int
 		mark = *(const __u16 *)(code + PYML_PY_CODE_MARK);
 		hash = pyml_hash(hash, mark * 0xd1342543de82ef95 +
 				 (__u64)pyml_python_at(frame, PYML_PY_FRAME_INSTRUCTION));
+		if (!--max)
+			break;
 		frame = pyml_python_at(frame, PYML_PY_FRAME_PREVIOUS);
-	} while (frame && --max);
+	} while (frame);
 	return hash;
 }
 
