@@ -129,6 +129,11 @@ bench-fork: deps module-$(KERNEL) userspace ## measure fork() on it and on other
 	@$(MAKE) -C selftests bench
 	@selftests/bench/run-fork --kernel $(KERNEL)
 
+bench-trace: deps module-$(KERNEL) userspace ## measure what traces cost CPython, in the VM
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
+	@selftests/bench/run-trace --kernel $(KERNEL)
+
 bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
@@ -227,6 +232,6 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork \
-	bench-return clean clean-cache check \
+	bench-return bench-trace clean clean-cache check \
 	check-style check-core check-vm check-kselftest check-pressure check-kunit \
 	check-debug check-stress check-builds check-deb check-programs

@@ -56,6 +56,19 @@ report_python()
 			"${python_programs[*]} geometric mean" ]
 }
 
+measure_trace()
+{
+	"$here/measure-trace" ns 500 json >"$scratch/raw-trace"
+}
+
+report_trace()
+{
+	"$here/report-trace" "$scratch" "$scratch/raw-trace" >"$scratch/report" || return
+	cat "$scratch/report"
+	! grep -q 'not measured' "$scratch/report" &&
+		[ "$(head -n 1 "$scratch/trace.csv")" = workload,subject,metric,value ]
+}
+
 # Each program on the subjects of the targets; the others only differ by a preloaded
 # library. Needs the right to use real-time priorities, which root has in the VM.
 measure_fork()
@@ -114,6 +127,8 @@ ok "pyobject" did pyobject queue threads-2-heaps threads-2-shared
 ok "report" report_all
 ok "Python programs on every allocator" measure_python
 ok "report of the Python programs" report_python
+ok "a Python program with each kind of trace" measure_trace
+ok "report of the traces" report_trace
 ok "fork, by each program" measure_fork
 ok "report of fork" report_fork
 ok "memory given back, by each program" measure_return

@@ -381,10 +381,13 @@ static __u32 capture(struct pyml_tracer *tracer, struct thread *thread,
 		     unsigned int *generation)
 {
 	const struct pyml_map_entry *entry;
-	struct stack stack = { .python = NULL };
+	/* Of the addresses, no more are read than are captured. */
+	struct stack stack;
 
+	stack.python = NULL;
 	if (tracer->python_frames)
 		stack.python = pyml_python_find_top(&thread->python);
+	stack.nr_native = 0;
 	if (tracer->native_frames)
 		stack.nr_native = pyml_native_capture(stack.native, tracer->native_frames);
 	stack.hash = hash_stack(tracer, &stack);
