@@ -6,6 +6,8 @@
 /* Exit statuses beside 0; grep(1) and ls(1) have 2 for a wrong line, too. */
 #define EXIT_FAILED	1
 #define EXIT_USAGE	2
+/* Of diff --fail-on-growth. */
+#define EXIT_GROWN	3
 
 /*
  * The subcommands, each in the file of its name: they parse their own arguments and return
@@ -23,5 +25,10 @@ int stat_main(int argc, char **argv);
 int record_main(int argc, char **argv);
 int export_main(int argc, char **argv);
 int trace_main(int argc, char **argv);
+int snapshot_main(int argc, char **argv);
+int report_main(int argc, char **argv);
+int diff_main(int argc, char **argv);
+int growing_main(int argc, char **argv);
+int leaks_main(int argc, char **argv);
 
 #endif /* _PYMALLOC_COMMAND_H */

@@ -16,6 +16,9 @@
 #include "service.h"
 #include "target.h"
 
+/* Everybody may read what is written: a collector is often another user. */
+#define MODE	0644
+
 enum { OPTION_CLASSES = 0x100 };
 
 static const struct argp_option options[] = {
@@ -198,7 +201,7 @@ int export_main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &wish);
 	text = make_text(&wish, &length);
 	if (wish.output)
-		replace_file(wish.output, text, length);
+		replace_file(wish.output, text, length, MODE);
 	else
 		fwrite(text, 1, length, stdout);
 	free(text);

@@ -29,6 +29,11 @@ static const struct subcommand {
 	{ "record", record_main },
 	{ "export", export_main },
 	{ "trace", trace_main },
+	{ "snapshot", snapshot_main },
+	{ "report", report_main },
+	{ "diff", diff_main },
+	{ "growing", growing_main },
+	{ "leaks", leaks_main },
 	{ "help", help_main },
 };
 
@@ -48,6 +53,11 @@ static const char doc[] =
 	"  record HEAP        write figures of a heap to a file while it lives\n"
 	"  export [HEAP...]   figures of heaps as metrics, in the format OpenMetrics\n"
 	"  trace HEAP         record where blocks are allocated: show or set it\n"
+	"  snapshot HEAP      write to a file where a heap's blocks were allocated\n"
+	"  report FILE|HEAP   blocks of a snapshot, by where they were allocated\n"
+	"  diff A B           what has changed from one snapshot to another\n"
+	"  growing A B...     what has become more from each snapshot to the next\n"
+	"  leaks FILE|HEAP    blocks of a snapshot that have been there for long\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";

@@ -12,9 +12,6 @@
 #include "command.h"
 #include "replace.h"
 
-/* Everybody may read it, whatever the umask: a collector is often another user. */
-#define MODE	0644
-
 static bool write_all(int fd, const char *text, size_t length)
 {
 	while (length) {
@@ -42,11 +39,12 @@ static void check_path(const char *path)
  * @path: the file
  * @text: what it is to contain
  * @length: bytes of @text
+ * @mode: who may do what with it, whatever the umask
  *
  * Ends the program with a message if that fails.  The text is first written to another
  * file in the same directory, whose name begins with that of the file.
  */
-void replace_file(const char *path, const char *text, size_t length)
+void replace_file(const char *path, const char *text, size_t length, mode_t mode)
 {
 	char *temporary;
 	int fd, error;
@@ -57,7 +55,7 @@ void replace_file(const char *path, const char *text, size_t length)
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		err(EXIT_FAILED, "cannot write %s", path);
-	if (!write_all(fd, text, length) || fchmod(fd, MODE) || close(fd) ||
+	if (!write_all(fd, text, length) || fchmod(fd, mode) || close(fd) ||
 	    rename(temporary, path)) {
 		error = errno;
 		unlink(temporary);

@@ -4,7 +4,8 @@
 #define _PYMALLOC_REPLACE_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
-void replace_file(const char *path, const char *text, size_t length);
+void replace_file(const char *path, const char *text, size_t length, mode_t mode);
 
 #endif /* _PYMALLOC_REPLACE_H */

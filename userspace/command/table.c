@@ -36,15 +36,32 @@ static void need_ok(int ret)
 		errx(EXIT_FAILED, "out of memory");
 }
 
+static bool is_text(enum kind kind)
+{
+	return kind == KIND_TEXT || kind == KIND_LINES;
+}
+
+/* Without this, the end of a line is shown as any other control character. */
+static void set_lines(struct libscols_column *column)
+{
+	need_ok(scols_column_set_safechars(column, "\n"));
+	need_ok(scols_column_set_wrapfunc(column, scols_wrapnl_chunksize,
+					  scols_wrapnl_nextchunk, NULL));
+}
+
 static struct libscols_column *add_column(struct table *table, const char *name,
 					  enum kind kind, int flags)
 {
 	struct libscols_column *column;
 
-	if (kind != KIND_TEXT)
+	if (!is_text(kind))
 		flags |= SCOLS_FL_RIGHT;
+	if (kind == KIND_LINES && !table->style.json)
+		flags |= SCOLS_FL_WRAP;
 	column = need(scols_table_new_column(table->cells, name, 0, flags));
-	if (kind != KIND_TEXT)
+	if (kind == KIND_LINES)
+		set_lines(column);
+	if (!is_text(kind))
 		need_ok(scols_column_set_json_type(column, kind == KIND_SWITCH ?
 						   SCOLS_JSON_BOOLEAN : SCOLS_JSON_NUMBER));
 	return column;
@@ -217,6 +234,37 @@ void table_number(struct table *table, __u64 number)
 	need_ok(scols_cell_set_userdata(cell, (void *)(uintptr_t)number));
 }
 
+/**
+ * table_change() - fill the next column, of kind KIND_CHANGE or KIND_CHANGE_BYTES
+ * @table: the table
+ * @change: by how much something is more, or less
+ */
+void table_change(struct table *table, __s64 change)
+{
+	enum kind kind = table->columns[table->next].kind;
+	struct libscols_cell *cell = next_cell(table);
+	__u64 amount = change < 0 ? -(__u64)change : (__u64)change;
+	char text[SIZE_LEN + 1] = "-";
+	char *digits = text + 1;
+
+	if (change >= 0)
+		*text = '+';
+	/* JSON knows no + in front of a number. */
+	if (change == 0 || (change > 0 && table->style.json))
+		digits = text;
+	format(table, kind == KIND_CHANGE ? KIND_NUMBER : KIND_BYTES, digits, amount);
+	need_ok(scols_cell_set_data(cell, text));
+}
+
+/**
+ * table_none() - leave the next column empty: null in JSON
+ * @table: the table
+ */
+void table_none(struct table *table)
+{
+	next_cell(table);
+}
+
 static int compare_numbers(struct libscols_cell *a, struct libscols_cell *b,
 			   void *unused)
 {
@@ -237,7 +285,7 @@ void table_sort(struct table *table, size_t column)
 	struct libscols_column *by = table->shown[column];
 
 	need_ok(scols_column_set_cmpfunc(by,
-					 table->columns[column].kind == KIND_TEXT ?
+					 is_text(table->columns[column].kind) ?
 					 scols_cmpstr_cells : compare_numbers,
 					 NULL));
 	need_ok(scols_sort_table(table->cells, by));

@@ -13,12 +13,15 @@ struct table;
 /* How a column's numbers are shown in text; JSON has plain numbers. */
 enum kind {
 	KIND_TEXT,
+	KIND_LINES,		/* text of several lines */
 	KIND_NUMBER,
 	KIND_BYTES,
 	KIND_LIMIT,		/* bytes; 0 is none, in JSON null */
 	KIND_PERCENT,
 	KIND_OFFSET,
 	KIND_SWITCH,		/* on or off; in JSON true or false */
+	KIND_CHANGE,		/* may be negative: table_change() */
+	KIND_CHANGE_BYTES,
 };
 
 struct column {
@@ -70,6 +73,8 @@ struct table *table_new_of(const char *name, const struct column *columns,
 void table_line(struct table *table);
 void table_text(struct table *table, const char *text);
 void table_number(struct table *table, __u64 number);
+void table_change(struct table *table, __s64 change);
+void table_none(struct table *table);
 void table_sort(struct table *table, size_t column);
 
 void tables_print(struct table **tables, size_t count);

@@ -150,9 +150,10 @@ static noreturn void no_heap(pid_t pid)
 	errx(EXIT_FAILED, "process %d has no heap", pid);
 }
 
-static noreturn void many_heaps(const struct pymalloc_heap_info *heaps,
-				size_t count, pid_t pid)
+static noreturn void many_heaps(pid_t pid)
 {
+	struct pymalloc_heap_info *heaps;
+	size_t count = list_heaps(open_device(), &heaps);
 	size_t i;
 
 	warnx("process %d has several heaps; give one of these numbers:", pid);
@@ -160,6 +161,37 @@ static noreturn void many_heaps(const struct pymalloc_heap_info *heaps,
 		if (heaps[i].pid == pid)
 			fprintf(stderr, "  %llu %s\n", heaps[i].id, heaps[i].name);
 	exit(EXIT_FAILED);
+}
+
+/**
+ * heaps_of_process() - find all heaps of a process
+ * @pid: the process
+ * @ids: where to store an array of their numbers, which the caller frees
+ *
+ * Ends the program with a message if the process has no heap, or if it is not the caller's
+ * to look at.
+ *
+ * Return: how many there are.
+ */
+size_t heaps_of_process(pid_t pid, __u64 **ids)
+{
+	struct pymalloc_heap_info *heaps;
+	int device = open_device();
+	size_t count = list_heaps(device, &heaps);
+	size_t found = 0;
+	size_t i;
+
+	*ids = calloc(count + 1, sizeof(**ids));
+	if (!*ids)
+		err(EXIT_FAILED, NULL);
+	for (i = 0; i < count; i++)
+		if (heaps[i].pid == pid)
+			(*ids)[found++] = heaps[i].id;
+	if (!found)
+		no_heap(pid);
+	free(heaps);
+	close(device);
+	return found;
 }
 
 /**
@@ -173,25 +205,13 @@ static noreturn void many_heaps(const struct pymalloc_heap_info *heaps,
  */
 __u64 heap_of_process(pid_t pid)
 {
-	struct pymalloc_heap_info *heaps;
-	int device = open_device();
-	size_t count = list_heaps(device, &heaps);
-	size_t found = 0;
-	__u64 id = 0;
-	size_t i;
+	__u64 *ids;
+	size_t count = heaps_of_process(pid, &ids);
+	__u64 id = ids[0];
 
-	for (i = 0; i < count; i++) {
-		if (heaps[i].pid != pid)
-			continue;
-		id = heaps[i].id;
-		found++;
-	}
-	if (!found)
-		no_heap(pid);
-	if (found > 1)
-		many_heaps(heaps, count, pid);
-	free(heaps);
-	close(device);
+	if (count > 1)
+		many_heaps(pid);
+	free(ids);
 	return id;
 }
 

@@ -47,5 +47,6 @@ struct target parse_target_with(int argc, char **argv, const char *args_doc,
 
 pid_t parse_pid(struct argp_state *state, const char *text);
 __u64 heap_of_process(pid_t pid);
+size_t heaps_of_process(pid_t pid, __u64 **ids);
 
 #endif /* _PYMALLOC_TARGET_H */
