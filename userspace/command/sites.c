@@ -27,6 +27,8 @@ static const char *check_settings(const struct pymalloc_record *record)
 		return "it does not begin as a table of sites";
 	if (settings->version != PYMALLOC_SITES_VERSION)
 		return "it is of another version";
+	if (settings->used < record->bytes)
+		return "it ends before its first record";
 	if (settings->mode > PYMALLOC_TRACE_EXACT)
 		return "its trace has an unknown mode";
 	if (settings->mode == PYMALLOC_TRACE_SAMPLED &&

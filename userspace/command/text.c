@@ -58,6 +58,16 @@ static size_t utf8_length(const char *text)
 	return length <= 4 && character <= 0x10ffff ? length : 0;
 }
 
+/* Made once, as that opens files. */
+static locale_t utf8_locale(void)
+{
+	static locale_t utf8;
+
+	if (!utf8)
+		utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	return utf8;
+}
+
 /**
  * valid_utf8() - make any bytes valid UTF-8, as JSON must be
  * @text: the bytes: the name of a process may be any, or end with half of a character
@@ -68,9 +78,8 @@ static size_t utf8_length(const char *text)
 char *valid_utf8(const char *text)
 {
 	static const char replacement[] = "\xef\xbf\xbd";
-	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	char *copy = malloc(3 * strlen(text) + 1);
-	locale_t before = uselocale(utf8);
+	locale_t before = uselocale(utf8_locale());
 	char *end = copy;
 
 	while (copy && *text) {
@@ -82,7 +91,5 @@ char *valid_utf8(const char *text)
 	if (copy)
 		*end = '\0';
 	uselocale(before);
-	if (utf8)
-		freelocale(utf8);
 	return copy;
 }
