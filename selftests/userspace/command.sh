@@ -287,7 +287,8 @@ ok "policy of another user's heap" says "heap $heap is not yours to look at" \
 ok "policy of a heap that nobody has set" prints '^MESH  *on$' "$pymalloc" policy "$heap"
 ok "a wrong line changes nothing" policy "" "$ms" "$keep" on on on
 
-for command in "" run ls show map check trim compact policy stat record export; do
+for command in "" run ls show map check trim compact policy stat record export snapshot report \
+	diff growing leaks; do
 	# shellcheck disable=SC2086
 	ok "$command --help" prints '^Usage: pymalloc' "$pymalloc" $command --help
 	# shellcheck disable=SC2086
