@@ -163,7 +163,7 @@ ok "temporary by file" lines \
 985 1020 35 3% /srv/a.py" report --temporary --by file exact.snap
 ok "temporary --json" json "d['temporary'][0] == {'died': 5000, 'allocated': 5000, 'live': 0,
 	'alive': 0, 'place': '/srv/lib/b.py:77 (Cache.put)'}" report --temporary exact.snap
-ok "temporary by class" says "not by class or idle" "$pymalloc" report --temporary --by class \
+ok "temporary by class" says "not counted by class or idle" "$pymalloc" report --temporary --by class \
 	exact.snap
 
 ok "JSON" json "d['format'] == 1 and len(d['heaps']) == 1 and
@@ -206,7 +206,8 @@ t = Table(SAMPLED, 4096)
 big = t.site(t.stack((t.code('b.py', 'big'), 1)), t.thread(), 12)
 small = t.site(t.stack((t.code('s.py', 'small'), 2)), t.thread(), 13)
 write('sampled.snap', section([(big, 512, 10), (small, 64, 20), (BEFORE, 64, 10000)], t))
-write('few.snap', section([(small, 64, 20), (BEFORE, 64, 10)], t))"
+write('few.snap', section([(small, 64, 20), (BEFORE, 64, 10)], t))
+write('few-off.snap', section([(BEFORE, 64, 10)]))"
 ok "estimates" lines \
 "520265 8129 64 80% before the trace
 82562 1290 64 13% s.py:2 (small)
@@ -220,10 +221,12 @@ ok "estimates do not become negative" lines "82562 1290 64 100% s.py:2 (small)" 
 ok "estimates in JSON" json "d['heaps'][0]['mode'] == 'sampled' and
 	d['heaps'][0]['interval'] == 4096 and d['heaps'][0]['rows'][1]['counted'] == 20 and
 	abs(d['heaps'][0]['rows'][1]['blocks'] - 20 * 64.50) < 1" report sampled.snap
-ok "temporary of a sampled trace" says 'only an exact trace or one of growth' \
+ok "temporary of a sampled trace" says 'not counted by a sampled trace' \
 	"$pymalloc" report --temporary sampled.snap
 ok "diff of estimates is marked" prints '~SIZE ~SIZE_DIFF ~COUNT ~COUNT_DIFF PLACE' \
 	"$pymalloc" diff sampled.snap few.snap
+ok "temporary without a trace" says 'not counted without a trace' \
+	"$pymalloc" report --temporary few-off.snap
 ok "growth is no estimate" test "$(snap "
 t = Table(GROWTH)
 write('growth.snap', section([(t.site(t.stack((t.code('g.py', 'g'), 3)), t.thread(), 32), 64, 20)], t))" &&

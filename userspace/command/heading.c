@@ -23,12 +23,12 @@ static const struct column columns[] = {
 };
 
 /**
- * mode_name() - how a heap is traced
+ * section_mode() - how a heap is traced
  * @section: the snapshot of the heap
  *
  * Return: a word.
  */
-const char *mode_name(const struct section *section)
+const char *section_mode(const struct section *section)
 {
 	static const char * const names[] = {
 		[PYMALLOC_TRACE_OFF] = "off",
@@ -69,7 +69,7 @@ static void add_trace(struct table *table, const struct section *section)
 {
 	const struct pymalloc_settings_record *settings = section->sites.settings;
 
-	table_text(table, mode_name(section));
+	table_text(table, section_mode(section));
 	if (!settings)
 		return;
 	table_number(table, settings->mode == PYMALLOC_TRACE_SAMPLED ? settings->interval : 0);

@@ -8,7 +8,7 @@
 #include "section.h"
 #include "table.h"
 
-const char *mode_name(const struct section *section);
+const char *section_mode(const struct section *section);
 struct table *heading_new(struct style style);
 void heading_add(struct table *table, const struct snapshot *snapshot);
 

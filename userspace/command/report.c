@@ -144,7 +144,7 @@ static void print_rest(const struct view *view, const struct groups *groups, siz
 		printf("\n%zu more, with %s in %.0f blocks; --top 0 shows them\n", alive - shown,
 		       format_bytes(text, bytes), blocks);
 	if (groups->cached_blocks && !view->cached)
-		printf("\n%.0f free blocks in magazines, with %s, are left out; --cached counts them\n",
+		printf("\n%.0f free blocks in magazines, with %s, are left out (--cached)\n",
 		       groups->cached_blocks, format_bytes(text, groups->cached_bytes));
 }
 
@@ -221,7 +221,10 @@ static void print_temporary(const struct view *view)
 	size_t i;
 
 	if (!groups.counted)
-		errx(EXIT_FAILED, "only an exact trace or one of growth counts what is allocated, and not by class or idle");
+		errx(EXIT_FAILED, "what is allocated is not counted %s",
+		     groups.estimated ? "by a sampled trace" :
+		     view->by == BY_CLASS || view->by == BY_IDLE ? "by class or idle" :
+		     "without a trace");
 	heading_add(tables[0], &snapshot);
 	if (groups.count)
 		qsort(groups.list, groups.count, sizeof(*groups.list), compare_died);

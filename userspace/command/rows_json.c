@@ -131,8 +131,8 @@ static void print_site(const struct section *section, __u32 number)
 	printf(",\"site\":%u", site || number == PYMALLOC_SITE_BEFORE ? number :
 	       PYMALLOC_SITE_UNKNOWN);
 	if (!site) {
-		fputs(",\"thread\":null,\"tid\":null,\"age_s\":null,\"time\":null,\"allocated\":null",
-		      stdout);
+		fputs(",\"thread\":null,\"tid\":null,\"age_s\":null,\"time\":null", stdout);
+		fputs(",\"allocated\":null", stdout);
 		return;
 	}
 	thread = sites_find(&section->sites, site->thread, PYMALLOC_RECORD_THREAD);
@@ -171,7 +171,7 @@ static void print_heap(const struct section *section)
 	print_text(stdout, header->name);
 	printf(",\"page_bytes\":%llu,\"meta_bytes\":%llu,\"used_bytes\":%llu",
 	       header->page_bytes, header->meta_bytes, header->used_bytes);
-	printf(",\"mode\":\"%s\",\"time\":%llu", mode_name(section), header->time);
+	printf(",\"mode\":\"%s\",\"time\":%llu", section_mode(section), header->time);
 	if (is_sampled(section))
 		printf(",\"interval\":%llu", settings->interval);
 	else

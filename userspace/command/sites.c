@@ -120,8 +120,10 @@ static size_t smallest(__u16 kind)
 static const char *check_record(const struct sites *sites,
 				const struct pymalloc_record *record)
 {
-	/* The settings come first, and only there. */
-	if ((record->kind == PYMALLOC_RECORD_SETTINGS) != !sites->count)
+	bool is_first = !sites->count;
+	bool is_settings = record->kind == PYMALLOC_RECORD_SETTINGS;
+
+	if (is_first != is_settings)
 		return "its settings are not where they should be";
 	switch (record->kind) {
 	case PYMALLOC_RECORD_SETTINGS:

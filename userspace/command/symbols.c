@@ -95,7 +95,7 @@ static Dwfl_Module *open_debuginfo(const struct pymalloc_object_record *record)
 		return NULL;
 	for (i = 0; i < record->build_id_bytes; i++)
 		end += sprintf(end, i ? "%02x" : "%02x/", (unsigned char)record->data[i]);
-	strcpy(end, ".debug");
+	sprintf(end, ".debug");
 	return open_module(path, record);
 }
 
