@@ -52,7 +52,7 @@ static void read_good(struct __test_metadata *_metadata, FIXTURE_DATA(hostile) *
 
 FIXTURE_SETUP(hostile)
 {
-	strcpy(self->folder, "/tmp/hostile.XXXXXX");
+	snprintf(self->folder, sizeof(self->folder), "/tmp/hostile.XXXXXX");
 	ASSERT_NE(NULL, mkdtemp(self->folder));
 	snprintf(self->path, sizeof(self->path), "%s/snap", self->folder);
 	read_good(_metadata, self);

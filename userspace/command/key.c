@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "key.h"
+#include "tree.h"
 
 #define NSEC_PER_SEC	1000000000ULL
 
@@ -104,23 +105,13 @@ static int compare_keyed(const void *a, const void *b)
 /* Each stack's key is made once. */
 static const char *stack_key(enum by by, const struct stack *stack)
 {
-	static void *keys;
-	static struct keyed *spare;
-	struct keyed **found;
+	static struct tree keys = { .size = sizeof(struct keyed), .compare = compare_keyed };
+	bool is_new;
+	struct keyed *keyed = tree_member(&keys, &(struct keyed){ .stack = stack }, &is_new);
 
-	if (!spare)
-		spare = malloc(sizeof(*spare));
-	if (!spare)
-		err(EXIT_FAILED, NULL);
-	spare->stack = stack;
-	found = tsearch(spare, &keys, compare_keyed);
-	if (!found)
-		err(EXIT_FAILED, NULL);
-	if (*found != spare)
-		return (*found)->key;
-	spare = NULL;
-	(*found)->key = make_stack_key(by, stack);
-	return (*found)->key;
+	if (is_new)
+		keyed->key = make_stack_key(by, stack);
+	return keyed->key;
 }
 
 /* A few steps, so that there is something to put together. */

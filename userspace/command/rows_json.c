@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Snapshots as JSON, with everything that is in them. */
 #include <err.h>
-#include <search.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "key.h"
 #include "rows_json.h"
 #include "text.h"
+#include "tree.h"
 #include "weight.h"
 
 /* What reads it asks for this.  It changes when a reader has to know. */
@@ -90,23 +90,14 @@ static int compare_printed(const void *a, const void *b)
 /* A frame is in many stacks, and its text is made once. */
 static void print_json_frame(const struct frame *frame)
 {
-	static void *frames;
-	static struct printed *spare;
-	struct printed **found;
+	static struct tree frames = { .size = sizeof(struct printed), .compare = compare_printed };
+	bool is_new;
+	struct printed *printed = tree_member(&frames, &(struct printed){ .frame = frame },
+					      &is_new);
 
-	if (!spare)
-		spare = malloc(sizeof(*spare));
-	if (!spare)
-		err(EXIT_FAILED, NULL);
-	spare->frame = frame;
-	found = tsearch(spare, &frames, compare_printed);
-	if (!found)
-		err(EXIT_FAILED, NULL);
-	if (*found == spare) {
-		spare->text = make_frame(frame);
-		spare = NULL;
-	}
-	fputs((*found)->text, stdout);
+	if (is_new)
+		printed->text = make_frame(frame);
+	fputs(printed->text, stdout);
 }
 
 static void print_stack(const struct stack *stack)

@@ -14,6 +14,7 @@
 #include "command.h"
 #include "replace.h"
 #include "section.h"
+#include "tree.h"
 
 #if __BYTE_ORDER != __LITTLE_ENDIAN
 #error "The numbers in a file are little endian"
@@ -33,16 +34,6 @@ struct input {
 	const char *data;
 	size_t bytes;
 };
-
-static void *allocate(size_t count, size_t size)
-{
-	/* Without any, there is still a pointer. */
-	void *memory = calloc(count ?: 1, size);
-
-	if (!memory)
-		err(EXIT_FAILED, NULL);
-	return memory;
-}
 
 /* Copies what comes next; @bytes of it are skipped. */
 static void take(struct input *input, void *to, size_t size, size_t bytes)

@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "series.h"
+#include "tree.h"
 
 /* A group, and the snapshot that it is of. */
 struct part {
@@ -20,15 +21,6 @@ struct parts {
 	struct part *list;
 	size_t count;
 };
-
-static void *allocate(size_t count, size_t size)
-{
-	void *memory = calloc(count ?: 1, size);
-
-	if (!memory)
-		err(EXIT_FAILED, NULL);
-	return memory;
-}
 
 static void add_parts(struct parts *parts, const struct groups *groups, size_t snapshot)
 {

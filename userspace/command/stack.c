@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The stacks of a table of sites, with names. */
-#include <err.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
 #include "stack.h"
 #include "symbols.h"
+#include "tree.h"
 
 /* The function of CPython in which Python code runs, once for one or several frames of it. */
 #define INTERPRETER	"_PyEval_EvalFrameDefault"
@@ -47,30 +45,6 @@ struct pile {
 	const struct frame **frames;
 	size_t count;
 };
-
-static void *allocate(size_t count, size_t size)
-{
-	void *memory = calloc(count ?: 1, size);
-
-	if (!memory)
-		err(EXIT_FAILED, NULL);
-	return memory;
-}
-
-/*
- * Returns the member of a tree that is equal to @key.  If there is none, @key becomes one:
- * then *@is_new is set.
- */
-static void *find_or_add(void *key, void **tree, int (*compare)(const void *, const void *),
-			 bool *is_new)
-{
-	void **found = tsearch(key, tree, compare);
-
-	if (!found)
-		err(EXIT_FAILED, NULL);
-	*is_new = *found == key;
-	return *found;
-}
 
 static int compare_spots(const void *a, const void *b)
 {
@@ -132,26 +106,18 @@ static void name_spot(struct spot *spot)
 /* A place in a program is in many stacks, and is named once. */
 static const struct spot *spot_of(const struct sites *sites, const struct pymalloc_frame *frame)
 {
-	static void *spots;
-	static struct spot *spare;
-	struct spot *spot;
-	bool is_new;
-
-	if (!spare)
-		spare = allocate(1, sizeof(*spare));
-	*spare = (struct spot){
-		.record = sites_at(sites, frame->where),
+	static struct tree spots = { .size = sizeof(struct spot), .compare = compare_spots };
+	const struct spot key = {
+		/* The settings have the number 0, which stands for nowhere here. */
+		.record = frame->where ? sites_at(sites, frame->where) : NULL,
 		.line = frame->line,
 		.address = frame->address,
 	};
-	/* The settings have the number 0, which stands for nowhere here. */
-	if (!frame->where)
-		spare->record = NULL;
-	spot = find_or_add(spare, &spots, compare_spots, &is_new);
-	if (is_new) {
+	bool is_new;
+	struct spot *spot = tree_member(&spots, &key, &is_new);
+
+	if (is_new)
 		name_spot(spot);
-		spare = NULL;
-	}
 	return spot;
 }
 
@@ -298,23 +264,19 @@ static int compare_named(const void *a, const void *b)
  */
 const struct stack *stack_of(const struct sites *sites, __u32 number)
 {
-	static void *stacks;
-	static struct named *spare;
+	static struct tree stacks = { .size = sizeof(struct named), .compare = compare_named };
 	const struct pymalloc_site_record *site = sites_find(sites, number,
 							     PYMALLOC_RECORD_SITE);
+	struct named key = { 0 };
 	struct named *named;
 	bool is_new;
 
 	if (!site)
 		return NULL;
-	if (!spare)
-		spare = allocate(1, sizeof(*spare));
-	spare->record = sites_find(sites, site->stack, PYMALLOC_RECORD_STACK);
-	named = find_or_add(spare, &stacks, compare_named, &is_new);
-	if (is_new) {
+	key.record = sites_find(sites, site->stack, PYMALLOC_RECORD_STACK);
+	named = tree_member(&stacks, &key, &is_new);
+	if (is_new)
 		named->stack = name_stack(sites, named->record);
-		spare = NULL;
-	}
 	return named->stack;
 }
 

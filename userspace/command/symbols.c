@@ -9,7 +9,6 @@
 #include <elfutils/libdwfl.h>
 #include <err.h>
 #include <fcntl.h>
-#include <search.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 
 #include "command.h"
 #include "symbols.h"
+#include "tree.h"
 
 /* The longest build IDs that linkers make have 20 bytes, those of SHA-256 have 32. */
 #define BUILD_ID_MAX	64
@@ -110,24 +110,15 @@ static int compare_modules(const void *a, const void *b)
 /* Opens each file once.  They stay open, as names lie in them. */
 static Dwfl_Module *find_module(const struct pymalloc_object_record *record)
 {
-	static void *modules;
-	struct module *module = malloc(sizeof(*module));
-	struct module **found;
+	static struct tree modules = { .size = sizeof(struct module), .compare = compare_modules };
 	const char *path = record->data + record->build_id_bytes;
+	bool is_new;
+	struct module *module = tree_member(&modules, &(struct module){ .record = record },
+					    &is_new);
 
-	if (!module)
-		err(EXIT_FAILED, NULL);
-	*module = (struct module){ .record = record };
-	found = tsearch(module, &modules, compare_modules);
-	if (!found)
-		err(EXIT_FAILED, NULL);
-	if (*found != module) {
-		free(module);
-		return (*found)->module;
-	}
-	if (*path == '/')
+	if (is_new && *path == '/')
 		module->module = open_module(path, record);
-	if (!module->module)
+	if (is_new && !module->module)
 		module->module = open_debuginfo(record);
 	return module->module;
 }

@@ -11,6 +11,7 @@
 #include "command.h"
 #include "service.h"
 #include "take.h"
+#include "tree.h"
 
 /* Blocks that are asked for at once: 192 KiB of them, which stay in a processor's cache. */
 #define BLOCKS_A_CALL	8192
@@ -138,9 +139,7 @@ static void take_table(int fd, struct section *section)
 	if (read_table(fd, &settings, sizeof(settings)) == sizeof(settings) &&
 	    !memcmp(settings.magic, PYMALLOC_SITES_MAGIC, sizeof(settings.magic)))
 		bytes = settings.used < PYMALLOC_TABLE_MAX ? settings.used : PYMALLOC_TABLE_MAX;
-	section->table = malloc(bytes ?: 1);
-	if (!section->table)
-		err(EXIT_FAILED, NULL);
+	section->table = allocate(bytes, 1);
 	if (bytes)
 		section->header.table_bytes = read_table(fd, section->table, bytes);
 }
