@@ -246,7 +246,10 @@ bool pym_check_record(struct pym_tally *tally, const struct pym_pool *pool, u64 
 		return true;
 	return pym_expect(tally, pym_pool_offset(pool) == offset, offset,
 			  "the pool has forgotten its place") &&
-	       pym_expect(tally, pool->page, offset, "a pool without a page has a record");
+	       pym_expect(tally, pool->page || tally->heap->dead, offset,
+			  "a pool without a page has a record") &&
+	       pym_expect(tally, !pool->page || !tally->heap->dead, offset,
+			  "a pool of a dead heap has a page");
 }
 
 /* Count the metadata of a pool: that of its sheet, if it is the first live one of that. */
@@ -291,7 +294,7 @@ static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 	if (!pym_check_record(tally, pool, offset))
 		return;
 	check_sheet(tally, pool, offset);
-	if (!pym_pool_is_face(pool)) {
+	if (pool->page && !pym_pool_is_face(pool)) {
 		tally->pages++;
 		tally->maybe_shared += pym_frame_maybe_shared(pool->page);
 	}

@@ -128,7 +128,7 @@ static void live_check_pool_locked(struct live *live, struct pym_arena *arena,
 		live->busy++;
 		return;
 	}
-	tally->pages += pool && !pym_pool_is_face(pool);
+	tally->pages += pool && pool->page && !pym_pool_is_face(pool);
 	pym_expect(tally, !free || !class, offset,
 		   "the pool is free and has a class, or is neither");
 	pym_expect(tally, free || pool, offset, "a pool in use has no page");

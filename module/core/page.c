@@ -317,7 +317,10 @@ void pym_pools_forget(struct pym_heap *heap, struct pym_span span)
 	spin_unlock(&heap->lock);
 }
 
-/* Give back the pages of busy pools, which nobody maps any more.  Returns how many. */
+/*
+ * Give back the pages of busy pools, which nobody maps any more.  Their records go, too,
+ * unless the heap is dead.  Returns how many pages went.
+ */
 static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 			      struct page **pages)
 {
@@ -336,7 +339,8 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 			apart += pym_frame_put(page, true);
 		else
 			together += pym_frame_put(page, false);
-		pool_remove_locked(heap, arena, index);
+		if (!heap->dead)
+			pool_remove_locked(heap, arena, index);
 	}
 	arena->apart &= ~span.bits;
 	heap->pages -= nr;
@@ -431,24 +435,69 @@ static u64 pools_with_record(struct pym_arena *arena)
 	return found;
 }
 
+/* Give back the pages of pools that nobody maps.  Returns the pools that had one. */
+static u64 pages_put_all(struct pym_heap *heap, struct pym_span span)
+{
+	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
+
+	span.bits = pages_gather(span, pages);
+	pages_put(heap, span, pages);
+	return span.bits;
+}
+
 /**
  * pym_pages_destroy() - free the pages of a heap that nobody uses or maps
- * @heap: the heap
+ * @heap: the heap, which may be dead
  *
- * Context: Sleeps.
+ * Context: Waits for nothing.
  */
 void pym_pages_destroy(struct pym_heap *heap)
 {
-	struct page *pages[PYMALLOC_ARENA_POOLS] __uninitialized;
-	struct pym_span span, own;
+	struct pym_span span;
 	u64 offset;
 
 	pym_for_each_arena(span.arena, offset, heap) {
 		span.bits = pools_with_record(span.arena);
-		own.bits = pages_gather(span, pages);
-		own.arena = span.arena;
-		pages_put(heap, own, pages);
-		span.bits &= ~own.bits;
+		if (!heap->dead)
+			span.bits &= ~pages_put_all(heap, span);
 		pym_pools_forget(heap, span);
+	}
+}
+
+/* Give back what describes empty pools, too: they say nothing. */
+static void bury_empty_pools(struct pym_heap *heap)
+{
+	struct pym_span span;
+
+	for (;;) {
+		span = pym_empty_reserve(heap);
+		if (!span.arena)
+			return;
+		pages_put_all(heap, span);
+		pym_pools_release(heap, span);
+	}
+}
+
+/**
+ * pym_pages_bury() - free the pages of a heap that is dead, and keep its records
+ * @heap: the heap, which nobody uses or maps
+ *
+ * From now on it can only be inspected, and destroyed.
+ *
+ * Context: Sleeps.
+ */
+void pym_pages_bury(struct pym_heap *heap)
+{
+	struct pym_pool *pool;
+	struct pym_span span;
+	u64 offset;
+
+	bury_empty_pools(heap);
+	heap->dead = true;
+	pym_for_each_arena(span.arena, offset, heap) {
+		span.bits = pools_with_record(span.arena);
+		pages_put_all(heap, span);
+		pym_for_each_pool(pool, span)
+			pool->page = NULL;
 	}
 }

@@ -15,5 +15,6 @@ unsigned int pym_pages_drop_held(struct pym_heap *heap, const struct pym_mapping
 				 struct pym_span span);
 int pym_pages_drop(struct pym_heap *heap, struct pym_span span);
 void pym_pages_destroy(struct pym_heap *heap);
+void pym_pages_bury(struct pym_heap *heap);
 
 #endif /* PYM_PAGE_H */

@@ -12,21 +12,26 @@
  * @quota: the quota; NULL is one without a limit
  * @bytes: how many
  *
- * Context: Any.
+ * At the limit, what the quota can do without is given back first.
+ *
+ * Context: Any that holds no spinlock.
  * Return: 0, or -EDQUOT and nothing is charged.
  */
 int pym_quota_charge(struct pym_quota *quota, unsigned long bytes)
 {
-	unsigned long max;
+	unsigned long used, max;
 
 	if (!quota)
 		return 0;
-	max = READ_ONCE(*quota->max);
-	if (atomic_long_add_return(bytes, &quota->used) > max && max) {
+	for (;;) {
+		max = READ_ONCE(*quota->max);
+		used = atomic_long_add_return(bytes, &quota->used);
+		if (used <= max || !max)
+			return 0;
 		atomic_long_sub(bytes, &quota->used);
-		return -EDQUOT;
+		if (!quota->relieve || !quota->relieve(quota, used - max))
+			return -EDQUOT;
 	}
-	return 0;
 }
 
 /**

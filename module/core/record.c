@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Records: a struct pym_pool exists exactly as long as its pool has a page.
+ * Records: a struct pym_pool exists exactly as long as its pool has a page.  Those of a dead
+ * heap stay without one.
  *
  * It is made before it gets the page, and goes with the page, or when the pool needs one
  * with a longer bitmap.  So a heap that has become small has few of them, whatever

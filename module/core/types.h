@@ -86,7 +86,7 @@
  * @link: in one of the class's lists, or in a list of the task that has just freed
  *	its last block
  * @rcu: frees its sheet, when no task that has looked it up still reads it
- * @page: its memory
+ * @page: its memory; NULL if the heap is dead
  * @number: its place in the window, counted in pools
  * @place: its place among the records that have been allocated together: see record.c
  * @nr_alloc: blocks allocated
@@ -103,7 +103,7 @@
  *	is the frame's only one
  * @free: a bit for each block: allocated (0) or not (1).  All others are 1, too
  *
- * It exists as long as the pool has a page: see record.c.
+ * It exists as long as the pool has a page, or the heap is dead: see record.c.
  */
 struct pym_pool {
 	union {
@@ -272,11 +272,16 @@ struct pym_class {
  * @used: bytes charged: of pages and of metadata
  * @meta: those of @used that are metadata
  * @max: the limit in bytes, read at every charge; 0 is no limit
+ * @relieve: the limit has been met, and so many bytes are missing: give something back
+ *	that is charged here.  Called with gates of heaps held for reading, and maybe in a
+ *	task that reclaims memory: it may wait for nothing.  Returns whether to try again.
+ *	May be NULL
  */
 struct pym_quota {
 	atomic_long_t used;
 	atomic_long_t meta;
 	const unsigned long *max;
+	bool (*relieve)(struct pym_quota *quota, unsigned long missing);
 };
 
 struct pym_heap;
@@ -357,6 +362,8 @@ struct pym_heap_ops {
  * @user: the quota that pays for all of its metadata, and for each page that it gets
  *	from now on
  * @cloning: fork() is making it, which no limit makes fail
+ * @dead: its pages have gone for good, and nothing changes any more: its records say what
+ *	was in them
  * @no_mesh: its pools never share a frame, and hand out their blocks from the first one on
  * @meshing: a task is meshing it
  * @mesh_pass: how many times that has been begun, modulo 2^32
@@ -404,6 +411,7 @@ struct pym_heap {
 	struct pym_quota *user;
 	bool pays_apart;
 	bool cloning;
+	bool dead;
 	bool no_mesh;
 	u8 meshing;
 	u32 mesh_pass;
