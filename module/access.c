@@ -54,13 +54,23 @@ static bool access_has_no_more_caps(const struct cred *theirs, const struct cred
 	       cap_issubset(theirs->cap_permitted, cred->cap_effective);
 }
 
+static bool access_has_rights_of(const struct cred *theirs)
+{
+	const struct cred *cred = current_cred();
+
+	return (access_is_same_user(cred, theirs) && access_has_no_more_caps(theirs, cred)) ||
+	       ns_capable(theirs->user_ns, CAP_SYS_PTRACE);
+}
+
+static bool access_is_readable(const struct mm_struct *mm)
+{
+	return get_dumpable((struct mm_struct *)mm) == SUID_DUMP_USER;
+}
+
 /* Under RCU. */
 static bool access_may_look_at(const struct task_struct *task, struct mm_struct *mm)
 {
-	const struct cred *cred = current_cred(), *theirs = __task_cred(task);
-
-	if (!access_is_same_user(cred, theirs) &&
-	    !ns_capable(theirs->user_ns, CAP_SYS_PTRACE))
+	if (!access_has_rights_of(__task_cred(task)))
 		return false;
 	/*
 	 * A process that drops privileges becomes not dumpable before it gets its new
@@ -68,10 +78,7 @@ static bool access_may_look_at(const struct task_struct *task, struct mm_struct 
 	 * smp_wmb() in commit_creds().
 	 */
 	smp_rmb();
-	if (get_dumpable(mm) != SUID_DUMP_USER && !ns_capable(mm->user_ns, CAP_SYS_PTRACE))
-		return false;
-	return access_has_no_more_caps(theirs, cred) ||
-	       ns_capable(theirs->user_ns, CAP_SYS_PTRACE);
+	return access_is_readable(mm) || ns_capable(mm->user_ns, CAP_SYS_PTRACE);
 }
 
 /**
@@ -98,6 +105,47 @@ bool pym_may_look(const struct pym_service_heap *sheap)
 		may = ns_capable(sheap->client.mm->user_ns, CAP_SYS_PTRACE);
 	rcu_read_unlock();
 	return may;
+}
+
+/**
+ * pym_access_bury() - note who may look at a heap when it is dead
+ * @sheap: the heap, whose process has ended
+ *
+ * Context: Sleeps.
+ */
+void pym_access_bury(struct pym_service_heap *sheap)
+{
+	struct pym_client *client = &sheap->client;
+	struct task_struct *task;
+
+	/* Nobody has seen the process end; it may not have been waited for yet. */
+	if (!client->cred) {
+		rcu_read_lock();
+		task = access_client_task(sheap);
+		if (task)
+			client->cred = get_cred(__task_cred(task));
+		rcu_read_unlock();
+	}
+	sheap->readable = access_is_readable(client->mm);
+	sheap->user_ns = get_user_ns(client->mm->user_ns);
+}
+
+/**
+ * pym_may_look_at_dead() - may the caller see what is kept of a dead heap?
+ * @sheap: the heap
+ *
+ * Return: true if the caller could see the heap's memory until its process ended, but for
+ *	that process itself.  If that process's rights are not known, true for
+ *	CAP_SYS_PTRACE alone.
+ */
+bool pym_may_look_at_dead(const struct pym_service_heap *sheap)
+{
+	const struct cred *theirs = sheap->client.cred;
+
+	if (theirs && sheap->readable)
+		return access_has_rights_of(theirs);
+	return (!theirs || access_has_rights_of(theirs)) &&
+	       ns_capable(sheap->user_ns, CAP_SYS_PTRACE);
 }
 
 /**
@@ -136,6 +184,8 @@ static pid_t access_client_pid(const struct pym_service_heap *sheap)
 
 	if (pid)
 		return pid_vnr(pid);
+	if (sheap->dead)
+		return 0;
 	rcu_read_lock();
 	task = access_mm_task(sheap->client.mm);
 	number = task ? task_tgid_vnr(task) : 0;
@@ -163,9 +213,16 @@ int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *inf
 		.page_bytes = stats.page_bytes,
 		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
 		.alignment = sheap->heap.alignment,
+		.flags = sheap->flags,
 		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
 		.pid = access_client_pid(sheap),
+		.meta_bytes = stats.meta_bytes,
+		.died = sheap->died,
 	};
+	if (sheap->dead) {
+		info->death = sheap->client.death;
+		info->death_code = sheap->client.death_code;
+	}
 	memcpy(info->comm, sheap->client.comm, sizeof(info->comm));
 	memcpy(info->name, sheap->name, sizeof(info->name));
 	return pym_pages_shared(&sheap->heap, &info->shared_bytes, &info->pss_bytes);

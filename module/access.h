@@ -15,6 +15,8 @@ struct pymalloc_heap_info;
 #define PYM_SHOWN_COMM	(4 * TASK_COMM_LEN)
 
 bool pym_may_look(const struct pym_service_heap *sheap);
+void pym_access_bury(struct pym_service_heap *sheap);
+bool pym_may_look_at_dead(const struct pym_service_heap *sheap);
 bool pym_may_list(const struct pym_service_heap *sheap);
 int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *info);
 void pym_show_comm(char shown[PYM_SHOWN_COMM], const char *comm);

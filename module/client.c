@@ -5,6 +5,7 @@
 #include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/sched/signal.h>
 
 #include "access.h"
 #include "client.h"
@@ -30,6 +31,51 @@ void pym_client_note_process_slow(struct pym_client *client)
 	pid = get_pid(task_tgid(current));
 	if (cmpxchg(&client->pid, NULL, pid))
 		put_pid(pid);
+}
+
+/* How a process that is ending, the caller, ends. */
+static void client_note_status(struct pym_client *client)
+{
+	const struct signal_struct *signal = current->signal;
+	int status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code :
+							 current->exit_code;
+
+	client->death = status & 0x7f ? PYMALLOC_DIED_SIGNAL : PYMALLOC_DIED_EXIT;
+	client->death_code = status & 0x7f ?: status >> 8 & 0xff;
+}
+
+/*
+ * Is the caller exiting, and the client's process?  If that is not known, it is when the
+ * caller still has its descriptors: until these go, it drops no address space but its own.
+ */
+static bool client_is_exiting(const struct pym_client *client)
+{
+	if (!(current->flags & PF_EXITING) || current->mm)
+		return false;
+	return client->pid ? client->pid == task_tgid(current) : !!current->files;
+}
+
+/**
+ * pym_client_note_death() - a client's address space has no users any more
+ * @client: the client
+ *
+ * Its process may be the caller, and may not be found later.
+ *
+ * Context: Any process.  Nobody else calls it for this client at the same time.
+ */
+void pym_client_note_death(struct pym_client *client)
+{
+	if (client->death || current->flags & PF_KTHREAD)
+		return;
+	if (client_is_exiting(client)) {
+		if (!client->pid)
+			client->pid = get_pid(task_tgid(current));
+		client->cred = get_current_cred();
+		client_note_status(client);
+	} else if (!(current->flags & PF_EXITING) && current->mm != client->mm &&
+		   (!client->pid || client->pid == task_tgid(current))) {
+		client->death = PYM_DIED_EXEC;
+	}
 }
 
 static void client_move_to_user_locked(struct pym_service_heap *sheap, struct pym_user *user)

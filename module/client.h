@@ -31,6 +31,7 @@ struct pym_handle {
 struct pym_service_heap *pym_client_enter(struct file *file);
 void pym_client_leave(struct pym_service_heap *sheap);
 void pym_client_note_process_slow(struct pym_client *client);
+void pym_client_note_death(struct pym_client *client);
 void pym_client_change_user(struct pym_service_heap *sheap);
 
 /**

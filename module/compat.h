@@ -5,6 +5,7 @@
 #ifndef PYM_COMPAT_H
 #define PYM_COMPAT_H
 
+#include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
@@ -44,16 +45,35 @@ static inline bool pym_mmap_write_trylock(struct mm_struct *mm)
 static inline void vma_start_write(struct vm_area_struct *vma) { }
 #endif
 
-/* A shrinker of the whole machine's memory.  Returns NULL without memory. */
+/* An object that was allocated with kmem_cache_alloc_lru(), and its memory cgroup's list. */
+static inline void pym_list_lru_add(struct list_lru *lru, struct list_head *item)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	list_lru_add(lru, item);
+#else
+	list_lru_add_obj(lru, item);
+#endif
+}
+
+static inline void pym_list_lru_del(struct list_lru *lru, struct list_head *item)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	list_lru_del(lru, item);
+#else
+	list_lru_del_obj(lru, item);
+#endif
+}
+
+/* A shrinker.  Without @flags it is one of the whole machine.  Returns NULL without memory. */
 static inline struct shrinker *
-pym_shrinker_register(const char *name,
+pym_shrinker_register(const char *name, unsigned int flags,
 		      unsigned long (*count)(struct shrinker *, struct shrink_control *),
 		      unsigned long (*scan)(struct shrinker *, struct shrink_control *))
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
 	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
 #else
-	struct shrinker *shrinker = shrinker_alloc(0, "%s", name);
+	struct shrinker *shrinker = shrinker_alloc(flags, "%s", name);
 #endif
 
 	if (!shrinker)
@@ -62,6 +82,7 @@ pym_shrinker_register(const char *name,
 	shrinker->scan_objects = scan;
 	shrinker->seeks = DEFAULT_SEEKS;
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	shrinker->flags = flags;
 	if (register_shrinker(shrinker, "%s", name)) {
 		kfree(shrinker);
 		return NULL;

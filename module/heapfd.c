@@ -2,6 +2,7 @@
 /*
  * A heap's descriptor.
  */
+#include <linux/anon_inodes.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
@@ -10,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "client.h"
+#include "dead.h"
 #include "family.h"
 #include "heapfd.h"
 #include "heapfs.h"
@@ -183,4 +185,57 @@ struct file *pym_heapfd_open(struct pym_service_heap *sheap, bool read_only)
 	else
 		file->private_data = handle;
 	return file;
+}
+
+/* The number of the dead heap that a descriptor is of. */
+static u64 dead_id(const struct file *file)
+{
+	return (unsigned long)file->private_data;
+}
+
+/* The commands are those of a living heap.  The descriptor is read-only. */
+static long dead_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct pym_service_heap *sheap = pym_dead_find(dead_id(file));
+	long result;
+
+	if (!sheap)
+		return -ESTALE;
+	result = pym_command_run(file, sheap, heap_commands, ARRAY_SIZE(heap_commands),
+				 cmd, (void __user *)arg);
+	pym_dead_put(sheap->dead);
+	return result;
+}
+
+static __poll_t dead_poll(struct file *file, poll_table *wait)
+{
+	return EPOLLHUP;
+}
+
+static void dead_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	seq_printf(m, "pymalloc-heap:\t%llu\n", dead_id(file));
+}
+
+static const struct file_operations dead_fops = {
+	.owner		= THIS_MODULE,
+	.unlocked_ioctl	= dead_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.poll		= dead_poll,
+	.show_fdinfo	= dead_show_fdinfo,
+};
+
+/**
+ * pym_heapfd_open_dead() - a read-only descriptor of a dead heap
+ * @id: the heap's number
+ *
+ * The descriptor does not keep the heap.
+ *
+ * Context: Sleeps.
+ * Return: the file or an error pointer.
+ */
+struct file *pym_heapfd_open_dead(u64 id)
+{
+	return anon_inode_getfile("[pymalloc:dead]", &dead_fops, (void *)(unsigned long)id,
+				  O_RDONLY);
 }

@@ -11,5 +11,6 @@ struct file;
 struct pym_service_heap;
 
 struct file *pym_heapfd_open(struct pym_service_heap *sheap, bool read_only);
+struct file *pym_heapfd_open_dead(u64 id);
 
 #endif /* PYM_HEAPFD_H */

@@ -34,6 +34,7 @@ struct pym_call {
 		struct pymalloc_create create;
 		struct pymalloc_open open;
 		struct pymalloc_list list;
+		struct pymalloc_forget forget;
 		struct pymalloc_alloc alloc;
 		struct pymalloc_free free;
 		struct pymalloc_usable usable;

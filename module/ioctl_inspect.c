@@ -364,8 +364,11 @@ int pym_check_ioctl(struct pym_call *call)
 
 	BUILD_BUG_ON(sizeof(check->message) != sizeof(verdict.message));
 
-	/* A caller that cannot change the heap must not stop calls that do. */
-	if (call->file->f_mode & FMODE_WRITE)
+	/*
+	 * A caller that cannot change the heap must not stop calls that do.  In a dead heap
+	 * there are none.
+	 */
+	if (call->file->f_mode & FMODE_WRITE || sheap->dead)
 		err = pym_check_killable(&sheap->heap, &verdict);
 	else
 		err = pym_check_live(&sheap->heap, &verdict);

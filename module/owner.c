@@ -8,13 +8,18 @@
 #include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/memcontrol.h>
+#include <linux/pid.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/user_namespace.h>
 
 #include "access.h"
 #include "cache.h"
+#include "client.h"
+#include "dead.h"
 #include "debugfs.h"
 #include "family.h"
 #include "owner.h"
@@ -42,13 +47,15 @@ static void owner_threshold_passed(struct pym_heap *heap)
 
 /*
  * Called between two pieces of a look at a heap, which keeps the heap.  It stops if the
- * heap is about to end, because until then the pages count against the heap's user.
+ * heap is about to end, or, if it is dead, to be forgotten: until then its memory counts
+ * against its user.
  */
 static int owner_pause(struct pym_heap *heap)
 {
 	struct pym_service_heap *sheap = pym_service_of(heap);
 
-	if (READ_ONCE(sheap->forgotten) && !READ_ONCE(sheap->client.mappings))
+	if (sheap->dead ? READ_ONCE(sheap->dead->forgotten) :
+	    READ_ONCE(sheap->forgotten) && !READ_ONCE(sheap->client.mappings))
 		return -ESTALE;
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
@@ -105,13 +112,22 @@ static void owner_set_client(struct pym_service_heap *sheap, struct mm_struct *m
 	get_task_comm(sheap->client.comm, current);
 }
 
+/* A dead heap keeps the number and the rights of its process. */
 static void owner_forget_client(struct pym_service_heap *sheap)
 {
 	if (sheap->client.heapless)
 		mmdrop(sheap->client.heapless);
 	mem_cgroup_put(sheap->memcg);
 	mmdrop(sheap->client.mm);
+	sheap->client.mm = NULL;
+}
+
+static void owner_forget_process(struct pym_service_heap *sheap)
+{
 	put_pid(sheap->client.pid);
+	put_cred(sheap->client.cred);
+	if (sheap->user_ns)
+		put_user_ns(sheap->user_ns);
 }
 
 /* Charge the heap to a user; takes over the reference to it. */
@@ -152,22 +168,31 @@ static void owner_inherit_user(struct pym_service_heap *child, struct pym_servic
 	mutex_unlock(&sheap->user_lock);
 }
 
-static void owner_uncharge_user(struct pym_service_heap *sheap)
+static void owner_forget_user(struct pym_service_heap *sheap)
 {
-	pym_user_uncharge_heap(sheap->user);
 	pym_user_put(sheap->user);
 	pym_user_put(sheap->purse_user);
 }
 
-/* Undo what is done for every heap, inherited or not. */
-static void owner_undo(struct pym_service_heap *sheap)
+/* Undo what makes a heap a living one, inherited or not. */
+static void owner_end_life(struct pym_service_heap *sheap)
 {
 	pym_caches_destroy(sheap);
-	pym_sites_destroy(sheap);
-	pym_heap_destroy(&sheap->heap);
 	owner_forget_client(sheap);
 	pym_family_put(sheap->family);
-	owner_uncharge_user(sheap);
+	pym_user_uncharge_heap(sheap->user);
+}
+
+/*
+ * Free what a dead heap still has.  This may be in memory reclaim, and under the gate of
+ * another heap: nothing is waited for, and this heap's gate is not taken.
+ */
+static void owner_end_death(struct pym_service_heap *sheap)
+{
+	pym_sites_destroy(sheap);
+	pym_heap_destroy(&sheap->heap);
+	owner_forget_process(sheap);
+	owner_forget_user(sheap);
 }
 
 static void owner_free_struct(struct pym_service_heap *sheap)
@@ -176,11 +201,17 @@ static void owner_free_struct(struct pym_service_heap *sheap)
 	kvfree_rcu(sheap, rcu);
 }
 
-/* The same, and free a heap that has never been registered. */
+static void owner_free_dead(struct pym_service_heap *sheap)
+{
+	owner_end_death(sheap);
+	owner_free_struct(sheap);
+}
+
+/* Free a heap that has never been registered. */
 static void owner_free(struct pym_service_heap *sheap)
 {
-	owner_undo(sheap);
-	owner_free_struct(sheap);
+	owner_end_life(sheap);
+	owner_free_dead(sheap);
 }
 
 /*
@@ -193,7 +224,10 @@ static void owner_vanish_work(struct work_struct *work)
 
 	pym_debugfs_remove(sheap);
 	pym_upkeep_cancel(sheap);
-	owner_free_struct(sheap);
+	if (sheap->dead)
+		pym_dead_put(sheap->dead);
+	else
+		owner_free_struct(sheap);
 }
 
 /*
@@ -259,17 +293,65 @@ static void owner_note_inherited(struct pym_service_heap *sheap)
 	sheap->inherited_frees = stats.nr_frees;
 }
 
+/*
+ * Is a heap to be kept that has ended?  Its process has ended, too, and has neither ended the
+ * heap before, nor gone on with another program: that would leave a copy of the heap for each
+ * fork() and exec().
+ */
+static bool owner_is_to_be_kept(struct pym_service_heap *sheap)
+{
+	if (READ_ONCE(sheap->ended) || !pym_service_is_dead(sheap) ||
+	    !(READ_ONCE(pym_keep_dead) || sheap->flags & PYMALLOC_CREATE_KEEP_DEAD))
+		return false;
+	pym_client_note_death(&sheap->client);
+	return sheap->client.death != PYM_DIED_EXEC;
+}
+
+/* Give back the pages of a heap.  Returns what describes the rest, if that is kept. */
+static struct pym_dead *owner_give_pages_back(struct pym_service_heap *sheap)
+{
+	struct pym_dead *dead = NULL;
+
+	if (owner_is_to_be_kept(sheap))
+		dead = pym_dead_new(sheap);
+	if (!dead) {
+		pym_pages_destroy(&sheap->heap);
+		return NULL;
+	}
+	pym_steal_at_end(sheap);
+	pym_pages_bury(&sheap->heap);
+	pym_access_bury(sheap);
+	sheap->died = ktime_get_real_seconds();
+	return dead;
+}
+
+/* Keep a dead heap.  It has nothing of a living one any more. */
+static void owner_keep(struct pym_service_heap *sheap, struct pym_dead *dead)
+{
+	pym_heap_remove_meta(&sheap->heap, PYM_LIVING_BYTES);
+	if (READ_ONCE(pym_check_at_end))
+		owner_check_at_end(sheap);
+	pym_dead_add(dead);
+}
+
 /* The last reference has gone: no call uses the heap, and none can get a reference. */
 static void owner_destroy_heap(struct pym_service_heap *sheap)
 {
+	struct pym_dead *dead;
+
 	pym_registry_remove(sheap);
 	if (READ_ONCE(pym_check_at_end))
 		owner_check_at_end(sheap);
 	owner_trace_destroy(sheap);
-	pym_pages_destroy(&sheap->heap);
+	dead = owner_give_pages_back(sheap);
 	pym_family_leave(sheap->family);
 	wake_up_interruptible_poll(&sheap->family->wait, EPOLLHUP);
-	owner_undo(sheap);
+	owner_end_life(sheap);
+	sheap->dead = dead;
+	if (dead)
+		owner_keep(sheap, dead);
+	else
+		owner_end_death(sheap);
 	queue_work(folder_queue, &sheap->upkeep->vanish);
 }
 
@@ -314,6 +396,7 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 	sheap->heap.limit = create->limit;
 	sheap->heap.extent = create->extent;
 	sheap->heap.no_mesh = create->flags & PYMALLOC_CREATE_NO_MESH;
+	sheap->flags = create->flags;
 
 	err = owner_charge_user(sheap);
 	if (err)
@@ -341,7 +424,9 @@ put_family:
 	pym_family_put(sheap->family);
 uncharge:
 	owner_forget_client(sheap);
-	owner_uncharge_user(sheap);
+	owner_forget_process(sheap);
+	pym_user_uncharge_heap(sheap->user);
+	owner_forget_user(sheap);
 free:
 	owner_free_struct(sheap);
 	return ERR_PTR(err);
@@ -367,6 +452,7 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	child->client.protected = true;
 	child->heap.limit = sheap->heap.limit;
 	child->heap.no_mesh = sheap->heap.no_mesh;
+	child->flags = sheap->flags;
 	err = pym_heap_init(&child->heap, sheap->heap.alignment, sheap->heap.window);
 	if (err) {
 		owner_free_struct(child);
@@ -425,7 +511,7 @@ void pym_service_end(struct pym_service_heap *sheap)
  * pym_owner_init() - prepare for heaps
  *
  * Context: Process context, while the module is being loaded.
- * Return: 0 or -ENOMEM.
+ * Return: 0 or a negative error.
  */
 int pym_owner_init(void)
 {
@@ -434,9 +520,18 @@ int pym_owner_init(void)
 	folder_queue = alloc_ordered_workqueue("pymalloc_folders", 0);
 	if (!folder_queue)
 		return -ENOMEM;
+	err = pym_dead_init(owner_free_dead);
+	if (err)
+		goto queue;
 	err = pym_service_init(owner_destroy_heap);
 	if (err)
-		destroy_workqueue(folder_queue);
+		goto dead;
+	return 0;
+
+dead:
+	pym_dead_exit();
+queue:
+	destroy_workqueue(folder_queue);
 	return err;
 }
 
@@ -450,4 +545,5 @@ void pym_owner_exit(void)
 	/* First: heaps that end there have their folders removed by the other queue. */
 	pym_service_exit();
 	destroy_workqueue(folder_queue);
+	pym_dead_exit();
 }

@@ -40,6 +40,12 @@ bool pym_decay_is_valid(unsigned int ms)
 	return ms >= PYMALLOC_DECAY_MS_MIN && ms <= PYMALLOC_DECAY_MS_MAX;
 }
 
+/*
+ * Each keeps at least 16 KiB, and what nobody looks at is of no use: who needs more should
+ * take snapshots.
+ */
+#define KEEP_DEAD_MAX	1024
+
 /* Refuse a value when it is set, not when it is used: whoever sets it sees why. */
 static int refuse_value(const struct kernel_param *param, const char *value, const char *want)
 {
@@ -88,6 +94,16 @@ static int set_decay_param(const char *value, const struct kernel_param *param)
 	return 0;
 }
 
+static int set_keep_dead_param(const char *value, const struct kernel_param *param)
+{
+	unsigned int nr;
+
+	if (kstrtouint(value, 0, &nr) || nr > KEEP_DEAD_MAX)
+		return refuse_value(param, value, "from 0 to 1024");
+	WRITE_ONCE(*(unsigned int *)param->arg, nr);
+	return 0;
+}
+
 static int set_switch_param(const char *value, const struct kernel_param *param)
 {
 	return param_set_bool(value, param) ? refuse_value(param, value, "Y or N") : 0;
@@ -111,6 +127,10 @@ static const struct kernel_param_ops bytes_ops = {
 
 static const struct kernel_param_ops decay_ops = {
 	.set = set_decay_param, .get = param_get_uint
+};
+
+static const struct kernel_param_ops keep_dead_ops = {
+	.set = set_keep_dead_param, .get = param_get_uint
 };
 
 static const struct kernel_param_ops switch_ops = {
@@ -150,6 +170,18 @@ bool pym_check_at_end;
 module_param_cb(check, &switch_ops, &pym_check_at_end, 0644);
 __MODULE_PARM_TYPE(check, "bool");
 MODULE_PARM_DESC(check, "check each heap when it ends, and report a contradiction in the kernel's log (default off)");
+
+/* None: who looks at heaps of processes that have ended knows that, and memory is dear. */
+unsigned int pym_keep_dead;
+module_param_cb(keep_dead, &keep_dead_ops, &pym_keep_dead, 0644);
+__MODULE_PARM_TYPE(keep_dead, "uint");
+MODULE_PARM_DESC(keep_dead, "most heaps of one user whose figures stay when their process ends (0 to 1024; default 0)");
+
+/* The figures of 2 GiB of small objects, or a large table of stacks. */
+unsigned long pym_dead_bytes = SZ_64M;
+module_param_cb(dead_bytes, &bytes_ops, &pym_dead_bytes, 0644);
+__MODULE_PARM_TYPE(dead_bytes, "ulong");
+MODULE_PARM_DESC(dead_bytes, "most bytes that all such heaps of one user may take (default 64 MiB)");
 
 /*
  * Rounds of two seconds: what is not used for two of them is taken back.  A program that

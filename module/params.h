@@ -15,6 +15,8 @@ extern unsigned long pym_default_window;
 extern unsigned long pym_user_bytes;
 extern unsigned int pym_user_heaps;
 extern bool pym_check_at_end;
+extern unsigned int pym_keep_dead;
+extern unsigned long pym_dead_bytes;
 extern unsigned long pym_mesh_bytes;
 
 /**

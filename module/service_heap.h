@@ -17,16 +17,18 @@
 
 #include "core/core.h"
 
+struct cred;
 struct dentry;
 struct mem_cgroup;
 struct pym_caches;
+struct pym_dead;
 struct pym_family;
 struct pym_sites;
 struct pym_user;
 
 /**
  * struct pym_client - an address space that uses a heap
- * @mm: the address space: only it may allocate, free and map
+ * @mm: the address space: only it may allocate, free and map.  NULL if the heap is dead
  * @pid: its process; NULL until a child of fork() has used what it inherited
  * @comm: the command of the process that made the heap, when it did
  * @mappings: its mappings of the heap
@@ -41,6 +43,10 @@ struct pym_user;
  * @highest: end of the last one that is or has been
  * @patience: allocating calls to come before it is found out whether writes still
  *	need protection; see fork.c
+ * @death: PYMALLOC_DIED_*, or PYM_DIED_EXEC: how its process ended, once it has, and if
+ *	that is known
+ * @death_code: the exit status, or the signal
+ * @cred: the rights of its process when that ended; NULL if they are not known
  * @heapless: the last child for whose heap there was no memory in fork(): its further
  *	mappings get none either.  A reference, so that no other process gets its address
  *
@@ -62,8 +68,14 @@ struct pym_client {
 	unsigned long lowest;
 	unsigned long highest;
 	atomic64_t patience;
+	u32 death;
+	u32 death_code;
+	const struct cred *cred;
 	struct mm_struct *heapless;
 };
+
+/* @death of a client whose process goes on, with another program. */
+#define PYM_DIED_EXEC	U32_MAX
 
 /**
  * struct pym_upkeep - what workers do for a heap
@@ -147,9 +159,16 @@ struct pym_upkeep {
  * @purse_user: the user that pays, once, for the pages that the family has together
  * @uid: the number of @user
  * @ruid: the real user of its process when @user was set
+ * @flags: PYMALLOC_CREATE_*
  * @name: the heap's name
  * @debugfs: its folder
  * @upkeep: what workers do for it
+ * @dead: what is kept of it; NULL while it lives, and if nothing is
+ * @died: when it died: seconds since 1970
+ * @readable: as long as its process lived, others of the same user could read its memory
+ * @user_ns: the user namespace in which others need a capability for that
+ *
+ * The last four describe a dead heap.
  */
 struct pym_service_heap {
 	struct rcu_head rcu;
@@ -174,9 +193,14 @@ struct pym_service_heap {
 	struct pym_user *purse_user;
 	kuid_t uid;
 	kuid_t ruid;
+	u32 flags;
 	char name[PYMALLOC_NAME_LEN];
 	struct dentry *debugfs;
 	struct pym_upkeep *upkeep;
+	struct pym_dead *dead;
+	u64 died;
+	bool readable;
+	struct user_namespace *user_ns;
 };
 
 /*
@@ -220,11 +244,13 @@ static inline bool pym_service_is_large(const struct pym_service_heap *sheap)
  * Bytes of kernel memory of a heap that has no arena yet: its structs, and what the
  * kernel keeps for its family, its inode, its first descriptor and its seven entries in
  * debugfs.  These last were measured: 500 heaps take 10 KiB each beside their structs,
- * and selftests/service/metadata.c measures them again.
+ * and selftests/service/metadata.c measures them again.  A dead heap has none of them, but
+ * a struct pym_dead, and pins the number and the rights of its process.
  */
+#define PYM_LIVING_BYTES	SZ_8K
 #define PYM_SERVICE_BYTES	(roundup_pow_of_two(sizeof(struct pym_service_heap)) + \
 				 roundup_pow_of_two(sizeof(struct pym_upkeep)) + \
-				 SZ_8K + SZ_2K)
+				 PYM_LIVING_BYTES + SZ_2K)
 
 int pym_service_init(void (*end)(struct pym_service_heap *sheap));
 void pym_service_exit(void);

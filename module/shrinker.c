@@ -122,7 +122,7 @@ static unsigned long shrinker_scan(struct shrinker *unused, struct shrink_contro
  */
 int pym_shrinker_init(void)
 {
-	shrinker = pym_shrinker_register("pymalloc", shrinker_count, shrinker_scan);
+	shrinker = pym_shrinker_register("pymalloc", 0, shrinker_count, shrinker_scan);
 	return shrinker ? 0 : -ENOMEM;
 }
 

@@ -307,20 +307,23 @@ int pym_sites_clone(struct pym_service_heap *sheap, struct pym_service_heap *chi
  * pym_sites_destroy() - free the sites of a heap
  * @sheap: the heap, which nobody uses or maps any more
  *
- * Context: Sleeps.
+ * What is charged for them is not given back here, but with all that the heap is charged for.
+ *
+ * Context: Any process, also in memory reclaim.
  */
 void pym_sites_destroy(struct pym_service_heap *sheap)
 {
 	struct pym_sites *sites = sheap->sites;
-	LIST_HEAD(gone);
+	unsigned long number;
+	struct page *page;
 
 	if (!sites)
 		return;
-	pym_sites_unlink(sites, &gone);
-	pym_sites_free_pages(sheap, &gone);
+	xa_for_each(&sites->pages, number, page)
+		put_page(page);
+	xa_destroy(&sites->pages);
 	sheap->sites = NULL;
 	sites_free(sites);
-	pym_heap_remove_meta(&sheap->heap, SITES_BYTES);
 }
 
 /* The page that is to be mapped, with a reference. */

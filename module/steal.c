@@ -500,3 +500,21 @@ int pym_steal_in_fork(struct pym_service_heap *sheap, struct pym_service_heap *c
 	child->heap.cloning = false;
 	return err;
 }
+
+/**
+ * pym_steal_at_end() - free what the threads of a process that has ended have in caches
+ * @sheap: its heap, whose last reference has gone
+ *
+ * What is left then is what the program had allocated.
+ *
+ * Context: Sleeps.
+ */
+void pym_steal_at_end(struct pym_service_heap *sheap)
+{
+	struct pym_caches *caches = sheap->caches;
+	u32 i;
+
+	for (i = 0; caches && i < caches->size; i++)
+		if (caches->table[i])
+			pym_steal_everything(&sheap->heap, caches->table[i]);
+}

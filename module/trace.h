@@ -69,6 +69,30 @@ TRACE_EVENT(heap_destroy,
 		  __entry->peak, __entry->calls)
 );
 
+DECLARE_EVENT_CLASS(heap_dead,
+	TP_PROTO(u64 heap, u64 bytes),
+	TP_ARGS(heap, bytes),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, bytes)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->bytes = bytes;
+	),
+	TP_printk("heap=%llu bytes=%llu", __entry->heap, __entry->bytes)
+);
+
+DEFINE_EVENT(heap_dead, heap_keep,
+	TP_PROTO(u64 heap, u64 bytes),
+	TP_ARGS(heap, bytes)
+);
+
+DEFINE_EVENT(heap_dead, heap_forget,
+	TP_PROTO(u64 heap, u64 bytes),
+	TP_ARGS(heap, bytes)
+);
+
 TRACE_EVENT(arena_new,
 	TP_PROTO(u64 heap, u64 offset, bool runs),
 	TP_ARGS(heap, offset, runs),

@@ -13,6 +13,9 @@
 static DEFINE_HASHTABLE(users, 6);
 static DEFINE_SPINLOCK(users_lock);
 
+/* Set once, when the module is loaded: see struct pym_quota. */
+static bool (*user_relieve)(struct pym_quota *quota, unsigned long missing);
+
 static struct pym_user *user_find_locked(kuid_t uid)
 {
 	struct pym_user *user;
@@ -32,6 +35,8 @@ static struct pym_user *user_new(kuid_t uid)
 		return NULL;
 	user->uid = uid;
 	user->quota.max = &pym_user_bytes;
+	user->quota.relieve = user_relieve;
+	INIT_LIST_HEAD(&user->dead);
 	atomic_set(&user->refs, 1);
 	return user;
 }
@@ -126,6 +131,17 @@ void pym_user_put(struct pym_user *user)
 	if (!atomic_long_read(&user->quota.used))
 		user_free_locked(user);
 	spin_unlock(&users_lock);
+}
+
+/**
+ * pym_user_init() - prepare for users
+ * @relieve: gives back what a user who is at the limit can do without; see struct pym_quota
+ *
+ * Context: Process context, while the module is being loaded.
+ */
+void pym_user_init(bool (*relieve)(struct pym_quota *quota, unsigned long missing))
+{
+	user_relieve = relieve;
 }
 
 /**

@@ -595,6 +595,8 @@ static void window_close(struct vm_area_struct *vma)
 	sheap = pym_client_heap(client);
 	client->windows -= pym_is_window(vma);
 	WRITE_ONCE(client->mappings, client->mappings - 1);
+	if (pym_service_is_dead(sheap))
+		pym_client_note_death(client);
 	if (pym_service_is_dead(sheap) || (!client->mappings && sheap->inherited))
 		pym_family_forget(sheap->family, sheap);
 	pym_service_put_later(sheap);

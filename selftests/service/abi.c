@@ -9,11 +9,12 @@
 
 #define SIZE_IS(type, bytes) static_assert(sizeof(struct pymalloc_##type) == (bytes), #type)
 
-SIZE_IS(info, 136);
+SIZE_IS(info, 160);
 SIZE_IS(create, 80);
 SIZE_IS(open, 16);
-SIZE_IS(heap_info, 120);
+SIZE_IS(heap_info, 144);
 SIZE_IS(list, 40);
+SIZE_IS(forget, 24);
 SIZE_IS(alloc, 32);
 SIZE_IS(free, 40);
 SIZE_IS(batch_head, 8);
@@ -44,6 +45,7 @@ union argument {
 	struct pymalloc_create create;
 	struct pymalloc_open open;
 	struct pymalloc_list list;
+	struct pymalloc_forget forget;
 	struct pymalloc_alloc alloc;
 	struct pymalloc_free free;
 	struct pymalloc_usable usable;
@@ -82,12 +84,15 @@ static const struct command commands[] = {
 	{ SHAPE(info, INFO), .min = offsetof(struct pymalloc_info, version),
 	  .where = ON_DEVICE },
 	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create),
-	  .known_flags = PYMALLOC_CREATE_NO_MESH,
+	  .known_flags = PYMALLOC_CREATE_NO_MESH | PYMALLOC_CREATE_KEEP_DEAD,
 	  .min = offsetof(struct pymalloc_create, extent), .where = ON_DEVICE, .opens = true },
 	{ SHAPE(open, OPEN), FLAGS(open),
 	  .known_flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED,
 	  .where = ON_DEVICE, .opens = true },
-	{ SHAPE(list, LIST), FLAGS(list), RESERVED(list), .where = ON_DEVICE | ON_HEAP },
+	{ SHAPE(list, LIST), FLAGS(list), RESERVED(list), .known_flags = PYMALLOC_LIST_DEAD,
+	  .where = ON_DEVICE | ON_HEAP },
+	{ SHAPE(forget, FORGET), FLAGS(forget), .known_flags = PYMALLOC_FORGET_ALL,
+	  .where = ON_DEVICE },
 	{ SHAPE(alloc, ALLOC), FLAGS(alloc),
 	  .known_flags = PYMALLOC_ALLOC_ZERO | PYMALLOC_ALLOC_PINNED, .where = ON_HEAP },
 	{ SHAPE(free, FREE), FLAGS(free), .where = ON_HEAP },
@@ -167,6 +172,9 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 		arg->list.heaps = user_ptr(self->entries);
 		arg->list.count = 1;
 		arg->list.entry_size = sizeof(struct pymalloc_heap_info);
+		break;
+	case PYMALLOC_IOC_FORGET:
+		arg->forget.flags = PYMALLOC_FORGET_ALL;
 		break;
 	case PYMALLOC_IOC_ALLOC:
 		arg->alloc.refs = user_ptr(self->refs);

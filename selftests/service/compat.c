@@ -37,6 +37,7 @@ struct low {
 		struct pymalloc_create create;
 		struct pymalloc_open open;
 		struct pymalloc_list list;
+		struct pymalloc_forget forget;
 		struct pymalloc_heap_info heap_info;
 		struct pymalloc_alloc alloc;
 		struct pymalloc_free free;
@@ -119,6 +120,8 @@ TEST_F(compat, device)
 	fd = ioctl_32(self->device, PYMALLOC_IOC_OPEN, &low->open);
 	EXPECT_LE(0, fd);
 	close(fd);
+	low->forget = (struct pymalloc_forget)ARG(forget, .id = low->list.after + ~0U);
+	EXPECT_EQ(-ENOENT, ioctl_32(self->device, PYMALLOC_IOC_FORGET, &low->forget));
 }
 
 TEST_F(compat, objects)

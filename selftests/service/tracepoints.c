@@ -179,6 +179,37 @@ TEST_F(tracepoints, checked_at_the_end)
 }
 
 /* Each event can be switched on alone. */
+/* What is kept of a heap whose process ends, and that it goes. */
+TEST_F(tracepoints, dead)
+{
+	struct pymalloc_forget arg = ARG(forget, .flags = PYMALLOC_FORGET_ALL);
+	int device = device_open(_metadata);
+	struct heap heap;
+	__u64 id, bytes;
+	pid_t child;
+	char *line;
+	int found;
+
+	write_parameter(_metadata, "keep_dead", 1);
+	set_event(_metadata, "heap_keep", "1");
+	set_event(_metadata, "heap_forget", "1");
+	IN_CHILD(child,
+		 heap = HEAP();
+		 alloc_one(&heap, 100));
+	join_child(_metadata, child);
+	await(_metadata, self, "heap_keep: heap=");
+	line = strstr(self->text, "heap_keep: ");
+	found = sscanf(line, "heap_keep: heap=%llu bytes=%llu", &id, &bytes);
+	ASSERT_EQ(2, found);
+	ASSERT_TRUE(EVENTUALLY(service_info(_metadata).user_dead_bytes == bytes));
+	EXPECT_EQ(0, call(device, PYMALLOC_IOC_FORGET, &arg));
+	EXPECT_EQ(1, arg.done);
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "heap_forget: heap=%llu bytes=%llu\n", id, bytes));
+	close(device);
+	write_parameter(_metadata, "keep_dead", 0);
+}
+
 TEST_F(tracepoints, one_at_a_time)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {

@@ -128,6 +128,44 @@ TEST_F(unload, not_with_debugfs_open)
 	EXPECT_EQ(0, unload());
 }
 
+/* What is kept of dead heaps goes with the module. */
+TEST_F(unload, with_dead_heaps)
+{
+	struct heap heap;
+	pid_t child;
+
+	write_parameter(_metadata, "keep_dead", 10);
+	for (int i = 0; i < 20; i++) {
+		IN_CHILD(child,
+			 heap = HEAP();
+			 alloc_one(&heap, 100));
+		join_child(_metadata, child);
+	}
+	EXPECT_TRUE(EVENTUALLY(!service_info(_metadata).user_heaps));
+	EXPECT_EQ(10, service_info(_metadata).user_dead);
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, service_info(_metadata).user_dead);
+}
+
+TEST_F(unload, not_with_a_dead_heap_open)
+{
+	struct heap *heap = mmap(NULL, POOL, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t child;
+	int fd;
+
+	write_parameter(_metadata, "keep_dead", 1);
+	IN_CHILD(child, *heap = HEAP());
+	join_child(_metadata, child);
+	ASSERT_TRUE(EVENTUALLY(service_info(_metadata).user_dead));
+	fd = heap_open(_metadata, heap->id, PYMALLOC_OPEN_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(EAGAIN, unload());
+	close(fd);
+	EXPECT_EQ(0, unload());
+}
+
 /* A page in a pipe belongs to the system. The module may go. */
 TEST_F(unload, with_a_page_in_a_pipe)
 {

@@ -3,7 +3,7 @@
  * The interface of the pymalloc kernel service.
  *
  * /dev/pymalloc makes, lists and opens heaps (PYMALLOC_IOC_INFO, _CREATE,
- * _LIST, _OPEN).  Each heap is a descriptor of its own: all other commands are
+ * _LIST, _OPEN, _FORGET).  Each heap is a descriptor of its own: all other commands are
  * called on it, and it is what a program maps.
  *
  * Every argument struct starts with @argsz, the size of the struct in the header
@@ -19,7 +19,8 @@
  * even look at the heap (a child of the heap's process that has become another user).
  *
  * A heap ends with its process.  If other processes have descriptors of it, every
- * command on these then fails with ESTALE, and poll() reports POLLHUP.
+ * command on these then fails with ESTALE, and poll() reports POLLHUP.  What is kept of a
+ * dead heap has to be opened anew: see PYMALLOC_IOC_OPEN.
  *
  * A block is named by its ref, a 64-bit offset in the heap's window that is
  * the same wherever the window is mapped.  0 is no block.
@@ -113,6 +114,10 @@
  * @user_meta_bytes: of @user_bytes, those of metadata
  * @heap_bytes_min: bytes of metadata of a heap that has no arena yet: a heap needs a
  *	higher limit
+ * @user_dead: dead heaps of the caller's user that are kept.  They are not in @user_heaps
+ * @user_dead_max: limit on @user_dead
+ * @user_dead_bytes: their bytes, which are a part of @user_meta_bytes
+ * @user_dead_bytes_max: limit on @user_dead_bytes
  */
 struct pymalloc_info {
 	__u32 argsz;
@@ -134,16 +139,22 @@ struct pymalloc_info {
 	char version[PYMALLOC_NAME_LEN];
 	__u64 user_meta_bytes;
 	__u64 heap_bytes_min;
+	__u32 user_dead;
+	__u32 user_dead_max;
+	__u64 user_dead_bytes;
+	__u64 user_dead_bytes_max;
 };
 
 /* pymalloc_create.flags */
 #define PYMALLOC_CREATE_NO_MESH	(1U << 0)	/* what is in a free block stays there */
+#define PYMALLOC_CREATE_KEEP_DEAD	(1U << 1)	/* its figures stay when its process ends */
 
 /**
  * struct pymalloc_create - PYMALLOC_IOC_CREATE: make a heap
  * @argsz: size of this struct
  * @flags: PYMALLOC_CREATE_NO_MESH: pools never come to share pages, whatever the policy,
- *	and each pool hands out its blocks from the first one on; else 0
+ *	and each pool hands out its blocks from the first one on.  PYMALLOC_CREATE_KEEP_DEAD:
+ *	the heap is kept when it is dead, also if the module's parameter keep_dead is 0
  * @alignment: 8 or 16; 0 is 8.  A heap of 16 uses every second size class
  * @reserved: 0
  * @window: bytes of the window, a multiple of PYMALLOC_ARENA_SIZE from
@@ -194,14 +205,26 @@ struct pymalloc_create {
  * dumpable, and one with CAP_SYS_PTRACE.  A process that has inherited a heap by
  * fork() does not know its own heap's number, but its addresses.
  *
+ * A dead heap that is kept (see PYMALLOC_LIST_DEAD) can be opened with
+ * PYMALLOC_OPEN_RDONLY by those who could open it until its process ended.  The descriptor
+ * does not keep it: when it is forgotten, all commands fail with ESTALE.  Those that change
+ * a heap fail with EBADF, as on every read-only descriptor; it cannot be mapped (ENODEV);
+ * poll() reports POLLHUP.
+ *
  * Return: a descriptor (close-on-exec); or -1 and ENOENT (no such heap),
- * EPERM, EINVAL, EMFILE, ENFILE, ENOMEM, EFAULT, E2BIG.
+ * ESTALE (it is dead, and @flags has no PYMALLOC_OPEN_RDONLY), EPERM, EINVAL, EMFILE,
+ * ENFILE, ENOMEM, EFAULT, E2BIG.
  */
 struct pymalloc_open {
 	__u32 argsz;
 	__u32 flags;
 	__u64 id;
 };
+
+/* pymalloc_heap_info.death */
+#define PYMALLOC_DIED_UNKNOWN	0	/* it lives, or nobody saw how its process ended */
+#define PYMALLOC_DIED_EXIT	1	/* the process exited: death_code is its status */
+#define PYMALLOC_DIED_SIGNAL	2	/* a signal killed it: death_code is its number */
 
 /**
  * struct pymalloc_heap_info - one heap, as PYMALLOC_IOC_LIST reports it
@@ -221,6 +244,10 @@ struct pymalloc_open {
  *	alone share, by meshing, are not among them
  * @pss_bytes: @page_bytes, but a page that n heaps have counts for one n-th
  *	(Linux' proportional set size): the sum over all heaps is what they hold
+ * @meta_bytes: bytes of metadata
+ * @died: when it died: seconds since 1970; 0 is a living heap
+ * @death: PYMALLOC_DIED_*
+ * @death_code: see there
  */
 struct pymalloc_heap_info {
 	__u64 id;
@@ -236,13 +263,20 @@ struct pymalloc_heap_info {
 	char name[PYMALLOC_NAME_LEN];
 	__u64 shared_bytes;
 	__u64 pss_bytes;
+	__u64 meta_bytes;
+	__u64 died;
+	__u32 death;
+	__u32 death_code;
 };
+
+/* pymalloc_list.flags */
+#define PYMALLOC_LIST_DEAD	(1U << 0)	/* the dead instead of the living */
 
 /**
  * struct pymalloc_list - PYMALLOC_IOC_LIST: the heaps of the caller's user; with
  *	CAP_SYS_ADMIN all
  * @argsz: size of this struct
- * @flags: 0
+ * @flags: PYMALLOC_LIST_DEAD: heaps whose process has ended, and that are kept; else 0
  * @heaps: pointer to an array of struct pymalloc_heap_info
  * @after: list heaps whose number is larger than this
  * @count: entries the array has room for, at most PYMALLOC_BATCH_MAX
@@ -250,7 +284,13 @@ struct pymalloc_heap_info {
  * @entry_size: bytes of struct pymalloc_heap_info in the caller's header
  * @reserved: 0
  *
- * On a heap's own descriptor PYMALLOC_IOC_LIST describes that one heap.
+ * On a heap's own descriptor PYMALLOC_IOC_LIST describes that one heap; @flags is 0 there.
+ *
+ * A heap that ends with its process, and not earlier, is dead: its pages go.  If the module's
+ * parameter keep_dead, or PYMALLOC_CREATE_KEEP_DEAD, says so, all that the kernel knows of
+ * its blocks stays, until newer ones of the same user push it out, its user is at a limit,
+ * memory is short, or PYMALLOC_IOC_FORGET.  What its threads had in magazines is free then.
+ * A process that executes another program leaves no dead heap.
  *
  * Return: 0; or -1 and EINVAL, EFAULT, E2BIG, ENOMEM, EINTR (the caller is being
  * killed).
@@ -264,6 +304,28 @@ struct pymalloc_list {
 	__u32 done;
 	__u32 entry_size;
 	__u32 reserved;
+};
+
+/* pymalloc_forget.flags */
+#define PYMALLOC_FORGET_ALL	(1U << 0)	/* all dead heaps of the caller's user */
+
+/**
+ * struct pymalloc_forget - PYMALLOC_IOC_FORGET: give back what is kept of dead heaps
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_FORGET_ALL or 0
+ * @id: the heap's number; with PYMALLOC_FORGET_ALL, 0
+ * @done: out: how many were forgotten
+ *
+ * Allowed for the user that the heap is charged to, and with CAP_SYS_ADMIN.
+ *
+ * Return: 0; or -1 and ENOENT (no such dead heap), EPERM, EINTR (the caller is being
+ * killed), EINVAL, EFAULT, E2BIG.
+ */
+struct pymalloc_forget {
+	__u32 argsz;
+	__u32 flags;
+	__u64 id;
+	__u64 done;
 };
 
 /* pymalloc_alloc.flags */
@@ -1113,6 +1175,7 @@ struct pymalloc_sites {
 #define PYMALLOC_IOC_CREATE	_IO(PYMALLOC_IOC_MAGIC, 0x41)
 #define PYMALLOC_IOC_OPEN	_IO(PYMALLOC_IOC_MAGIC, 0x42)
 #define PYMALLOC_IOC_LIST	_IO(PYMALLOC_IOC_MAGIC, 0x43)
+#define PYMALLOC_IOC_FORGET	_IO(PYMALLOC_IOC_MAGIC, 0x44)
 
 #define PYMALLOC_IOC_ALLOC	_IO(PYMALLOC_IOC_MAGIC, 0x50)
 #define PYMALLOC_IOC_FREE	_IO(PYMALLOC_IOC_MAGIC, 0x51)
