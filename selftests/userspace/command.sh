@@ -287,8 +287,43 @@ ok "policy of another user's heap" says "heap $heap is not yours to look at" \
 ok "policy of a heap that nobody has set" prints '^MESH  *on$' "$pymalloc" policy "$heap"
 ok "a wrong line changes nothing" policy "" "$ms" "$keep" on on on
 
-for command in "" run ls show map check trim compact policy stat record export snapshot report \
-	diff growing leaks; do
+# A process that is killed, and what is kept of its heap.
+# Its heap ends a little later than the process.
+killed()
+{
+	echo 5 >/sys/module/pymalloc/parameters/keep_dead
+	"$pymalloc" run -- python3 -c '
+import os, signal
+kept = [str(i) * 3 for i in range(20000)]
+os.kill(os.getpid(), signal.SIGKILL)'
+	for _ in $(seq 6000); do
+		dead=$("$pymalloc" ls --dead -nr -o HEAP)
+		[ -z "$dead" ] || break
+		sleep 0.01
+	done
+	[ -n "$dead" ]
+}
+
+ok "a process is killed" killed
+ok "ls --dead" prints "^ *$dead .*SIGKILL\$" "$pymalloc" ls --dead
+ok "ls --dead --json" json "[(h['heap'], h['cause'], h['bytes'], h['used'] > 1000000)
+	for h in d['heaps']] == [($dead, 'SIGKILL', 0, True)]" ls --dead -o HEAP,CAUSE,BYTES,USED
+ok "ls does not list the dead" bash -c "! '$pymalloc' ls -nr -o HEAP | grep -qx '$dead'"
+ok "show of a dead heap" json "d['heap']['bytes'] == 0 and d['heap']['blocks'] > 20000" show "$dead"
+ok "map of a dead heap" prints '|[#1-9.]*|$' "$pymalloc" map "$dead"
+ok "check of a dead heap" prints "^heap $dead: sound$" "$pymalloc" check "$dead"
+ok "trim of a dead heap" says "heap $dead is dead: it cannot be changed" "$pymalloc" trim "$dead"
+ok "forget of another user's heap" says "heap $dead is not yours" \
+	as_nobody "$pymalloc" forget "$dead"
+ok "forget of a living heap" says "no dead heap has the number $heap" "$pymalloc" forget "$heap"
+ok "forget" prints '^1 dead heap forgotten$' "$pymalloc" forget "$dead"
+ok "forget --all" json "d['forget']['forgotten'] == 0" forget --all
+ok "forget nothing" status 2 "$pymalloc" forget
+ok "forget too much" status 2 "$pymalloc" forget --all 1
+echo 0 >/sys/module/pymalloc/parameters/keep_dead
+
+for command in "" run ls show map check forget trim compact policy stat record export trace \
+	snapshot report diff growing leaks; do
 	# shellcheck disable=SC2086
 	ok "$command --help" prints '^Usage: pymalloc' "$pymalloc" $command --help
 	# shellcheck disable=SC2086

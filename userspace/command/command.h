@@ -18,6 +18,7 @@ int ls_main(int argc, char **argv);
 int show_main(int argc, char **argv);
 int map_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int forget_main(int argc, char **argv);
 int trim_main(int argc, char **argv);
 int compact_main(int argc, char **argv);
 int policy_main(int argc, char **argv);

@@ -2,9 +2,11 @@
 /* pymalloc ls: list the heaps of this machine that the caller may see. */
 #include <argp.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -28,6 +30,9 @@ static const struct column columns[] = {
 	{ "LIMIT", KIND_LIMIT },
 	{ "WINDOW", KIND_BYTES },
 	{ "ALIGNMENT", KIND_NUMBER },
+	{ "METADATA", KIND_BYTES },
+	{ "DIED", KIND_TEXT },
+	{ "CAUSE", KIND_TEXT },
 	{ NULL, 0 }
 };
 
@@ -47,9 +52,13 @@ static const char * const help[] = {
 	"most bytes that it may hold",
 	"bytes of addresses that it has",
 	"what its objects are aligned to",
+	"bytes of what the kernel knows of it; of a dead heap this is all that is left",
+	"when its process ended",
+	"how its process ended: its exit status, or a signal",
 };
 
 #define DEFAULT_COLUMNS	"HEAP,PID,USER,COMMAND,NAME,BYTES,SHARED,PSS,USED,FRAG"
+#define DEAD_COLUMNS	"HEAP,PID,USER,COMMAND,NAME,USED,METADATA,DIED,CAUSE"
 
 enum { OPTION_SUMMARY = 0x100 };
 
@@ -61,6 +70,8 @@ enum summary {
 
 struct wish {
 	struct selection shown;
+	const char *columns;		/* as --output says, or NULL */
+	bool dead;
 	int sort;			/* column, or -1 */
 	enum summary summary;
 	struct style style;
@@ -114,6 +125,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	case 'b':
 		wish->style.bytes = true;
 		return 0;
+	case 'd':
+		wish->dead = true;
+		return 0;
 	case 'j':
 		wish->style.json = true;
 		return 0;
@@ -121,7 +135,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
 		wish->style.no_headings = true;
 		return 0;
 	case 'o':
-		parse_columns(state, &wish->shown, word);
+		wish->columns = word;
 		return 0;
 	case 'r':
 		wish->style.raw = true;
@@ -132,13 +146,13 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	case OPTION_SUMMARY:
 		parse_summary(state, &wish->summary, word);
 		return 0;
-	case ARGP_KEY_INIT:
-		parse_columns(state, &wish->shown, DEFAULT_COLUMNS);
-		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "too many arguments");
 		return 0;
 	case ARGP_KEY_END:
+		parse_columns(state, &wish->shown, wish->dead ? DEAD_COLUMNS : DEFAULT_COLUMNS);
+		if (wish->columns)
+			parse_columns(state, &wish->shown, wish->columns);
 		if (wish->style.json && wish->style.raw)
 			argp_error(state, "--json and --raw are two formats");
 		if ((wish->style.json || wish->style.raw) &&
@@ -159,6 +173,30 @@ static void add_user(struct table *table, __u32 uid)
 	table_text(table, user ? user->pw_name : number);
 }
 
+/* The time of a death, or nothing for the living. */
+static void add_time(struct table *table, time_t seconds)
+{
+	char text[32] = "";
+
+	if (seconds)
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", localtime(&seconds));
+	table_text(table, text);
+}
+
+static void add_cause(struct table *table, const struct pymalloc_heap_info *heap)
+{
+	const char *signal = sigabbrev_np(heap->death_code);
+	char text[32] = "";
+
+	if (heap->death == PYMALLOC_DIED_EXIT)
+		snprintf(text, sizeof(text), "exit %u", heap->death_code);
+	else if (heap->death == PYMALLOC_DIED_SIGNAL && signal)
+		snprintf(text, sizeof(text), "SIG%s", signal);
+	else if (heap->death == PYMALLOC_DIED_SIGNAL)
+		snprintf(text, sizeof(text), "signal %u", heap->death_code);
+	table_text(table, text);
+}
+
 static void add_heap(struct table *table, const struct pymalloc_heap_info *heap)
 {
 	table_line(table);
@@ -176,6 +214,9 @@ static void add_heap(struct table *table, const struct pymalloc_heap_info *heap)
 	table_number(table, heap->limit);
 	table_number(table, heap->window);
 	table_number(table, heap->alignment);
+	table_number(table, heap->meta_bytes);
+	add_time(table, heap->died);
+	add_cause(table, heap);
 }
 
 static void print_table(const struct pymalloc_heap_info *heaps, size_t count,
@@ -243,6 +284,7 @@ int ls_main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "bytes", 'b', NULL, 0, "print sizes in bytes", 0 },
+		{ "dead", 'd', NULL, 0, "list what is kept of heaps whose process has ended", 0 },
 		{ "json", 'j', NULL, 0, "print JSON", 0 },
 		{ "noheadings", 'n', NULL, 0, "print no headings", 0 },
 		{ "output", 'o', "COLS", 0,
@@ -267,7 +309,7 @@ int ls_main(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &wish);
 	device = open_device();
-	count = list_heaps(device, &heaps);
+	count = wish.dead ? list_dead_heaps(device, &heaps) : list_heaps(device, &heaps);
 	close(device);
 	if (wish.summary != SUMMARY_ONLY)
 		print_table(heaps, count, &wish);

@@ -22,6 +22,7 @@ static const struct subcommand {
 	{ "show", show_main },
 	{ "map", map_main },
 	{ "check", check_main },
+	{ "forget", forget_main },
 	{ "trim", trim_main },
 	{ "compact", compact_main },
 	{ "policy", policy_main },
@@ -46,6 +47,7 @@ static const char doc[] =
 	"  show HEAP          figures of a heap, by size class\n"
 	"  map HEAP [OFFSET]  a picture of a heap's arenas and pools\n"
 	"  check HEAP         prove that a heap's figures add up\n"
+	"  forget HEAP...     give back what is kept of dead heaps\n"
 	"  trim HEAP          give a heap's empty pools back\n"
 	"  compact HEAP       give back all memory that a heap can give back\n"
 	"  policy HEAP        how a heap gives memory back by itself: show or set it\n"

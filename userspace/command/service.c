@@ -64,6 +64,8 @@ int open_heap(__u64 id, unsigned int flags)
 
 	if (fd < 0 && errno == ENOENT)
 		errx(EXIT_FAILED, "no heap has the number %llu", id);
+	if (fd < 0 && errno == ESTALE)
+		errx(EXIT_FAILED, "heap %llu is dead: it cannot be changed", id);
 	if (fd < 0 && errno == EPERM)
 		errx(EXIT_FAILED, "heap %llu is not yours to look at", id);
 	if (fd < 0)
@@ -103,17 +105,10 @@ void service_call(int fd, unsigned long command, void *args)
 		errx(EXIT_FAILED, "the heap has ended with its process");
 }
 
-/**
- * list_heaps() - ask for the heaps that the caller may see
- * @fd: descriptor of the device, or of a heap for that one alone
- * @heaps: where to store the array, which the caller frees
- *
- * Return: how many there are.
- */
-size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
+static size_t list_with(int fd, unsigned int flags, struct pymalloc_heap_info **heaps)
 {
 	struct pymalloc_heap_info *list = NULL;
-	struct pymalloc_list args = { .argsz = sizeof(args) };
+	struct pymalloc_list args = { .argsz = sizeof(args), .flags = flags };
 	size_t count = 0;
 
 	do {
@@ -130,6 +125,30 @@ size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
 	} while (args.done == HEAPS_A_CALL);
 	*heaps = list;
 	return count;
+}
+
+/**
+ * list_heaps() - ask for the heaps that the caller may see
+ * @fd: descriptor of the device, or of a heap for that one alone
+ * @heaps: where to store the array, which the caller frees
+ *
+ * Return: how many there are.
+ */
+size_t list_heaps(int fd, struct pymalloc_heap_info **heaps)
+{
+	return list_with(fd, 0, heaps);
+}
+
+/**
+ * list_dead_heaps() - ask for the dead heaps that the caller may see
+ * @fd: descriptor of the device
+ * @heaps: where to store the array, which the caller frees
+ *
+ * Return: how many there are.
+ */
+size_t list_dead_heaps(int fd, struct pymalloc_heap_info **heaps)
+{
+	return list_with(fd, PYMALLOC_LIST_DEAD, heaps);
 }
 
 /**
