@@ -22,7 +22,12 @@ void *__libc_realloc(void *old, size_t size);
 static struct pyml_tracer tracer;
 static size_t most_bytes;
 static bool in_malloc;
-static __u32 sites[NR_BLOCKS];
+static struct {
+	const void *block;
+	__u32 site;
+} blocks[NR_BLOCKS];
+static __thread unsigned int depth;
+static unsigned int nr_nested;
 
 static bool grow(struct pyml_table *table, size_t bytes)
 {
@@ -79,24 +84,38 @@ __u32 probe_line(const unsigned char *lines, size_t bytes, __u32 first_line, siz
 
 void probe_in_malloc(bool on)
 {
-	memset(sites, 0, sizeof(sites));
+	if (on)
+		memset(blocks, 0, sizeof(blocks));
 	in_malloc = on;
 }
 
-static __u32 *site_of(const void *block)
+static size_t index_of(const void *block)
 {
-	return &sites[(uintptr_t)block / 16 % NR_BLOCKS];
+	return (uintptr_t)block / 16 % NR_BLOCKS;
+}
+
+unsigned int probe_nested(void)
+{
+	return nr_nested;
 }
 
 __u32 probe_site_of(const void *block)
 {
-	return *site_of(block);
+	size_t i = index_of(block);
+
+	return blocks[i].block == block ? blocks[i].site : 0;
 }
 
 static void *with_site(void *block)
 {
-	if (in_malloc)
-		*site_of(block) = probe_site();
+	size_t i = index_of(block);
+
+	if (!in_malloc)
+		return block;
+	nr_nested += depth++;
+	blocks[i].block = block;
+	blocks[i].site = probe_site();
+	depth--;
 	return block;
 }
 

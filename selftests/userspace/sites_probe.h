@@ -23,5 +23,7 @@ __u32 probe_line(const unsigned char *lines, size_t bytes, __u32 first_line, siz
 /* Whether malloc() asks for a site; then which one a block has got. */
 void probe_in_malloc(bool on);
 __u32 probe_site_of(const void *block);
+/* How often malloc() was called while it asked for a site. */
+unsigned int probe_nested(void);
 
 #endif /* SELFTESTS_SITES_PROBE_H */

@@ -15,7 +15,7 @@
 /* CPython's; there if the program or one of its libraries has them. */
 extern void *_PyThreadState_UncheckedGet(void) __attribute__((weak));
 extern void *PyGILState_GetThisThreadState(void) __attribute__((weak));
-extern const unsigned long Py_Version __attribute__((weak));
+extern const unsigned long Py_Version[] __attribute__((weak));
 extern const char PyCode_Type[] __attribute__((weak));
 extern const char _PyRuntime[] __attribute__((weak));
 
@@ -82,9 +82,9 @@ static __u16 mark_of(const char *code)
  */
 bool pyml_python_is_known(void)
 {
-	return &Py_Version && _PyThreadState_UncheckedGet &&
+	return Py_Version && _PyThreadState_UncheckedGet &&
 		PyGILState_GetThisThreadState && PyCode_Type &&
-		Py_Version >> 16 == 0x030b &&
+		Py_Version[0] >> 16 == 0x030b &&
 		word_at(PyCode_Type, TYPE_BASIC_SIZE) == PYML_PY_CODE_UNITS &&
 		word_at(PyCode_Type, TYPE_ITEM_SIZE) == 2;
 }
