@@ -31,5 +31,6 @@ int report_main(int argc, char **argv);
 int diff_main(int argc, char **argv);
 int growing_main(int argc, char **argv);
 int leaks_main(int argc, char **argv);
+int convert_main(int argc, char **argv);
 
 #endif /* _PYMALLOC_COMMAND_H */

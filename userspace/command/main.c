@@ -35,6 +35,7 @@ static const struct subcommand {
 	{ "diff", diff_main },
 	{ "growing", growing_main },
 	{ "leaks", leaks_main },
+	{ "convert", convert_main },
 	{ "help", help_main },
 };
 
@@ -60,6 +61,7 @@ static const char doc[] =
 	"  diff A B           what has changed from one snapshot to another\n"
 	"  growing A B...     what has become more from each snapshot to the next\n"
 	"  leaks FILE|HEAP    blocks of a snapshot that have been there for long\n"
+	"  convert FILE       write a snapshot in a format of another tool\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";
