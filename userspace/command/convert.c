@@ -21,8 +21,7 @@ static const struct argp_option options[] = {
 	{ "column", 'c', "COLUMN", 0,
 	  "With mprof, the figure: BYTES (of pages; if not given), USED or METADATA", 0 },
 	{ "names", 'n', "REPORT", 0,
-	  "Take names of frames from this file, which `pymalloc report --json` has "
-	  "printed, instead of running that; with - from nowhere", 0 },
+	  "Take names of frames from this output of `pymalloc report --json`; - is nowhere", 0 },
 	{ "output", 'o', "OUT", 0, "Write this file; standard output if not given", 0 },
 	{ "to", 't', "FORMAT", 0, "The format", 0 },
 	{ 0 }
@@ -122,8 +121,7 @@ int convert_main(int argc, char **argv)
 		.args_doc = "FILE",
 		.children = help_child,
 		.doc = "Write the snapshot in FILE in a format of another tool.\n"
-		       "\v"
-		       "Formats:\n"
+		       "\vFormats:\n"
 		       "  tracemalloc  a pickle for tracemalloc.Snapshot.load() of Python\n"
 		       "  collapsed    stacks, a line each, for flamegraph.pl and others\n"
 		       "  speedscope   JSON for speedscope\n"
