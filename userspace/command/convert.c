@@ -15,6 +15,8 @@
 #include "options.h"
 
 #define MODULE	"pymalloc/convert.py"
+/* Where `make install` puts the package if Python looks nowhere below its prefix. */
+#define PYTHON_DIR	"../lib/python3/dist-packages/"
 
 /* The options, which are those of the package: it parses them again. */
 static const struct argp_option options[] = {
@@ -62,7 +64,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	}
 }
 
-/* The package lies beside this program, or where `make install` puts it relative to that. */
+/* NULL if it is not where this command knows: then Python may still find it. */
 static char *find_package(void)
 {
 	static const char * const places[] = { "python/", PYTHON_DIR };
@@ -82,7 +84,6 @@ static char *find_package(void)
 	return NULL;
 }
 
-/* If the package is not where it should be, Python may still know where it is. */
 static void set_up_path(void)
 {
 	const char *others = getenv("PYTHONPATH");
