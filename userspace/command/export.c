@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* pymalloc export: figures of heaps for a monitoring system. */
+/* pymalloc export: figures of heaps, for a monitoring system. */
 #include <argp.h>
 #include <err.h>
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -19,10 +20,13 @@
 /* Everybody may read what is written: a collector is often another user. */
 #define MODE	0644
 
-enum { OPTION_CLASSES = 0x100 };
+enum { OPTION_CHECK = 0x100, OPTION_CLASSES, OPTION_FORMAT };
 
 static const struct argp_option options[] = {
+	{ "check", OPTION_CHECK, NULL, 0, "check each heap, and say what that found", 0 },
 	{ "classes", OPTION_CLASSES, NULL, 0, "also figures of each size class", 0 },
+	{ "format", OPTION_FORMAT, "FORMAT", 0,
+	  "openmetrics (the default), or text: Prometheus' older format", 0 },
 	{ "output", 'o', "FILE", 0, "replace FILE as a whole, instead of printing", 0 },
 	{ "pid", 'p', "PID", 0, "the only heap of process PID", 0 },
 	{ 0 }
@@ -34,14 +38,14 @@ static const struct argp_option options[] = {
  * @count: how many these are; 0 for all
  * @pid: the process whose heap it is to be, or 0
  * @output: the file to write to, or NULL
- * @classes: with size classes
+ * @choice: what to print, and how
  */
 struct wish {
 	__u64 *ids;
 	size_t count;
 	pid_t pid;
 	const char *output;
-	bool classes;
+	struct choice choice;
 };
 
 /* A heap that is named twice is exported once: no two samples may have the same labels. */
@@ -58,13 +62,28 @@ static void add_heap(struct wish *wish, __u64 id)
 	wish->ids[wish->count++] = id;
 }
 
+static bool parse_format(struct argp_state *state, const char *word)
+{
+	bool plain = !strcmp(word, "text");
+
+	if (!plain && strcmp(word, "openmetrics"))
+		argp_error(state, "a format is openmetrics or text: %s", word);
+	return plain;
+}
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
 	struct wish *wish = state->input;
 
 	switch (key) {
+	case OPTION_CHECK:
+		wish->choice.checks = true;
+		return 0;
 	case OPTION_CLASSES:
-		wish->classes = true;
+		wish->choice.classes = true;
+		return 0;
+	case OPTION_FORMAT:
+		wish->choice.plain = parse_format(state, word);
 		return 0;
 	case 'o':
 		wish->output = word;
@@ -84,24 +103,28 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	}
 }
 
-/* Returns false if the heap has ended. */
-static bool read_heap(int fd, struct reading *reading)
+/* A read-only descriptor: the heap's process goes on meanwhile. */
+static bool check_heap(int fd, struct reading *reading)
 {
-	struct pymalloc_list list = {
-		.argsz = sizeof(list),
-		.heaps = (uintptr_t)&reading->heap,
-		.count = 1,
-		.entry_size = sizeof(reading->heap),
-	};
+	struct pymalloc_check check = { .argsz = sizeof(check) };
+	bool there = heap_call(fd, PYMALLOC_IOC_CHECK, &check);
 
+	reading->errors = check.errors;
+	return there;
+}
+
+/* Returns false if the heap has ended. */
+static bool read_heap(int fd, struct reading *reading, bool check)
+{
 	reading->stats = (struct pymalloc_stats){
 		.argsz = sizeof(reading->stats),
 		.classes = (uintptr_t)reading->classes,
 		.nr_classes = PYMALLOC_NR_CLASSES,
 		.class_size = sizeof(*reading->classes),
 	};
-	return heap_call(fd, PYMALLOC_IOC_LIST, &list) && list.done == 1 &&
-		heap_call(fd, PYMALLOC_IOC_STATS, &reading->stats);
+	return try_describe_heap(fd, &reading->heap) &&
+		heap_call(fd, PYMALLOC_IOC_STATS, &reading->stats) &&
+		(!check || check_heap(fd, reading));
 }
 
 /*
@@ -142,7 +165,7 @@ static size_t read_heaps(const struct wish *wish, bool named, struct reading *re
 
 		if (fd < 0)
 			continue;
-		count += read_heap(fd, &readings[count]);
+		count += read_heap(fd, &readings[count], wish->choice.checks);
 		close(fd);
 	}
 	return count;
@@ -176,7 +199,7 @@ static char *make_text(struct wish *wish, size_t *length)
 	if (!readings || !stream)
 		err(EXIT_FAILED, NULL);
 	print_metrics(stream, &info, readings, read_heaps(wish, named, readings),
-		      wish->classes);
+		      wish->choice);
 	if (fclose(stream))
 		err(EXIT_FAILED, NULL);
 	free(readings);

@@ -152,6 +152,25 @@ size_t list_dead_heaps(int fd, struct pymalloc_heap_info **heaps)
 }
 
 /**
+ * try_describe_heap() - ask for one heap that may have ended
+ * @fd: its descriptor
+ * @heap: out: what list_heaps() says about it
+ *
+ * Return: false if the heap has ended.
+ */
+bool try_describe_heap(int fd, struct pymalloc_heap_info *heap)
+{
+	struct pymalloc_list list = {
+		.argsz = sizeof(list),
+		.heaps = (uintptr_t)heap,
+		.count = 1,
+		.entry_size = sizeof(*heap),
+	};
+
+	return heap_call(fd, PYMALLOC_IOC_LIST, &list) && list.done == 1;
+}
+
+/**
  * describe_heap() - ask for one heap
  * @fd: its descriptor
  *
@@ -159,11 +178,9 @@ size_t list_dead_heaps(int fd, struct pymalloc_heap_info **heaps)
  */
 struct pymalloc_heap_info describe_heap(int fd)
 {
-	struct pymalloc_heap_info *heaps, heap;
+	struct pymalloc_heap_info heap;
 
-	if (list_heaps(fd, &heaps) != 1)
+	if (!try_describe_heap(fd, &heap))
 		errx(EXIT_FAILED, "the heap has ended with its process");
-	heap = *heaps;
-	free(heaps);
 	return heap;
 }

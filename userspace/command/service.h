@@ -17,6 +17,7 @@ void service_call(int fd, unsigned long command, void *args);
 bool heap_call(int fd, unsigned long command, void *args);
 size_t list_heaps(int fd, struct pymalloc_heap_info **heaps);
 size_t list_dead_heaps(int fd, struct pymalloc_heap_info **heaps);
+bool try_describe_heap(int fd, struct pymalloc_heap_info *heap);
 struct pymalloc_heap_info describe_heap(int fd);
 
 #endif /* _PYMALLOC_SERVICE_H */

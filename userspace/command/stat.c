@@ -3,12 +3,12 @@
 #include <ctype.h>
 #include <err.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "figures.h"
+#include "look.h"
 #include "options.h"
 #include "pace.h"
 #include "service.h"
@@ -32,18 +32,6 @@ struct wish {
 	__u64 count;
 };
 
-/* A heap at one moment. */
-struct seen {
-	__u64 id;
-	struct figures figures;
-};
-
-/* What there was at one moment: heaps, in the order of their numbers. */
-struct look {
-	struct seen *heaps;
-	size_t count;
-};
-
 static error_t parse(int key, char *word, struct argp_state *state)
 {
 	struct wish *wish = state->input;
@@ -60,52 +48,6 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	if (!wish->count)
 		argp_error(state, "COUNT is at least 1");
 	return 0;
-}
-
-static struct look empty_look(size_t most)
-{
-	struct look look = { .heaps = calloc(most ?: 1, sizeof(*look.heaps)) };
-
-	if (!look.heaps)
-		err(EXIT_FAILED, NULL);
-	return look;
-}
-
-static void look_at(struct look *look, __u64 id, int fd)
-{
-	struct seen *heap = &look->heaps[look->count];
-
-	heap->id = id;
-	if (get_figures(fd, &heap->figures))
-		look->count++;
-}
-
-/* A heap may end meanwhile; and some of the listed ones may belong to others. */
-static struct look look_at_all(int device)
-{
-	struct pymalloc_heap_info *heaps;
-	size_t count = list_heaps(device, &heaps);
-	struct look look = empty_look(count);
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		int fd = try_open_heap(heaps[i].id, PYMALLOC_OPEN_RDONLY);
-
-		if (fd < 0)
-			continue;
-		look_at(&look, heaps[i].id, fd);
-		close(fd);
-	}
-	free(heaps);
-	return look;
-}
-
-static struct look look_at_one(__u64 id, int fd)
-{
-	struct look look = empty_look(1);
-
-	look_at(&look, id, fd);
-	return look;
 }
 
 /*
@@ -132,13 +74,11 @@ static struct figures sum_up(const struct look *now, const struct look *before)
 
 	for (i = 0; i < now->count; i++) {
 		const struct seen *heap = &now->heaps[i];
-		const struct figures *base = before->heaps ? &heap->figures : NULL;
+		const struct seen *base = look_find(before, heap->info.id, &j);
 
-		while (j < before->count && before->heaps[j].id < heap->id)
-			j++;
-		if (j < before->count && before->heaps[j].id == heap->id)
-			base = &before->heaps[j].figures;
-		add(&sum, &heap->figures, base);
+		if (!base && before->heaps)
+			base = heap;
+		add(&sum, &heap->figures, base ? &base->figures : NULL);
 	}
 	return sum;
 }
@@ -232,11 +172,10 @@ static void print_lines(const struct target *target, const struct wish *wish, in
 	__u64 number = 0;
 
 	for (;;) {
-		struct look look = target->has_heap ? look_at_one(target->id, fd) :
-						      look_at_all(fd);
+		struct look look = target->has_heap ? look_at_one(fd) : look_at_all(fd);
 		struct figures figures = sum_up(&look, &before);
 
-		free(before.heaps);
+		look_free(&before);
 		before = look;
 		if (target->has_heap && !look.count)
 			break;
@@ -245,7 +184,7 @@ static void print_lines(const struct target *target, const struct wish *wish, in
 			break;
 		pace_wait(&pace, wish->interval, &end, 1);
 	}
-	free(before.heaps);
+	look_free(&before);
 }
 
 int stat_main(int argc, char **argv)
