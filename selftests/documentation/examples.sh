@@ -62,7 +62,7 @@ named_metrics()
 
 exported_metrics()
 {
-	"$userspace/pymalloc" run -- bash -c '"$0" export --classes' "$userspace/pymalloc" |
+	"$userspace/pymalloc" run -- bash -c '"$0" export --classes --check' "$userspace/pymalloc" |
 		sed -n 's/^# TYPE \(pymalloc_[a-z_]*\) counter$/\1_total/p
 			s/^# TYPE \(pymalloc_[a-z_]*\) gauge$/\1/p' | sort -u
 }

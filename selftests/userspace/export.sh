@@ -106,7 +106,7 @@ exports_heaps_that_end()
 	for _ in {1..10}; do
 		"$pymalloc" run -- true &
 		pids+=($!)
-		is "$heap in heaps()" --classes || return
+		is "$heap in heaps()" --classes --check || return
 	done
 	wait "${pids[@]}"
 }
@@ -131,6 +131,20 @@ ok "two heaps" is "heaps() == {$heap, $closed_heap}" "$heap" "$closed_heap"
 ok "all heaps" is "heaps() == {$(column=$("$pymalloc" ls -nro HEAP | xargs); echo "${column// /, }")}"
 ok "units and types" is "all(f.type in ('gauge', 'counter') and f.documentation and
 	(f.unit == 'bytes') == f.name.endswith('_bytes') for f in families.values())" --classes
+ok "the older format" is "not openmetrics and '# EOF' not in text and '# UNIT' not in text and
+	all(f.type in ('gauge', 'counter') and f.documentation for f in families.values()) and
+	all((f.type == 'counter') == s.name.endswith('_total')
+		for f in families.values() for s in f.samples)" --format text --classes --check
+ok "the older format names counters as their samples" test "$("$pymalloc" export --format text |
+	grep -c '^# TYPE .*_total counter$')" = "$("$pymalloc" export | grep -c '^# TYPE .* counter$')"
+ok "the older format has the same figures" as_shown "same_heap()" --format=text
+ok "names come back from the older format" is "{(s.labels['comm'], s.labels['name'])
+	for s in samples if 'comm' in s.labels} == {('x\"y\\\\z\n\\\\nw', '\"a\\\\b\\\\n')}" \
+	--format text "$heap"
+ok "--format openmetrics" is "openmetrics and heaps() == {$heap}" --format openmetrics "$heap"
+ok "no check without --check" is "not values('pymalloc_heap_check_errors')"
+ok "--check" is "values('pymalloc_heap_check_errors', heap='$heap') == [0] and
+	len(values('pymalloc_heap_check_errors')) == len(heaps())" --check
 ok "figures of the user" is "values('pymalloc_user_heaps', uid='0') == [1] and
 	values('pymalloc_user_heaps_limit', uid='0') ==
 		[$(</sys/module/pymalloc/parameters/user_heaps)] and
@@ -156,6 +170,7 @@ ok "another user's process" says "process $odd is not yours to look at" \
 ok "no such heap" says "no heap has the number 999999" "$pymalloc" export "$heap" 999999
 ok "no such process" says "there is no process 999999999" "$pymalloc" export --pid 999999999
 ok "HEAP and --pid" status 2 "$pymalloc" export --pid "$odd" "$heap"
+ok "an unknown format" status 2 "$pymalloc" export --format html
 ok "what is no number" status 2 "$pymalloc" export 1x
 ok "what cannot be a process" status 2 "$pymalloc" export --pid 0
 ok "into a full disk" status 1 bash -c "'$pymalloc' export >/dev/full"

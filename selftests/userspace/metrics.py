@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 """Looks at what `pymalloc export` printed: metrics.py FILE EXPRESSION [SHOWN]
 
-FILE is parsed as OpenMetrics by the client library of Prometheus. EXPRESSION must be true;
+FILE is parsed by the client library of Prometheus: as OpenMetrics if it ends as that does, and
+else in Prometheus' older text format. EXPRESSION must be true;
 it can use what is defined here. SHOWN is what `pymalloc show --json` printed about a heap.
 """
 import json
 import sys
 
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+import prometheus_client.openmetrics.parser
+import prometheus_client.parser
 
 with open(sys.argv[1], newline="", encoding="utf-8") as stream:
     text = stream.read()
-families = {family.name: family for family in text_string_to_metric_families(text)}
+openmetrics = text.endswith("# EOF\n")
+parser = prometheus_client.openmetrics.parser if openmetrics else prometheus_client.parser
+families = {family.name: family for family in parser.text_string_to_metric_families(text)}
 samples = [sample for family in families.values() for sample in family.samples]
 shown = None
 if len(sys.argv) > 3:

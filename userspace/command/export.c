@@ -212,7 +212,7 @@ int export_main(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "[HEAP...]",
-		.doc = "Print figures of heaps as metrics, in the format OpenMetrics: of all\n"
+		.doc = "Print figures of heaps as metrics for a monitoring system: of all\n"
 		       "heaps that you may look at, or of those that you name. The figures of\n"
 		       "your user come first.",
 		.children = help_child,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Figures as metrics, in the format OpenMetrics 1.0.0.
+ * Figures as metrics, in the format OpenMetrics 1.0.0 or in Prometheus' older text format.
  *
  * A family of metrics begins with lines that say what it is; its samples follow, and no
  * other family's are among them.  All families are gauges or counters: OpenMetrics has more
- * types, but Prometheus' older text format does not know them, and with these two, programs
- * that read only that format can read this one.
+ * types, but Prometheus' older text format does not know them.  There, a counter's family is named as its samples
+ * are, with "_total"; and units and an end are only comments.
  */
 #include <err.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@ struct user {
 	__u64 heaps_max;
 };
 
-#define STATS(field)	.offset = offsetof(struct pymalloc_stats, field)
+#define STATS(field)	.offset = offsetof(struct reading, stats.field)
 #define CLASS(field)	.offset = offsetof(struct pymalloc_class_stats, field)
 #define USER(field)	.offset = offsetof(struct user, field)
 
@@ -115,6 +115,13 @@ static const struct figure class_figures[] = {
 	{ NULL }
 };
 
+/* Only if the heap was checked. */
+static const struct figure check_figures[] = {
+	{ "heap_check_errors", "Contradictions in the heap that a check has found.",
+	  .offset = offsetof(struct reading, errors) },
+	{ NULL }
+};
+
 static const struct figure user_figures[] = {
 	{ "user_bytes", "Bytes of pages and metadata of all heaps of the user.", USER(bytes) },
 	{ "user_metadata_bytes", "Bytes of metadata of all heaps of the user.", USER(meta_bytes) },
@@ -133,23 +140,29 @@ static bool ends_with(const char *text, const char *end)
 	return length >= tail && !strcmp(text + length - tail, end);
 }
 
-static void print_family(FILE *stream, const struct figure *figure)
+static const char *suffix(const struct figure *figure)
 {
+	return figure->type == COUNTER ? "_total" : "";
+}
+
+static void print_family(FILE *stream, const struct figure *figure, bool plain)
+{
+	const char *end = plain ? suffix(figure) : "";
 	const char *name = figure->family;
 
-	fprintf(stream, "# TYPE pymalloc_%s %s\n", name,
+	fprintf(stream, "# TYPE pymalloc_%s%s %s\n", name, end,
 		figure->type == COUNTER ? "counter" : "gauge");
-	if (ends_with(name, "_bytes"))
+	if (!plain && ends_with(name, "_bytes"))
 		fprintf(stream, "# UNIT pymalloc_%s bytes\n", name);
-	fprintf(stream, "# HELP pymalloc_%s %s\n", name, figure->help);
+	fprintf(stream, "# HELP pymalloc_%s%s %s\n", name, end, figure->help);
 }
 
 /* The lines that come before the samples, if @figure is the first of its family. */
 static void begin_figure(FILE *stream, const struct figure *figures,
-			 const struct figure *figure)
+			 const struct figure *figure, bool plain)
 {
 	if (figure == figures || strcmp(figure[-1].family, figure->family))
-		print_family(stream, figure);
+		print_family(stream, figure, plain);
 }
 
 static __u64 read_figure(const struct figure *figure, const void *base)
@@ -167,8 +180,7 @@ static void print_sample(FILE *stream, const struct figure *figure, const char *
 
 	if (!value && figure->optional)
 		return;
-	fprintf(stream, "pymalloc_%s%s{%s%s%s} %llu\n", figure->family,
-		figure->type == COUNTER ? "_total" : "", labels,
+	fprintf(stream, "pymalloc_%s%s{%s%s%s} %llu\n", figure->family, suffix(figure), labels,
 		figure->label ? "," : "", figure->label ?: "", value);
 }
 
@@ -211,16 +223,17 @@ static char *heap_labels(const struct pymalloc_heap_info *heap)
 	return labels;
 }
 
-static void print_heaps(FILE *stream, const struct reading *readings, char **labels,
-			size_t count)
+static void print_heaps(FILE *stream, const struct figure *figures,
+			const struct reading *readings, char **labels, size_t count,
+			bool plain)
 {
 	const struct figure *figure;
 	size_t i;
 
-	for (figure = heap_figures; figure->family; figure++) {
-		begin_figure(stream, heap_figures, figure);
+	for (figure = figures; figure->family; figure++) {
+		begin_figure(stream, figures, figure, plain);
 		for (i = 0; i < count; i++)
-			print_sample(stream, figure, labels[i], &readings[i].stats);
+			print_sample(stream, figure, labels[i], &readings[i]);
 	}
 }
 
@@ -243,19 +256,19 @@ static void print_classes_of(FILE *stream, const struct figure *figure,
 }
 
 static void print_classes(FILE *stream, const struct reading *readings, char **labels,
-			  size_t count)
+			  size_t count, bool plain)
 {
 	const struct figure *figure;
 	size_t i;
 
 	for (figure = class_figures; figure->family; figure++) {
-		begin_figure(stream, class_figures, figure);
+		begin_figure(stream, class_figures, figure, plain);
 		for (i = 0; i < count; i++)
 			print_classes_of(stream, figure, &readings[i], labels[i]);
 	}
 }
 
-static void print_user(FILE *stream, const struct pymalloc_info *info)
+static void print_user(FILE *stream, const struct pymalloc_info *info, bool plain)
 {
 	const struct user user = {
 		.bytes = info->user_bytes,
@@ -269,7 +282,7 @@ static void print_user(FILE *stream, const struct pymalloc_info *info)
 
 	snprintf(labels, sizeof(labels), "uid=\"%u\"", geteuid());
 	for (figure = user_figures; figure->family; figure++) {
-		begin_figure(stream, user_figures, figure);
+		begin_figure(stream, user_figures, figure, plain);
 		print_sample(stream, figure, labels, &user);
 	}
 }
@@ -280,10 +293,10 @@ static void print_user(FILE *stream, const struct pymalloc_info *info)
  * @info: what the service says about the user
  * @readings: the heaps
  * @count: how many heaps
- * @with_classes: also figures of size classes
+ * @choice: what to print of them, and how
  */
 void print_metrics(FILE *stream, const struct pymalloc_info *info,
-		   const struct reading *readings, size_t count, bool with_classes)
+		   const struct reading *readings, size_t count, struct choice choice)
 {
 	char **labels = calloc(count + 1, sizeof(*labels));
 	size_t i;
@@ -292,11 +305,14 @@ void print_metrics(FILE *stream, const struct pymalloc_info *info,
 		err(EXIT_FAILED, NULL);
 	for (i = 0; i < count; i++)
 		labels[i] = heap_labels(&readings[i].heap);
-	print_user(stream, info);
-	print_heaps(stream, readings, labels, count);
-	if (with_classes)
-		print_classes(stream, readings, labels, count);
-	fputs("# EOF\n", stream);
+	print_user(stream, info, choice.plain);
+	print_heaps(stream, heap_figures, readings, labels, count, choice.plain);
+	if (choice.checks)
+		print_heaps(stream, check_figures, readings, labels, count, choice.plain);
+	if (choice.classes)
+		print_classes(stream, readings, labels, count, choice.plain);
+	if (!choice.plain)
+		fputs("# EOF\n", stream);
 	for (i = 0; i < count; i++)
 		free(labels[i]);
 	free(labels);

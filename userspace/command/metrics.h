@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Figures as metrics, in the format OpenMetrics. */
+/* Figures as metrics, for a monitoring system. */
 #ifndef _PYMALLOC_METRICS_H
 #define _PYMALLOC_METRICS_H
 
@@ -14,14 +14,28 @@
  * @heap: who it is
  * @stats: its figures
  * @classes: those of its size classes; @stats has their number
+ * @errors: how many contradictions a check has found, if there was one
  */
 struct reading {
 	struct pymalloc_heap_info heap;
 	struct pymalloc_stats stats;
 	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
+	__u64 errors;
+};
+
+/**
+ * struct choice - what to print, and how
+ * @classes: also figures of size classes
+ * @checks: also what checks have found
+ * @plain: in Prometheus' older text format, version 0.0.4, instead of OpenMetrics
+ */
+struct choice {
+	bool classes;
+	bool checks;
+	bool plain;
 };
 
 void print_metrics(FILE *stream, const struct pymalloc_info *info,
-		   const struct reading *readings, size_t count, bool with_classes);
+		   const struct reading *readings, size_t count, struct choice choice);
 
 #endif /* _PYMALLOC_METRICS_H */
