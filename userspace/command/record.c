@@ -14,13 +14,11 @@
 
 #include "command.h"
 #include "figures.h"
+#include "history.h"
 #include "pace.h"
 #include "run.h"
 #include "service.h"
 #include "target.h"
-
-/* The first line of a file. The number changes when a reader has to know. */
-#define VERSION_LINE	"# pymalloc record 1\n"
 
 /* How often to look whether a program has a heap by now, in seconds. */
 #define INTERVAL_FIND	0.01
@@ -87,7 +85,7 @@ static bool write_header(struct recording *recording)
 {
 	int i;
 
-	fputs(VERSION_LINE "SECONDS", recording->file);
+	fputs(RECORD_VERSION "\nSECONDS", recording->file);
 	for (i = 0; i < FIGURES; i++)
 		fprintf(recording->file, "\t%s", figure_name(i));
 	return end_line(recording);
