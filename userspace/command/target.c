@@ -83,7 +83,8 @@ static void check_heap(struct argp_state *state, struct input *input)
 	target->has_heap = input->has_id || input->has_pid;
 	if (input->all && target->has_heap)
 		argp_error(state, "--all and a heap are two wishes");
-	if (target->has_heap || target->command || input->takes & TAKES_ALL)
+	if (target->has_heap || target->command ||
+	    input->takes & (TAKES_ALL | TAKES_OPTIONAL))
 		return;
 	if (input->takes & TAKES_COMMAND)
 		argp_error(state, "which heap? Give HEAP, --pid PID or -- CMD");
@@ -226,7 +227,7 @@ static const struct argp_option *target_options(unsigned int takes)
 		{ 0 }
 	};
 
-	if (takes & TAKES_COMMAND)
+	if (takes & (TAKES_COMMAND | TAKES_OPTIONAL))
 		return options + 3;
 	if (takes & TAKES_ALL)
 		return options;

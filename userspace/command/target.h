@@ -16,7 +16,8 @@
  * @bytes: print plain numbers for amounts of memory
  * @offset: where in the heap, where the subcommand takes that
  * @has_offset: whether it was given
- * @has_heap: whether a heap was given; always, but with TAKES_ALL and TAKES_COMMAND
+ * @has_heap: whether a heap was given; always, but with TAKES_ALL, TAKES_COMMAND
+ *	and TAKES_OPTIONAL
  * @command: what follows --, where the subcommand takes that
  */
 struct target {
@@ -38,6 +39,8 @@ struct target {
 #define TAKES_COMMAND	(1U << 3)
 /* Words behind the heap, for the subcommand's own parser. */
 #define TAKES_WORDS	(1U << 4)
+/* A heap or none; and no --json. */
+#define TAKES_OPTIONAL	(1U << 5)
 
 struct target parse_target(int argc, char **argv, const char *args_doc,
 			   const char *doc, unsigned int takes);
