@@ -67,6 +67,27 @@ exported_metrics()
 			s/^# TYPE \(pymalloc_[a-z_]*\) gauge$/\1/p' | sort -u
 }
 
+# Every option of every command has a place in the manual page and on the page about the command.
+# Completion has them from --help.
+options_are_explained()
+{
+	local command option missing=0
+
+	sed 's/\\-/-/g' "$root/userspace/man/pymalloc.1.in" >"$scratch/page"
+	for command in $("$userspace/pymalloc" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]\+\) .*/\1/p'); do
+		for option in $("$userspace/pymalloc" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' |
+			grep -oE -- '--[a-z-]+' | grep -vx -- '--help\|--usage'); do
+			if ! grep -q -- "$option\b" "$scratch/page" ||
+				! grep -q -- "$option\b" "$root/Documentation/command.rst"; then
+				echo "$command $option is not explained"
+				missing=1
+			fi
+		done
+	done
+	return $missing
+}
+
+ok "options of the command" options_are_explained
 ok "metrics of export" diff <(named_metrics) <(exported_metrics)
 ok "fields of show" diff <(explained) <(fields)
 ok "members of the structs that show prints" members_are_named

@@ -323,7 +323,7 @@ ok "forget too much" status 2 "$pymalloc" forget --all 1
 echo 0 >/sys/module/pymalloc/parameters/keep_dead
 
 for command in "" run ls show map check forget trim compact policy stat record export trace \
-	snapshot report diff growing leaks; do
+	snapshot report diff growing leaks convert serve plot top; do
 	# shellcheck disable=SC2086
 	ok "$command --help" prints '^Usage: pymalloc' "$pymalloc" $command --help
 	# shellcheck disable=SC2086

@@ -247,7 +247,7 @@ used()
 
 exported()
 {
-	"$pymalloc" export "$heap" | sed -n 's/^\(pymalloc_[a-z_]*\){.*/\1/p' | sort -u
+	"$pymalloc" export --check "$heap" | sed -n 's/^\(pymalloc_[a-z_]*\){.*/\1/p' | sort -u
 }
 
 ok "the rules use metrics" test "$(used | wc -l)" -gt 3

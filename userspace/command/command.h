@@ -24,6 +24,8 @@ int compact_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
 int record_main(int argc, char **argv);
+int plot_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 int export_main(int argc, char **argv);
 int trace_main(int argc, char **argv);
 int snapshot_main(int argc, char **argv);
@@ -32,5 +34,6 @@ int diff_main(int argc, char **argv);
 int growing_main(int argc, char **argv);
 int leaks_main(int argc, char **argv);
 int convert_main(int argc, char **argv);
+int serve_main(int argc, char **argv);
 
 #endif /* _PYMALLOC_COMMAND_H */

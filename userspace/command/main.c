@@ -28,6 +28,8 @@ static const struct subcommand {
 	{ "policy", policy_main },
 	{ "stat", stat_main },
 	{ "record", record_main },
+	{ "plot", plot_main },
+	{ "top", top_main },
 	{ "export", export_main },
 	{ "trace", trace_main },
 	{ "snapshot", snapshot_main },
@@ -36,6 +38,7 @@ static const struct subcommand {
 	{ "growing", growing_main },
 	{ "leaks", leaks_main },
 	{ "convert", convert_main },
+	{ "serve", serve_main },
 	{ "help", help_main },
 };
 
@@ -54,6 +57,8 @@ static const char doc[] =
 	"  policy HEAP        how a heap gives memory back by itself: show or set it\n"
 	"  stat [HEAP]        figures of a heap, or of all, again and again\n"
 	"  record HEAP        write figures of a heap to a file while it lives\n"
+	"  plot FILE          draw such a file\n"
+	"  top [HEAP]         what heaps do now, on the terminal\n"
 	"  export [HEAP...]   figures of heaps as metrics, in the format OpenMetrics\n"
 	"  trace HEAP         record where blocks are allocated: show or set it\n"
 	"  snapshot HEAP      write to a file where a heap's blocks were allocated\n"
@@ -62,6 +67,7 @@ static const char doc[] =
 	"  growing A B...     what has become more from each snapshot to the next\n"
 	"  leaks FILE|HEAP    blocks of a snapshot that have been there for long\n"
 	"  convert FILE       write a snapshot in a format of another tool\n"
+	"  serve              the same over HTTP, until it is stopped\n"
 	"  help [COMMAND]     what a command does, and its options\n"
 	"\n"
 	"HEAP is a number that ls shows, or --pid PID. Each command has --help.";

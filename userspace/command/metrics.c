@@ -4,8 +4,8 @@
  *
  * A family of metrics begins with lines that say what it is; its samples follow, and no
  * other family's are among them.  All families are gauges or counters: OpenMetrics has more
- * types, but Prometheus' older text format does not know them.  There, a counter's family is named as its samples
- * are, with "_total"; and units and an end are only comments.
+ * types, but the older format does not know them.  There, a counter's family is named as its
+ * samples are, with "_total"; and units and an end are only comments.
  */
 #include <err.h>
 #include <stddef.h>
