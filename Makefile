@@ -8,7 +8,7 @@
 ## KDIR        that kernel's headers: /lib/modules/KVERSION/build
 ## PREFIX      where install puts user space: /usr/local
 ## DESTDIR     a folder to install below, for packagers: none
-## KERNEL      the VM's kernel in run, shell, bench*, check-deb, check-programs: 6.12
+## KERNEL      the VM's kernel in run, shell, bench*, check-deb, check-monitoring, check-programs: 6.12
 ## STRESS      how many seconds check-stress takes: 3600
 KVERSION ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVERSION)/build
@@ -20,7 +20,7 @@ MODULES ?= $(CURDIR)/build/module
 tools := selftests/tools
 vm := selftests/vm
 results := build/results
-parts := style harness core vm builds deb kselftest-6.1 kselftest-6.12 \
+parts := style harness core vm builds deb monitoring kselftest-6.1 kselftest-6.12 \
 	pressure-6.1 pressure-6.12
 debug_parts := debug kunit kselftest-debug
 
@@ -169,10 +169,11 @@ check-pressure: $(results)/pressure-6.1.tap $(results)/pressure-6.12.tap ## heap
 check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
 check-builds: $(results)/builds.tap ## other kernels and machines: does it build for them?
 check-deb: $(results)/deb.tap ## the Debian packages: install, upgrade, use (in the VM) and purge them
+check-monitoring: $(results)/monitoring.tap ## a Prometheus server that scrapes pymalloc, and gnuplot (in the VM)
 check-programs: $(results)/programs.tap ## programs of others in the VM, without and with the service
 
 check-style check-core check-vm check-kselftest check-pressure check-kunit check-builds \
-check-deb check-programs:
+check-deb check-monitoring check-programs:
 	@selftests/summary $^
 
 $(results)/style.tap: deps FORCE
@@ -220,6 +221,10 @@ $(results)/builds.tap: deps FORCE
 $(results)/deb.tap: deps module-$(KERNEL) userspace FORCE
 	@selftests/record deb selftests/packaging/check --kernel $(KERNEL)
 
+$(results)/monitoring.tap: deps module-$(KERNEL) userspace FORCE
+	@selftests/record monitoring $(vm)/run --kernel $(KERNEL) --small \
+		--image monitoring -- selftests/monitoring/check
+
 $(results)/programs.tap: deps module-$(KERNEL) userspace FORCE
 	@selftests/record programs selftests/programs/check --kernel $(KERNEL)
 
@@ -234,4 +239,4 @@ FORCE:
 	install install-module uninstall deb run shell bench bench-python bench-fork \
 	bench-return bench-trace clean clean-cache check \
 	check-style check-core check-vm check-kselftest check-pressure check-kunit \
-	check-debug check-stress check-builds check-deb check-programs
+	check-debug check-stress check-builds check-deb check-monitoring check-programs
