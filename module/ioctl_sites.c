@@ -16,6 +16,7 @@
 #include "registry.h"
 #include "service_heap.h"
 #include "sites.h"
+#include "steal.h"
 #include "window.h"
 
 /* The most frames of a stack, of each kind: as tracemalloc, and pymalloc-sites.h. */
@@ -61,6 +62,8 @@ static int trace_set(struct pym_call *call)
 	sites->generation++;
 	mutex_unlock(&sites->lock);
 	pym_caches_tell(call->sheap, READ_ONCE(sites->generation));
+	/* So that threads soon need blocks from the kernel, and then find it. */
+	pym_caches_steal(call->sheap, true);
 	return 0;
 }
 

@@ -213,7 +213,7 @@ static unsigned int walk_copy_live(const struct pym_class *class, const struct p
 	return done;
 }
 
-/* The same, with the pool's page if that can be read. */
+/* The same, with the pool's page if there is one (a dead heap has none) that can be read. */
 static unsigned int walk_copy_marked(const struct pym_class *class, const struct pym_pool *pool,
 				     u64 mark, u64 *at, u64 end, struct pym_block_info *info,
 				     unsigned int room)
@@ -221,7 +221,7 @@ static unsigned int walk_copy_marked(const struct pym_class *class, const struct
 	unsigned int done;
 	void *memory;
 
-	if (!mark || PageHWPoison(pool->page))
+	if (!mark || !pool->page || PageHWPoison(pool->page))
 		return walk_copy_live(class, pool, NULL, mark, at, end, info, room);
 	memory = kmap_local_page(pool->page);
 	done = walk_copy_live(class, pool, memory, mark, at, end, info, room);

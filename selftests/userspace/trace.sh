@@ -29,7 +29,7 @@ tell()
 
 end()
 {
-	exec {to}>&- {from}<&-
+	echo end >&"$to"
 	wait "$subject"
 }
 
@@ -43,7 +43,7 @@ class Own:
     pass
 def work():
     a = [Pair() for i in range(700)]		# 700 48
-    b = [1000.5 + i for i in range(1234)]	# 1234 32
+    b = [str(i) + "x" * 40 for i in range(1234)]	# 1234 96
     c = []
     for i in range(321):
         c.append(bytes(100 + i % 3))		# 321 144
@@ -51,12 +51,18 @@ def work():
     e = [{"a": 1} for i in range(55)]		# skipped
     kept.extend([a, b, c, d, e])
 print("ready", flush=True)
-for line in sys.stdin:
+for line in iter(sys.stdin.readline, "end\n"):
     work()
     print("done", flush=True)
 END
 
-# known FILE [PER_CENT]: report --json in FILE has the counts of known.py, or about so many.
+# look NAME: the blocks that there are, in NAME.json.
+look()
+{
+	"$pymalloc" report --json --pid "$subject" >"$1.json"
+}
+
+# known BEFORE AFTER: from one look to the next, the work of known.py was done once.
 known()
 {
 	python3 - "$@" <<'END'
@@ -66,26 +72,23 @@ for number, line in enumerate(open("known.py"), 1):
     found = re.search(r"# (\d+) (\d+)$", line)
     if found:
         wanted[number] = int(found[1]), int(found[2])
-rows = json.load(open(sys.argv[1]))["heaps"][0]["rows"]
-margin = float(sys.argv[2]) / 100 if len(sys.argv) > 2 else 0
+def count(name, number, size):
+    rows = json.load(open(name + ".json"))["heaps"][0]["rows"]
+    return sum(row["blocks"] for row in rows
+               if not row["cached"] and row["size"] == size and row["stack"] and
+               row["stack"][0]["file"].endswith("known.py") and row["stack"][0]["line"] == number)
 assert len(wanted) == 3
 for number, (blocks, size) in wanted.items():
-    found = {}
-    for row in rows:
-        stack = row["stack"]
-        if stack and stack[0]["file"].endswith("known.py") and stack[0]["line"] == number \
-                and not row["cached"]:
-            found[row["size"]] = found.get(row["size"], 0) + row["blocks"]
-    have = found.get(size, 0)
-    print(number, size, blocks, have)
-    assert abs(have - blocks) <= margin * blocks, (number, size, blocks, have)
+    before, after = (count(name, number, size) for name in sys.argv[1:3])
+    print(number, size, blocks, before, after)
+    assert after - before == blocks
 END
 }
 
 exact_from_the_start()
 {
-	start "$pymalloc" run --trace -- python3 -S known.py && tell work &&
-		"$pymalloc" report --json --pid "$subject" >start.json && known start.json && end
+	start "$pymalloc" run --trace -- python3 -S known.py && look none && tell work &&
+		look once && known none once && tell work && look twice && known once twice && end
 }
 
 exact_in_a_program_that_runs()
@@ -93,16 +96,16 @@ exact_in_a_program_that_runs()
 	start "$pymalloc" run -- python3 -S known.py &&
 		"$pymalloc" trace --pid "$subject" --mode exact >set.txt && tell work &&
 		"$pymalloc" trace --pid "$subject" >asked.txt && cat asked.txt &&
-		grep -qE '^BEGUN +on' asked.txt &&
-		"$pymalloc" report --json --pid "$subject" >running.json && known running.json && end
+		grep -qE '^BEGUN +on' asked.txt && look begun && tell work && look after &&
+		known begun after && end
 }
 
 # The first time is before, the second traced, the third after that has been ended.
 off_again()
 {
 	start "$pymalloc" run -- python3 -S known.py && tell work &&
-		"$pymalloc" trace --pid "$subject" --mode exact >set.txt && tell work &&
-		"$pymalloc" report --json --pid "$subject" >on.json && known on.json &&
+		"$pymalloc" trace --pid "$subject" --mode exact >set.txt && tell work && look on &&
+		tell work && look more && known on more &&
 		"$pymalloc" trace --pid "$subject" --mode off >set.txt && tell work &&
 		"$pymalloc" report --pid "$subject" >off.txt && cat off.txt &&
 		! grep -q known.py off.txt && end

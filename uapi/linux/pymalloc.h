@@ -1110,7 +1110,8 @@ struct pymalloc_cache {
  *	0 is none
  *
  * The kernel only passes the settings on to the heap's library, which does the work, and
- * begins when it next fills or empties a magazine.
+ * begins when it next fills or empties a magazine.  So that it does so soon, blocks are taken
+ * from magazines, as with PYMALLOC_STEAL_ALL.
  *
  * Everybody who has a descriptor may ask.  For PYMALLOC_TRACE_SET it must not be read-only.
  * PYMALLOC_TRACE_BEGUN is for the heap's process.  The heap of a child of fork() has

@@ -16,6 +16,9 @@
 #include "options.h"
 #include "replace.h"
 
+/* A picture is no secret. */
+#define MODE	0644
+
 /* In pixels. */
 #define WIDTH		960
 #define HEIGHT		540
@@ -325,7 +328,7 @@ int plot_main(int argc, char **argv)
 	script = make_script(&history, &wish, &length);
 	picture = gnuplot_draw(script, length, &drawn);
 	if (wish.output)
-		replace_file(wish.output, picture, drawn);
+		replace_file(wish.output, picture, drawn, MODE);
 	else
 		fwrite(picture, 1, drawn, stdout);
 	free(picture);

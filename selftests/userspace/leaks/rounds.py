@@ -5,10 +5,10 @@ import sys
 
 
 def rounds(work):
-    """Do the work 200 times for each line that comes, and say so."""
+    """Do the work 200 times for each line that comes, until it says "end", and say so."""
     number = 0
     print("ready", flush=True)
-    for _ in sys.stdin:
+    for _ in iter(sys.stdin.readline, "end\n"):
         for _ in range(200):
             number += 1
             work(number)
