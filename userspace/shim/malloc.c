@@ -64,10 +64,29 @@ static __attribute_noinline__ void *realloc_guarded(void *object, size_t size)
 	return moved;
 }
 
+static inline void *resize(void *object, size_t usable, size_t size)
+{
+	void *moved;
+
+	if (pyml_stays(usable, size))
+		return object;
+	moved = malloc(size);
+	if (moved) {
+		memcpy(moved, object, size < usable ? size : usable);
+		free(object);
+	}
+	return moved;
+}
+
+/* Of a pool that the pool map does not show. */
+static __attribute_noinline__ void *resize_hidden(void *object, size_t size)
+{
+	return resize(object, pymalloc_usable_size(shim_heap, object), size);
+}
+
 PYMALLOC_API void *realloc(void *object, size_t size)
 {
 	size_t usable;
-	void *moved;
 
 	if (!object)
 		return malloc(size);
@@ -79,17 +98,12 @@ PYMALLOC_API void *realloc(void *object, size_t size)
 	}
 	if (shim_debug)
 		return realloc_guarded(object, size);
-	usable = shim_usable(object);
-	if (usable && unlikely(pymalloc_is_marked(&shim_window, object)))
+	usable = pyml_pool_class(&shim_window, object) * PYMALLOC_BLOCK_MIN;
+	if (unlikely(!usable))
+		return resize_hidden(object, size);
+	if (unlikely(pymalloc_is_marked(&shim_window, object)))
 		pyml_report_free(shim_heap, object, usable / PYMALLOC_BLOCK_MIN);
-	if (pyml_stays(usable, size))
-		return object;
-	moved = malloc(size);
-	if (moved) {
-		memcpy(moved, object, size < usable ? size : usable);
-		free(object);
-	}
-	return moved;
+	return resize(object, usable, size);
 }
 
 /*
