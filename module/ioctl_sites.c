@@ -76,10 +76,11 @@ static int trace_begun(struct pym_call *call)
 	err = pym_client_may_change(call->file, call->sheap, true);
 	if (err)
 		return err;
-	if (!sites)
+	if (!sites || trace->mode > PYMALLOC_TRACE_EXACT)
 		return -EINVAL;
 	mutex_lock(&sites->lock);
 	sites->begun = trace->generation;
+	sites->pool_words = trace->mode == PYMALLOC_TRACE_GROWTH;
 	sites->mark = trace->mark;
 	mutex_unlock(&sites->lock);
 	return 0;

@@ -192,13 +192,14 @@ int pym_sites_add(struct pym_service_heap *sheap, unsigned long first, unsigned 
 void pym_sites_label(struct pym_sites *sites, u32 alignment, struct pym_block_info *blocks,
 		     unsigned int nr)
 {
+	u32 unit = READ_ONCE(sites->pool_words) ? PYMALLOC_POOL_SIZE : alignment;
 	unsigned long number = 0, wanted;
 	struct page *page = NULL;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
 		u64 offset = PYMALLOC_WORDS_OFFSET - PYMALLOC_SITES_OFFSET +
-			     blocks[i].ref / alignment * sizeof(u32);
+			     blocks[i].ref / unit * sizeof(u32);
 
 		wanted = offset >> PAGE_SHIFT;
 		if (!i || wanted != number) {

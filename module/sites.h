@@ -29,6 +29,7 @@ struct vm_fault;
  * @native_frames: the same
  * @generation: how often the trace has been set
  * @begun: the last generation that the library has begun with
+ * @pool_words: the library has begun with a trace in which each pool has a word
  * @interval: as in struct pymalloc_trace
  * @mark: the same
  *
@@ -45,6 +46,7 @@ struct pym_sites {
 	u32 native_frames;
 	u32 generation;
 	u32 begun;
+	bool pool_words;
 	u64 interval;
 	u64 mark;
 };

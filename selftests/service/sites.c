@@ -370,6 +370,24 @@ TEST_F(sites, walk_tells_blocks_in_magazines)
 	}
 }
 
+TEST_F(sites, pools_have_words_in_a_trace_of_growth)
+{
+	struct pymalloc_site_info sites[40];
+	__u64 refs[40];
+
+	alloc(&self->heap, 256, refs, ARRAY_SIZE(refs));
+	ASSERT_EQ(0, add(&self->heap, PYMALLOC_WORDS_OFFSET, 1));
+	for (__u64 pool = 0; pool < POOL / sizeof(__u32); pool++)
+		self->words[pool] = 5000 + pool;
+	EXPECT_EQ(-EINVAL, TRY_TRACE(self->heap.fd, .flags = PYMALLOC_TRACE_BEGUN,
+				     .mode = PYMALLOC_TRACE_EXACT + 1));
+	ASSERT_EQ(0, TRY_TRACE(self->heap.fd, .flags = PYMALLOC_TRACE_BEGUN,
+			       .mode = PYMALLOC_TRACE_GROWTH));
+	ASSERT_EQ(40, walk_sites(&self->heap, self->heap.fd, sites, ARRAY_SIZE(sites)));
+	for (__u32 i = 0; i < 40; i++)
+		EXPECT_EQ(5000 + sites[i].ref / POOL, sites[i].site);
+}
+
 TEST_F(sites, a_child_begins_anew)
 {
 	pid_t child;

@@ -78,8 +78,9 @@
 /*
  * Behind those come the pages of sites (PYMALLOC_IOC_SITES): first the table, then, from
  * PYMALLOC_WORDS_OFFSET on, a word of 32 bits for each address at which a block may begin.
- * A block's word is that of number ref / alignment of the heap.  A page that is not there
- * reads as zeroes; what is written there is lost.
+ * A block's word is that of number ref / alignment of the heap; with PYMALLOC_TRACE_GROWTH,
+ * all blocks of a pool have that of number ref / PYMALLOC_POOL_SIZE.  A page that is not
+ * there reads as zeroes; what is written there is lost.
  */
 #define PYMALLOC_TABLE_MAX	(64ULL << 20)
 #define PYMALLOC_SITES_OFFSET	(1ULL << 44)
@@ -714,7 +715,8 @@ struct pymalloc_block_info {
  * struct pymalloc_site_info - an allocated block, as PYMALLOC_WALK_SITES reports it
  * @ref: its ref
  * @size: its bytes; a large object's are those of its run
- * @site: its word: what the heap's library calls its site; 0 without a page of words
+ * @site: its word, or its pool's: what the heap's library calls its site; 0 without a page
+ *	of words
  * @flags: PYMALLOC_SITE_CACHED if that is PYMALLOC_WORD_CACHED, or if the block begins
  *	with the @mark of struct pymalloc_trace; or 0
  * @reserved: 0
@@ -1096,7 +1098,8 @@ struct pymalloc_cache {
  * struct pymalloc_trace - PYMALLOC_IOC_TRACE: which blocks' sites the library records
  * @argsz: size of this struct
  * @flags: PYMALLOC_TRACE_SET, PYMALLOC_TRACE_BEGUN, or 0 to ask only
- * @mode: PYMALLOC_TRACE_OFF to PYMALLOC_TRACE_EXACT
+ * @mode: PYMALLOC_TRACE_OFF to PYMALLOC_TRACE_EXACT.  With PYMALLOC_TRACE_BEGUN in: that
+ *	with which the library has begun
  * @python_frames: most Python frames of a stack, up to 25
  * @native_frames: most other frames of a stack, up to 25
  * @generation: out: how often the trace has been set; it is written to @generation of all

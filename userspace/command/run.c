@@ -196,6 +196,12 @@ static bool may_preload(const char *name)
 	return !reason || program == PROGRAM_STATIC;
 }
 
+/* Whether malloc() has to count: see shim/count.h. */
+static bool counts_bytes(const struct pymalloc_trace *trace)
+{
+	return trace && trace->mode >= PYMALLOC_TRACE_SAMPLED;
+}
+
 /* See shim/tracing.c. */
 static void set_up_trace(const struct pymalloc_trace *trace)
 {
@@ -210,7 +216,7 @@ static void set_up_trace(const struct pymalloc_trace *trace)
 static void set_up_environment(const char *debug, const struct pymalloc_trace *trace)
 {
 	char number[16];
-	char *shim = find_shim(trace ? SHIM_TRACE : SHIM);
+	char *shim = find_shim(counts_bytes(trace) ? SHIM_TRACE : SHIM);
 
 	if (trace)
 		set_up_trace(trace);

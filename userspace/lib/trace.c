@@ -7,8 +7,8 @@
  * knows, when it fills or flushes a magazine, begins: the first one for the heap, and each
  * for itself.
  *
- * growth	A batch of blocks gets the site of the call that fetches it.  That costs the
- *		fast paths nothing.
+ * growth	The pools of a batch of blocks get the site of the call that fetches it.  That
+ *		costs the fast paths nothing.
  * exact	Each block gets a site when it is handed out.
  * sampled	Bytes are counted down, from a random number of them on, until a block is
  *		sampled: a Poisson process, whose intervals are distributed exponentially.  Such
@@ -26,6 +26,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@
 #include "magazine.h"
 #include "object.h"
 #include "probes.h"
+#include "sandbox.h"
 #include "trace.h"
 
 /* Far more than a thread allocates. */
@@ -45,6 +47,9 @@
 #define WORDS_A_PAGE	(PYML_PAGE / sizeof(__u32))
 /* Pages of words for an arena whose blocks were a byte apart. */
 #define WORDS_AN_ARENA	(PYMALLOC_ARENA_SIZE / WORDS_A_PAGE)
+
+/* Blocks of the smallest pools. */
+#define STRIDE		(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MAX)
 
 /* trace->pages[] */
 enum { PAGE_UNKNOWN, PAGE_THERE, PAGE_REFUSED };
@@ -56,7 +61,8 @@ enum { PAGE_UNKNOWN, PAGE_THERE, PAGE_REFUSED };
  * @interval: mean bytes between samples
  * @words: where the blocks' words are mapped
  * @pages: for each page of @words whether it is there
- * @shift: of an offset in the window, to get the number of its word
+ * @shift: of an offset in the window, to get the number of its word: a block has one, but in
+ *	a trace of growth a pool has
  * @tables: where the table is mapped, and where that of the trace before was
  * @table: which of the two it is
  * @pid: the process that has begun it; a child of fork() begins anew
@@ -83,7 +89,7 @@ __thread ssize_t pyml_bytes_left = FOR_EVER;
 static __thread __u64 thread_seed;
 /* The thread is just beginning: what it frees meanwhile is no crossing. */
 static __thread bool beginning;
-/* Held while a heap's trace begins or ends.  Never waited for. */
+/* Held while a heap's trace begins or ends. */
 static pthread_mutex_t begin_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static size_t words_bytes(const struct pymalloc_heap *heap)
@@ -183,7 +189,6 @@ static struct pyml_trace *new_trace(struct pymalloc_heap *heap)
 	if (!trace)
 		return NULL;
 	trace->heap = heap;
-	trace->shift = __builtin_ctzl(heap->view.round + 1);
 	trace->words = map_memory(words_bytes(heap));
 	trace->pages = map_memory(nr_pages(heap));
 	trace->tables[0] = map_memory(2 * PYMALLOC_TABLE_MAX);
@@ -197,12 +202,13 @@ static struct pyml_trace *new_trace(struct pymalloc_heap *heap)
 }
 
 /* Says to the kernel, and so to whoever has set the trace, that it has begun. */
-static void say_begun(const struct pymalloc_heap *heap, __u32 generation)
+static void say_begun(const struct pymalloc_heap *heap, const struct pymalloc_trace *begun)
 {
 	struct pymalloc_trace args = {
 		.argsz = sizeof(args),
 		.flags = PYMALLOC_TRACE_BEGUN,
-		.generation = generation,
+		.mode = begun->mode,
+		.generation = begun->generation,
 		.mark = (uintptr_t)heap->view.pool_map,
 	};
 
@@ -232,9 +238,11 @@ static void begin_trace(struct pyml_trace *trace, const struct pymalloc_trace *w
 	if (wanted->mode != PYMALLOC_TRACE_OFF && move_table(trace))
 		begin_table(trace, wanted);
 	trace->interval = wanted->interval;
+	trace->shift = __builtin_ctzl(wanted->mode == PYMALLOC_TRACE_GROWTH ?
+				      PYMALLOC_POOL_SIZE : heap->view.round + 1);
 	__atomic_store_n(&trace->mode, wanted->mode, __ATOMIC_RELAXED);
 	__atomic_store_n(&trace->generation, wanted->generation, __ATOMIC_RELEASE);
-	say_begun(heap, wanted->generation);
+	say_begun(heap, wanted);
 }
 
 /* The lock is held.  Returns whether the heap is traced as is wanted now. */
@@ -310,8 +318,8 @@ static void begin_thread(struct pyml_cache *cache, const struct pyml_trace *trac
  * pyml_trace_crossing() - do what the trace asks for, if it has been set anew
  * @cache: the calling thread's cache
  *
- * If another thread is just doing so for the heap, the next crossing does it here.  Blocks
- * that lie in magazines go back to the kernel: what is allocated then is the program's.
+ * Blocks that lie in magazines go back to the kernel: what is allocated then is the
+ * program's.
  *
  * Keeps errno.
  */
@@ -321,7 +329,7 @@ void pyml_trace_crossing(struct pyml_cache *cache)
 	int saved = errno;
 	bool renewed;
 
-	if (beginning || pthread_mutex_trylock(&begin_lock))
+	if (beginning || !pyml_lock_patiently(&begin_lock))
 		return;
 	beginning = true;
 	renewed = renew_trace(heap);
@@ -350,7 +358,7 @@ static size_t word_of(const struct pyml_trace *trace, const void *object)
  */
 static bool fetch_pages(struct pyml_trace *trace, size_t page)
 {
-	size_t nr = WORDS_AN_ARENA >> trace->shift, first = page & -nr;
+	size_t nr = MAX(WORDS_AN_ARENA >> trace->shift, 1), first = page & -nr;
 	bool there;
 
 	there = add_pages(trace->heap, PYMALLOC_WORDS_OFFSET + first * PYML_PAGE,
@@ -476,6 +484,23 @@ static void set_words(struct pyml_trace *trace, void *const *objects, size_t cou
 	}
 }
 
+/*
+ * The word of each pool that some of the blocks lie in.  No pool has fewer than STRIDE blocks,
+ * and those of one follow each other: it is enough to look at some.
+ */
+static void set_pool_words(struct pyml_trace *trace, void *const *objects, size_t count,
+			   __u32 site)
+{
+	size_t i, word, last = ~(size_t)0;
+
+	for (i = 0; i < count; i += STRIDE) {
+		word = word_of(trace, objects[i]);
+		if (word != last)
+			set_word(trace, objects[i], site);
+		last = word;
+	}
+}
+
 /**
  * pyml_trace_filled() - a magazine has been filled
  * @cache: the calling thread's cache
@@ -485,14 +510,14 @@ static void set_words(struct pyml_trace *trace, void *const *objects, size_t cou
 void pyml_trace_filled(struct pyml_cache *cache, void **objects, size_t count)
 {
 	struct pyml_trace *trace = cache->heap->trace;
-	__u32 site = PYMALLOC_WORD_CACHED;
 
-	if (trace->mode != PYMALLOC_TRACE_GROWTH && trace->mode != PYMALLOC_TRACE_EXACT)
+	if (trace->mode == PYMALLOC_TRACE_OFF)
 		return;
 	pyml_tracer_tick(&trace->tracer);
 	if (trace->mode == PYMALLOC_TRACE_GROWTH)
-		site = pyml_tracer_sites(&trace->tracer, count);
-	set_words(trace, objects, count, site);
+		set_pool_words(trace, objects, count, pyml_tracer_sites(&trace->tracer, count));
+	else if (trace->mode == PYMALLOC_TRACE_EXACT)
+		set_words(trace, objects, count, PYMALLOC_WORD_CACHED);
 }
 
 /**
