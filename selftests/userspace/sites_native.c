@@ -404,7 +404,7 @@ TEST(traces_one_after_another)
 		EXPECT_NE(~0ULL, blocks_in(tables[i]));
 }
 
-/* What finds no room is counted. */
+/* What finds no room is counted. Stacks that are known keep the sites that they had. */
 TEST(full)
 {
 	const struct pymalloc_settings_record *settings;
@@ -412,15 +412,19 @@ TEST(full)
 
 	ASSERT_TRUE(probe_begin(0, MOST, 64 << 10));
 	settings = probe_table();
-	for (int i = 0; i < ROUNDS; i++) {
-		unknown += outermost(i % 20) == PYMALLOC_SITE_UNKNOWN;
-		if (!(i % 20))
+	for (int i = 0; i < 4 * ROUNDS; i++) {
+		int depth = i % (i < 2 * ROUNDS ? 10 : 20);
+		bool found = outermost(depth) != PYMALLOC_SITE_UNKNOWN;
+
+		EXPECT_TRUE(found || depth >= 10);
+		unknown += !found;
+		if (!(i % 10))
 			probe_next_epoch();
 	}
 	EXPECT_LT(0, unknown);
 	EXPECT_EQ(unknown, settings->nr_unknown);
 	EXPECT_GE(64 << 10, settings->used);
-	EXPECT_EQ(ROUNDS, blocks_in(settings));
+	EXPECT_EQ(4 * ROUNDS, blocks_in(settings));
 	/* There is no memory at all. */
 	EXPECT_FALSE(probe_begin(0, MOST, 0));
 	EXPECT_EQ(PYMALLOC_SITE_UNKNOWN, innermost());

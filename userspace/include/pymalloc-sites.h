@@ -168,7 +168,8 @@ struct pymalloc_stack_record {
  * @stack: number of the stack's record
  * @thread: number of the record of the thread that allocated
  * @time: when, in nanoseconds since 1970: the block is not older than this, and not younger
- *	than this and a second, or 1/32 of the time since the trace began if that is more
+ *	than this and a second, or 1/32 of the time since the trace began if that is more; but
+ *	when the table is full, it may be younger
  * @count: blocks allocated there by this thread in that time; grows
  */
 struct pymalloc_site_record {

@@ -357,6 +357,20 @@ static __u32 intern_locked(struct pyml_tracer *tracer, struct thread *thread,
 	return add_site(tracer, thread, stack);
 }
 
+/*
+ * The table is full.  Stacks that the thread knows keep the sites that they have had: a block
+ * then seems to be older than it is, which is better than to know nothing of it.
+ */
+static __u32 known_or_unknown(struct pyml_tracer *tracer, struct thread *thread,
+			      const struct stack *stack, unsigned int generation)
+{
+	const struct pyml_map_entry *entry = pyml_map_at(&thread->sites, stack->hash);
+
+	if (generation == tracer->generation && entry->key == stack->hash)
+		return count_block(thread, entry);
+	return unknown(tracer);
+}
+
 /* Returns the site, and the thread's generation through @generation. */
 static __attribute__((noinline)) __u32 intern(struct pyml_tracer *tracer,
 					      struct thread *thread, struct stack *stack,
@@ -365,7 +379,7 @@ static __attribute__((noinline)) __u32 intern(struct pyml_tracer *tracer,
 	__u32 number;
 
 	if (__atomic_load_n(&tracer->full, __ATOMIC_RELAXED) || !tracer->table.used)
-		return unknown(tracer);
+		return known_or_unknown(tracer, thread, stack, *generation);
 	pyml_tracer_tick(tracer);
 	pthread_mutex_lock(&tracer->lock);
 	number = intern_locked(tracer, thread, stack, generation);
@@ -373,7 +387,7 @@ static __attribute__((noinline)) __u32 intern(struct pyml_tracer *tracer,
 	if (number)
 		return number;
 	__atomic_store_n(&tracer->full, true, __ATOMIC_RELAXED);
-	return unknown(tracer);
+	return known_or_unknown(tracer, thread, stack, *generation);
 }
 
 /* The general case.  @generation: the thread's; returned as it is afterwards. */
