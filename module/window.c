@@ -635,7 +635,8 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 		vm_flags_set(vma, VM_DONTDUMP);
 	} else if (window_lies_within(vma, PYMALLOC_SITES_OFFSET, PYM_SITES_BYTES)) {
 		vma->vm_ops = &sites_vm_ops;
-		vm_flags_set(vma, VM_DONTDUMP);
+		/* VM_IO: mlockall() shall not populate so long a mapping, with the sink. */
+		vm_flags_set(vma, VM_DONTDUMP | VM_IO);
 	} else {
 		return -EINVAL;
 	}

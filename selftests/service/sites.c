@@ -421,6 +421,18 @@ TEST_F(sites, a_child_begins_anew)
 	EXPECT_EQ(1, trace_of(&self->heap, self->heap.fd).generation);
 }
 
+/* All addresses of words together are as long as a window: too long to be populated. */
+TEST_F(sites, locking_all_does_not_populate)
+{
+	const __u64 bytes = 64ULL << 30;
+
+	ASSERT_EQ(0, add(&self->heap, PYMALLOC_SITES_OFFSET, 1));
+	ASSERT_EQ(0, mlockall(MCL_CURRENT | MCL_FUTURE));
+	ASSERT_NE(MAP_FAILED, mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+				   self->heap.fd, PYMALLOC_WORDS_OFFSET));
+	ASSERT_EQ(0, munlockall());
+}
+
 TEST_F(sites, pages_of_the_dead_go)
 {
 	__u64 before = service_info(_metadata).user_bytes;

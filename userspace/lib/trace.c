@@ -253,7 +253,8 @@ static bool renew_trace(struct pymalloc_heap *heap)
 	if (pyml_ioctl(heap, PYMALLOC_IOC_TRACE, &wanted))
 		return false;
 	if (!heap->trace)
-		heap->trace = new_trace(heap);
+		/* Other threads find it by this pointer alone, when it is complete. */
+		__atomic_store_n(&heap->trace, new_trace(heap), __ATOMIC_RELEASE);
 	if (!heap->trace)
 		return false;
 	if (heap->trace->generation != wanted.generation)
