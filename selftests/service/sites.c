@@ -372,7 +372,7 @@ TEST_F(sites, walk_tells_blocks_in_magazines)
 
 TEST_F(sites, pools_have_words_in_a_trace_of_growth)
 {
-	struct pymalloc_site_info sites[40];
+	struct pymalloc_site_info sites[64];
 	__u64 refs[40];
 
 	alloc(&self->heap, 256, refs, ARRAY_SIZE(refs));
