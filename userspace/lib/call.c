@@ -4,6 +4,7 @@
  * read() and write() in a sandbox.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "call.h"
 #include "fd.h"
@@ -78,6 +79,30 @@ unsigned int pyml_call_alloc(struct pymalloc_heap *heap, size_t size,
 		args.done = pyml_stream_alloc(heap, size, flags, refs, count);
 	errno = args.done ? saved : ENOMEM;
 	return args.done;
+}
+
+/**
+ * pyml_alloc_uncached() - allocate a block that does not come from a magazine
+ * @heap: the heap
+ * @size: bytes
+ * @flags: PYMALLOC_ALLOC_*
+ *
+ * A block that was flushed may still have the mark that its free left: only a pop from a
+ * magazine removes it, and the kernel does not know it.
+ *
+ * Return: as pymalloc_malloc().
+ */
+void *pyml_alloc_uncached(struct pymalloc_heap *heap, size_t size, unsigned int flags)
+{
+	void *object;
+	__u64 ref;
+
+	if (!pyml_call_alloc(heap, size, flags, &ref, 1))
+		return NULL;
+	object = heap->view.base + ref;
+	if (pymalloc_is_marked(&heap->view, object))
+		memset(object, 0, sizeof(void *));
+	return object;
 }
 
 static void report_bad(struct pymalloc_heap *heap, const __u64 *refs,

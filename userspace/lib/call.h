@@ -11,6 +11,8 @@ int pyml_call(struct pymalloc_heap *heap, unsigned long command, void *args);
 unsigned int pyml_call_alloc(struct pymalloc_heap *heap, size_t size,
 			     unsigned int flags, __u64 *refs,
 			     unsigned int count);
+void *pyml_alloc_uncached(struct pymalloc_heap *heap, size_t size,
+			  unsigned int flags);
 void pyml_call_free(struct pymalloc_heap *heap, const __u64 *refs,
 		    __u8 *status, unsigned int count);
 void pyml_call_caches(struct pymalloc_heap *heap, __u64 threads,

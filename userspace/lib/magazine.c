@@ -516,8 +516,6 @@ void pyml_magazine_flush(struct pyml_cache *cache, size_t class)
 {
 	unsigned int busy = begin_busy(cache);
 
-	if (pyml_trace_is_new(cache))
-		pyml_trace_crossing(cache);
 	grow_or_flush(cache, class);
 	end_busy(cache, busy);
 }
@@ -577,8 +575,6 @@ bool pyml_magazine_fill(struct pyml_cache *cache, size_t class)
 	unsigned int busy = begin_busy(cache);
 	bool filled;
 
-	if (pyml_trace_is_new(cache))
-		pyml_trace_crossing(cache);
 	filled = grow_and_fill(cache, class);
 	end_busy(cache, busy);
 	return filled;

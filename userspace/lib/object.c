@@ -13,6 +13,7 @@
 #include "sandbox.h"
 #include "thread.h"
 #include "trace.h"
+#include "traced.h"
 
 void *pymalloc_malloc(struct pymalloc_heap *heap, size_t size)
 {
@@ -41,30 +42,6 @@ static void *alloc_run(struct pymalloc_heap *heap, size_t size, unsigned int fla
 }
 
 /**
- * pyml_alloc_uncached() - allocate a block that does not come from a magazine
- * @heap: the heap
- * @size: bytes
- * @flags: PYMALLOC_ALLOC_*
- *
- * A block that was flushed may still have the mark that its free left: only a pop from a
- * magazine removes it, and the kernel does not know it.
- *
- * Return: as pymalloc_malloc().
- */
-void *pyml_alloc_uncached(struct pymalloc_heap *heap, size_t size, unsigned int flags)
-{
-	void *object;
-	__u64 ref;
-
-	if (!pyml_call_alloc(heap, size, flags, &ref, 1))
-		return NULL;
-	object = heap->view.base + ref;
-	if (pymalloc_is_marked(&heap->view, object))
-		memset(object, 0, sizeof(void *));
-	return object;
-}
-
-/**
  * pymalloc_malloc_slow() - what pymalloc_malloc() does if there is no object to pop
  * @heap: the heap
  * @size: bytes
@@ -81,18 +58,16 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 		return alloc_run(heap, size, 0);
 	cache = pyml_traced[heap->index];
 	if (unlikely(cache))
-		return pyml_trace_malloc(cache, pymalloc_class_size(&heap->view, size + !size));
+		return pyml_traced_malloc(cache, pymalloc_class_size(&heap->view, size + !size));
 	if (!size)
 		size = 1;
 	cache = pyml_cache_get(heap);
 	if (!cache)
 		return pyml_alloc_uncached(heap, size, 0);
 	class_size = pymalloc_class_size(&heap->view, size);
-	if (pyml_trace_is_new(cache)) {
-		pyml_trace_crossing(cache);
-		if (pyml_traced[heap->index])
-			return pyml_trace_malloc(cache, class_size);
-	}
+	pyml_traced_crossing(cache);
+	if (pyml_traced[heap->index])
+		return pyml_traced_malloc(cache, class_size);
 	class = class_size / PYMALLOC_BLOCK_MIN;
 	/* A size of 0 comes here although there may be objects left. */
 	if (!pyml_magazine_count(cache, class) &&
@@ -164,8 +139,10 @@ void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 		free_uncached(heap, object);
 		return;
 	}
-	if (cache->magazines.top[class] == cache->magazines.full[class])
+	if (cache->magazines.top[class] == cache->magazines.full[class]) {
+		pyml_traced_crossing(cache);
 		pyml_magazine_flush(cache, class);
+	}
 	pymalloc_push(&cache->magazines, &heap->view, object);
 }
 

@@ -7,7 +7,6 @@
 
 #pragma GCC visibility push(hidden)
 
-void *pyml_alloc_uncached(struct pymalloc_heap *heap, size_t size, unsigned int flags);
 bool pyml_report_free(struct pymalloc_heap *heap, void *object, size_t class);
 
 #pragma GCC visibility pop

@@ -1,23 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Tracing: which block was allocated where.
+ * The trace of a heap: which block was allocated where.
  *
- * Somebody sets the trace of a heap (PYMALLOC_IOC_TRACE), and the kernel writes its
- * generation to the caches of all threads.  A thread that finds another generation than it
- * knows, when it fills or flushes a magazine, begins: the first one for the heap, and each
- * for itself.
- *
- * growth	The pools of a batch of blocks get the site of the call that fetches it.  That
- *		costs the fast paths nothing.
- * exact	Each block gets a site when it is handed out.
- * sampled	Bytes are counted down, from a random number of them on, until a block is
- *		sampled: a Poisson process, whose intervals are distributed exponentially.  Such
- *		a block comes from a pool that is not in the pool map, so that its free comes
- *		here, too, while all others go the fast path.
- *
- * With the last two, what is allocated has to come here.  So the thread's entry in
- * pyml_magazines points to empty magazines, and the slow path finds the cache in
- * pyml_traced.  Where malloc() counts down itself, the entry stays as it is.
+ * Somebody sets it (PYMALLOC_IOC_TRACE).  The first thread that sees that begins it here;
+ * traced.c says when, and how blocks are traced in each mode.
  *
  * A block's word, in pages of the heap that are mapped here, is the number of its site: see
  * pymalloc-sites.h.  Each page is asked for before it is written to.
@@ -27,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/param.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <pymalloc-sites.h>
@@ -35,60 +20,15 @@
 #include "call.h"
 #include "fd.h"
 #include "intern.h"
-#include "magazine.h"
-#include "object.h"
 #include "probes.h"
 #include "sandbox.h"
 #include "trace.h"
 
-/* Far more than a thread allocates. */
-#define FOR_EVER	((ssize_t)1 << 62)
-
-#define WORDS_A_PAGE	(PYML_PAGE / sizeof(__u32))
-/* Pages of words for an arena whose blocks were a byte apart. */
-#define WORDS_AN_ARENA	(PYMALLOC_ARENA_SIZE / WORDS_A_PAGE)
-
 /* Blocks of the smallest pools. */
 #define STRIDE		(PYMALLOC_POOL_SIZE / PYMALLOC_BLOCK_MAX)
+/* Pages of words for an arena whose blocks were a byte apart. */
+#define WORDS_AN_ARENA	(PYMALLOC_ARENA_SIZE / PYML_WORDS_A_PAGE)
 
-/* trace->pages[] */
-enum { PAGE_UNKNOWN, PAGE_THERE, PAGE_REFUSED };
-
-/**
- * struct pyml_trace - the trace of a heap
- * @generation: the last one that was begun
- * @mode: PYMALLOC_TRACE_*
- * @interval: mean bytes between samples
- * @words: where the blocks' words are mapped
- * @pages: for each page of @words whether it is there
- * @shift: of an offset in the window, to get the number of its word: a block has one, but in
- *	a trace of growth a pool has
- * @tables: where the table is mapped, and where that of the trace before was
- * @table: which of the two it is
- * @pid: the process that has begun it; a child of fork() begins anew
- * @heap: the heap
- * @tracer: the table of sites
- */
-struct pyml_trace {
-	__u32 generation;
-	__u32 mode;
-	__u64 interval;
-	__u32 *words;
-	__u8 *pages;
-	unsigned int shift;
-	char *tables[2];
-	unsigned int table;
-	pid_t pid;
-	struct pymalloc_heap *heap;
-	struct pyml_tracer tracer;
-};
-
-bool pyml_counts_itself;
-__thread ssize_t pyml_bytes_left = FOR_EVER;
-/* The state of the generator of random numbers. */
-static __thread __u64 thread_seed;
-/* The thread is just beginning: what it frees meanwhile is no crossing. */
-static __thread bool beginning;
 /* Held while a heap's trace begins or ends. */
 static pthread_mutex_t begin_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -245,112 +185,42 @@ static void begin_trace(struct pyml_trace *trace, const struct pymalloc_trace *w
 	say_begun(heap, wanted);
 }
 
-/* The lock is held.  Returns whether the heap is traced as is wanted now. */
-static bool renew_trace(struct pymalloc_heap *heap)
+/* The lock is held. */
+static int renew_locked(struct pymalloc_heap *heap)
 {
 	struct pymalloc_trace wanted = { .argsz = sizeof(wanted) };
 
 	if (pyml_ioctl(heap, PYMALLOC_IOC_TRACE, &wanted))
-		return false;
+		return -ENOMEM;
 	if (!heap->trace)
 		/* Other threads find it by this pointer alone, when it is complete. */
 		__atomic_store_n(&heap->trace, new_trace(heap), __ATOMIC_RELEASE);
 	if (!heap->trace)
-		return false;
+		return -ENOMEM;
 	if (heap->trace->generation != wanted.generation)
 		begin_trace(heap->trace, &wanted);
-	return true;
-}
-
-static __u64 next_random(void)
-{
-	__u64 x = thread_seed;
-
-	if (!x)
-		x = (uintptr_t)&thread_seed ^ (__u64)time(NULL) << 32 ^ 0x9e3779b97f4a7c15;
-	/* xorshift64* of Marsaglia and Vigna. */
-	x ^= x >> 12;
-	x ^= x << 25;
-	x ^= x >> 27;
-	thread_seed = x;
-	return x * 0x2545f4914f6cdd1d;
-}
-
-/*
- * -ln(x) for 0 < x <= 1, to 1e-7: the exponent by the bits of the double, and of what is
- * left the series of artanh.  The library does without libm.
- */
-static double minus_ln(double x)
-{
-	union { double d; __u64 bits; } u = { .d = x };
-	int exponent = (int)(u.bits >> 52) - 1023;
-	double t, t2, sum;
-
-	u.bits = (u.bits & 0xfffffffffffff) | (__u64)1023 << 52;
-	t = (u.d - 1) / (u.d + 1);
-	t2 = t * t;
-	sum = 2 * t * (1 + t2 * (1.0 / 3 + t2 * (1.0 / 5 + t2 * (1.0 / 7 + t2 *
-		      (1.0 / 9 + t2 * (1.0 / 11 + t2 / 13))))));
-	return -(exponent * 0.693147180559945 + sum);
-}
-
-/* Bytes to the next sample: exponentially distributed, at least 1. */
-static ssize_t next_interval(__u64 mean)
-{
-	double x = ((next_random() >> 11) + 1) * 0x1p-53;
-
-	return 1 + (ssize_t)(minus_ln(x) * mean);
-}
-
-/* What the calling thread is to count down, and where its allocations are to go. */
-static void begin_thread(struct pyml_cache *cache, const struct pyml_trace *trace)
-{
-	bool each = trace->mode >= PYMALLOC_TRACE_SAMPLED;
-
-	pyml_bytes_left = FOR_EVER;
-	if (trace->mode == PYMALLOC_TRACE_EXACT)
-		pyml_bytes_left = -1;
-	else if (trace->mode == PYMALLOC_TRACE_SAMPLED)
-		pyml_bytes_left = next_interval(trace->interval);
-	pyml_cache_divert(cache, each, each && !pyml_counts_itself);
+	return 0;
 }
 
 /**
- * pyml_trace_crossing() - do what the trace asks for, if it has been set anew
- * @cache: the calling thread's cache
+ * pyml_trace_renew() - trace a heap as is wanted now
+ * @heap: the heap
  *
- * Blocks that lie in magazines go back to the kernel: what is allocated then is the
- * program's.
+ * May change errno.
  *
- * Keeps errno.
+ * Waits for another thread that is just doing so.
+ *
+ * Return: 0; -EBUSY if that takes too long; or -ENOMEM: nothing is traced.
  */
-void pyml_trace_crossing(struct pyml_cache *cache)
+int pyml_trace_renew(struct pymalloc_heap *heap)
 {
-	struct pymalloc_heap *heap = cache->heap;
-	int saved = errno;
-	bool renewed;
+	int err;
 
-	if (beginning || !pyml_lock_patiently(&begin_lock))
-		return;
-	beginning = true;
-	renewed = renew_trace(heap);
+	if (!pyml_lock_patiently(&begin_lock))
+		return -EBUSY;
+	err = renew_locked(heap);
 	pthread_mutex_unlock(&begin_lock);
-	if (renewed) {
-		cache->generation = heap->trace->generation;
-		begin_thread(cache, heap->trace);
-		pyml_magazines_flush(cache);
-	} else {
-		/* There is no memory for it: nothing is traced. */
-		cache->generation = __atomic_load_n(&cache->header.generation,
-						    __ATOMIC_RELAXED);
-	}
-	beginning = false;
-	errno = saved;
-}
-
-static size_t word_of(const struct pyml_trace *trace, const void *object)
-{
-	return pymalloc_offset(&trace->heap->view, object) >> trace->shift;
+	return err;
 }
 
 /*
@@ -364,107 +234,25 @@ static bool fetch_pages(struct pyml_trace *trace, size_t page)
 
 	there = add_pages(trace->heap, PYMALLOC_WORDS_OFFSET + first * PYML_PAGE,
 			  nr * PYML_PAGE);
-	memset(trace->pages + first, there ? PAGE_THERE : PAGE_REFUSED, nr);
+	memset(trace->pages + first, there ? PYML_PAGE_THERE : PYML_PAGE_REFUSED, nr);
 	return there;
 }
 
-static __attribute_noinline__ bool has_no_page(struct pyml_trace *trace, size_t page)
-{
-	if (trace->pages[page] == PAGE_UNKNOWN && fetch_pages(trace, page))
-		return false;
-	pyml_tracer_count_unknown(&trace->tracer);
-	return true;
-}
-
-static inline void set_word(struct pyml_trace *trace, const void *object, __u32 site)
-{
-	size_t word = word_of(trace, object);
-	size_t page = word / WORDS_A_PAGE;
-
-	if (unlikely(trace->pages[page] != PAGE_THERE) && has_no_page(trace, page))
-		return;
-	__atomic_store_n(&trace->words[word], site, __ATOMIC_RELAXED);
-}
-
-static __attribute_noinline__ void *fill_and_pop(struct pyml_cache *cache, size_t class_size)
-{
-	struct pymalloc_heap *heap = cache->heap;
-
-	if (pyml_magazine_fill(cache, class_size / PYMALLOC_BLOCK_MIN))
-		return pymalloc_pop(&cache->magazines, class_size);
-	return heap->on_failure ? heap->on_failure(class_size) : NULL;
-}
-
-static inline void *pop_or_fill(struct pyml_cache *cache, size_t class_size)
-{
-	void *object = pymalloc_pop(&cache->magazines, class_size);
-
-	return likely(object) ? object : fill_and_pop(cache, class_size);
-}
-
-static inline void *alloc_exact(struct pyml_cache *cache, struct pyml_trace *trace,
-				size_t class_size)
-{
-	void *object = pop_or_fill(cache, class_size);
-
-	if (unlikely(!pyml_in_window(trace->heap, object)))
-		return object;
-	set_word(trace, object, pyml_tracer_site(&trace->tracer));
-	return object;
-}
-
-static void *alloc_sample(struct pyml_cache *cache, size_t class_size)
-{
-	struct pymalloc_heap *heap = cache->heap;
-	struct pyml_trace *trace = heap->trace;
-	void *object;
-
-	pyml_bytes_left = next_interval(trace->interval);
-	object = pyml_alloc_uncached(heap, class_size, PYMALLOC_ALLOC_PINNED);
-	if (!object)
-		return pop_or_fill(cache, class_size);
-	set_word(trace, object, pyml_tracer_site(&trace->tracer));
-	pyml_probe_alloc(object, class_size, trace->interval);
-	return object;
-}
-
-/* Not a block of an exact trace that goes on. */
-static __attribute_noinline__ void *alloc_otherwise(struct pyml_cache *cache,
-						    size_t class_size)
-{
-	struct pyml_trace *trace = cache->heap->trace;
-
-	if (pyml_trace_is_new(cache))
-		pyml_trace_crossing(cache);
-	switch (trace->mode) {
-	case PYMALLOC_TRACE_EXACT:
-		return alloc_exact(cache, trace, class_size);
-	case PYMALLOC_TRACE_SAMPLED:
-		return alloc_sample(cache, class_size);
-	default:
-		pyml_bytes_left = FOR_EVER;
-		return pop_or_fill(cache, class_size);
-	}
-}
-
 /**
- * pyml_trace_malloc() - allocate a block for a thread that is traced
- * @cache: the calling thread's cache
- * @class_size: bytes of a block of the size class
+ * pyml_trace_has_page() - whether blocks can have words in a page of them
+ * @trace: the trace
+ * @page: the number of the page, which has not been found to be there
  *
- * Return: as pymalloc_malloc(); or what the heap's @on_failure returns.
+ * Asks for the page if nobody has.  If the kernel refuses it, counts a block that gets no site.
+ *
+ * Return: whether the page is there.
  */
-void *pyml_trace_malloc(struct pyml_cache *cache, size_t class_size)
+__attribute_noinline__ bool pyml_trace_has_page(struct pyml_trace *trace, size_t page)
 {
-	struct pyml_trace *trace = cache->heap->trace;
-
-	if (likely(trace->mode == PYMALLOC_TRACE_EXACT && !pyml_trace_is_new(cache)))
-		return alloc_exact(cache, trace, class_size);
-	if (!pyml_counts_itself)
-		pyml_bytes_left -= class_size;
-	if (likely(pyml_bytes_left >= 0))
-		return pop_or_fill(cache, class_size);
-	return alloc_otherwise(cache, class_size);
+	if (trace->pages[page] == PYML_PAGE_UNKNOWN && fetch_pages(trace, page))
+		return true;
+	pyml_tracer_count_unknown(&trace->tracer);
+	return false;
 }
 
 /* The same word for several blocks: most follow each other in the same page of words. */
@@ -474,14 +262,14 @@ static void set_words(struct pyml_trace *trace, void *const *objects, size_t cou
 	size_t i, word, last = ~(size_t)0;
 
 	for (i = 0; i < count; i++) {
-		word = word_of(trace, objects[i]);
-		if (word / WORDS_A_PAGE == last) {
+		word = pyml_trace_word(trace, objects[i]);
+		if (word / PYML_WORDS_A_PAGE == last) {
 			trace->words[word] = site;
 			continue;
 		}
-		set_word(trace, objects[i], site);
-		if (trace->pages[word / WORDS_A_PAGE] == PAGE_THERE)
-			last = word / WORDS_A_PAGE;
+		pyml_trace_set(trace, objects[i], site);
+		if (trace->pages[word / PYML_WORDS_A_PAGE] == PYML_PAGE_THERE)
+			last = word / PYML_WORDS_A_PAGE;
 	}
 }
 
@@ -495,9 +283,9 @@ static void set_pool_words(struct pyml_trace *trace, void *const *objects, size_
 	size_t i, word, last = ~(size_t)0;
 
 	for (i = 0; i < count; i += STRIDE) {
-		word = word_of(trace, objects[i]);
+		word = pyml_trace_word(trace, objects[i]);
 		if (word != last)
-			set_word(trace, objects[i], site);
+			pyml_trace_set(trace, objects[i], site);
 		last = word;
 	}
 }
@@ -531,7 +319,7 @@ void pyml_trace_run(struct pymalloc_heap *heap, void *object)
 	struct pyml_trace *trace = heap->trace;
 
 	if (trace->mode == PYMALLOC_TRACE_EXACT || trace->mode == PYMALLOC_TRACE_GROWTH)
-		set_word(trace, object, pyml_tracer_site(&trace->tracer));
+		pyml_trace_set(trace, object, pyml_tracer_site(&trace->tracer));
 }
 
 /**
@@ -544,10 +332,10 @@ void pyml_trace_run(struct pymalloc_heap *heap, void *object)
 void pyml_trace_freed(struct pymalloc_heap *heap, const void *object)
 {
 	struct pyml_trace *trace = heap->trace;
-	size_t word = word_of(trace, object);
-	size_t page = word / WORDS_A_PAGE;
+	size_t word = pyml_trace_word(trace, object);
+	size_t page = word / PYML_WORDS_A_PAGE;
 
-	if (word >= words_bytes(heap) / sizeof(__u32) || trace->pages[page] != PAGE_THERE ||
+	if (word >= words_bytes(heap) / sizeof(__u32) || trace->pages[page] != PYML_PAGE_THERE ||
 	    trace->mode == PYMALLOC_TRACE_OFF)
 		return;
 	if (trace->mode == PYMALLOC_TRACE_SAMPLED && trace->words[word])

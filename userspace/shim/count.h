@@ -9,7 +9,8 @@
 #define _SHIM_COUNT_H
 
 #include "shim.h"
-#include "trace.h"
+#include "thread.h"
+#include "traced.h"
 
 #ifndef SHIM_COUNTS
 #define SHIM_COUNTS	0
@@ -18,8 +19,11 @@
 /* Returns NULL if the slow path is to allocate the block. */
 static inline void *shim_pop(size_t class_size)
 {
-	if (SHIM_COUNTS && unlikely((pyml_bytes_left -= class_size) < 0))
-		return NULL;
+	if (SHIM_COUNTS) {
+		pyml_bytes_left -= class_size;
+		if (unlikely(pyml_bytes_left < 0))
+			return NULL;
+	}
 	return pymalloc_pop(pyml_magazines[SHIM_INDEX], class_size);
 }
 

@@ -10,7 +10,8 @@
 #include "slow.h"
 #include "spare.h"
 #include "start.h"
-#include "trace.h"
+#include "thread.h"
+#include "traced.h"
 
 /*
  * When the service has had no memory, it is not asked for so many slow allocations.  A
@@ -90,7 +91,7 @@ __attribute_noinline__ void *shim_malloc_slow(size_t size, size_t alignment)
 
 	if (!cache)
 		return alloc_somewhere(size, alignment);
-	return pyml_trace_malloc(cache, (size + !size + alignment - 1) & -alignment);
+	return pyml_traced_malloc(cache, (size + !size + alignment - 1) & -alignment);
 }
 
 /**
