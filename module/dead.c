@@ -288,13 +288,12 @@ static enum lru_status dead_isolate(struct list_head *entry, struct list_lru_one
 {
 	struct pym_dead *dead = container_of(entry, struct pym_dead, of_cgroup);
 
-	if (spin_trylock(&dead_lock)) {
-		dead_unlink_locked(dead);
-		list_lru_isolate_move(lru, entry, isolated);
-		spin_unlock(&dead_lock);
-		return LRU_REMOVED;
-	}
-	return LRU_SKIP;
+	if (!spin_trylock(&dead_lock))
+		return LRU_SKIP;
+	dead_unlink_locked(dead);
+	list_lru_isolate_move(lru, entry, isolated);
+	spin_unlock(&dead_lock);
+	return LRU_REMOVED;
 }
 
 static unsigned long dead_scan(struct shrinker *unused, struct shrink_control *control)

@@ -34,7 +34,7 @@ static void cache_unmap(struct pym_service_heap *sheap, const struct pym_mapping
 		cache_wait_for_faults(cache->slots[i]);
 	pym_window_zap_file(sheap, mappings, pym_cache_header_offset(index), 1);
 	pym_window_zap_file(sheap, mappings, pym_cache_slot_offset(index, 0),
-			     PYMALLOC_CACHE_PAGES);
+			    PYMALLOC_CACHE_PAGES);
 }
 
 /* With the mappings and the mutex held. */

@@ -177,7 +177,7 @@ TEST_F(sites, others_set_it_if_they_may_change_the_heap)
 	EXPECT_EQ(-EBADF, TRY_TRACE(readonly, .flags = PYMALLOC_TRACE_BEGUN));
 	EXPECT_EQ(0, TRY_TRACE(readonly, .flags = 0));
 	close(readonly);
-	IN_CHILD(child,
+	IN_CHILD(child, {
 		__u64 done;
 		int fd = heap_open(_metadata, self->heap.id, 0);
 
@@ -187,7 +187,8 @@ TEST_F(sites, others_set_it_if_they_may_change_the_heap)
 		EXPECT_EQ(-EPERM, TRY_TRACE(fd, .flags = PYMALLOC_TRACE_BEGUN, .mark = 1));
 		EXPECT_EQ(-EPERM, try_sites(fd, PYMALLOC_SITES_ADD, PYMALLOC_SITES_OFFSET, POOL,
 					    NULL, &done));
-		EXPECT_EQ(-EPERM, try_sites(fd, PYMALLOC_SITES_DROP, 0, 0, NULL, &done)));
+		EXPECT_EQ(-EPERM, try_sites(fd, PYMALLOC_SITES_DROP, 0, 0, NULL, &done));
+	});
 	join_child(_metadata, child);
 	EXPECT_EQ(PYMALLOC_TRACE_GROWTH, trace_of(&self->heap, self->heap.fd).mode);
 }
@@ -196,9 +197,10 @@ TEST_F(sites, another_user_sees_nothing)
 {
 	pid_t child;
 
-	IN_CHILD(child,
+	IN_CHILD(child, {
 		ASSERT_EQ(0, setresuid(4321, 4321, 4321));
-		EXPECT_EQ(-EPERM, heap_open(_metadata, self->heap.id, PYMALLOC_OPEN_RDONLY)));
+		EXPECT_EQ(-EPERM, heap_open(_metadata, self->heap.id, PYMALLOC_OPEN_RDONLY));
+	});
 	join_child(_metadata, child);
 }
 
@@ -396,7 +398,7 @@ TEST_F(sites, a_child_begins_anew)
 			       .mode = PYMALLOC_TRACE_EXACT, .python_frames = 2));
 	ASSERT_EQ(0, add(&self->heap, PYMALLOC_SITES_OFFSET, 16));
 	memset(self->table, 5, 16 * POOL);
-	IN_CHILD(child,
+	IN_CHILD(child, {
 		struct heap own = self->heap;
 		struct pymalloc_open open = ARG(open, .flags = PYMALLOC_OPEN_MAPPED,
 						.id = user_ptr(self->heap.window));
@@ -415,7 +417,8 @@ TEST_F(sites, a_child_begins_anew)
 		EXPECT_EQ(0, self->table[0]);
 		self->table[0] = 9;
 		EXPECT_EQ(9, read_word(&own, own.fd, PYMALLOC_SITES_OFFSET));
-		heap_check(&own));
+		heap_check(&own);
+	});
 	join_child(_metadata, child);
 	EXPECT_EQ(5, self->table[0]);
 	EXPECT_EQ(1, trace_of(&self->heap, self->heap.fd).generation);
@@ -438,12 +441,13 @@ TEST_F(sites, pages_of_the_dead_go)
 	__u64 before = service_info(_metadata).user_bytes;
 	pid_t child;
 
-	IN_CHILD(child,
+	IN_CHILD(child, {
 		struct heap own = HEAP();
 
 		ASSERT_EQ(0, add(&own, PYMALLOC_SITES_OFFSET, 1000));
 		memset(map_sites(&own, PYMALLOC_SITES_OFFSET, 1000), 1, 1000 * POOL);
-		raise(SIGKILL));
+		raise(SIGKILL);
+	});
 	ASSERT_EQ(child, waitpid(child, NULL, 0));
 	EXPECT_TRUE(EVENTUALLY(service_info(_metadata).user_bytes <= before));
 }

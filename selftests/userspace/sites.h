@@ -84,8 +84,8 @@ static inline const struct pymalloc_site_record *site_at(const struct sites *sit
 	return site;
 }
 
-static inline const struct pymalloc_stack_record *stack_of(const struct sites *sites,
-							    const struct pymalloc_site_record *site)
+static inline const struct pymalloc_stack_record *
+stack_of(const struct sites *sites, const struct pymalloc_site_record *site)
 {
 	return (const void *)(sites->table + site->stack * 8ULL);
 }

@@ -199,7 +199,7 @@ static void put_bar(char *line, size_t length, size_t width, double share)
  * @line: out: the line
  */
 void panel_row(const struct panel *panel, const struct row *row, size_t width,
-	      char line[LINE_MAX_LEN])
+	       char line[LINE_MAX_LEN])
 {
 	size_t length = 0, i;
 	char cell[SIZE_LEN];

@@ -83,7 +83,7 @@ void panel_sort(struct panel *panel, struct order order);
 void panel_text(char text[TEXT_LEN], const char *name);
 void panel_headings(const struct panel *panel, char line[LINE_MAX_LEN]);
 void panel_row(const struct panel *panel, const struct row *row, size_t width,
-	      char line[LINE_MAX_LEN]);
+	       char line[LINE_MAX_LEN]);
 void panel_free(struct panel *panel);
 
 #endif /* _PYMALLOC_PANEL_H */
