@@ -283,12 +283,23 @@ static unsigned long dead_count(struct shrinker *unused, struct shrink_control *
 	return list_lru_shrink_count(&dead_lru, control) * DEAD_WEIGHT ?: SHRINK_EMPTY;
 }
 
+static inline bool dead_trylock(void)
+{
+#ifdef __CHECKER__
+	/* sparse follows no lock that is taken only sometimes. */
+	__acquire(&dead_lock);
+	return true;
+#else
+	return spin_trylock(&dead_lock);
+#endif
+}
+
 static enum lru_status dead_isolate(struct list_head *entry, struct list_lru_one *lru,
 				    spinlock_t *lock, void *isolated)
 {
 	struct pym_dead *dead = container_of(entry, struct pym_dead, of_cgroup);
 
-	if (!spin_trylock(&dead_lock))
+	if (!dead_trylock())
 		return LRU_SKIP;
 	dead_unlink_locked(dead);
 	list_lru_isolate_move(lru, entry, isolated);

@@ -53,6 +53,8 @@ struct low {
 		struct pymalloc_caches caches;
 		struct pymalloc_grow grow;
 		struct pymalloc_cache cache;
+		struct pymalloc_trace trace;
+		struct pymalloc_sites sites;
 		struct pymalloc_end end;
 	};
 	struct pymalloc_heap_info entry;
@@ -188,6 +190,29 @@ TEST_F(compat, controls)
 	low->cache = (struct pymalloc_cache)ARG(cache, .op = PYMALLOC_CACHE_MAKE, .count = 1);
 	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_CACHE, &low->cache));
 	EXPECT_EQ(-EEXIST, ioctl_32(self->heap, PYMALLOC_IOC_CACHE, &low->cache));
+}
+
+TEST_F(compat, traces)
+{
+	struct low *low = self->low;
+
+	low->trace = (struct pymalloc_trace)ARG(trace, .flags = PYMALLOC_TRACE_SET,
+						.mode = PYMALLOC_TRACE_SAMPLED,
+						.interval = 1ULL << 33, .native_frames = 1);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_TRACE, &low->trace));
+	low->trace = (struct pymalloc_trace)ARG(trace);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_TRACE, &low->trace));
+	EXPECT_EQ(1ULL << 33, low->trace.interval);
+	low->sites = (struct pymalloc_sites)ARG(sites, .op = PYMALLOC_SITES_ADD,
+						.offset = PYMALLOC_SITES_OFFSET, .bytes = 4096);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_SITES, &low->sites));
+	low->refs[0] = ~0ULL;
+	low->sites = (struct pymalloc_sites)ARG(sites, .op = PYMALLOC_SITES_READ,
+						.offset = PYMALLOC_SITES_OFFSET, .bytes = 8,
+						.data = user_ptr(low->refs));
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_SITES, &low->sites));
+	EXPECT_EQ(8, low->sites.done);
+	EXPECT_EQ(0, low->refs[0]);
 }
 
 TEST_F(compat, grow_and_end)
