@@ -20,7 +20,7 @@ MODULES ?= $(CURDIR)/build/module
 tools := selftests/tools
 vm := selftests/vm
 results := build/results
-parts := style harness core vm builds deb monitoring kselftest-6.1 kselftest-6.12 \
+parts := style harness core tools vm builds deb monitoring kselftest-6.1 kselftest-6.12 \
 	pressure-6.1 pressure-6.12
 debug_parts := debug kunit kselftest-debug
 
@@ -163,6 +163,7 @@ check-stress: deps ## processes that fork and do all else at once, on the debug 
 
 check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shellcheck
 check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
+check-tools: $(results)/tools.tap ## tests of the library and the command that need no kernel
 check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
 check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
 check-pressure: $(results)/pressure-6.1.tap $(results)/pressure-6.12.tap ## heaps give back what the machine needs, in small VMs
@@ -172,8 +173,8 @@ check-deb: $(results)/deb.tap ## the Debian packages: install, upgrade, use (in 
 check-monitoring: $(results)/monitoring.tap ## a Prometheus server that scrapes pymalloc, and gnuplot (in the VM)
 check-programs: $(results)/programs.tap ## programs of others in the VM, without and with the service
 
-check-style check-core check-vm check-kselftest check-pressure check-kunit check-builds \
-check-deb check-monitoring check-programs:
+check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
+check-builds check-deb check-monitoring check-programs:
 	@selftests/summary $^
 
 $(results)/style.tap: deps FORCE
@@ -182,6 +183,9 @@ $(results)/style.tap: deps FORCE
 $(results)/core.tap: deps FORCE
 	@$(MAKE) -s -C selftests/core
 	@selftests/record core selftests/core/check
+
+$(results)/tools.tap: deps tests FORCE
+	@selftests/record tools selftests/userspace/check
 
 $(results)/harness.tap: deps FORCE
 	@selftests/record harness selftests/harness
@@ -238,5 +242,5 @@ FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork \
 	bench-return bench-trace clean clean-cache check \
-	check-style check-core check-vm check-kselftest check-pressure check-kunit \
+	check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
 	check-debug check-stress check-builds check-deb check-monitoring check-programs
