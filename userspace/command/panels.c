@@ -156,7 +156,7 @@ static void add_class(struct panel *panel, const struct pymalloc_class_stats *no
  * Return: the panel, the smallest blocks first; panel_free() frees it.
  */
 struct panel panel_classes(const struct classes *now, const struct classes *before,
-			    double seconds)
+			   double seconds)
 {
 	struct panel panel = empty_panel(class_headings, now->count);
 	size_t i;

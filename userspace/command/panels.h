@@ -26,6 +26,6 @@ extern const struct heading class_headings[];
 struct panel panel_heaps(const struct look *now, const struct look *before, double seconds);
 bool get_classes(int fd, struct classes *classes);
 struct panel panel_classes(const struct classes *now, const struct classes *before,
-			    double seconds);
+			   double seconds);
 
 #endif /* _PYMALLOC_PANELS_H */

@@ -12,7 +12,7 @@ struct entry {
 
 static struct entry *entries;
 
-static __attribute__((noinline)) void remember(const char *name)
+static __attribute_noinline__ void remember(const char *name)
 {
 	struct entry *entry = malloc(sizeof(*entry));
 

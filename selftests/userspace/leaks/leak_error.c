@@ -10,7 +10,7 @@ struct request {
 	char body[100];
 };
 
-static __attribute__((noinline)) struct request *parse(int number)
+static __attribute_noinline__ struct request *parse(int number)
 {
 	struct request *request = malloc(sizeof(*request)); /* LEAK */
 
@@ -21,7 +21,7 @@ static __attribute__((noinline)) struct request *parse(int number)
 	return request;
 }
 
-static __attribute__((noinline)) int serve(struct request *request)
+static __attribute_noinline__ int serve(struct request *request)
 {
 	if (request->number % 3 == 0)
 		return -1;

@@ -7,7 +7,7 @@
 
 static pthread_key_t key;
 
-static __attribute__((noinline)) void *state_of_thread(void)
+static __attribute_noinline__ void *state_of_thread(void)
 {
 	void *state = calloc(1, 200); /* LEAK */
 
