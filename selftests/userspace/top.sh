@@ -318,6 +318,111 @@ top.has(f"heap {small}: ")
 os.kill(int(sys.argv[1]), 15)
 assert top.end() == 0 and top.is_restored()' "$small_pid"
 
+# Sites: one heap that has a trace, with a line that makes more, and one that has none.
+cat >traced.py <<'END'
+import sys
+kept = []
+def grow(n):
+	kept.extend([bytes(100) for i in range(n)])
+def stay(n):
+	kept.extend([bytes(200) for i in range(n)])
+stay(5000)
+grow(1000)
+print("ready", flush=True)
+for line in sys.stdin:
+	grow(10000)
+	print("more", flush=True)
+END
+mkfifo traced.in
+exec {traced_from}< <(exec "$pymalloc" run --trace -- python3 traced.py <traced.in)
+traced_pid=$!
+exec {traced_to}>traced.in
+read -r _ <&"$traced_from"
+traced=$("$pymalloc" ls -nro HEAP,PID | awk -v pid="$traced_pid" '$2 == pid { print $1 }')
+subject plain 1000 >policy
+plain=$heap plain_to=$to plain_pid=$pid
+
+# The figures are those of report, in the same order.
+sites_as_reported()
+{
+	once --sites "$traced" &&
+		head -1 text | grep -q '^ BYTES SHARE     BLOCKS  BYTES/S PLACE$' &&
+		diff <(awk 'NR > 1 { $4 = ""; print }' text | tr -s ' ') \
+			<("$pymalloc" report --top 0 "$traced" | awk '/^ *BYTES.*PLACE/ { lines = 1; next }
+				/^$/ { lines = 0 }
+				lines { print $1, $4, $2, substr($0, match($0, "/|before|unknown")) }')
+}
+
+ok "sites as report has them" sites_as_reported
+ok "sites: the place is whole" grep -q " ${scratch}/traced.py:6 (stay)\$" text
+ok "sites of a process" bash -c "'$pymalloc' top --sites --pid $traced_pid -i 0.01 | grep -q stay"
+ok "sites without a trace" says 1 \
+	"Heap $plain has no trace: pymalloc trace $plain --mode exact begins one" --sites "$plain"
+ok "sites of no heap" says 2 'the sites of which heap?' --sites -o once
+ok "sites without a trace, drawn" draws '
+top = Terminal(sys.argv[1], "-i", "0.05", "--sites")
+top.has(f"Heap {sys.argv[1]} has no trace: pymalloc trace {sys.argv[1]} --mode exact begins one.")
+assert "0 places" in top.lines()[0]
+subprocess.run([sys.argv[2], "trace", sys.argv[1], "--mode", "exact"], check=True, stdout=2)
+top.has("h: help")
+top.has("before the trace")
+top.quit()' "$plain" "$pymalloc"
+ok "it draws sites, and goes back and forth" draws '
+top = Terminal(sys.argv[1], "-i", "0.05")
+top.has("Tab: sites")
+top.has("size classes, by BYTES")
+for _ in range(2):
+	top.type("\t")
+	top.has("places, by BYTES")
+	top.until(lambda lines: lines[2].endswith("traced.py:6 (stay)"))
+	assert top.lines()[1].split() == ["BYTES", "SHARE", "BLOCKS", "BYTES/S", "PLACE"]
+	assert all(len(line) <= 80 for line in top.lines())
+	top.type("\t")
+	top.has("size classes, by BYTES")
+top.type("\t")
+for key, name in (("o", "BLOCKS"), ("e", "SHARE"), ("g", "BYTES/S"), ("l", "PLACE"), ("b", "BYTES")):
+	top.type(key)
+	top.has("places, by " + name)
+top.type("\x1b")
+top.has("2 heaps")
+top.type("\t")
+top.has("2 heaps")
+top.quit()' "$traced"
+ok "sites that grow, and the selected one stays" draws '
+top = Terminal(sys.argv[1], "--sites", "-i", "0.05")
+top.until(lambda lines: lines[2].endswith("(stay)") and top.selected() == lines[2])
+before = [line.split() for line in top.lines() if line.endswith("(grow)")]
+assert before[0][3] == "0", before
+print("more", file=open(sys.argv[2], "w"), flush=True)
+assert open(sys.argv[3]).readline() == "more\n"
+top.until(lambda lines: lines[2].endswith("(grow)") and lines[2].split()[2] == "11000")
+top.until(lambda lines: top.selected().endswith("(stay)"))
+top.until(lambda lines: lines[2].split()[3] == "0")
+top.quit()' "$traced" /proc/$$/fd/"$traced_to" /proc/$$/fd/"$traced_from"
+ok "a site's rate" draws '
+subject_in, subject_out = open(sys.argv[2], "w"), open(sys.argv[3])
+top = subprocess.Popen(["'"$pymalloc"'", "top", "--sites", sys.argv[1], "-i", "3"],
+	stdout=subprocess.PIPE, text=True)
+while top.poll() is None:
+	print("more", file=subject_in, flush=True)
+	assert subject_out.readline() == "more\n"
+rates = {line.split()[-1]: line.split()[3] for line in top.stdout.readlines()[1:]}
+assert rates["(stay)"] == "0" and rates["(grow)"] not in ("0", "0.0"), rates' \
+	"$traced" /proc/$$/fd/"$traced_to" /proc/$$/fd/"$traced_from"
+ok "a narrow terminal shows the end of places" draws '
+top = Terminal(sys.argv[1], "--sites", "-i", "0.05", size=(24, 55))
+top.until(lambda lines: "..." in lines[2] and lines[2].endswith("traced.py:4 (grow)"))
+for size in (24, 120), (5, 40), (3, 10), (2, 1), (1, 1), (24, 80):
+	top.resize(*size)
+top.until(lambda lines: lines[2].endswith("traced.py:4 (grow)"))
+top.quit()' "$traced"
+ok "a heap that is open at its sites ends" draws '
+top = Terminal(sys.argv[1], "--sites", "-i", "0.05")
+top.has("(stay)")
+os.kill(int(sys.argv[2]), 15)
+assert top.end() == 0 and top.is_restored()' "$traced" "$traced_pid"
+kill "$plain_pid"
+
 for line in "x" "1 2" "--interval 0" "--interval x" "--sort x" "-o twice" "--pid 0" "--json"; do
 	# shellcheck disable=SC2086
 	ok "top $line" says 2 '^pymalloc top: ' $line
@@ -325,5 +430,5 @@ done
 ok "no such heap" says 1 'no heap has the number 999999' 999999
 ok "no such process" says 1 'there is no process 999999999' --pid 999999999
 ok "into a full disk" status 1 bash -c "'$pymalloc' top -i 0.01 >/dev/full"
-exec {small_to}>&- {large_to}>&-
+exec {small_to}>&- {large_to}>&- {traced_to}>&- {plain_to}>&-
 finish

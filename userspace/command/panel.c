@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What pymalloc top shows: rows of heaps, or of the size classes of one. */
+/* What pymalloc top shows: rows of heaps, or of what one consists of. */
 #include <err.h>
 #include <math.h>
 #include <stdlib.h>
@@ -22,6 +22,11 @@ static size_t width_of(const struct heading *headings)
 	for (; headings->name; headings++)
 		width += headings->width + 1;
 	return width;
+}
+
+static bool is_text(const struct heading *heading)
+{
+	return heading->kind == CELL_TEXT || heading->kind == CELL_REST;
 }
 
 /**
@@ -64,7 +69,7 @@ static size_t text_of(const struct heading *headings, size_t column)
 	size_t text = 0, i;
 
 	for (i = 0; i < column; i++)
-		text += headings[i].kind == CELL_TEXT;
+		text += is_text(&headings[i]);
 	return text;
 }
 
@@ -82,7 +87,7 @@ static int compare(const void *left, const void *right, void *data)
 	size_t column = sorting->order.column;
 	int result;
 
-	if (sorting->headings[column].kind == CELL_TEXT) {
+	if (is_text(&sorting->headings[column])) {
 		size_t text = text_of(sorting->headings, column);
 
 		result = strcmp(a->texts[text], b->texts[text]);
@@ -122,6 +127,20 @@ void panel_text(char text[TEXT_LEN], const char *name)
 	text[i] = '\0';
 }
 
+/**
+ * panel_text_end() - the same, of which the end is more important than the begin
+ * @text: out: the text
+ * @name: any bytes
+ */
+void panel_text_end(char text[TEXT_LEN], const char *name)
+{
+	size_t length = strlen(name);
+
+	panel_text(text, length < TEXT_LEN ? name : name + length - TEXT_LEN + 1);
+	if (length >= TEXT_LEN)
+		memcpy(text, "...", 3);
+}
+
 /* As 0.5, 1234, 12k or 12M: five characters, or six below 0. */
 static void format_rate(char *text, double rate)
 {
@@ -153,7 +172,7 @@ static void format_cell(char *text, enum cell kind, double value)
 /* A cell that is too wide keeps its whole number; a text is cut. */
 static size_t put(char *line, size_t length, const struct heading *heading, const char *cell)
 {
-	bool text = heading->kind == CELL_TEXT;
+	bool text = is_text(heading);
 
 	length += snprintf(line + length, LINE_MAX_LEN - length, "%s%*.*s",
 			   length ? " " : "", text ? -heading->width : heading->width,
@@ -172,6 +191,17 @@ void panel_headings(const struct panel *panel, char line[LINE_MAX_LEN])
 
 	for (i = 0; panel->headings[i].name; i++)
 		length = put(line, length, &panel->headings[i], panel->headings[i].name);
+}
+
+/* What is too long for it is cut at its begin: the name of a file is long, its end tells more. */
+static void put_rest(char *line, size_t length, size_t width, const char *text)
+{
+	size_t room = width > length + 1 ? width - length - 1 : 0;
+	size_t all = strlen(text);
+	bool cut = all > room && room > 3;
+
+	snprintf(line + length, LINE_MAX_LEN - length, " %s%s", cut ? "..." : "",
+		 cut ? text + all - room + 3 : text);
 }
 
 static void put_bar(char *line, size_t length, size_t width, double share)
@@ -195,7 +225,7 @@ static void put_bar(char *line, size_t length, size_t width, double share)
  * panel_row() - the line of a row
  * @panel: the panel
  * @row: the row
- * @width: how wide the line may be; the bar takes what the columns leave
+ * @width: how wide the line may be; the bar, or the last text, takes what the columns leave
  * @line: out: the line
  */
 void panel_row(const struct panel *panel, const struct row *row, size_t width,
@@ -207,6 +237,10 @@ void panel_row(const struct panel *panel, const struct row *row, size_t width,
 	for (i = 0; panel->headings[i].name; i++) {
 		const struct heading *heading = &panel->headings[i];
 
+		if (heading->kind == CELL_REST) {
+			put_rest(line, length, width, row->texts[text_of(panel->headings, i)]);
+			return;
+		}
 		if (heading->kind == CELL_TEXT) {
 			length = put(line, length, heading,
 				     row->texts[text_of(panel->headings, i)]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What pymalloc top shows: rows of heaps, or of the size classes of one. */
+/* What pymalloc top shows: rows of heaps, or of what one consists of. */
 #ifndef _PYMALLOC_PANEL_H
 #define _PYMALLOC_PANEL_H
 
@@ -14,6 +14,7 @@
 
 enum cell {
 	CELL_TEXT,
+	CELL_REST,	/* a text that takes what the others leave; the last one */
 	CELL_NUMBER,
 	CELL_BYTES,
 	CELL_PERCENT,
@@ -39,7 +40,7 @@ struct heading {
 /* The most columns, and the most of them with text, which come first in struct row. */
 #define CELLS_MAX	9
 #define TEXTS_MAX	2
-#define TEXT_LEN	64
+#define TEXT_LEN	256
 
 /**
  * struct row - a heap, or what else there is one of in each row
@@ -81,6 +82,7 @@ int panel_find_word(const struct heading *headings, const char *word);
 int panel_find_key(const struct heading *headings, int key);
 void panel_sort(struct panel *panel, struct order order);
 void panel_text(char text[TEXT_LEN], const char *name);
+void panel_text_end(char text[TEXT_LEN], const char *name);
 void panel_headings(const struct panel *panel, char line[LINE_MAX_LEN]);
 void panel_row(const struct panel *panel, const struct row *row, size_t width,
 	       char line[LINE_MAX_LEN]);

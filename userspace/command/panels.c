@@ -43,6 +43,17 @@ const struct heading class_headings[] = {
 	{ 0 }
 };
 
+enum { PLACE_BYTES, PLACE_SHARE, PLACE_BLOCKS, PLACE_GROWTH, PLACE };
+
+const struct heading place_headings[] = {
+	[PLACE_BYTES] = { "BYTES", "bytes", 'b', 6, CELL_BYTES },
+	[PLACE_SHARE] = { "SHARE", "share", 'e', 5, CELL_PERCENT },
+	[PLACE_BLOCKS] = { "BLOCKS", "blocks", 'o', 10, CELL_NUMBER },
+	[PLACE_GROWTH] = { "BYTES/S", "growth", 'g', 8, CELL_RATE },
+	[PLACE] = { "PLACE", "place", 'l', 5, CELL_REST },
+	{ 0 }
+};
+
 static struct panel empty_panel(const struct heading *headings, size_t most)
 {
 	struct panel panel = {
@@ -164,5 +175,52 @@ struct panel panel_classes(const struct classes *now, const struct classes *befo
 	for (i = 0; i < now->count; i++)
 		if (now->of[i].nr_allocs)
 			add_class(&panel, &now->of[i], &before->of[i], seconds);
+	return panel;
+}
+
+/* Both lists are short, and mostly in the same order. */
+static const struct place *find_place(const struct places *places, __u64 id, size_t from)
+{
+	size_t i;
+
+	for (i = 0; i < places->count; i++) {
+		const struct place *place = &places->list[(from + i) % places->count];
+
+		if (place->id == id)
+			return place;
+	}
+	return NULL;
+}
+
+/**
+ * panel_places() - a panel of the places where blocks were allocated
+ * @now: the places, or NULL if none are known yet
+ * @before: what they were @seconds ago, or NULL
+ * @seconds: 0 if nothing is known about before
+ *
+ * What was not there before has grown from nothing.
+ *
+ * Return: the panel, the most bytes first; panel_free() frees it.
+ */
+struct panel panel_places(const struct places *now, const struct places *before,
+			  double seconds)
+{
+	size_t count = now ? now->count : 0, i;
+	struct panel panel = empty_panel(place_headings, count);
+
+	for (i = 0; i < count; i++) {
+		const struct place *place = &now->list[i];
+		const struct place *then = before ? find_place(before, place->id, i) : NULL;
+		struct row *row = &panel.rows[panel.count++];
+
+		row->id = place->id;
+		panel_text(row->texts[0], place->text);
+		row->cells[PLACE_BYTES] = place->bytes;
+		row->cells[PLACE_SHARE] = 100 * share(place->bytes, now->bytes);
+		row->cells[PLACE_BLOCKS] = place->blocks;
+		if (before && seconds > 0)
+			row->cells[PLACE_GROWTH] =
+				(place->bytes - (then ? then->bytes : 0)) / seconds;
+	}
 	return panel;
 }

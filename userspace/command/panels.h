@@ -9,6 +9,7 @@
 
 #include "look.h"
 #include "panel.h"
+#include "places.h"
 
 /**
  * struct classes - the size classes of a heap at one moment
@@ -22,10 +23,13 @@ struct classes {
 
 extern const struct heading heap_headings[];
 extern const struct heading class_headings[];
+extern const struct heading place_headings[];
 
 struct panel panel_heaps(const struct look *now, const struct look *before, double seconds);
 bool get_classes(int fd, struct classes *classes);
 struct panel panel_classes(const struct classes *now, const struct classes *before,
 			   double seconds);
+struct panel panel_places(const struct places *now, const struct places *before,
+			  double seconds);
 
 #endif /* _PYMALLOC_PANELS_H */

@@ -123,6 +123,16 @@ void screen_open(void)
 }
 
 /**
+ * screen_forget() - in a child of fork(): the terminal is its parent's
+ *
+ * Its end changes nothing on the terminal, and what it writes to stderr goes where that is now.
+ */
+void screen_forget(void)
+{
+	state.is_open = false;
+}
+
+/**
  * screen_rows() - how many rows of a panel there is room for
  *
  * Return: 1 at least.
@@ -215,27 +225,30 @@ static bool read_signal(void)
 /**
  * screen_wait() - wait for a key
  * @seconds: how long at most
+ * @fd: a descriptor that may become ready meanwhile, or -1
  *
- * Return: the key, as ncurses has it; SCREEN_TIME if the time is up; SCREEN_END if a signal
- * has come that ends the program, or the terminal has gone.
+ * Return: the key, as ncurses has it; SCREEN_TIME if the time is up; SCREEN_READY if the
+ * descriptor can be read; SCREEN_END if a signal has come that ends the program, or the
+ * terminal has gone.
  */
-int screen_wait(double seconds)
+int screen_wait(double seconds, int fd)
 {
 	struct pollfd fds[] = {
 		{ .fd = STDIN_FILENO, .events = POLLIN },
 		{ .fd = state.signals, .events = POLLIN },
+		{ .fd = fd, .events = POLLIN },
 	};
 	/* ncurses may have read it already; and the size of the terminal comes as one. */
 	int key = getch();
 
 	if (key != ERR)
 		return key;
-	if (poll(fds, 2, seconds > 0 ? (int)(seconds * 1000) + 1 : 0) < 0)
+	if (poll(fds, 3, seconds > 0 ? (int)(seconds * 1000) + 1 : 0) < 0)
 		return errno == EINTR ? getch() : SCREEN_END;
 	if (fds[1].revents && read_signal())
 		return SCREEN_END;
 	if (!fds[0].revents)
-		return SCREEN_TIME;
+		return fds[2].revents ? SCREEN_READY : SCREEN_TIME;
 	key = getch();
 	/* At the end of input there is always something to read, and nothing comes. */
 	return key == ERR && !(fds[0].revents & POLLIN && isatty(STDIN_FILENO)) ? SCREEN_END : key;

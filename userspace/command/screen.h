@@ -25,13 +25,15 @@ struct page {
 /* What screen_wait() returns instead of a key. */
 #define SCREEN_TIME	(-1)
 #define SCREEN_END	(-2)
+#define SCREEN_READY	(-3)
 
 bool screen_can_be_drawn(void);
 void screen_open(void);
+void screen_forget(void);
 void screen_draw(const struct page *page);
 void screen_draw_text(const char *text);
 size_t screen_rows(void);
-int screen_wait(double seconds);
+int screen_wait(double seconds, int fd);
 int screen_close(void);
 
 #endif /* _PYMALLOC_SCREEN_H */
