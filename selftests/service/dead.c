@@ -280,6 +280,139 @@ TEST_F(dead, is_as_it_was)
 	}
 }
 
+/* The pages of sites that a process has: a table, and a word for each block. */
+static __u64 word_pages(const struct notes *notes)
+{
+	__u64 last = 0;
+
+	for (int i = 0; i < NR_REFS; i++)
+		last = notes->refs[i] > last ? notes->refs[i] : last;
+	return last / 8 * sizeof(__u32) / POOL + 1;
+}
+
+static void *add_sites(struct heap *heap, __u64 offset, __u64 pages)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_sites arg = ARG(sites, .op = PYMALLOC_SITES_ADD, .offset = offset,
+					.bytes = pages * POOL);
+	void *memory;
+
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_SITES, &arg));
+	memory = mmap(NULL, pages * POOL, PROT_READ | PROT_WRITE, MAP_SHARED, heap->fd, offset);
+	ASSERT_NE(MAP_FAILED, memory);
+	return memory;
+}
+
+/* As a library does: each block has another word. */
+static void live_with_sites(struct heap *heap, struct notes *notes)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_trace trace = ARG(trace, .flags = PYMALLOC_TRACE_SET, .native_frames = 3,
+					  .mode = PYMALLOC_TRACE_EXACT, .python_frames = 2);
+	__u32 *words;
+
+	fill(heap, notes->refs);
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_TRACE, &trace));
+	trace.flags = PYMALLOC_TRACE_BEGUN;
+	trace.generation = 1;
+	trace.mark = 0x5eed5eed5eedULL;
+	ASSERT_EQ(0, call(heap->fd, PYMALLOC_IOC_TRACE, &trace));
+	memset(add_sites(heap, PYMALLOC_SITES_OFFSET, 2), 0x5a, 2 * POOL);
+	words = add_sites(heap, PYMALLOC_WORDS_OFFSET, word_pages(notes));
+	for (__u32 i = 0; i < NR_REFS; i++)
+		words[notes->refs[i] / 8] = i + 2;
+	note(heap, notes);
+}
+
+/* The blocks that are left have their words; fill() has freed the first third of them. */
+static void expect_sites(struct __test_metadata *_metadata, int fd, const struct notes *notes)
+{
+	static struct pymalloc_site_info sites[NR_REFS];
+	struct pymalloc_walk arg = ARG(walk, .what = PYMALLOC_WALK_SITES, .count = NR_REFS,
+				       .entries = user_ptr(sites), .entry_size = sizeof(*sites));
+
+	EXPECT_EQ(0, call(fd, PYMALLOC_IOC_WALK, &arg));
+	EXPECT_EQ(0, arg.next);
+	ASSERT_EQ(NR_REFS - NR_REFS / 3, arg.done);
+	for (__u32 i = 0; i < arg.done; i++) {
+		__u32 number = sites[i].site - 2;
+
+		EXPECT_EQ(0, sites[i].flags);
+		ASSERT_LE(NR_REFS / 3, number);
+		ASSERT_GT(NR_REFS, number);
+		EXPECT_EQ(notes->refs[number], sites[i].ref);
+	}
+}
+
+static void expect_table(struct __test_metadata *_metadata, int fd)
+{
+	static char table[3 * POOL];
+	struct pymalloc_sites arg = ARG(sites, .op = PYMALLOC_SITES_READ, .data = user_ptr(table),
+					.offset = PYMALLOC_SITES_OFFSET, .bytes = sizeof(table));
+
+	EXPECT_EQ(0, call(fd, PYMALLOC_IOC_SITES, &arg));
+	EXPECT_EQ(sizeof(table), arg.done);
+	for (size_t i = 0; i < sizeof(table); i++)
+		ASSERT_EQ(i < 2 * POOL ? 0x5a : 0, table[i]);
+}
+
+static void expect_trace(struct __test_metadata *_metadata, int fd)
+{
+	struct pymalloc_trace trace = ARG(trace);
+
+	EXPECT_EQ(0, call(fd, PYMALLOC_IOC_TRACE, &trace));
+	EXPECT_EQ(PYMALLOC_TRACE_EXACT, trace.mode);
+	EXPECT_EQ(2, trace.python_frames);
+	EXPECT_EQ(3, trace.native_frames);
+	EXPECT_EQ(1, trace.generation);
+	EXPECT_EQ(1, trace.begun);
+	EXPECT_EQ(PYMALLOC_INTERVAL_DEFAULT, trace.interval);
+}
+
+static void expect_no_change_of_sites(struct __test_metadata *_metadata, int fd)
+{
+	struct pymalloc_trace set = ARG(trace, .flags = PYMALLOC_TRACE_SET);
+	struct pymalloc_trace begun = ARG(trace, .flags = PYMALLOC_TRACE_BEGUN);
+	struct pymalloc_sites add = ARG(sites, .op = PYMALLOC_SITES_ADD, .bytes = POOL,
+					.offset = PYMALLOC_SITES_OFFSET);
+	struct pymalloc_sites drop = ARG(sites, .op = PYMALLOC_SITES_DROP);
+
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_TRACE, &set));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_TRACE, &begun));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_SITES, &add));
+	EXPECT_EQ(-EBADF, call(fd, PYMALLOC_IOC_SITES, &drop));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, POOL, PROT_READ, MAP_SHARED, fd, PYMALLOC_SITES_OFFSET));
+	EXPECT_EQ(ENODEV, errno);
+}
+
+TEST_F(dead, keeps_its_sites)
+{
+	struct heap heap;
+	pid_t child;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		int fd;
+
+		child = fork();
+		if (!child) {
+			heap = HEAP();
+			live_with_sites(&heap, self->notes);
+			end(ways[i].way);
+		}
+		ASSERT_EQ(child, waitpid(child, NULL, 0));
+		ASSERT_TRUE(EVENTUALLY(is_dead(_metadata, self->notes->id)));
+		expect_as_noted(_metadata, self->notes);
+		fd = open_dead(_metadata, self->notes->id);
+		ASSERT_LE(0, fd);
+		expect_sites(_metadata, fd, self->notes);
+		expect_table(_metadata, fd);
+		expect_trace(_metadata, fd);
+		expect_no_change_of_sites(_metadata, fd);
+		expect_sites(_metadata, fd, self->notes);
+		close(fd);
+	}
+}
+
 /* It counts for bytes, not as a heap. */
 TEST_F(dead, is_charged)
 {
