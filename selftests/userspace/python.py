@@ -226,6 +226,32 @@ def test_heaps_of_other_processes():
     os.close(write)
 
 
+def test_the_dead():
+    parameter = "/sys/module/pymalloc/parameters/keep_dead"
+    with open(parameter, encoding="ascii") as file:
+        before = file.read()
+    with open(parameter, "w", encoding="ascii") as file:
+        file.write("16")
+    pid = os.fork()
+    if not pid:
+        os._exit(7)
+    os.waitpid(pid, 0)
+    found = []
+    while not found:
+        found = [heap for heap in pymalloc.heaps(dead=True) if heap.pid == pid]
+    equal((found[0].death, found[0].death_code, found[0].page_bytes), (abi.DIED_EXIT, 7, 0))
+    equal([heap.pid for heap in pymalloc.heaps()], [os.getpid()])
+    taken = pymalloc.take_snapshot(heap=found[0].id)
+    equal(sum(trace.size for trace in taken.traces) <= found[0].used_bytes, True)
+    assert len(taken.traces) > 1000
+    device = abi.open_device()
+    equal(abi.call(device, abi.IOC_FORGET, abi.Forget(id=found[0].id)).done, 1)
+    os.close(device)
+    equal(pymalloc.heaps(dead=True), [])
+    with open(parameter, "w", encoding="ascii") as file:
+        file.write(before)
+
+
 # The functions that are profiled: what lines add is in the tests.
 
 def plain(other=None):

@@ -81,7 +81,8 @@ static void make_room(struct rows *rows)
 static void add_block(struct rows *rows, const struct pymalloc_site_info *block)
 {
 	rows->rows[rows->count++] = (struct snapfile_row){
-		.site = block->site,
+		/* A magazine's that nobody has allocated yet has no site. */
+		.site = block->site == PYMALLOC_WORD_CACHED ? PYMALLOC_SITE_UNKNOWN : block->site,
 		.size = block->size,
 		.flags = block->flags & PYMALLOC_SITE_CACHED ? SNAPFILE_CACHED : 0,
 		.idle = SNAPFILE_NO_IDLE,

@@ -33,14 +33,18 @@ SITES_OFFSET = 1 << 44
 WORDS_OFFSET = SITES_OFFSET + (1 << 40)
 
 CREATE_NO_MESH = 1 << 0
+CREATE_KEEP_DEAD = 1 << 1
 OPEN_RDONLY = 1 << 0
 OPEN_MAPPED = 1 << 1
+LIST_DEAD = 1 << 0
+FORGET_ALL = 1 << 0
 ALLOC_ZERO = 1 << 0
 ALLOC_PINNED = 1 << 2
 BATCH_USABLE = 1 << 1
 
 POOL_MESHED = 1 << 0
 SITE_CACHED = 1 << 0
+WORD_CACHED = 0xffffffff
 WALK_ARENAS = 1
 WALK_POOLS = 2
 WALK_BLOCKS = 3
@@ -80,6 +84,8 @@ CACHE_END = 4
 CACHE_STEAL = 5
 STEAL_ALL = 1 << 0
 
+(DIED_UNKNOWN, DIED_EXIT, DIED_SIGNAL) = range(3)
+
 # enum pymalloc_ref_status
 (REF_OK, REF_RANGE, REF_FOREIGN, REF_MISALIGNED, REF_UNTOUCHED, REF_FREE) = range(6)
 # enum pymalloc_state
@@ -100,6 +106,7 @@ IOC_INFO = _io(0x40)
 IOC_CREATE = _io(0x41)
 IOC_OPEN = _io(0x42)
 IOC_LIST = _io(0x43)
+IOC_FORGET = _io(0x44)
 IOC_ALLOC = _io(0x50)
 IOC_FREE = _io(0x51)
 IOC_USABLE = _io(0x52)
@@ -160,7 +167,8 @@ class Info(Struct):
         "u32 argsz abi_version pool_size arena_size block_min block_max nr_classes batch_max",
         "u64 size_max window_default window_max limit_default user_bytes user_bytes_max",
         "u32 user_heaps user_heaps_max", "char 32 version",
-        "u64 user_meta_bytes heap_bytes_min")
+        "u64 user_meta_bytes heap_bytes_min", "u32 user_dead user_dead_max",
+        "u64 user_dead_bytes user_dead_bytes_max")
 
 
 class Create(Struct):
@@ -174,12 +182,17 @@ class Open(Struct):
 
 class HeapInfo(Struct):
     _fields_ = _fields("u64 id window limit page_bytes used_bytes", "u32 alignment flags uid",
-                       "s32 pid", "char 16 comm", "char 32 name", "u64 shared_bytes pss_bytes")
+                       "s32 pid", "char 16 comm", "char 32 name", "u64 shared_bytes pss_bytes",
+                       "u64 meta_bytes died", "u32 death death_code")
 
 
 class List(Struct):
     _fields_ = _fields("u32 argsz flags", "u64 heaps after",
                        "u32 count done entry_size reserved")
+
+
+class Forget(Struct):
+    _fields_ = _fields("u32 argsz flags", "u64 id done")
 
 
 class Alloc(Struct):

@@ -18,13 +18,13 @@ class NoHeap(RuntimeError):
     """The process has no heap."""
 
 
-def _list(fd):
+def _list(fd, flags=0):
     """All heaps that this descriptor lists: the device's are all of them."""
     entries = (abi.HeapInfo * _BATCH)()
     after = 0
     while True:
         asked = abi.call(fd, abi.IOC_LIST, abi.List(
-            heaps=ctypes.addressof(entries), after=after, count=_BATCH,
+            flags=flags, heaps=ctypes.addressof(entries), after=after, count=_BATCH,
             entry_size=ctypes.sizeof(abi.HeapInfo)))
         for entry in entries[:asked.done]:
             yield abi.HeapInfo.from_buffer_copy(entry)
@@ -33,11 +33,14 @@ def _list(fd):
         after = entries[asked.done - 1].id
 
 
-def heaps():
-    """The heaps of this user, for root of all users: a list of abi.HeapInfo."""
+def heaps(*, dead=False):
+    """The heaps of this user, for root of all users: a list of abi.HeapInfo.
+
+    dead: those that the kernel has kept after their process has ended.
+    """
     device = abi.open_device()
     try:
-        return list(_list(device))
+        return list(_list(device, abi.LIST_DEAD if dead else 0))
     finally:
         os.close(device)
 
@@ -264,7 +267,9 @@ class Heap:
         now = time.time_ns()
         counts = {}
         for block in self.sites():
-            key = block.site, block.size, block.flags & abi.SITE_CACHED
+            # A magazine's that nobody has allocated yet has no site.
+            site = sites.SITE_UNKNOWN if block.site == abi.WORD_CACHED else block.site
+            key = site, block.size, block.flags & abi.SITE_CACHED
             counts[key] = counts.get(key, 0) + 1
         rows = [sites.Row(site, size, bool(cached), None, blocks)
                 for (site, size, cached), blocks in sorted(counts.items())]
