@@ -323,9 +323,11 @@ cat >traced.py <<'END'
 import sys
 kept = []
 def grow(n):
-	kept.extend([bytes(100) for i in range(n)])
+	for i in range(n):
+		kept.append(bytes(100))
 def stay(n):
-	kept.extend([bytes(200) for i in range(n)])
+	for i in range(n):
+		kept.append(bytes(200))
 stay(5000)
 grow(1000)
 print("ready", flush=True)
@@ -340,7 +342,7 @@ exec {traced_to}>traced.in
 read -r _ <&"$traced_from"
 traced=$("$pymalloc" ls -nro HEAP,PID | awk -v pid="$traced_pid" '$2 == pid { print $1 }')
 subject plain 1000 >policy
-plain=$heap plain_to=$to plain_pid=$pid
+plain=$heap plain_to=$to plain_from=$from plain_pid=$pid
 
 # The figures are those of report, in the same order.
 sites_as_reported()
@@ -350,11 +352,12 @@ sites_as_reported()
 		diff <(awk 'NR > 1 { $4 = ""; print }' text | tr -s ' ') \
 			<("$pymalloc" report --top 0 "$traced" | awk '/^ *BYTES.*PLACE/ { lines = 1; next }
 				/^$/ { lines = 0 }
-				lines { print $1, $4, $2, substr($0, match($0, "/|before|unknown")) }')
+				lines { $3 = $5 = ""; print }' | tr -s ' ' |
+				sed -E 's/^(\S+) (\S+) (\S+) /\1 \3 \2 /')
 }
 
 ok "sites as report has them" sites_as_reported
-ok "sites: the place is whole" grep -q " ${scratch}/traced.py:6 (stay)\$" text
+ok "sites: the place is whole" grep -q " ${scratch}/traced.py:8 (stay)\$" text
 ok "sites of a process" bash -c "'$pymalloc' top --sites --pid $traced_pid -i 0.01 | grep -q stay"
 ok "sites without a trace" says 1 \
 	"Heap $plain has no trace: pymalloc trace $plain --mode exact begins one" --sites "$plain"
@@ -364,9 +367,13 @@ top = Terminal(sys.argv[1], "-i", "0.05", "--sites")
 top.has(f"Heap {sys.argv[1]} has no trace: pymalloc trace {sys.argv[1]} --mode exact begins one.")
 assert "0 places" in top.lines()[0]
 subprocess.run([sys.argv[2], "trace", sys.argv[1], "--mode", "exact"], check=True, stdout=2)
-top.has("h: help")
+top.has("The trace begins when the program next needs blocks.")
 top.has("before the trace")
-top.quit()' "$plain" "$pymalloc"
+print("more", file=open(sys.argv[3], "w"), flush=True)
+assert open(sys.argv[4]).readline() == "more\n"
+top.has("h: help")
+top.has("subject.py")
+top.quit()' "$plain" "$pymalloc" /proc/$$/fd/"$plain_to" /proc/$$/fd/"$plain_from"
 ok "it draws sites, and goes back and forth" draws '
 top = Terminal(sys.argv[1], "-i", "0.05")
 top.has("Tab: sites")
@@ -374,7 +381,7 @@ top.has("size classes, by BYTES")
 for _ in range(2):
 	top.type("\t")
 	top.has("places, by BYTES")
-	top.until(lambda lines: lines[2].endswith("traced.py:6 (stay)"))
+	top.until(lambda lines: lines[2].endswith("traced.py:8 (stay)"))
 	assert top.lines()[1].split() == ["BYTES", "SHARE", "BLOCKS", "BYTES/S", "PLACE"]
 	assert all(len(line) <= 80 for line in top.lines())
 	top.type("\t")
@@ -411,10 +418,10 @@ assert rates["(stay)"] == "0" and rates["(grow)"] not in ("0", "0.0"), rates' \
 	"$traced" /proc/$$/fd/"$traced_to" /proc/$$/fd/"$traced_from"
 ok "a narrow terminal shows the end of places" draws '
 top = Terminal(sys.argv[1], "--sites", "-i", "0.05", size=(24, 55))
-top.until(lambda lines: "..." in lines[2] and lines[2].endswith("traced.py:4 (grow)"))
+top.until(lambda lines: "..." in lines[2] and lines[2].endswith("traced.py:5 (grow)"))
 for size in (24, 120), (5, 40), (3, 10), (2, 1), (1, 1), (24, 80):
 	top.resize(*size)
-top.until(lambda lines: lines[2].endswith("traced.py:4 (grow)"))
+top.until(lambda lines: lines[2].endswith("traced.py:5 (grow)"))
 top.quit()' "$traced"
 ok "a heap that is open at its sites ends" draws '
 top = Terminal(sys.argv[1], "--sites", "-i", "0.05")
