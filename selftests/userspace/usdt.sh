@@ -22,7 +22,7 @@ watch()
 
 	shift
 	: >seen
-	bpftrace -q -B line -o seen -e "
+	bpftrace -q -B line -e "
 		BEGIN { printf(\"attached\\n\"); }
 		usdt:$library:otel_memory:alloc {
 			@allocs = count();
@@ -36,7 +36,7 @@ watch()
 			if (!@live[arg0]) { @strange = count(); }
 			delete(@live[arg0]);
 		}
-		END { clear(@live); }" &
+		END { clear(@live); }" >seen &
 	tracer=$!
 	until grep -q attached seen; do
 		kill -0 $tracer || return
@@ -81,7 +81,8 @@ shim()
 untraced()
 {
 	watch "$userspace/libpymalloc-malloc-trace.so" \
-		"$pymalloc" run -- "$here/usdt_subject" malloc && [ ! -s figures ]
+		"$pymalloc" run -- "$here/usdt_subject" malloc && grep -qx 'allocs 0' figures &&
+		! grep -v ' 0$' figures
 }
 
 library()
