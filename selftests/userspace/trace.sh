@@ -203,6 +203,19 @@ temporary()
 	sed -n '/PLACE/{n;p}' temporary.txt | grep -q "concat.py:$line "
 }
 
+# A snapshot with blocks in magazines, whose words are no sites.
+converts()
+{
+	"$pymalloc" report --json cache.py-3.snap | grep -q '"cached": true' &&
+		"$pymalloc" convert --to tracemalloc -o cache.pickle cache.py-3.snap &&
+		python3 - <<-'END'
+		import tracemalloc
+		lines = tracemalloc.Snapshot.load("cache.pickle").statistics("lineno")
+		print(*lines[:3], sep="\n")
+		assert any(line.traceback[0].filename.endswith("cache.py") for line in lines)
+		END
+}
+
 fails_on_growth()
 {
 	"$pymalloc" diff --fail-on-growth 1K cache.py-1.snap cache.py-3.snap >/dev/null
@@ -221,5 +234,6 @@ for program in leak_error leak_cache leak_thread; do
 	ok "the leak in $program.c is found" c_grows $program
 done
 ok "what dies at once is found" temporary
+ok "a snapshot is converted" converts
 ok "growth makes diff fail" fails_on_growth
 finish

@@ -78,11 +78,16 @@ static void make_room(struct rows *rows)
 		err(EXIT_FAILED, NULL);
 }
 
+/* A block in a magazine has a word that is no site. */
+static __u32 site_of(const struct pymalloc_site_info *block)
+{
+	return block->site == PYMALLOC_WORD_CACHED ? PYMALLOC_SITE_UNKNOWN : block->site;
+}
+
 static void add_block(struct rows *rows, const struct pymalloc_site_info *block)
 {
 	rows->rows[rows->count++] = (struct snapfile_row){
-		/* A magazine's that nobody has allocated yet has no site. */
-		.site = block->site == PYMALLOC_WORD_CACHED ? PYMALLOC_SITE_UNKNOWN : block->site,
+		.site = site_of(block),
 		.size = block->size,
 		.flags = block->flags & PYMALLOC_SITE_CACHED ? SNAPFILE_CACHED : 0,
 		.idle = SNAPFILE_NO_IDLE,
