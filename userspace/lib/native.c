@@ -9,6 +9,7 @@
  */
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <link.h>
 #include <string.h>
@@ -144,8 +145,8 @@ static size_t copy_build_id(const struct dl_find_object *object, char *to)
 /* Both write up to @most bytes without a NUL; they return how many. */
 static size_t path_of_program(char *to, size_t most)
 {
-	const long args[6] = { (long)"/proc/self/exe", (long)to, most };
-	long bytes = pyml_syscall(SYS_readlink, args);
+	const long args[6] = { AT_FDCWD, (long)"/proc/self/exe", (long)to, most };
+	long bytes = pyml_syscall(SYS_readlinkat, args);
 
 	return pyml_syscall_failed(bytes) ? 0 : bytes;
 }
