@@ -206,7 +206,8 @@ temporary()
 # A snapshot with blocks in magazines, whose words are no sites.
 converts()
 {
-	"$pymalloc" report --json cache.py-3.snap | grep -q '"cached": true' &&
+	"$pymalloc" report --json cache.py-3.snap >cache.json &&
+		grep -q '"cached": *true' cache.json &&
 		"$pymalloc" convert --to tracemalloc -o cache.pickle cache.py-3.snap &&
 		python3 - <<-'END'
 		import tracemalloc
