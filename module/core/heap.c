@@ -188,6 +188,27 @@ int pym_heap_add_meta(struct pym_heap *heap, unsigned long bytes)
 }
 
 /**
+ * pym_heap_try_add_meta() - pym_heap_add_meta() that waits for nothing, and takes nothing back
+ * @heap: the heap
+ * @bytes: as there
+ *
+ * Context: Any process.  Tries to take @heap->gate for reading.
+ * Return: as pym_heap_add_meta(); or -EAGAIN (it would have to wait).
+ */
+int pym_heap_try_add_meta(struct pym_heap *heap, unsigned long bytes)
+{
+	int err;
+
+	if (!down_read_trylock(&heap->gate))
+		return -EAGAIN;
+	err = pym_meta_charge(heap, bytes);
+	if (!err)
+		heap_count_base(heap, bytes);
+	up_read(&heap->gate);
+	return err;
+}
+
+/**
  * pym_heap_remove_meta() - uncharge what pym_heap_add_meta() has charged
  * @heap: the heap
  * @bytes: as many as were charged
