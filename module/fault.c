@@ -21,6 +21,7 @@
 #include "client.h"
 #include "core/frame.h"
 #include "fault.h"
+#include "idle.h"
 #include "service_heap.h"
 
 /*
@@ -207,7 +208,7 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 	unsigned int nr, locked, same, good;
 	u64 locks;
 
-	nr = pym_pages_get(&sheap->heap, offset, pages, room);
+	nr = pym_pages_get(&sheap->heap, offset, pages, pym_idle_room(sheap, offset, room));
 	/* Nothing is allocated there (any more): the program's bug. */
 	if (!nr)
 		return VM_FAULT_SIGBUS;
@@ -216,6 +217,8 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 	/* What is still there now stays until it is unlocked: see the top of this file. */
 	same = pym_pages_same(&sheap->heap, offset, pages, locked);
 	good = fault_good_pages(pages, same);
+	if (good)
+		good = pym_idle_touch(sheap, offset, good);
 	if (room == 1 && good) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
@@ -275,6 +278,7 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	if (!fresh)
 		return 0;
+	pym_idle_touch(sheap, offset, 1);
 	result = fault_insert_alone(vmf->vma, vmf->address & PAGE_MASK, &fresh, 1, &all);
 	pym_frame_done(fresh);
 	return result;
@@ -327,10 +331,13 @@ vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
 		result = VM_FAULT_NOPAGE;
 	else if (PageHWPoison(vmf->page))
 		result = fault_refuse_page(sheap, offset);
-	else
-		return VM_FAULT_LOCKED;
-	unlock_page(vmf->page);
-	return result;
+	if (result) {
+		unlock_page(vmf->page);
+		return result;
+	}
+	/* After .fault it was unlocked for a moment, and is not mapped yet. */
+	pym_idle_touch(sheap, offset, 1);
+	return VM_FAULT_LOCKED;
 }
 
 /**

@@ -73,8 +73,8 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(COMPACT, compact, blocks_taken, pym_compact_ioctl, .right = PYM_WRITER,
 		    .flags = PYM_COMPACT_ALL, .reset = pym_compact_reset),
 	PYM_COMMAND(TRACE, trace, mark, pym_trace_ioctl,
-		    .flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN,
-		    .reserved = offsetof(struct pymalloc_trace, reserved)),
+		    .flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN |
+			     PYMALLOC_TRACE_IDLE | PYMALLOC_TRACE_NO_IDLE),
 	PYM_COMMAND(SITES, sites, done, pym_sites_ioctl,
 		    .reserved = offsetof(struct pymalloc_sites, reserved),
 		    .reset = pym_sites_reset),

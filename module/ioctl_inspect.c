@@ -10,6 +10,7 @@
 
 #include "access.h"
 #include "cache.h"
+#include "idle.h"
 #include "ioctl.h"
 #include "ioctl_inspect.h"
 #include "service_heap.h"
@@ -219,6 +220,7 @@ static unsigned int step_sites(struct pym_heap *heap, struct pymalloc_walk *walk
 	nr = pym_walk_live(heap, &walk->next, walk->end, mark, entries->blocks, room);
 	if (sites)
 		pym_sites_label(sites, heap->alignment, entries->blocks, nr);
+	pym_idle_label(pym_service_of(heap), entries->blocks, nr);
 	return nr;
 }
 
@@ -233,6 +235,7 @@ static void convert_site(const union walk_entries *entries, unsigned int i,
 		.site = block->site,
 		.flags = block->cached || block->site == PYMALLOC_WORD_CACHED ?
 			 PYMALLOC_SITE_CACHED : 0,
+		.idle = block->idle,
 	};
 }
 

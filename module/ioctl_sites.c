@@ -11,12 +11,14 @@
 
 #include "cache.h"
 #include "client.h"
+#include "idle.h"
 #include "ioctl.h"
 #include "ioctl_sites.h"
 #include "registry.h"
 #include "service_heap.h"
 #include "sites.h"
 #include "steal.h"
+#include "upkeep.h"
 #include "window.h"
 
 /* The most frames of a stack, of each kind: as tracemalloc, and pymalloc-sites.h. */
@@ -86,6 +88,37 @@ static int trace_begun(struct pym_call *call)
 	return 0;
 }
 
+static int idle_begin_charged(struct pym_service_heap *sheap)
+{
+	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
+	int err = pym_idle_begin(sheap);
+
+	set_active_memcg(memcg);
+	return err;
+}
+
+static int idle_begin(struct pym_service_heap *sheap)
+{
+	int err = idle_begin_charged(sheap);
+
+	if (err == -EDQUOT) {
+		pym_registry_bury();
+		err = idle_begin_charged(sheap);
+	}
+	if (!err)
+		pym_upkeep_arm(sheap);
+	return err;
+}
+
+static int idle_change(struct pym_call *call, bool on)
+{
+	int err = pym_client_may_change(call->file, call->sheap, false);
+
+	if (err)
+		return err;
+	return on ? idle_begin(call->sheap) : pym_idle_end(call->sheap);
+}
+
 static int trace_change(struct pym_call *call)
 {
 	switch (call->args.trace.flags) {
@@ -93,6 +126,9 @@ static int trace_change(struct pym_call *call)
 		return trace_set(call);
 	case PYMALLOC_TRACE_BEGUN:
 		return trace_begun(call);
+	case PYMALLOC_TRACE_IDLE:
+	case PYMALLOC_TRACE_NO_IDLE:
+		return idle_change(call, call->args.trace.flags == PYMALLOC_TRACE_IDLE);
 	default:
 		return -EINVAL;
 	}
@@ -129,9 +165,11 @@ int pym_trace_ioctl(struct pym_call *call)
 {
 	int err = call->args.trace.flags ? trace_change(call) : 0;
 
-	if (!err)
-		trace_fill(pym_sites_of(call->sheap), &call->args.trace);
-	return err;
+	if (err)
+		return err;
+	trace_fill(pym_sites_of(call->sheap), &call->args.trace);
+	call->args.trace.idle = pym_idle_is_on(call->sheap);
+	return 0;
 }
 
 /* Take pages, or the sink in their places, out of the client's mappings. */

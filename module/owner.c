@@ -22,6 +22,7 @@
 #include "dead.h"
 #include "debugfs.h"
 #include "family.h"
+#include "idle.h"
 #include "owner.h"
 #include "params.h"
 #include "reclaim.h"
@@ -178,6 +179,7 @@ static void owner_forget_user(struct pym_service_heap *sheap)
 static void owner_end_life(struct pym_service_heap *sheap)
 {
 	pym_caches_destroy(sheap);
+	pym_idle_destroy(sheap);
 	owner_forget_client(sheap);
 	pym_family_put(sheap->family);
 	pym_user_uncharge_heap(sheap->user);
@@ -280,7 +282,7 @@ static int owner_inherit_trace(struct pym_service_heap *sheap, struct pym_servic
 
 	if (!err && child->sites)
 		pym_caches_tell(child, child->sites->generation);
-	return err;
+	return err ?: pym_idle_clone(sheap, child);
 }
 
 /* Remember the inherited counts, to report only this heap's own. */
@@ -482,6 +484,8 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 	pym_registry_add(child);
 	queue_work(folder_queue, &child->upkeep->appear);
 	trace_heap_create(child->heap.id, child->heap.window, child->heap.limit);
+	if (pym_idle_is_on(child))
+		pym_upkeep_arm(child);
 	return child;
 
 cancel:

@@ -9,6 +9,8 @@
  * - Trim: pages of empty pools go.  In a round of upkeep only those go that were not
  *   needed since the last one, which is called decay.
  *
+ * Rounds of upkeep also look for idle pages, if the heap is to do that.
+ *
  * Whoever does this in a heap holds @busy of its upkeep.
  */
 #include <linux/jiffies.h>
@@ -19,6 +21,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
+#include "idle.h"
 #include "reclaim.h"
 #include "service_heap.h"
 #include "steal.h"
@@ -393,18 +396,19 @@ static bool round_urgent_locked(struct pym_service_heap *sheap)
 void pym_reclaim_round(struct pym_service_heap *sheap, bool urgent)
 {
 	struct pym_upkeep *upkeep = sheap->upkeep;
-	struct mem_cgroup *memcg;
+	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
+	u64 start = ktime_get_ns();
 	bool more = true;
-	u64 start;
 
 	if (mutex_trylock(&upkeep->busy)) {
-		start = ktime_get_ns();
-		memcg = set_active_memcg(sheap->memcg);
 		more = urgent ? round_urgent_locked(sheap) : round_locked(sheap, false);
-		set_active_memcg(memcg);
-		round_set_rest(sheap, ktime_get_ns() - start);
 		mutex_unlock(&upkeep->busy);
 	}
-	if (more)
+	/* Not with that held: who begins to look for idle pages may take it. */
+	if (!urgent)
+		pym_idle_round(sheap);
+	set_active_memcg(memcg);
+	round_set_rest(sheap, ktime_get_ns() - start);
+	if (more || pym_idle_is_on(sheap))
 		pym_upkeep_arm(sheap);
 }

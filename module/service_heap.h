@@ -23,6 +23,7 @@ struct mem_cgroup;
 struct pym_caches;
 struct pym_dead;
 struct pym_family;
+struct pym_idle;
 struct pym_sites;
 struct pym_user;
 
@@ -143,6 +144,8 @@ struct pym_upkeep {
  * @forgotten: its family has let go of it, too: only mappings keep it
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
+ * @readable: of a dead heap: as long as its process lived, others of the same user could
+ *	read its memory
  * @family: what it shares with the heaps that fork() has made of it
  * @inherited_allocs: of the objects allocated, those that its parent allocated
  * @inherited_frees: the same for those freed
@@ -151,6 +154,8 @@ struct pym_upkeep {
  *	page, and for writing when it has got one, to wait for those
  * @caches: the caches of its threads; NULL until there is the first one
  * @sites: where its blocks were allocated; NULL until somebody has asked for a trace
+ * @idle: since when its pages have not been touched; NULL until somebody has asked for that,
+ *	and if it is dead
  * @nr_calls: calls made on it: ioctls, read() and write()
  * @client: the address space that uses it
  * @memcg: the memory cgroup that pays for pages and metadata
@@ -165,10 +170,9 @@ struct pym_upkeep {
  * @upkeep: what workers do for it
  * @dead: what is kept of it; NULL while it lives, and if nothing is
  * @died: when it died: seconds since 1970
- * @readable: as long as its process lived, others of the same user could read its memory
  * @user_ns: the user namespace in which others need a capability for that
  *
- * The last four describe a dead heap.
+ * The last three describe a dead heap, and so does @readable.
  */
 struct pym_service_heap {
 	struct rcu_head rcu;
@@ -177,6 +181,7 @@ struct pym_service_heap {
 	bool ended;
 	bool forgotten;
 	bool inherited;
+	bool readable;
 	struct pym_family *family;
 	u64 inherited_allocs;
 	u64 inherited_frees;
@@ -184,6 +189,7 @@ struct pym_service_heap {
 	struct rw_semaphore map_gate;
 	struct pym_caches *caches;
 	struct pym_sites *sites;
+	struct pym_idle *idle;
 	atomic64_t nr_calls;
 	struct pym_client client;
 	struct mem_cgroup *memcg;
@@ -199,7 +205,6 @@ struct pym_service_heap {
 	struct pym_upkeep *upkeep;
 	struct pym_dead *dead;
 	u64 died;
-	bool readable;
 	struct user_namespace *user_ns;
 };
 

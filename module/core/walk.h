@@ -53,6 +53,7 @@ struct pym_pool_info {
  * @size: its bytes
  * @state: an enum pymalloc_block_state
  * @site: left to the caller
+ * @idle: the same
  * @cached: it lies in a magazine; only from pym_walk_live()
  */
 struct pym_block_info {
@@ -60,6 +61,7 @@ struct pym_block_info {
 	u32 size;
 	u32 state;
 	u32 site;
+	u32 idle;
 	bool cached;
 };
 

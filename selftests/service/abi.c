@@ -114,8 +114,10 @@ static const struct command commands[] = {
 	  .where = ON_HEAP },
 	{ SHAPE(policy, POLICY), FLAGS(policy),
 	  .known_flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET, .where = ON_HEAP },
-	{ SHAPE(trace, TRACE), FLAGS(trace), RESERVED(trace),
-	  .known_flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN, .where = ON_HEAP },
+	{ SHAPE(trace, TRACE), FLAGS(trace),
+	  .known_flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN | PYMALLOC_TRACE_IDLE |
+			 PYMALLOC_TRACE_NO_IDLE,
+	  .where = ON_HEAP },
 	{ SHAPE(sites, SITES), FLAGS(sites), RESERVED(sites), .where = ON_HEAP },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }

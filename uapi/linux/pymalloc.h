@@ -711,6 +711,9 @@ struct pymalloc_block_info {
 /* The word of a block that has come to a magazine, and has not been handed out since. */
 #define PYMALLOC_WORD_CACHED	0xffffffffU
 
+/* pymalloc_site_info.idle if it is not known */
+#define PYMALLOC_NO_IDLE	0xffffffffU
+
 /**
  * struct pymalloc_site_info - an allocated block, as PYMALLOC_WALK_SITES reports it
  * @ref: its ref
@@ -719,14 +722,17 @@ struct pymalloc_block_info {
  *	of words
  * @flags: PYMALLOC_SITE_CACHED if that is PYMALLOC_WORD_CACHED, or if the block begins
  *	with the @mark of struct pymalloc_trace; or 0
- * @reserved: 0
+ * @idle: for how many seconds, at least, the page that it lies in has not been touched
+ *	through the window; of a large object's pages, the least.  0 if one has been touched
+ *	since the last look at it; PYMALLOC_NO_IDLE if nobody looks (PYMALLOC_TRACE_IDLE), or
+ *	there was no room to note it, or the heap is dead
  */
 struct pymalloc_site_info {
 	__u64 ref;
 	__u32 size;
 	__u32 site;
 	__u32 flags;
-	__u32 reserved;
+	__u32 idle;
 };
 
 /* pymalloc_walk.what */
@@ -1089,6 +1095,8 @@ struct pymalloc_cache {
 /* pymalloc_trace.flags */
 #define PYMALLOC_TRACE_SET	(1U << 0)	/* trace from now on as this says */
 #define PYMALLOC_TRACE_BEGUN	(1U << 1)	/* the heap's library does so */
+#define PYMALLOC_TRACE_IDLE	(1U << 2)	/* look which pages are touched, from now on */
+#define PYMALLOC_TRACE_NO_IDLE	(1U << 3)	/* do not */
 
 #define PYMALLOC_INTERVAL_MIN		4096
 #define PYMALLOC_INTERVAL_MAX		(1ULL << 40)
@@ -1097,7 +1105,7 @@ struct pymalloc_cache {
 /**
  * struct pymalloc_trace - PYMALLOC_IOC_TRACE: which blocks' sites the library records
  * @argsz: size of this struct
- * @flags: PYMALLOC_TRACE_SET, PYMALLOC_TRACE_BEGUN, or 0 to ask only
+ * @flags: PYMALLOC_TRACE_SET, _BEGUN, _IDLE, _NO_IDLE, or 0 to ask only
  * @mode: PYMALLOC_TRACE_OFF to PYMALLOC_TRACE_EXACT.  With PYMALLOC_TRACE_BEGUN in: that
  *	with which the library has begun
  * @python_frames: most Python frames of a stack, up to 25
@@ -1106,7 +1114,7 @@ struct pymalloc_cache {
  *	caches' headers as well, where the library finds it.  With PYMALLOC_TRACE_BEGUN in:
  *	that which the library has found
  * @begun: out: the last @generation with which PYMALLOC_TRACE_BEGUN was called
- * @reserved: 0
+ * @idle: out: 1 if the kernel looks which pages are touched, else 0
  * @interval: with PYMALLOC_TRACE_SAMPLED, bytes from a sample to the next on average, from
  *	PYMALLOC_INTERVAL_MIN to PYMALLOC_INTERVAL_MAX; 0 is PYMALLOC_INTERVAL_DEFAULT
  * @mark: with PYMALLOC_TRACE_BEGUN: a block whose first word is this lies in a magazine;
@@ -1116,12 +1124,21 @@ struct pymalloc_cache {
  * begins when it next fills or empties a magazine.  So that it does so soon, blocks are taken
  * from magazines, as with PYMALLOC_STEAL_ALL.
  *
- * Everybody who has a descriptor may ask.  For PYMALLOC_TRACE_SET it must not be read-only.
- * PYMALLOC_TRACE_BEGUN is for the heap's process.  The heap of a child of fork() has
- * its parent's settings and a generation of its own, but no sites.
+ * With PYMALLOC_TRACE_IDLE, the kernel itself finds out for how long pages have not been
+ * touched: @idle of struct pymalloc_site_info.  It takes the pages that have been touched out
+ * of the page tables, in this call and then at the interval of struct pymalloc_policy.  Who
+ * touches one again has a fault that brings it back, and is noted.  A page that stays untouched
+ * is not taken out a second time.  When the call returns, nothing counts as touched that has
+ * not been since it began.  For each 4 MiB of the window that hold objects, this takes a page
+ * of metadata, until PYMALLOC_TRACE_NO_IDLE.  These two flags change nothing else.
+ *
+ * Everybody who has a descriptor may ask.  For all flags but PYMALLOC_TRACE_BEGUN it must not
+ * be read-only.  PYMALLOC_TRACE_BEGUN is for the heap's process.  The heap of a child of
+ * fork() has its parent's settings and a generation of its own, but no sites.
  *
  * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's process),
- * EINVAL (both flags, or a value that is out of range), EFAULT, E2BIG.
+ * EINVAL (more than one flag, or a value that is out of range), ENOMEM, EDQUOT (as
+ * PYMALLOC_IOC_ALLOC), EINTR (the caller is being killed), EFAULT, E2BIG.
  */
 struct pymalloc_trace {
 	__u32 argsz;
@@ -1131,7 +1148,7 @@ struct pymalloc_trace {
 	__u32 native_frames;
 	__u32 generation;
 	__u32 begun;
-	__u32 reserved;
+	__u32 idle;
 	__u64 interval;
 	__u64 mark;
 };

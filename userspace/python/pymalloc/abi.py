@@ -68,6 +68,8 @@ TRACE_SAMPLED = 2
 TRACE_EXACT = 3
 TRACE_SET = 1 << 0
 TRACE_BEGUN = 1 << 1
+TRACE_IDLE = 1 << 2
+TRACE_NO_IDLE = 1 << 3
 INTERVAL_MIN = 4096
 INTERVAL_MAX = 1 << 40
 INTERVAL_DEFAULT = 512 << 10
@@ -246,7 +248,7 @@ class BlockInfo(Struct):
 
 
 class SiteInfo(Struct):
-    _fields_ = _fields("u64 ref", "u32 size site flags reserved")
+    _fields_ = _fields("u64 ref", "u32 size site flags idle")
 
 
 class Walk(Struct):
@@ -304,7 +306,7 @@ class Cache(Struct):
 
 class Trace(Struct):
     _fields_ = _fields("u32 argsz flags mode python_frames native_frames generation begun "
-                       "reserved", "u64 interval mark")
+                       "idle", "u64 interval mark")
 
 
 class Sites(Struct):
