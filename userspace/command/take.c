@@ -40,6 +40,8 @@ static int compare(const void *a, const void *b)
 		return x->site < y->site ? -1 : 1;
 	if (x->size != y->size)
 		return x->size < y->size ? -1 : 1;
+	if (x->idle != y->idle)
+		return x->idle < y->idle ? -1 : 1;
 	return (x->flags > y->flags) - (x->flags < y->flags);
 }
 
@@ -84,13 +86,35 @@ static __u32 site_of(const struct pymalloc_site_info *block)
 	return block->site == PYMALLOC_WORD_CACHED ? PYMALLOC_SITE_UNKNOWN : block->site;
 }
 
+/*
+ * Rounds down the time for which a page has been idle, so that there are few different ones.
+ * Each bound of the spans in key.c is a step.
+ */
+static __u32 idle_step(__u32 idle)
+{
+	enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+	static const __u32 steps[] = {
+		100 * DAY, 50 * DAY, 20 * DAY, 10 * DAY, 5 * DAY, 2 * DAY, DAY,
+		12 * HOUR, 5 * HOUR, 2 * HOUR, HOUR,
+		30 * MINUTE, 20 * MINUTE, 10 * MINUTE, 5 * MINUTE, 2 * MINUTE, MINUTE,
+		30, 20, 10, 5, 2, 1, 0
+	};
+	const __u32 *step = steps;
+
+	if (idle == PYMALLOC_NO_IDLE)
+		return SNAPFILE_NO_IDLE;
+	while (idle < *step)
+		step++;
+	return *step;
+}
+
 static void add_block(struct rows *rows, const struct pymalloc_site_info *block)
 {
 	rows->rows[rows->count++] = (struct snapfile_row){
 		.site = site_of(block),
 		.size = block->size,
 		.flags = block->flags & PYMALLOC_SITE_CACHED ? SNAPFILE_CACHED : 0,
-		.idle = SNAPFILE_NO_IDLE,
+		.idle = idle_step(block->idle),
 		.blocks = 1,
 	};
 }

@@ -17,7 +17,13 @@ static const struct column columns[] = {
 	{ "NATIVE", KIND_NUMBER },
 	{ "INTERVAL", KIND_BYTES },
 	{ "BEGUN", KIND_SWITCH },
+	{ "IDLE", KIND_SWITCH },
 	{ NULL, 0 }
+};
+
+enum {
+	OPTION_IDLE = 0x400,
+	OPTION_NO_IDLE,
 };
 
 static const struct argp_option options[] = {
@@ -25,13 +31,17 @@ static const struct argp_option options[] = {
 	  "exact: each block; sampled: some, by chance; growth: where threads fetch blocks; off",
 	  0 },
 	TRACING_OPTIONS,
+	{ "idle", OPTION_IDLE, NULL, 0,
+	  "have the kernel find out for how long pages have not been touched, and look now", 0 },
+	{ "no-idle", OPTION_NO_IDLE, NULL, 0, "do that no more", 0 },
 	{ 0 }
 };
 
-/* What the line says; @change: it has a mode. */
+/* What the line says; @change: it has a mode; @idle: a PYMALLOC_TRACE_* about idle pages, or 0. */
 struct wish {
 	bool change;
 	bool has_settings;
+	__u32 idle;
 	struct pymalloc_trace trace;
 };
 
@@ -39,6 +49,13 @@ static void check_wish(struct argp_state *state, const struct wish *wish)
 {
 	if (wish->has_settings && !wish->change)
 		argp_error(state, "which --mode?");
+}
+
+static void set_idle(struct argp_state *state, struct wish *wish, __u32 idle)
+{
+	if (wish->idle && wish->idle != idle)
+		argp_error(state, "--idle or --no-idle?");
+	wish->idle = idle;
 }
 
 static error_t parse(int key, char *word, struct argp_state *state)
@@ -49,6 +66,12 @@ static error_t parse(int key, char *word, struct argp_state *state)
 	case 'm':
 		wish->trace.mode = parse_mode(state, word);
 		wish->change = true;
+		return 0;
+	case OPTION_IDLE:
+		set_idle(state, wish, PYMALLOC_TRACE_IDLE);
+		return 0;
+	case OPTION_NO_IDLE:
+		set_idle(state, wish, PYMALLOC_TRACE_NO_IDLE);
 		return 0;
 	case ARGP_KEY_END:
 		check_wish(state, wish);
@@ -74,6 +97,7 @@ static void print_trace(int fd, const struct target *target)
 	table_number(table, trace.native_frames);
 	table_number(table, trace.interval);
 	table_number(table, trace.begun == trace.generation && trace.generation);
+	table_number(table, trace.idle);
 	tables_print(&table, 1);
 }
 
@@ -95,10 +119,13 @@ int trace_main(int argc, char **argv)
 				  "gives some back; BEGUN says whether it has. What was recorded before is gone.\n"
 				  "`pymalloc report` shows it.",
 				  TAKES_BYTES, &own, &wish);
-	int fd = open_heap(target.id, wish.change ? 0 : PYMALLOC_OPEN_RDONLY);
+	int fd = open_heap(target.id, wish.change || wish.idle ? 0 : PYMALLOC_OPEN_RDONLY);
+	struct pymalloc_trace idle = { .argsz = sizeof(idle), .flags = wish.idle };
 
 	if (wish.change)
 		service_call(fd, PYMALLOC_IOC_TRACE, &wish.trace);
+	if (wish.idle)
+		service_call(fd, PYMALLOC_IOC_TRACE, &idle);
 	print_trace(fd, &target);
 	close(fd);
 	return 0;
