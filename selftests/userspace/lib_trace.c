@@ -457,6 +457,62 @@ TEST_F(trace, a_child_has_a_trace_of_its_own)
 	EXPECT_EQ(100, BELOW(keep_red).blocks);
 }
 
+/* Far more stacks than there is time for: whoever finds them holds the trace's lock. */
+KEEPER static void *dig(struct pymalloc_heap *heap, unsigned int path, int depth)
+{
+	void *object;
+
+	if (!depth)
+		return pymalloc_malloc(heap, 64);
+	object = path & 1 ? dig(heap, path >> 1, depth - 1) : dig(heap, path >> 1, depth - 1);
+	return object;
+}
+
+static volatile bool dig_on;
+
+static void *dig_main(void *heap)
+{
+	unsigned int path = (uintptr_t)&path;
+
+	while (dig_on) {
+		path = path * 1103515245 + 12345;
+		pymalloc_free(heap, dig(heap, path >> 8, 20));
+	}
+	return NULL;
+}
+
+/* The thread that calls fork() has no magazines, and so does not see that the trace is new. */
+TEST_F(trace, a_child_does_not_wait_for_threads_of_its_parent)
+{
+	struct pymalloc_trace arg = {
+		.argsz = sizeof(arg),
+		.flags = PYMALLOC_TRACE_SET,
+		.mode = PYMALLOC_TRACE_EXACT,
+		.native_frames = 25,
+	};
+	pthread_t threads[2];
+	pid_t child;
+	int status;
+
+	ASSERT_EQ(0, ioctl(pymalloc_heap_fd(self->heap), PYMALLOC_IOC_TRACE, &arg));
+	dig_on = true;
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, dig_main, self->heap));
+	for (int i = 0; i < 30; i++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			alarm(300);
+			_exit(!pymalloc_malloc(self->heap, 5000));
+		}
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		ASSERT_EQ(0, status);
+	}
+	dig_on = false;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+
 /* Without the handlers of fork(). */
 TEST_F(trace, a_cloned_child_goes_on)
 {

@@ -22,6 +22,7 @@
 #include "intern.h"
 #include "native.h"
 #include "python.h"
+#include "sandbox.h"
 #include "syscall.h"
 
 #define SECOND	1000000000ULL
@@ -378,7 +379,9 @@ static __attribute__((noinline)) __u32 intern(struct pyml_tracer *tracer,
 {
 	__u32 number;
 
-	if (__atomic_load_n(&tracer->full, __ATOMIC_RELAXED) || !tracer->table.used)
+	/* A sandbox does not let it ask for the thread's name, or for that of a file. */
+	if (__atomic_load_n(&tracer->full, __ATOMIC_RELAXED) || !tracer->table.used ||
+	    pyml_in_sandbox())
 		return known_or_unknown(tracer, thread, stack, *generation);
 	pyml_tracer_tick(tracer);
 	pthread_mutex_lock(&tracer->lock);
@@ -485,7 +488,8 @@ __u32 pyml_tracer_sites(struct pyml_tracer *tracer, size_t count)
 
 	if (number == PYMALLOC_SITE_UNKNOWN)
 		return number;
-	site = pyml_table_at(&tracer->table, number);
+	/* The thread's own copy of the address: another thread may have begun a new trace. */
+	site = (struct pymalloc_site_record *)(this_thread.base + (size_t)number * 8);
 	site->count += count - 1;
 	return number;
 }

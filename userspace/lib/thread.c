@@ -295,12 +295,13 @@ static void inherit_after_fork(void)
 	size_t i;
 
 	pyml_sandbox_start();
-	pyml_trace_inherit();
 	caches_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	pyml_window_inherit();
 	for (i = 0; i < PYML_CACHED_HEAPS; i++)
-		if (heaps[i])
+		if (heaps[i]) {
+			pyml_trace_inherit(heaps[i]);
 			inherit_caches(heaps[i]);
+		}
 }
 
 /**

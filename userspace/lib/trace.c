@@ -344,11 +344,17 @@ void pyml_trace_freed(struct pymalloc_heap *heap, const void *object)
 }
 
 /**
- * pyml_trace_inherit() - in a child of fork(): another thread may have held the lock
+ * pyml_trace_inherit() - in a child of fork(): leave the parent's trace
+ * @heap: the heap
+ *
+ * Another thread may have held a lock.  Until the child begins a trace of its own, its blocks
+ * have no sites.
  */
-void pyml_trace_inherit(void)
+void pyml_trace_inherit(struct pymalloc_heap *heap)
 {
 	begin_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	if (heap->trace)
+		pyml_tracer_inherit(&heap->trace->tracer);
 }
 
 /**

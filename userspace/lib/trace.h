@@ -47,7 +47,7 @@ bool pyml_trace_has_page(struct pyml_trace *trace, size_t page);
 void pyml_trace_filled(struct pyml_cache *cache, void **objects, size_t count);
 void pyml_trace_run(struct pymalloc_heap *heap, void *object);
 void pyml_trace_freed(struct pymalloc_heap *heap, const void *object);
-void pyml_trace_inherit(void);
+void pyml_trace_inherit(struct pymalloc_heap *heap);
 void pyml_trace_end(struct pymalloc_heap *heap);
 
 #pragma GCC visibility pop

@@ -108,13 +108,13 @@ void pyml_traced_begin(struct pyml_cache *cache)
 	if (beginning)
 		return;
 	beginning = true;
-	err = pyml_trace_renew(heap);
+	err = heap->untraced ? -ENOMEM : pyml_trace_renew(heap);
 	if (!err) {
 		cache->generation = heap->trace->generation;
 		begin_thread(cache, heap->trace);
 		pyml_magazines_flush(cache);
 	} else if (err == -ENOMEM) {
-		/* There is no memory for it: nothing is traced. */
+		/* There is no memory for it, or it may not be: nothing is traced. */
 		cache->generation = __atomic_load_n(&cache->header.generation,
 						    __ATOMIC_RELAXED);
 	}

@@ -31,6 +31,7 @@ struct pyml_trace;
  *	NULL
  * @on_failure: called when there is no memory for a block of a traced thread, with its
  *	bytes; it returns one from elsewhere or NULL; or NULL
+ * @untraced: no trace ever begins: its user looks for objects in the pool map
  * @next: in the list of all heaps
  * @caches: all threads' caches for it, by index
  * @nr_indexes: one more than the highest index that a cache has had
@@ -56,6 +57,7 @@ struct pymalloc_heap {
 	unsigned int hold_off;
 	void (*on_grow)(const struct pymalloc_heap *heap);
 	void *(*on_failure)(size_t class_size);
+	bool untraced;
 	struct pymalloc_heap *next;
 	struct pyml_cache *caches[PYMALLOC_CACHES_MAX];
 	size_t nr_indexes;

@@ -55,6 +55,7 @@ static void report_bad_block(struct pymalloc_heap *heap, void *object,
 void shim_debug_start(void)
 {
 	pymalloc_set_bad_free(report_bad_block);
+	shim_heap->untraced = true;
 }
 
 /*
