@@ -150,6 +150,15 @@ other_user()
 	! grep -q known.py other.txt && end
 }
 
+# The guards' checks need all blocks to be in the pool map.
+guarded()
+{
+	start "$pymalloc" run --debug -- python3 -S known.py &&
+		"$pymalloc" trace --pid "$subject" --mode sampled --interval 4096 >set.txt &&
+		tell work && tell work && "$pymalloc" trace --pid "$subject" >asked.txt &&
+		cat asked.txt && grep -qE '^BEGUN +off' asked.txt && end
+}
+
 # leak_line FILE MARK: the line with that mark.
 leak_line()
 {
@@ -234,6 +243,9 @@ done
 for program in leak_error leak_cache leak_thread; do
 	ok "the leak in $program.c is found" c_grows $program
 done
+ok "a traced program may be in a sandbox" "$pymalloc" run --trace --native 10 -- \
+	"${leaks%/*}/sandboxed"
+ok "a program with guards is not traced" guarded
 ok "what dies at once is found" temporary
 ok "a snapshot is converted" converts
 ok "growth makes diff fail" fails_on_growth

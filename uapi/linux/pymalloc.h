@@ -79,8 +79,10 @@
  * Behind those come the pages of sites (PYMALLOC_IOC_SITES): first the table, then, from
  * PYMALLOC_WORDS_OFFSET on, a word of 32 bits for each address at which a block may begin.
  * A block's word is that of number ref / alignment of the heap; with PYMALLOC_TRACE_GROWTH,
- * all blocks of a pool have that of number ref / PYMALLOC_POOL_SIZE.  A page that is not
- * there reads as zeroes; what is written there is lost.
+ * all blocks of a pool have that of number ref / PYMALLOC_POOL_SIZE.  To PYMALLOC_SITES_READ, a
+ * page that is not there reads as zeroes.  The process can access it in its mapping, once a
+ * trace has been set or a page added (SIGBUS before): what is written there is lost, and what
+ * is read there is anything that was.
  */
 #define PYMALLOC_TABLE_MAX	(64ULL << 20)
 #define PYMALLOC_SITES_OFFSET	(1ULL << 44)

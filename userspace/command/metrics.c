@@ -7,6 +7,7 @@
  * types, but the older format does not know them.  There, a counter's family is named as its
  * samples are, with "_total"; and units and an end are only comments.
  */
+#include <ctype.h>
 #include <err.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -198,7 +199,8 @@ static void print_escaped(FILE *stream, const char *text)
 		else if (*next == '"' || *next == '\\')
 			fprintf(stream, "\\%c", *next);
 		else
-			putc(*next, stream);
+			/* A terminal would obey it. */
+			putc(iscntrl((unsigned char)*next) ? '?' : *next, stream);
 	}
 	free(valid);
 }

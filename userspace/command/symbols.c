@@ -62,7 +62,8 @@ static Dwfl_Module *open_module(const char *path, const struct pymalloc_object_r
 {
 	static const Dwfl_Callbacks callbacks = {
 		.find_elf = dwfl_build_id_find_elf,
-		.find_debuginfo = dwfl_standard_find_debuginfo,
+		/* By the build ID alone: a name in a file that a stranger has made may be a FIFO. */
+		.find_debuginfo = dwfl_build_id_find_debuginfo,
 	};
 	Dwfl_Module *module;
 	int fd = open_regular(path);
@@ -107,18 +108,25 @@ static int compare_modules(const void *a, const void *b)
 	return (x->record > y->record) - (x->record < y->record);
 }
 
+#define MODULES_MAX	500
+
 /* Opens each file once.  They stay open, as names lie in them. */
 static Dwfl_Module *find_module(const struct pymalloc_object_record *record)
 {
 	static struct tree modules = { .size = sizeof(struct module), .compare = compare_modules };
+	static unsigned int opened;
 	const char *path = record->data + record->build_id_bytes;
 	bool is_new;
 	struct module *module = tree_member(&modules, &(struct module){ .record = record },
 					    &is_new);
 
-	if (is_new && *path == '/')
+	/* No honest program has so many; each takes up to a megabyte. */
+	if (!is_new || opened == MODULES_MAX)
+		return module->module;
+	opened++;
+	if (*path == '/')
 		module->module = open_module(path, record);
-	if (is_new && !module->module)
+	if (!module->module)
 		module->module = open_debuginfo(record);
 	return module->module;
 }

@@ -170,8 +170,12 @@ static void take_table(int fd, struct section *section)
 	    !memcmp(settings.magic, PYMALLOC_SITES_MAGIC, sizeof(settings.magic)))
 		bytes = settings.used < PYMALLOC_TABLE_MAX ? settings.used : PYMALLOC_TABLE_MAX;
 	section->table = allocate(bytes, 1);
-	if (bytes)
-		section->header.table_bytes = read_table(fd, section->table, bytes);
+	if (!bytes)
+		return;
+	section->header.table_bytes = read_table(fd, section->table, bytes);
+	/* The program goes on: its table may say more by now than what has been copied. */
+	memcpy((char *)section->table + offsetof(struct pymalloc_settings_record, used),
+	       &section->header.table_bytes, sizeof(section->header.table_bytes));
 }
 
 static void take_header(int fd, struct snapfile_header *header)

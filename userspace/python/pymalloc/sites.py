@@ -121,8 +121,8 @@ class Table:
         if len(data) < self._used:
             raise ValueError(f"table of sites: {len(data)} bytes are too few")
         self.settings = self._parse_settings()
-        if not self._used <= len(data):
-            raise ValueError(f"table of sites: it has {len(data)} bytes, but says {self._used}")
+        # Its program may have gone on while it was copied.
+        self._used = min(self._used, len(data) // 8 * 8)
         self._parse_records()
 
     def _parse_settings(self):

@@ -4,8 +4,8 @@ from .merged import merge
 
 
 def clean(name):
-    """A name without what ends a frame or a line there."""
-    return "".join(" " if char.isspace() else char for char in name.replace(";", ":"))
+    """A name without what ends a frame or a line there, or what a terminal obeys."""
+    return "".join(char if char.isprintable() else " " for char in name.replace(";", ":"))
 
 
 def write(sections, names, stream):
