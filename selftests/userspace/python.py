@@ -636,6 +636,23 @@ def limited_error():
         limiter._limits[-1].__exit__(KeyError, KeyError("x"), None)
 
 
+def test_a_trace_after_a_limit_that_was_met():
+    """The next traced function hung, for ever."""
+    try:
+        with pymalloc.limit(1 << 20):
+            kept = []
+            while True:
+                kept.append(bytes(100))
+    except pymalloc.LimitExceeded:
+        del kept
+    calls = []
+    sys.settrace(lambda *event: calls.append(event[1]))
+    equal(limited_error.__name__, "limited_error")
+    (lambda: None)()
+    sys.settrace(None)
+    equal(calls, ["call"])
+
+
 def test_limits_within_limits():
     kept = []
 

@@ -232,7 +232,8 @@ static void begin_places(struct top *top)
 		return;
 	}
 	if (trace.begun != trace.generation)
-		strcpy(top->note, "The trace begins when the program next needs blocks.");
+		snprintf(top->note, sizeof(top->note),
+			 "The trace begins when the program next needs blocks.");
 	places_begin(&top->places, top->id, pace_seconds(&top->pace));
 }
 

@@ -33,9 +33,12 @@ def _set_threshold(heap):
 
 
 def _raise_in(thread, kind):
-    """Raise an exception in a thread before its next instruction; None takes it back."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind))
+    """Raise an exception in a thread before its next instruction.
+
+    It is never taken back, which CPython 3.11 could do: afterwards, the next function with a
+    trace function (a debugger's, or that of profile) would never begin.
+    """
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
 
 
 class limit:
@@ -102,14 +105,16 @@ class limit:
                 _limits.remove(self)
                 _set_threshold(self._heap)
                 os.eventfd_write(self._wake, 1)
-            if self._raised:
-                _raise_in(self._thread_id, None)
         self._watcher.join()
 
     def __exit__(self, kind, error, traceback):
         # The exception may come even here, but only once.
         try:
             self._stop()
+            if self._raised and not isinstance(error, LimitExceeded):
+                # It is on its way, and comes at the next jump.
+                for _ in range(1000):
+                    pass
         except LimitExceeded:
             self._stop()
         exceeded = self._exceeded() if self.grown > self.size else None
