@@ -123,9 +123,13 @@ def _reported(frame, objects):
             address = int(address, 0)
         except ValueError:
             address = 0
+    found = objects.get(frame.get("object"))
+    address = _whole(address)
+    # There it is that in the file, and here that in the process.
+    if found and address:
+        address += found.bias
     return Place(_text(frame.get("file")), _whole(frame.get("line")),
-                 _text(frame.get("function")), objects.get(frame.get("object")),
-                 _whole(address))
+                 _text(frame.get("function")), found, address)
 
 
 def read_report(text, sections):
