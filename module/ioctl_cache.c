@@ -5,7 +5,6 @@
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
 #include "cache.h"
@@ -97,30 +96,22 @@ static int cache_reduce(struct pym_service_heap *sheap, const struct pymalloc_ca
 }
 
 /* Make a cache, or give it pages.  These are charged as the heap's pages are. */
-static int extend_charged(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
+static int extend_charged(struct pym_service_heap *sheap, void *data)
 {
-	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
-	int err;
+	const struct pymalloc_cache *args = data;
 
 	if (args->op == PYMALLOC_CACHE_MAKE)
-		err = PTR_ERR_OR_ZERO(pym_caches_get(sheap)) ?:
-		      pym_cache_make(sheap, args->index, args->first, args->count);
-	else if (!has_caches(sheap))
-		err = -ENOENT;
-	else
-		err = pym_cache_add_slots(sheap, args->index, args->first, args->count);
-	set_active_memcg(memcg);
-	return err;
+		return PTR_ERR_OR_ZERO(pym_caches_get(sheap)) ?:
+		       pym_cache_make(sheap, args->index, args->first, args->count);
+	if (!has_caches(sheap))
+		return -ENOENT;
+	return pym_cache_add_slots(sheap, args->index, args->first, args->count);
 }
 
-static int cache_extend(struct pym_service_heap *sheap, const struct pymalloc_cache *args)
+static int cache_extend(struct pym_service_heap *sheap, struct pymalloc_cache *args)
 {
-	int err = extend_charged(sheap, args);
+	int err = pym_registry_charge(sheap, extend_charged, args);
 
-	if (err == -EDQUOT) {
-		pym_registry_bury();
-		err = extend_charged(sheap, args);
-	}
 	/* A new cache is told last, so that it misses nothing. */
 	if (!err && args->op == PYMALLOC_CACHE_MAKE && pym_sites_of(sheap))
 		pym_caches_tell(sheap, READ_ONCE(sheap->sites->generation));

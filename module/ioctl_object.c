@@ -291,13 +291,11 @@ int pym_usable_ioctl(struct pym_call *call)
 	return err;
 }
 
-static int resize_charged(struct pym_service_heap *sheap, struct pymalloc_resize *resize)
+static int resize_charged(struct pym_service_heap *sheap, void *args)
 {
-	struct mem_cgroup *old = set_active_memcg(sheap->memcg);
-	int err = pym_resize(&sheap->heap, &resize->ref, resize->size);
+	struct pymalloc_resize *resize = args;
 
-	set_active_memcg(old);
-	return err;
+	return pym_resize(&sheap->heap, &resize->ref, resize->size);
 }
 
 /**
@@ -314,11 +312,7 @@ int pym_resize_ioctl(struct pym_call *call)
 
 	if (!resize->size || resize->size > PYMALLOC_SIZE_MAX)
 		return -EINVAL;
-	err = resize_charged(sheap, resize);
-	if (err == -EDQUOT) {
-		pym_registry_bury();
-		err = resize_charged(sheap, resize);
-	}
+	err = pym_registry_charge(sheap, resize_charged, resize);
 	pym_upkeep_arm(sheap);
 	return err;
 }

@@ -5,7 +5,6 @@
 #include <linux/err.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
@@ -21,23 +20,17 @@
 #include "upkeep.h"
 #include "window.h"
 
-/* The most frames of a stack, of each kind: as tracemalloc, and pymalloc-sites.h. */
-#define FRAMES_MAX	25
-
 /* The struct for sites is charged as the heap's other metadata is. */
-static struct pym_sites *sites_charged(struct pym_service_heap *sheap)
+static int sites_get_charged(struct pym_service_heap *sheap, void *args)
 {
-	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
-	struct pym_sites *sites = pym_sites_get(sheap);
-
-	set_active_memcg(memcg);
-	return sites;
+	return PTR_ERR_OR_ZERO(pym_sites_get(sheap));
 }
 
 static bool trace_is_valid(const struct pymalloc_trace *trace)
 {
-	return trace->mode <= PYMALLOC_TRACE_EXACT && trace->python_frames <= FRAMES_MAX &&
-	       trace->native_frames <= FRAMES_MAX &&
+	return trace->mode <= PYMALLOC_TRACE_EXACT &&
+	       trace->python_frames <= PYMALLOC_FRAMES_MAX &&
+	       trace->native_frames <= PYMALLOC_FRAMES_MAX &&
 	       (!trace->interval || (trace->interval >= PYMALLOC_INTERVAL_MIN &&
 				     trace->interval <= PYMALLOC_INTERVAL_MAX));
 }
@@ -53,9 +46,10 @@ static int trace_set(struct pym_call *call)
 		return err;
 	if (!trace_is_valid(trace))
 		return -EINVAL;
-	sites = sites_charged(call->sheap);
-	if (IS_ERR(sites))
-		return PTR_ERR(sites);
+	err = pym_registry_charge(call->sheap, sites_get_charged, NULL);
+	if (err)
+		return err;
+	sites = call->sheap->sites;
 	mutex_lock(&sites->lock);
 	sites->mode = trace->mode;
 	sites->python_frames = trace->python_frames;
@@ -88,23 +82,15 @@ static int trace_begun(struct pym_call *call)
 	return 0;
 }
 
-static int idle_begin_charged(struct pym_service_heap *sheap)
+static int idle_begin_charged(struct pym_service_heap *sheap, void *args)
 {
-	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
-	int err = pym_idle_begin(sheap);
-
-	set_active_memcg(memcg);
-	return err;
+	return pym_idle_begin(sheap);
 }
 
 static int idle_begin(struct pym_service_heap *sheap)
 {
-	int err = idle_begin_charged(sheap);
+	int err = pym_registry_charge(sheap, idle_begin_charged, NULL);
 
-	if (err == -EDQUOT) {
-		pym_registry_bury();
-		err = idle_begin_charged(sheap);
-	}
 	if (!err)
 		pym_upkeep_arm(sheap);
 	return err;
@@ -136,13 +122,7 @@ static int trace_change(struct pym_call *call)
 
 static void trace_fill(struct pym_sites *sites, struct pymalloc_trace *trace)
 {
-	trace->mode = PYMALLOC_TRACE_OFF;
-	trace->python_frames = 0;
-	trace->native_frames = 0;
-	trace->generation = 0;
-	trace->begun = 0;
-	trace->interval = 0;
-	trace->mark = 0;
+	*trace = (struct pymalloc_trace) { .argsz = trace->argsz, .flags = trace->flags };
 	if (!sites)
 		return;
 	mutex_lock(&sites->lock);
@@ -186,16 +166,15 @@ static int zap_sites(struct pym_service_heap *sheap, u64 offset, unsigned long n
 	return 0;
 }
 
-static int add_charged(struct pym_service_heap *sheap, struct pymalloc_sites *args)
+static int add_charged(struct pym_service_heap *sheap, void *data)
 {
-	unsigned long first = (args->offset - PYMALLOC_SITES_OFFSET) >> PAGE_SHIFT, done;
-	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
+	struct pymalloc_sites *args = data;
+	unsigned long first = (args->offset - PYMALLOC_SITES_OFFSET) >> PAGE_SHIFT, done = 0;
 	int err;
 
-	err = PTR_ERR_OR_ZERO(pym_sites_get(sheap)) ?:
+	err = sites_get_charged(sheap, NULL) ?:
 	      pym_sites_add(sheap, first, args->bytes >> PAGE_SHIFT, &done);
 	args->done = (u64)done << PAGE_SHIFT;
-	set_active_memcg(memcg);
 	return err;
 }
 
@@ -207,11 +186,7 @@ static int sites_add(struct pym_service_heap *sheap, struct pymalloc_sites *args
 		return -EINVAL;
 	if (args->bytes >> PAGE_SHIFT > PYMALLOC_BATCH_MAX)
 		return -E2BIG;
-	err = add_charged(sheap, args);
-	if (err == -EDQUOT) {
-		pym_registry_bury();
-		err = add_charged(sheap, args);
-	}
+	err = pym_registry_charge(sheap, add_charged, args);
 	if (args->done && pym_sites_sunk(sheap->sites))
 		err = err ?: zap_sites(sheap, args->offset, args->done >> PAGE_SHIFT);
 	return err;

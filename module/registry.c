@@ -6,6 +6,7 @@
  * already ending.
  */
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/xarray.h>
 
 #include "family.h"
@@ -154,6 +155,37 @@ void pym_registry_bury(void)
 		pym_service_put_dead(sheap);
 		cond_resched();
 	}
+}
+
+static int registry_charge_once(struct pym_service_heap *sheap, pym_charged_fn work, void *args)
+{
+	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
+	int err = work(sheap, args);
+
+	set_active_memcg(memcg);
+	return err;
+}
+
+/**
+ * pym_registry_charge() - do something that is charged to a heap, its user and its memory cgroup
+ * @sheap: the heap; the caller has a reference
+ * @work: does it, and returns 0 or a negative error
+ * @args: what it gets beside the heap
+ *
+ * If the user's limit is in the way, heaps of processes that have died may hold what is
+ * missing: ends them, and has it done once more.
+ *
+ * Context: Sleeps.
+ * Return: as @work.
+ */
+int pym_registry_charge(struct pym_service_heap *sheap, pym_charged_fn work, void *args)
+{
+	int err = registry_charge_once(sheap, work, args);
+
+	if (err != -EDQUOT)
+		return err;
+	pym_registry_bury();
+	return registry_charge_once(sheap, work, args);
 }
 
 /**

@@ -1100,6 +1100,9 @@ struct pymalloc_cache {
 #define PYMALLOC_TRACE_IDLE	(1U << 2)	/* look which pages are touched, from now on */
 #define PYMALLOC_TRACE_NO_IDLE	(1U << 3)	/* do not */
 
+/* The most frames of a stack, of each kind. */
+#define PYMALLOC_FRAMES_MAX		25
+
 #define PYMALLOC_INTERVAL_MIN		4096
 #define PYMALLOC_INTERVAL_MAX		(1ULL << 40)
 #define PYMALLOC_INTERVAL_DEFAULT	(512ULL << 10)
@@ -1110,8 +1113,8 @@ struct pymalloc_cache {
  * @flags: PYMALLOC_TRACE_SET, _BEGUN, _IDLE, _NO_IDLE, or 0 to ask only
  * @mode: PYMALLOC_TRACE_OFF to PYMALLOC_TRACE_EXACT.  With PYMALLOC_TRACE_BEGUN in: that
  *	with which the library has begun
- * @python_frames: most Python frames of a stack, up to 25
- * @native_frames: most other frames of a stack, up to 25
+ * @python_frames: most Python frames of a stack, up to PYMALLOC_FRAMES_MAX
+ * @native_frames: most other frames of a stack, up to PYMALLOC_FRAMES_MAX
  * @generation: out: how often the trace has been set; it is written to @generation of all
  *	caches' headers as well, where the library finds it.  With PYMALLOC_TRACE_BEGUN in:
  *	that which the library has found

@@ -5,8 +5,6 @@
 #include "options.h"
 #include "tracing.h"
 
-#define FRAMES_MAX	25
-
 static const char *const modes[] = {
 	[PYMALLOC_TRACE_OFF] = "off",
 	[PYMALLOC_TRACE_GROWTH] = "growth",
@@ -51,8 +49,9 @@ static __u32 parse_frames(struct argp_state *state, const char *word, const char
 {
 	__u64 frames = parse_number(state, word);
 
-	if (frames > FRAMES_MAX)
-		argp_error(state, "--%s is at most %d: %s", option, FRAMES_MAX, word);
+	if (frames > PYMALLOC_FRAMES_MAX)
+		argp_error(state, "--%s is at most %d: %s", option, PYMALLOC_FRAMES_MAX,
+			   word);
 	return frames;
 }
 

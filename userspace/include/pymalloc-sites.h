@@ -18,6 +18,7 @@
 #ifndef _PYMALLOC_SITES_H
 #define _PYMALLOC_SITES_H
 
+#include <linux/pymalloc.h>
 #include <linux/types.h>
 
 #define PYMALLOC_SITES_VERSION	1
@@ -30,9 +31,6 @@
  * What blocks have the site PYMALLOC_SITE_BEFORE depends on the mode.  With
  * PYMALLOC_TRACE_SAMPLED they are all that were not sampled: the sampled ones stand for them.
  */
-
-/* The most frames of a stack, of each kind. */
-#define PYMALLOC_FRAMES_MAX	25
 
 /* pymalloc_record.kind */
 #define PYMALLOC_RECORD_SETTINGS	1
