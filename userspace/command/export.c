@@ -223,10 +223,7 @@ int export_main(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &wish);
 	text = make_text(&wish, &length);
-	if (wish.output)
-		replace_file(wish.output, text, length, MODE);
-	else
-		fwrite(text, 1, length, stdout);
+	put_output(wish.output, text, length, MODE);
 	free(text);
 	free(wish.ids);
 	return 0;

@@ -5,6 +5,7 @@
 #include <linux/pymalloc.h>
 
 #include "heading.h"
+#include "tracing.h"
 
 #define NSEC_PER_SEC	1000000000ULL
 
@@ -30,15 +31,9 @@ static const struct column columns[] = {
  */
 const char *section_mode(const struct section *section)
 {
-	static const char * const names[] = {
-		[PYMALLOC_TRACE_OFF] = "off",
-		[PYMALLOC_TRACE_GROWTH] = "growth",
-		[PYMALLOC_TRACE_SAMPLED] = "sampled",
-		[PYMALLOC_TRACE_EXACT] = "exact",
-	};
 	const struct pymalloc_settings_record *settings = section->sites.settings;
 
-	return names[settings ? settings->mode : PYMALLOC_TRACE_OFF];
+	return mode_name(settings ? settings->mode : PYMALLOC_TRACE_OFF);
 }
 
 /**

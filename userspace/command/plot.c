@@ -327,10 +327,7 @@ int plot_main(int argc, char **argv)
 	history = read_history(wish.path);
 	script = make_script(&history, &wish, &length);
 	picture = gnuplot_draw(script, length, &drawn);
-	if (wish.output)
-		replace_file(wish.output, picture, drawn, MODE);
-	else
-		fwrite(picture, 1, drawn, stdout);
+	put_output(wish.output, picture, drawn, MODE);
 	free(picture);
 	free(script);
 	history_free(&history);

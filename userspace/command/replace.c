@@ -64,3 +64,18 @@ void replace_file(const char *path, const char *text, size_t length, mode_t mode
 	}
 	free(temporary);
 }
+
+/**
+ * put_output() - replace a file, or print
+ * @path: the file; NULL for standard output
+ * @text: what is put there
+ * @length: bytes of @text
+ * @mode: as for replace_file()
+ */
+void put_output(const char *path, const char *text, size_t length, mode_t mode)
+{
+	if (path)
+		replace_file(path, text, length, mode);
+	else
+		fwrite(text, 1, length, stdout);
+}

@@ -7,5 +7,6 @@
 #include <sys/types.h>
 
 void replace_file(const char *path, const char *text, size_t length, mode_t mode);
+void put_output(const char *path, const char *text, size_t length, mode_t mode);
 
 #endif /* _PYMALLOC_REPLACE_H */
