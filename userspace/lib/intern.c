@@ -193,7 +193,13 @@ void pyml_tracer_tick(struct pyml_tracer *tracer)
 		begin_epoch(tracer, MAX(time, tracer->began));
 }
 
-static __u32 unknown(struct pyml_tracer *tracer)
+/**
+ * pyml_tracer_unknown() - count a block that gets no site
+ * @tracer: the trace
+ *
+ * Return: PYMALLOC_SITE_UNKNOWN.
+ */
+__u32 pyml_tracer_unknown(struct pyml_tracer *tracer)
 {
 	if (tracer->table.used)
 		__atomic_fetch_add(&pyml_table_settings(&tracer->table)->nr_unknown, 1,
@@ -369,7 +375,7 @@ static __u32 known_or_unknown(struct pyml_tracer *tracer, struct thread *thread,
 
 	if (generation == tracer->generation && entry->key == stack->hash)
 		return count_block(thread, entry);
-	return unknown(tracer);
+	return pyml_tracer_unknown(tracer);
 }
 
 /* Returns the site, and the thread's generation through @generation. */
@@ -421,7 +427,7 @@ static __attribute__((noinline)) __u32 site_slow(struct pyml_tracer *tracer)
 	__u32 number;
 
 	if (generation == BUSY)
-		return unknown(tracer);
+		return pyml_tracer_unknown(tracer);
 	thread->generation = BUSY;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	number = capture(tracer, thread, &generation);
@@ -492,15 +498,6 @@ __u32 pyml_tracer_sites(struct pyml_tracer *tracer, size_t count)
 	site = (struct pymalloc_site_record *)(this_thread.base + (size_t)number * 8);
 	site->count += count - 1;
 	return number;
-}
-
-/**
- * pyml_tracer_count_unknown() - count a block that gets no site
- * @tracer: the trace
- */
-void pyml_tracer_count_unknown(struct pyml_tracer *tracer)
-{
-	unknown(tracer);
 }
 
 /**

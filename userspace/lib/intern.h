@@ -52,7 +52,7 @@ void pyml_tracer_inherit(struct pyml_tracer *tracer);
 void pyml_tracer_tick(struct pyml_tracer *tracer);
 __u32 pyml_tracer_site(struct pyml_tracer *tracer);
 __u32 pyml_tracer_sites(struct pyml_tracer *tracer, size_t count);
-void pyml_tracer_count_unknown(struct pyml_tracer *tracer);
+__u32 pyml_tracer_unknown(struct pyml_tracer *tracer);
 void pyml_tracer_end(struct pyml_tracer *tracer);
 void pyml_tracer_forget_thread(void);
 

@@ -251,7 +251,7 @@ __attribute_noinline__ bool pyml_trace_has_page(struct pyml_trace *trace, size_t
 {
 	if (trace->pages[page] == PYML_PAGE_UNKNOWN && fetch_pages(trace, page))
 		return true;
-	pyml_tracer_count_unknown(&trace->tracer);
+	pyml_tracer_unknown(&trace->tracer);
 	return false;
 }
 
