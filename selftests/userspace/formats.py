@@ -575,7 +575,7 @@ def test_what_is_wrong_with_a_table():
             ("its texts are longer", lambda t: t.add(snapfiles.CODE, bytes(4) + b"\xff" * 12)),
             ("a name has no end", lambda t: t.add(
                 snapfiles.CODE, (1).to_bytes(4, "little") * 3 + bytes(4) + b"ab")),
-            ("ends before it starts", lambda t: t.object(9, 8, 0, "x")),
+            ("ends before it starts", lambda t: t.object("x", 9, 8, 0)),
             ("settings a second time", lambda t: t.add(snapfiles.SETTINGS, bytes(72))),
             ("too few for kind 6", lambda t: t.add(snapfiles.SITE, bytes(8)))):
         error = raises(ValueError, part, sites.Table, broken(change))

@@ -17,10 +17,11 @@ CACHED = 1
 class Table:
     """A table of sites.  What adds a record returns its number."""
 
-    def __init__(self, mode=EXACT, interval=0, start=1000 * SECOND, unknown=0):
+    def __init__(self, mode=EXACT, interval=0, start=1000 * SECOND, unknown=0, *, pid=7,
+                 frames=(1, 0)):
         self.data = bytearray()
-        self.add(SETTINGS, struct.pack('<8sIIQIIQQQII', b'PYMSITES', 1, mode, interval, 1, 0,
-                                       0, start, unknown, 7, 0))
+        self.add(SETTINGS, struct.pack('<8sIIQIIQQQII', b'PYMSITES', 1, mode, interval,
+                                       *frames, 0, start, unknown, pid, 0))
 
     def add(self, kind, content, count=0):
         number = len(self.data) // 8
@@ -53,14 +54,15 @@ class Table:
 
 
 def section(rows, table=None, heap=1, pid=7, comm='python3', name='malloc',
-            time=2000 * SECOND):
+            time=2000 * SECOND, *, uid=0, page_bytes=None, meta_bytes=512):
     """A row is (site, size, blocks), or with flags and idle behind these."""
     data = table.data if table else b''
     rows = [(tuple(row) + (0, NO_IDLE)[len(row) - 3:])[:5] for row in rows]
     used = sum(size * blocks for _, size, blocks, _, _ in rows) % 2 ** 60
-    header = struct.pack('<8sIIQQII16s32sQQQQIIQ', b'PYMSNAP\n', 1, 136, time, heap, pid, 0,
-                         comm.encode('utf-8', 'surrogateescape'), name.encode(), used + 4096,
-                         512, used, len(rows), 24, 0, len(data))
+    header = struct.pack('<8sIIQQII16s32sQQQQIIQ', b'PYMSNAP\n', 1, 136, time, heap, pid, uid,
+                         comm.encode('utf-8', 'surrogateescape'), name.encode(),
+                         used + 4096 if page_bytes is None else page_bytes, meta_bytes, used,
+                         len(rows), 24, 0, len(data))
     return header + b''.join(struct.pack('<IIIIQ', site, size, flags, idle, blocks)
                              for site, size, blocks, flags, idle in rows) + data
 

@@ -1,69 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Makes files of snapshots with known content, by userspace/command/snapfile.h and
-pymalloc-sites.h alone."""
-import struct
+"""Snapshots of the program that the tests of the formats know, made by snapfile.py."""
+import snapfile
+# formats.py takes those that it needs from here, too.
+from snapfile import BEFORE, CODE, EXACT, SAMPLED, SETTINGS, SITE, STACK
 
-OFF, GROWTH, SAMPLED, EXACT = range(4)
-SETTINGS, OBJECT, CODE, THREAD, STACK, SITE = range(1, 7)
-BEFORE, UNKNOWN = 0, 1
-NO_IDLE = 0xffffffff
+START = 1_700_000_000_000_000_000
 
 
-def padded(data):
-    """Up to a multiple of 8 bytes."""
-    return data + bytes(-len(data) % 8)
-
-
-class Table:
-    """A table of sites that grows."""
+class Table(snapfile.Table):
+    """The table of sites of process 42."""
 
     def __init__(self, mode=EXACT, interval=0, nr_unknown=0):
-        self.records = bytearray()
-        self.head = lambda used: struct.pack(
-            "<IHH8sIIQIIQQQII", 72, SETTINGS, 0, b"PYMSITES", 1, mode, interval, 1, 1, used,
-            1_700_000_000_000_000_000, nr_unknown, 42, 0)
+        super().__init__(mode, interval, START, nr_unknown, pid=42, frames=(1, 1))
 
-    def add(self, kind, body, count=0):
-        """Returns the record's number."""
-        body = padded(body)
-        number = (72 + len(self.records)) // 8
-        self.records += struct.pack("<IHH", 8 + len(body), kind, count) + body
-        return number
-
-    def object(self, start, end, bias, path, build_id=b""):
-        path = path.encode() + b"\0"
-        return self.add(OBJECT, struct.pack("<QQQII", start, end, bias, len(build_id),
-                                            len(path)) + build_id + path)
-
-    def code(self, file, name, first_line):
-        file, name = file.encode() + b"\0", name.encode() + b"\0"
-        return self.add(CODE, struct.pack("<IIII", first_line, len(file), len(name), 0)
-                        + file + name)
-
-    def thread(self, tid, name):
-        return self.add(THREAD, struct.pack("<II16s", tid, 0, name.encode()))
-
-    def stack(self, *frames):
-        """frames: (where, line, address), the innermost first."""
-        return self.add(STACK, b"".join(struct.pack("<IIQ", *frame) for frame in frames),
-                        len(frames))
-
-    def site(self, stack, thread, count, time=1_700_000_001_000_000_000):
-        return self.add(SITE, struct.pack("<IIQQ", stack, thread, time, count))
+    def site(self, stack, thread, count=0, time=START + snapfile.SECOND):
+        return super().site(stack, thread, count, time)
 
     def bytes(self):
-        return self.head(72 + len(self.records)) + self.records
+        return bytes(self.data)
 
 
-def section(rows, table=None, *, heap=7, pid=42, comm="python3", time=1_700_000_002_000_000_000):
+def section(rows, table=None, *, heap=7, pid=42, comm="python3",
+            time=START + 2 * snapfile.SECOND):
     """rows: (site, size, flags, blocks).  The bytes of a section of a snapshot's file."""
-    data = table.bytes() if table else b""
-    used = sum(size * blocks for _, size, _, blocks in rows) & (1 << 64) - 1
-    return struct.pack("<8sIIQQII16s32sQQQQIIQ", b"PYMSNAP\n", 1, 136, time, heap, pid, 1000,
-                       comm.encode(), b"malloc", 1 << 20, 4096, used, len(rows), 24, 0,
-                       len(data)) + \
-        b"".join(struct.pack("<IIIIQ", site, size, flags, NO_IDLE, blocks)
-                 for site, size, flags, blocks in rows) + data
+    return snapfile.section([(site, size, blocks, flags) for site, size, flags, blocks in rows],
+                            table, heap, pid, comm, "malloc", time, uid=1000,
+                            page_bytes=1 << 20, meta_bytes=4096)
 
 
 def known(scale=1):
@@ -74,7 +36,7 @@ def known(scale=1):
     before 5 of 16.  scale multiplies blocks of cache.py:10.
     """
     table = Table()
-    library = table.object(0x7000_0000, 0x7001_0000, 0x7000_0000, "/usr/lib/extension.so",
+    library = table.object("/usr/lib/extension.so", 0x7000_0000, 0x7001_0000, 0x7000_0000,
                            bytes.fromhex("0123456789abcdef"))
     load = table.code("/srv/cache.py", "Cache.load", 8)
     main = table.code("/srv/main.py", "main", 3)
