@@ -62,7 +62,7 @@ static Dwfl_Module *open_module(const char *path, const struct pymalloc_object_r
 {
 	static const Dwfl_Callbacks callbacks = {
 		.find_elf = dwfl_build_id_find_elf,
-		/* By the build ID alone: a name in a file that a stranger has made may be a FIFO. */
+		/* By the build ID alone: a name in a stranger's file may be that of a FIFO. */
 		.find_debuginfo = dwfl_build_id_find_debuginfo,
 	};
 	Dwfl_Module *module;
