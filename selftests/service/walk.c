@@ -276,7 +276,7 @@ TEST_F(walk, bad_arguments)
 		int result;
 	} cases[] = {
 		{ 0, 1, 64, -EINVAL },
-		{ PYMALLOC_WALK_BLOCKS + 1, 1, 64, -EINVAL },
+		{ PYMALLOC_WALK_SITES + 1, 1, 64, -EINVAL },
 		{ ~0U, 1, 64, -EINVAL },
 		{ PYMALLOC_WALK_ARENAS, 0, 64, -EINVAL },
 		{ PYMALLOC_WALK_ARENAS, PYMALLOC_BATCH_MAX + 1, 64, -E2BIG },
