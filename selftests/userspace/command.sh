@@ -304,6 +304,14 @@ os.kill(os.getpid(), signal.SIGKILL)'
 	[ -n "$dead" ]
 }
 
+# keeps_none LINE: nothing is in the list but headings, and the reason is LINE, if any.
+keeps_none()
+{
+	"$pymalloc" ls --dead >out 2>why && cat out why && [ "$(wc -l <out)" = 1 ] &&
+		[ "$(wc -l <why)" = "${1:+1}" ] && grep -q "$1" why
+}
+
+ok "no dead heaps, and why" keeps_none 'keep_dead is 0$'
 ok "a process is killed" killed
 ok "ls --dead" prints "^ *$dead .*SIGKILL\$" "$pymalloc" ls --dead
 ok "ls --dead --json" json "[(h['heap'], h['cause'], h['bytes'], h['used'] > 1000000)

@@ -489,7 +489,7 @@ def test_deep_stacks():
     raises(ValueError, "51 frames", sites.Table, too_deep.bytes())
 
 
-RECORD = ("# pymalloc record 1\nSECONDS\tBYTES\tUSED\tMETADATA\n"
+RECORD = ("# pymalloc record 1\nSECONDS\tBYTES\tUSED\tMETADATA\n# begun 1000.25\n"
           "0.000\t1048576\t524288\t1000\n1.500\t3145728\t2097152\t1000\n2.0")
 
 
@@ -500,10 +500,10 @@ def test_mprof():
     read = [line.split(" ", 1) for line in out.getvalue().decode().splitlines()]
     equal([field for field, _ in read], ["CMDLINE", "MEM", "MEM"])
     equal([tuple(map(float, rest.split(" "))) for field, rest in read if field == "MEM"],
-          [(1.0, 0.0), (3.0, 1.5)])
+          [(1.0, 1000.25), (3.0, 1001.75)])
     out = io.BytesIO()
     mprof.write(RECORD, "USED", out)
-    assert b"MEM 2.000000 1.5000\n" in out.getvalue()
+    assert b"MEM 2.000000 1001.7500\n" in out.getvalue()
     raises(ValueError, "no column RSS", mprof.write, RECORD, "RSS", io.BytesIO())
 
 
@@ -511,11 +511,12 @@ def test_hostile_records():
     for text, part in (("", "line 1"), ("# pymalloc record 2\n\n\n", "line 1"),
                        ("# pymalloc record 1\n", "line 2"),
                        ("# pymalloc record 1\nA\tB\n1\t2\n", "line 2"),
-                       (RECORD.replace("1048576", "1e9"), "line 3"),
-                       (RECORD.replace("1048576", "-1"), "line 3"),
-                       (RECORD.replace("1048576", "9" * 400), "line 3"),
-                       (RECORD.replace("1048576", "\u0663"), "line 3"),
-                       (RECORD.replace("\t524288", ""), "line 3")):
+                       (RECORD.replace("1048576", "1e9"), "line 4"),
+                       (RECORD.replace("1048576", "-1"), "line 4"),
+                       (RECORD.replace("1048576", "9" * 400), "line 4"),
+                       (RECORD.replace("1048576", "\u0663"), "line 4"),
+                       (RECORD.replace("1000.25", "now"), "line 3"),
+                       (RECORD.replace("\t524288", ""), "line 4")):
         raises(ValueError, part, mprof.parse_record, text)
 
 

@@ -48,6 +48,19 @@ prints()
 	grep -q -- "$1" <("${@:2}")
 }
 
+misses()
+{
+	"${@:2}" >out && ! grep -- "$1" out
+}
+
+# warns MESSAGE STATUS CMD...: CMD has this exit status, and says so.
+warns()
+{
+	status "${@:2}" 2>stderr || return
+	cat stderr
+	grep -q -- "$1" stderr
+}
+
 # says MESSAGE CMD...: CMD prints nothing, fails and says why.
 says()
 {
@@ -241,6 +254,11 @@ s = t.site(t.stack((t.code('x.py', 'f'), 1)), t.thread())
 write('two.snap', section([(s, 64, 10)], t), section([(BEFORE, 64, 1)], heap=2, name='b'))"
 ok "no trace" lines "704B 12 59B 100% before the trace" report off.snap
 ok "no trace: that is said" prints ' off  *$' "$pymalloc" report off.snap
+ok "no trace: how to begin one" prints 'pymalloc trace 1 --mode exact' "$pymalloc" report off.snap
+ok "a filter that nothing passes" prints '^no block is where --filter says$' \
+	"$pymalloc" report --filter nowhere exact.snap
+ok "a trace needs no such hint" misses 'is not traced' "$pymalloc" report exact.snap
+ok "no trace, by class: no hint" misses 'is not traced' "$pymalloc" report --by class off.snap
 ok "no trace, by class" lines "640 10 64 91% 64 bytes
 64 2 32 9% 32 bytes" report -b --by class off.snap
 ok "no blocks" lines "" report empty.snap
@@ -264,6 +282,7 @@ rows = [(site(f, 1), 64, 100 * $step), (site(g, 2), 32, 50 - $step), (site(h, 3)
 	(BEFORE, 16, 9)] + [(site(h, 4), 128, 10 * $step)] * ($step > 1)
 write('$step.snap', section(rows, t, time=(2000 + 1800 * $step) * SECOND))"
 done
+snap "write('another.snap', section([(BEFORE, 16, 9)], pid=8, time=9000 * SECOND))"
 ok "diff" lines \
 "12800 +6400 200 +100 f.py:1 (f)
 2560 +2560 20 +20 h.py:4 (h)
@@ -286,7 +305,7 @@ for limit in 8928 9K 1M 1G; do
 		"$pymalloc" diff --fail-on-growth $limit 1.snap 2.snap
 done
 for limit in 8927 8K 0; do
-	ok "diff --fail-on-growth=$limit fails" status 3 \
+	ok "diff --fail-on-growth=$limit fails" warns '8928 bytes more' 3 \
 		"$pymalloc" diff --fail-on-growth=$limit 1.snap 2.snap
 done
 ok "diff --fail-on-growth with a filter" status 0 \
@@ -299,7 +318,10 @@ ok "growing" lines \
 ok "growing, by file" lines \
 "6400 19200 +12800 12800 300 f.py
 3584 7424 +3840 3840 37 h.py" growing -b --by file 1.snap 2.snap 3.snap
-ok "growing the other way" lines "1504 1568 +64 49 g.py:2 (g)" growing -b 3.snap 2.snap 1.snap
+ok "growing the other way" says '^pymalloc: 2.snap is older than 3.snap' \
+	"$pymalloc" growing 3.snap 2.snap 1.snap
+ok "growing of two processes" warns 'another.snap is of process 8, and 1.snap of 7' 0 \
+	"$pymalloc" growing 1.snap another.snap
 ok "growing in two snapshots of one time" json "d['growing'] == []" growing 1.snap 1.snap
 ok "growing --json" json "d['growing'][0] == {'first': 6400, 'last': 19200, 'growth': 12800,
 	'per_hour': 12800, 'blocks': 300, 'place': 'f.py:1 (f)'}" growing 1.snap 2.snap 3.snap

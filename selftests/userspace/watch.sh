@@ -55,7 +55,7 @@ end()
 python()
 {
 	python3 -c "
-import json, subprocess, sys
+import json, subprocess, sys, time
 AMOUNTS = ['bytes', 'used', 'metadata']
 COUNTS = ['allocs', 'frees', 'pages_in', 'pages_out', 'pages_meshed', 'blocks_stolen']
 FIGURES = AMOUNTS + COUNTS
@@ -66,9 +66,10 @@ def show(heap):
 	return {name: heap[name] for name in FIGURES}
 def recorded(name):
 	text = open(name).read()
-	version, names, *lines = text.splitlines()
+	version, names, begun, *lines = text.splitlines()
 	assert text.endswith('\n') and version == '# pymalloc record 1', text
 	assert names.split('\t') == ['SECONDS'] + [name.upper() for name in FIGURES], names
+	assert 0 <= time.time() - float(begun.removeprefix('# begun ')) < 86400, begun
 	lines = [[float(word) for word in line.split('\t')] for line in lines]
 	assert all(len(line) == 1 + len(FIGURES) for line in lines), lines
 	assert [line[0] for line in lines] == sorted(line[0] for line in lines), lines

@@ -52,19 +52,6 @@ struct wish {
 	__u64 growth;
 };
 
-static __u64 parse_size(struct argp_state *state, const char *word)
-{
-	static const char units[] = "KMG";
-	size_t digits = strspn(word, "0123456789");
-	const char *unit = word[digits] ? strchr(units, word[digits]) : NULL;
-	int shift = unit ? 10 * (unit - units + 1) : 0;
-	__u64 number = digits ? strtoull(word, NULL, 10) : 0;
-
-	if (!digits || strlen(word) != digits + !!unit || number > UINT64_MAX >> shift)
-		argp_error(state, "not a number of bytes: %s", word);
-	return number << shift;
-}
-
 static error_t parse(int key, char *word, struct argp_state *state)
 {
 	struct wish *wish = state->input;
@@ -181,8 +168,11 @@ int diff_main(int argc, char **argv)
 	parse_view(argc, argv, &line, &view);
 	series = series_load(&view);
 	print_diff(&view, &series);
-	if (wish.fails && sum_of_growth(&series) > wish.growth)
+	if (wish.fails && sum_of_growth(&series) > wish.growth) {
+		warnx("%.0f bytes more, and --fail-on-growth is %llu", sum_of_growth(&series),
+		      wish.growth);
 		status = EXIT_GROWN;
+	}
 	series_free(&series);
 	return status;
 }

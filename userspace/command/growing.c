@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc growing: what has become more from each snapshot to the next. */
 #include <argp.h>
+#include <err.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -130,6 +131,24 @@ static void print_growing(const struct view *view, struct series *series)
 	tables_print(tables, 2);
 }
 
+/* Growth is from the older to the newer one, and of one heap. */
+static void check_order(const struct view *view, const struct series *series)
+{
+	size_t i;
+
+	for (i = 1; i < series->nr_snapshots; i++) {
+		const struct snapfile_header *last = &series->snapshots[i - 1].sections->header;
+		const struct snapfile_header *next = &series->snapshots[i].sections->header;
+
+		if (next->time < last->time)
+			errx(EXIT_FAILED, "%s is older than %s: give the oldest first",
+			     view->words[i], view->words[i - 1]);
+		if (next->pid != last->pid)
+			warnx("%s is of process %u, and %s of %u", view->words[i], next->pid,
+			      view->words[i - 1], last->pid);
+	}
+}
+
 int growing_main(int argc, char **argv)
 {
 	struct view view = { .by = BY_LINE, .top = TOP_DEFAULT };
@@ -144,6 +163,7 @@ int growing_main(int argc, char **argv)
 
 	parse_view(argc, argv, &line, &view);
 	series = series_load(&view);
+	check_order(&view, &series);
 	print_growing(&view, &series);
 	series_free(&series);
 	return 0;

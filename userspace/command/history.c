@@ -133,7 +133,8 @@ static void read_record(struct reader *reader)
 	reader->history.names[2] = "metadata";
 	read_headings(reader, places);
 	while (next_line(reader))
-		read_record_line(reader, places);
+		if (*reader->line != '#')
+			read_record_line(reader, places);
 }
 
 static struct moment read_moment(struct reader *reader, char **rest)

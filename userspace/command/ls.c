@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc ls: list the heaps of this machine that the caller may see. */
 #include <argp.h>
+#include <err.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -280,6 +281,21 @@ static char *list_columns(int key, const char *text, void *unused)
 	return list;
 }
 
+#define KEEP_DEAD "/sys/module/pymalloc/parameters/keep_dead"
+
+/* If there is none, that may be because nobody has asked for them to be kept. */
+static void explain_none(void)
+{
+	FILE *file = fopen(KEEP_DEAD, "re");
+	unsigned int heaps;
+
+	if (!file)
+		return;
+	if (fscanf(file, "%u", &heaps) == 1 && !heaps)
+		warnx("the module keeps no dead heaps, as " KEEP_DEAD " is 0");
+	fclose(file);
+}
+
 int ls_main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -311,6 +327,8 @@ int ls_main(int argc, char **argv)
 	device = open_device();
 	count = wish.dead ? list_dead_heaps(device, &heaps) : list_heaps(device, &heaps);
 	close(device);
+	if (wish.dead && !count)
+		explain_none();
 	if (wish.summary != SUMMARY_ONLY)
 		print_table(heaps, count, &wish);
 	if (wish.summary == SUMMARY_ALWAYS)

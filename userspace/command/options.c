@@ -2,7 +2,9 @@
 /* What all command lines have in common. */
 #include <argp.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "options.h"
 
@@ -23,6 +25,33 @@ __u64 parse_number(struct argp_state *state, const char *text)
 	if (*text < '0' || *text > '9' || *end || errno)
 		argp_error(state, "not a number: %s", text);
 	return number;
+}
+
+/**
+ * parse_size() - parse a number of bytes
+ * @state: the parser's, for the message if the line is wrong
+ * @text: the number, as parse_number() takes it; K, M or G behind it are powers of 1024
+ *
+ * Return: the number of bytes.
+ */
+__u64 parse_size(struct argp_state *state, const char *text)
+{
+	static const char units[] = "KMG";
+	char *end;
+	const char *unit;
+	int shift = 0;
+	__u64 number;
+
+	errno = 0;
+	number = strtoull(text, &end, 0);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		shift = 10 * (unit - units + 1);
+		end++;
+	}
+	if (*text < '0' || *text > '9' || *end || errno || number > UINT64_MAX >> shift)
+		argp_error(state, "not a number of bytes: %s", text);
+	return number << shift;
 }
 
 /* argp knows --help and -? only; -h is what most people try. */

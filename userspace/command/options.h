@@ -8,6 +8,7 @@
 #include <linux/types.h>
 
 __u64 parse_number(struct argp_state *state, const char *text);
+__u64 parse_size(struct argp_state *state, const char *text);
 
 /* -h and --help, for the argp of each subcommand. */
 extern const struct argp_child help_child[];

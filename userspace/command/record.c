@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -35,12 +36,14 @@ struct wish {
  * @file: the file; NULL after a failure
  * @name: its name
  * @pace: when to look again
+ * @begun: when that began, in seconds since 1970
  * @interval: how often
  */
 struct recording {
 	FILE *file;
 	char *name;
 	struct pace pace;
+	double begun;
 	double interval;
 };
 
@@ -88,6 +91,8 @@ static bool write_header(struct recording *recording)
 	fputs(RECORD_VERSION "\nSECONDS", recording->file);
 	for (i = 0; i < FIGURES; i++)
 		fprintf(recording->file, "\t%s", figure_name(i));
+	/* For figures of others that are to go into the same picture. */
+	fprintf(recording->file, "\n# begun %.3f", recording->begun);
 	return end_line(recording);
 }
 
@@ -99,6 +104,15 @@ static bool write_line(struct recording *recording, const struct figures *figure
 	for (i = 0; i < FIGURES; i++)
 		fprintf(recording->file, "\t%llu", figures->of[i]);
 	return end_line(recording);
+}
+
+static double seconds_since_1970(void)
+{
+	struct timespec time;
+
+	if (clock_gettime(CLOCK_REALTIME, &time) < 0)
+		err(EXIT_FAILED, "CLOCK_REALTIME");
+	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
 static char *file_name(const struct wish *wish, pid_t pid)
@@ -123,6 +137,7 @@ static bool start_recording(struct recording *recording, const struct wish *wish
 	recording->name = file_name(wish, pid);
 	recording->interval = wish->interval;
 	recording->pace = pace_start();
+	recording->begun = seconds_since_1970();
 	fd = open(recording->name, flags, 0666);
 	if (fd < 0 && errno == EEXIST)
 		warnx("%s exists; --force overwrites it", recording->name);

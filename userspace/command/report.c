@@ -143,9 +143,20 @@ static void print_rest(const struct view *view, const struct groups *groups, siz
 	if (shown < alive)
 		printf("\n%zu more, with %s in %.0f blocks; --top 0 shows them\n", alive - shown,
 		       format_bytes(text, bytes), blocks);
+	if (!alive && view->nr_filters)
+		puts("\nno block is where --filter says");
 	if (groups->cached_blocks && !view->cached)
 		printf("\n%.0f free blocks in magazines, with %s, are left out (--cached)\n",
 		       groups->cached_blocks, format_bytes(text, groups->cached_bytes));
+}
+
+/* Without a trace, nothing is known but sizes. */
+static void print_hint(const struct view *view, const struct section *section)
+{
+	if (section->sites.settings || view->by == BY_CLASS || view->by == BY_IDLE)
+		return;
+	printf("\nheap %llu is not traced; `pymalloc trace %llu --mode exact` begins that\n",
+	       section->header.heap, section->header.heap);
 }
 
 static void print_table(const struct view *view, const struct snapshot *snapshot)
@@ -166,6 +177,7 @@ static void print_table(const struct view *view, const struct snapshot *snapshot
 		add_group(tables[1], view, &groups, &groups.list[i]);
 	tables_print(tables, 2);
 	print_rest(view, &groups, shown, alive);
+	print_hint(view, &snapshot->sections[0]);
 	groups_free(&groups);
 }
 

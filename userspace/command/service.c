@@ -23,6 +23,9 @@ int open_device(void)
 {
 	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 
+	if (fd < 0 && errno == ENOENT)
+		errx(EXIT_FAILED, "there is no %s; is the module loaded? (modprobe pymalloc)",
+		     DEVICE);
 	if (fd < 0)
 		err(EXIT_FAILED, "%s", DEVICE);
 	return fd;

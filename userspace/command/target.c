@@ -148,7 +148,8 @@ static noreturn void no_heap(pid_t pid)
 		errx(EXIT_FAILED, "there is no process %d", pid);
 	if (!may_look(pid))
 		errx(EXIT_FAILED, "process %d is not yours to look at", pid);
-	errx(EXIT_FAILED, "process %d has no heap", pid);
+	errx(EXIT_FAILED, "process %d has no heap (pymalloc run -- PROGRAM starts one that has)",
+	     pid);
 }
 
 static noreturn void many_heaps(pid_t pid)

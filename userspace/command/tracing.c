@@ -57,7 +57,7 @@ static __u32 parse_frames(struct argp_state *state, const char *word, const char
 
 static __u64 parse_interval(struct argp_state *state, const char *word)
 {
-	__u64 interval = parse_number(state, word);
+	__u64 interval = parse_size(state, word);
 
 	if (interval < PYMALLOC_INTERVAL_MIN || interval > PYMALLOC_INTERVAL_MAX)
 		argp_error(state, "--interval is from %d to %llu: %s",

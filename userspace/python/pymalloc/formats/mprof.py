@@ -2,11 +2,13 @@
 """mprof's .dat files: MEM lines, of MiB and seconds, made of what `pymalloc record` writes."""
 
 VERSION_LINE = "# pymalloc record 1"
+BEGUN = "# begun "
 MIB = 1 << 20
 
 
 def parse_record(text):
-    """What `pymalloc record` has written: the names of its columns, and its lines of numbers.
+    """What `pymalloc record` has written: the names of its columns, its lines of numbers, and
+    when it has begun, in seconds since 1970.
 
     The last line may be cut off, as the file may still be written.  Raises ValueError.
     """
@@ -19,25 +21,31 @@ def parse_record(text):
     if columns[0] != "SECONDS" or len(set(columns)) < len(columns):
         raise ValueError("line 2: these are no names of columns")
     rows = []
+    begun = 0
     for number, line in enumerate(lines[2:-1], 3):
-        if line.startswith(("#", "FUNC ")):
+        if line.startswith(BEGUN):
+            begun, = _numbers(number, [line.removeprefix(BEGUN)])
             continue
         words = line.split("\t")
         if len(words) != len(columns):
             raise ValueError(f"line {number}: {len(words)} words, not {len(columns)}")
-        if not all(word.replace(".", "", 1).isascii() and
-                   word.replace(".", "", 1).isdigit() and len(word) < 32 for word in words):
-            raise ValueError(f"line {number}: not all are numbers")
-        rows.append([float(words[0]), *map(float, words[1:])])
-    return columns, rows
+        rows.append(_numbers(number, words))
+    return columns, rows, begun
+
+
+def _numbers(number, words):
+    if not all(word.replace(".", "", 1).isascii() and
+               word.replace(".", "", 1).isdigit() and len(word) < 32 for word in words):
+        raise ValueError(f"line {number}: not all are numbers")
+    return list(map(float, words))
 
 
 def write(text, column, stream):
-    """Write the figures of one column."""
-    columns, rows = parse_record(text)
+    """Write the figures of one column.  Times are since 1970, as those of `--marks`."""
+    columns, rows, begun = parse_record(text)
     if column not in columns[1:]:
         raise ValueError(f"there is no column {column}: {', '.join(columns[1:])}")
     place = columns.index(column)
     stream.write(b"CMDLINE pymalloc record\n")
     for row in rows:
-        stream.write(f"MEM {row[place] / MIB:.6f} {row[0]:.4f}\n".encode())
+        stream.write(f"MEM {row[place] / MIB:.6f} {begun + row[0]:.4f}\n".encode())
