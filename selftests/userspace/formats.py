@@ -613,7 +613,7 @@ def test_the_command_line():
             equal(run(path, "-t", to, "-n", "-"), (0, write(writer, known()), ""), to)
     record = path_of("record", RECORD.encode())
     equal(run(record, "-t", "mprof", "-c", "METADATA")[1].split(b"\n")[1],
-          b"MEM 0.000954 0.0000")
+          b"MEM 0.000954 1000.2500")
 
 
 def test_the_command_line_takes_names():
