@@ -20,9 +20,11 @@ MODULES ?= $(CURDIR)/build/module
 tools := selftests/tools
 vm := selftests/vm
 results := build/results
-parts := style harness core tools vm builds deb monitoring kselftest-6.1 kselftest-6.12 \
-	pressure-6.1 pressure-6.12
-debug_parts := debug kunit kselftest-debug
+# A kselftest keeps one processor busy, not two: these parts run two at a time.
+parts := style harness core tools vm builds deb monitoring
+pairs := kselftest-6.1 kselftest-6.12 pressure-6.1 pressure-6.12
+debug_parts := debug
+debug_pairs := kselftest-debug-service kselftest-debug-programs kunit
 
 MAKEFLAGS += --no-print-directory
 
@@ -140,22 +142,24 @@ bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and 
 	@selftests/bench/run-return --kernel $(KERNEL)
 
 # If a part ends before it has written its results, this line makes it a failure.
+# $(1): parts that run one after the other; $(2): those after them, two at a time.
 define run_parts
 	@mkdir -p $(results)
-	@for part in $(1); do \
+	@for part in $(1) $(2); do \
 		echo 'Bail out! did not run' >$(results)/$$part.tap; \
 	done
 	@-$(MAKE) -k $(1:%=$(results)/%.tap)
+	@-$(MAKE) -k -j2 $(2:%=$(results)/%.tap)
 endef
 
 check: deps ## build everything and run every test, on both test kernels
 	@rm -rf $(results)
-	$(call run_parts,$(parts))
-	@selftests/summary $(parts:%=$(results)/%.tap)
+	$(call run_parts,$(parts),$(pairs))
+	@selftests/summary $(patsubst %,$(results)/%.tap,$(parts) $(pairs))
 
 check-debug: deps ## all kselftests and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
-	$(call run_parts,$(debug_parts))
-	@selftests/summary $(debug_parts:%=$(results)/%.tap); status=$$?; \
+	$(call run_parts,$(debug_parts),$(debug_pairs))
+	@selftests/summary $(patsubst %,$(results)/%.tap,$(debug_parts) $(debug_pairs)); status=$$?; \
 		selftests/debug/coverage && exit $$status
 
 check-stress: deps ## processes that fork and do all else at once, on the debug kernel, for an hour or STRESS=SECONDS
@@ -199,11 +203,18 @@ no_kunit := --append kunit.filter_glob=none
 $(results)/debug.tap: deps FORCE
 	@selftests/record debug selftests/debug/selftest
 
-$(results)/kselftest-debug.tap: module-debug
-
 $(results)/kselftest-%.tap: deps tests FORCE
 	@selftests/record kselftest-$* \
 		$(vm)/run --kernel $* --timeout 3600 $(no_kunit) -- selftests/kselftest
+
+# The collections of kselftests that the debug kernel runs in one VM, and those in another.
+debug_service := service
+debug_programs := userspace documentation bench
+
+$(results)/kselftest-debug-%.tap: deps tests module-debug FORCE
+	@selftests/record kselftest-debug-$* \
+		$(vm)/run --kernel debug --timeout 3600 $(no_kunit) -- \
+		selftests/kselftest $(debug_$*)
 
 $(results)/pressure-%.tap: deps tests FORCE
 	@selftests/record pressure-$* \
