@@ -21,10 +21,11 @@ tools := selftests/tools
 vm := selftests/vm
 results := build/results
 # A kselftest keeps one processor busy, not two: these parts run two at a time.
-parts := style harness core tools vm builds deb monitoring
-pairs := kselftest-6.1 kselftest-6.12 pressure-6.1 pressure-6.12
+parts := style harness core tools vm builds deb
+pairs := kselftest-6.1 kselftest-6.12 kselftest-once monitoring pressure-6.1 pressure-6.12
 debug_parts := debug
-debug_pairs := kselftest-debug-service kselftest-debug-programs kunit
+debug_pairs := kselftest-debug-service kselftest-debug-userspace kunit
+everywhere := everywhere-6.1 everywhere-6.12 everywhere-debug
 
 MAKEFLAGS += --no-print-directory
 
@@ -148,7 +149,7 @@ define run_parts
 	@for part in $(1) $(2); do \
 		echo 'Bail out! did not run' >$(results)/$$part.tap; \
 	done
-	@-$(MAKE) -k $(1:%=$(results)/%.tap)
+	$(if $(1),@-$(MAKE) -k $(1:%=$(results)/%.tap))
 	@-$(MAKE) -k -j2 $(2:%=$(results)/%.tap)
 endef
 
@@ -157,10 +158,14 @@ check: deps ## build everything and run every test, on both test kernels
 	$(call run_parts,$(parts),$(pairs))
 	@selftests/summary $(patsubst %,$(results)/%.tap,$(parts) $(pairs))
 
-check-debug: deps ## all kselftests and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
+check-debug: deps ## kselftests and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
 	$(call run_parts,$(debug_parts),$(debug_pairs))
 	@selftests/summary $(patsubst %,$(results)/%.tap,$(debug_parts) $(debug_pairs)); status=$$?; \
 		selftests/debug/coverage && exit $$status
+
+check-everywhere: deps ## all kselftests on all three kernels, also those for which one is enough
+	$(call run_parts,,$(everywhere))
+	@selftests/summary $(everywhere:%=$(results)/%.tap)
 
 check-stress: deps ## processes that fork and do all else at once, on the debug kernel, for an hour or STRESS=SECONDS
 	@$(MAKE) $(results)/stress.tap && selftests/summary $(results)/stress.tap
@@ -169,7 +174,7 @@ check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shel
 check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
 check-tools: $(results)/tools.tap ## tests of the library and the command that need no kernel
 check-vm: $(results)/harness.tap $(results)/vm.tap ## the tests' own tests: what adds them up, and the VM
-check-kselftest: $(results)/kselftest-6.1.tap $(results)/kselftest-6.12.tap ## kselftests on both test kernels
+check-kselftest: $(addprefix $(results)/kselftest-,6.1.tap 6.12.tap once.tap) ## kselftests on both test kernels
 check-pressure: $(results)/pressure-6.1.tap $(results)/pressure-6.12.tap ## heaps give back what the machine needs, in small VMs
 check-kunit: $(results)/kunit.tap ## the KUnit suites, on the debug kernel
 check-builds: $(results)/builds.tap ## other kernels and machines: does it build for them?
@@ -203,18 +208,25 @@ no_kunit := --append kunit.filter_glob=none
 $(results)/debug.tap: deps FORCE
 	@selftests/record debug selftests/debug/selftest
 
-$(results)/kselftest-%.tap: deps tests FORCE
-	@selftests/record kselftest-$* \
-		$(vm)/run --kernel $* --timeout 3600 $(no_kunit) -- selftests/kselftest
+# $(1): the part, $(2): the kernel, $(3): which kselftests.
+define run_kselftest
+	@selftests/record $(1) \
+		$(vm)/run --kernel $(2) --timeout 7200 $(no_kunit) -- selftests/kselftest $(3)
+endef
 
-# The collections of kselftests that the debug kernel runs in one VM, and those in another.
-debug_service := service
-debug_programs := userspace documentation bench
+$(results)/kselftest-%.tap: deps tests FORCE
+	$(call run_kselftest,kselftest-$*,$*,--each)
+
+$(results)/kselftest-once.tap: deps tests FORCE
+	$(call run_kselftest,kselftest-once,6.12,--once)
 
 $(results)/kselftest-debug-%.tap: deps tests module-debug FORCE
-	@selftests/record kselftest-debug-$* \
-		$(vm)/run --kernel debug --timeout 3600 $(no_kunit) -- \
-		selftests/kselftest $(debug_$*)
+	$(call run_kselftest,kselftest-debug-$*,debug,--each $*)
+
+$(results)/everywhere-debug.tap: module-debug
+
+$(results)/everywhere-%.tap: deps tests FORCE
+	$(call run_kselftest,everywhere-$*,$*)
 
 $(results)/pressure-%.tap: deps tests FORCE
 	@selftests/record pressure-$* \
@@ -254,4 +266,4 @@ FORCE:
 	install install-module uninstall deb run shell bench bench-python bench-fork \
 	bench-return bench-trace clean clean-cache check \
 	check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
-	check-debug check-stress check-builds check-deb check-monitoring check-programs
+	check-debug check-everywhere check-stress check-builds check-deb check-monitoring check-programs
