@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <sys/types.h>
 
+#include <pymalloc-stack.h>
+
 #include "types.h"
 
 /* One for each value of the pool map's bytes; that of 0 is never used. */
@@ -70,6 +72,7 @@ static_assert(sizeof(struct pyml_slots) <= PYMALLOC_CACHE_PAGES * PYML_PAGE);
  * @abandoned: its thread does not exist any more, and was interrupted anywhere
  * @nr_flushing: refs that the kernel is freeing
  * @generation: that of the trace which the thread has begun with
+ * @stack: the thread's stack in the heap; zero until it has asked for one
  *
  * The pages belong to the heap, and while the thread sleeps, the kernel takes blocks away:
  * see struct pymalloc_cache_header.  In a sandbox, and if the heap may have no more
@@ -97,6 +100,7 @@ struct pyml_cache {
 	bool abandoned;
 	unsigned int nr_flushing;
 	__u32 generation;
+	struct pymalloc_stack stack;
 };
 
 static_assert(sizeof(struct pyml_cache) <= PYML_PAGE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the library writes to stderr, and what happens on a bad free. */
+/* What the library writes to stderr, and what happens on a bad free or a bad release. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +59,38 @@ static void abort_on_bad_free(struct pymalloc_heap *heap, void *object,
 	pyml_say("free(): invalid pointer %p: %s\n", object,
 		 pyml_describe_bad(status));
 	abort();
+}
+
+static void abort_on_bad_release(struct pymalloc_stack *stack,
+				 const struct pymalloc_stack_mark *mark)
+{
+	pyml_say("pymalloc_stack_release(): mark %zu is not the last one of its stack (%zu)\n",
+		 mark->number, stack->innermost);
+	abort();
+}
+
+static pymalloc_bad_release_fn bad_release = abort_on_bad_release;
+
+/**
+ * pyml_bad_release() - do what the program wants to be done about a bad release
+ * @stack: the stack
+ * @mark: what it was to be released to
+ *
+ * The default does not return.
+ */
+void pyml_bad_release(struct pymalloc_stack *stack, const struct pymalloc_stack_mark *mark)
+{
+	__atomic_load_n(&bad_release, __ATOMIC_ACQUIRE)(stack, mark);
+}
+
+pymalloc_bad_release_fn pymalloc_set_bad_release(pymalloc_bad_release_fn fn)
+{
+	pymalloc_bad_release_fn old;
+
+	/* Pairs with pyml_bad_release(). */
+	old = __atomic_exchange_n(&bad_release, fn ? fn : abort_on_bad_release,
+				  __ATOMIC_ACQ_REL);
+	return old == abort_on_bad_release ? NULL : old;
 }
 
 static pymalloc_bad_free_fn bad_free = abort_on_bad_free;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the library writes to stderr, and what happens on a bad free. */
+/* What the library writes to stderr, and what happens on a bad free or a bad release. */
 #ifndef _PYML_REPORT_H
 #define _PYML_REPORT_H
+
+#include <pymalloc-stack.h>
 
 #include "types.h"
 
@@ -11,6 +13,7 @@ void pyml_say(const char *format, ...);
 const char *pyml_describe_bad(unsigned int status);
 void pyml_bad_free(struct pymalloc_heap *heap, void *object,
 		   unsigned int status);
+void pyml_bad_release(struct pymalloc_stack *stack, const struct pymalloc_stack_mark *mark);
 
 #pragma GCC visibility pop
 

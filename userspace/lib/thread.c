@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The threads' caches of magazines, one for each thread and heap: made when a thread
- * first needs one, and destroyed when the thread ends or the heap is destroyed.  Their
- * memory comes from the kernel, so that the malloc shim can use them.
+ * first needs one, and destroyed when the thread ends or the heap is destroyed.  Each has
+ * the thread's stack as well.  Their memory comes from the kernel, so that the malloc shim
+ * can use them.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sys/param.h>
 
@@ -12,6 +14,7 @@
 #include "intern.h"
 #include "magazine.h"
 #include "sandbox.h"
+#include "stack.h"
 #include "thread.h"
 #include "trace.h"
 #include "window.h"
@@ -156,6 +159,16 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
 	return create_cache(heap);
 }
 
+struct pymalloc_stack *pymalloc_stack_get(struct pymalloc_heap *heap)
+{
+	struct pyml_cache *cache = pyml_cache_get(heap);
+
+	if (cache)
+		return pyml_stack_begin(&cache->stack, heap);
+	errno = heap->index < PYML_CACHED_HEAPS ? ENOMEM : ENOTSUP;
+	return NULL;
+}
+
 /*
  * The next cache of a heap, from index *@i on, which is then the one behind it; NULL if
  * there is none.  The lock is held.
@@ -236,6 +249,7 @@ static void on_thread_exit(void *value)
 		cache = own_cache(i);
 		if (!cache)
 			continue;
+		pyml_stack_end(&cache->stack);
 		pyml_magazines_flush(cache);
 		tell_caches(cache->heap, cache->heap->nr_caches - 1);
 		destroy_cache(cache);
