@@ -137,6 +137,11 @@ bench-trace: deps module-$(KERNEL) userspace ## measure what traces cost CPython
 	@$(MAKE) -C selftests bench
 	@selftests/bench/run-trace --kernel $(KERNEL)
 
+bench-stack: deps module-$(KERNEL) userspace ## measure stacks of the library beside obstacks, in the VM
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
+	@selftests/bench/run-stack --kernel $(KERNEL)
+
 bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
@@ -264,6 +269,6 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork \
-	bench-return bench-trace clean clean-cache check \
+	bench-return bench-stack bench-trace clean clean-cache check \
 	check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
 	check-debug check-everywhere check-stress check-builds check-deb check-monitoring check-programs

@@ -88,6 +88,15 @@ report_fork()
 		[ "$(head -n 1 "$scratch/fork.csv")" = workload,subject,metric,value ]
 }
 
+stacks()
+{
+	"$here/stack" ns --quick >"$scratch/raw-stack" &&
+		"$here/report-stack" "$scratch" "$scratch/raw-stack" >"$scratch/report" || return
+	cat "$scratch/report"
+	! grep -q 'not measured' "$scratch/report" &&
+		[ "$(wc -l <"$scratch/stack.csv")" = 10 ]
+}
+
 # Memory, and not time: so few operations say which way it goes.
 measure_return()
 {
@@ -129,6 +138,7 @@ ok "Python programs on every allocator" measure_python
 ok "report of the Python programs" report_python
 ok "a Python program with each kind of trace" measure_trace
 ok "report of the traces" report_trace
+ok "stacks, and their report" stacks
 ok "fork, by each program" measure_fork
 ok "report of fork" report_fork
 ok "memory given back, by each program" measure_return
