@@ -21,8 +21,8 @@ tools := selftests/tools
 vm := selftests/vm
 results := build/results
 # A kselftest keeps one processor busy, not two: these parts run two at a time.
-parts := style harness core tools vm builds deb
-pairs := kselftest-6.1 kselftest-6.12 kselftest-once monitoring pressure-6.1 pressure-6.12
+parts := style harness core tools vm builds
+pairs := kselftest-6.1 kselftest-6.12 kselftest-once deb monitoring pressure-6.1 pressure-6.12
 debug_parts := debug
 debug_pairs := kselftest-debug-service kselftest-debug-userspace kunit
 everywhere := everywhere-6.1 everywhere-6.12 everywhere-debug

@@ -147,11 +147,17 @@ static unsigned int fault_same_kind(struct page **pages, unsigned int nr)
 	return i;
 }
 
+static bool fault_is_in_sealed_heap(const struct vm_area_struct *vma)
+{
+	return READ_ONCE(pym_client_heap(vma->vm_private_data)->sealed);
+}
+
 static vm_fault_t fault_insert_same_kind(struct vm_area_struct *vma, unsigned long address,
 					 struct page **pages, unsigned int nr, bool *all)
 {
 	/* Writes are not protected, or have to be for these pages. */
-	if (!vma->vm_ops->page_mkwrite || pym_frame_maybe_shared(pages[0]))
+	if (!vma->vm_ops->page_mkwrite || pym_frame_maybe_shared(pages[0]) ||
+	    fault_is_in_sealed_heap(vma))
 		return fault_insert_pages(vma, address, pages, nr, all);
 	return fault_insert_alone(vma, address, pages, nr, all);
 }
@@ -300,6 +306,8 @@ vm_fault_t pym_fault(struct vm_fault *vmf)
 	if (!client)
 		return VM_FAULT_SIGBUS;
 	pym_client_note_process(client);
+	if (vmf->flags & FAULT_FLAG_WRITE && fault_is_in_sealed_heap(vmf->vma))
+		return VM_FAULT_SIGSEGV;
 	if (vmf->flags & FAULT_FLAG_WRITE)
 		result = fault_own_page(vmf);
 	return result ?: fault_map_pages(vmf, fault_room(vmf));
@@ -321,6 +329,8 @@ vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
 	vm_fault_t result;
 
 	pym_client_note_process(client);
+	if (fault_is_in_sealed_heap(vmf->vma))
+		return VM_FAULT_SIGSEGV;
 	result = fault_own_page(vmf);
 	if (result)
 		return result;

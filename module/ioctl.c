@@ -76,8 +76,8 @@ static bool command_reserved_is_zero(const struct pym_command *command,
  * what its own fields mean.
  *
  * Context: Any process.
- * Return: 0; -EBADF (a read-only descriptor), -EPERM (not the heap's process), or
- *	-EINVAL (unknown flags, or a reserved field that is not 0).
+ * Return: 0; -EBADF (a read-only descriptor), -EPERM (not the heap's process, or the heap is
+ *	sealed), or -EINVAL (unknown flags, or a reserved field that is not 0).
  */
 int pym_command_check(const struct pym_command *command, const struct pym_call *call)
 {
@@ -90,6 +90,8 @@ int pym_command_check(const struct pym_command *command, const struct pym_call *
 		return err;
 	if (call->args.flags & ~command->flags || !command_reserved_is_zero(command, call))
 		return -EINVAL;
+	if (command->unsealed && READ_ONCE(call->sheap->sealed))
+		return -EPERM;
 	return 0;
 }
 

@@ -52,6 +52,7 @@ struct pym_call {
 		struct pymalloc_cache cache;
 		struct pymalloc_trace trace;
 		struct pymalloc_sites sites;
+		struct pymalloc_seal seal;
 	} args;
 };
 
@@ -75,6 +76,7 @@ enum pym_right {
  * @min_size: bytes of the struct in the first version
  * @reserved: where in the struct a field of 4 bytes is that has to be 0; 0 is nowhere
  * @right: who may carry it out
+ * @unsealed: a sealed heap refuses it
  * @run: does it, when all of this has been checked
  * @reset: called first: sets what it returns to "nothing done", which holds for a call
  *	that is refused, too.  May be NULL
@@ -88,6 +90,7 @@ struct pym_command {
 	u16 min_size;
 	u16 reserved;
 	u16 right;
+	bool unsealed;
 	int (*run)(struct pym_call *call);
 	void (*reset)(struct pym_call *call);
 };

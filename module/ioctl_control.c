@@ -13,6 +13,7 @@
 #include "owner.h"
 #include "params.h"
 #include "reclaim.h"
+#include "seal.h"
 #include "service_heap.h"
 #include "upkeep.h"
 
@@ -181,4 +182,15 @@ int pym_end_ioctl(struct pym_call *call)
 {
 	pym_service_end(call->sheap);
 	return 0;
+}
+
+/**
+ * pym_seal_ioctl() - PYMALLOC_IOC_SEAL: make the heap one for reading only
+ * @call: the call, with a struct pymalloc_seal
+ *
+ * Return: 0 or an error, as the interface says.
+ */
+int pym_seal_ioctl(struct pym_call *call)
+{
+	return pym_seal(call->sheap);
 }

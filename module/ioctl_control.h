@@ -20,5 +20,6 @@ void pym_compact_reset(struct pym_call *call);
 int pym_compact_ioctl(struct pym_call *call);
 int pym_policy_ioctl(struct pym_call *call);
 int pym_end_ioctl(struct pym_call *call);
+int pym_seal_ioctl(struct pym_call *call);
 
 #endif /* PYM_IOCTL_CONTROL_H */

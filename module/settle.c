@@ -80,8 +80,8 @@ static void settle_locked(struct pym_service_heap *sheap)
 		pym_pages_settle(&sheap->heap);
 		pym_settle_later(sheap);
 	}
-	/* No fork() can share pages meanwhile: it needs this lock. */
-	if (!READ_ONCE(sheap->heap.maybe_shared))
+	/* No fork() can share pages meanwhile, nor can the heap be sealed: both need this lock. */
+	if (!READ_ONCE(sheap->heap.maybe_shared) && !sheap->sealed)
 		settle_unprotect(client);
 }
 

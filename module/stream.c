@@ -44,7 +44,9 @@ static int stream_check(const struct stream *stream, u32 flags)
 
 	if (err)
 		return err;
-	return stream->head.flags & ~flags ? -EINVAL : 0;
+	if (stream->head.flags & ~flags)
+		return -EINVAL;
+	return READ_ONCE(stream->call.sheap->sealed) ? -EPERM : 0;
 }
 
 /* The bytes of the head and the words that were done; if there is none, the reason. */

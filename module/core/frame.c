@@ -484,3 +484,37 @@ bool pym_pages_settle(struct pym_heap *heap)
 	pym_arenas_visit(heap, &visit);
 	return !READ_ONCE(heap->maybe_shared);
 }
+
+static void note_held_locked(struct pym_heap *heap, struct pym_arena *arena, u64 offset,
+			     void *held)
+{
+	unsigned int i;
+
+	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
+		struct page *page = pym_page_at_locked(arena, i);
+
+		if (page && !pym_frame_maybe_shared(page) &&
+		    !refs_are_explained(page, PYM_REFS_AT_REST))
+			*(bool *)held = true;
+	}
+}
+
+/**
+ * pym_pages_are_held() - has somebody a reference with which he may write to a page?
+ * @heap: the heap
+ *
+ * A page that may be shared is left out: what was pinned when fork() came is the parent's
+ * alone, and nobody has got a reference for writing since.
+ *
+ * Context: Sleeps.  Nobody maps its pages, nor can while this goes on.
+ * Return: true if somebody has a reference that is neither the heap's nor a mapping's; he may
+ *	only be reading.
+ */
+bool pym_pages_are_held(struct pym_heap *heap)
+{
+	bool held = false;
+	const struct pym_visit visit = { .arena_locked = note_held_locked, .data = &held };
+
+	pym_arenas_visit(heap, &visit);
+	return held;
+}

@@ -34,6 +34,7 @@ void pym_frame_unpay_locked(struct pym_heap *heap, struct pym_arena *arena,
 int pym_page_own(struct pym_heap *heap, u64 offset, const struct pym_mappings *mappings,
 		 struct page **fresh);
 bool pym_pages_settle(struct pym_heap *heap);
+bool pym_pages_are_held(struct pym_heap *heap);
 void pym_frame_wait_slow(struct page *page);
 void pym_frame_done(struct page *page);
 

@@ -82,7 +82,9 @@ static void pages_in_use(const void *unused)
 	(void)unused;
 	begin();
 	MUST(pym_alloc(&heap, 512, false, refs, NR, &err) == NR, "error %d", err);
+	MUST(!pym_pages_are_held(&heap), "a page is held");
 	page = pym_page_get(&heap, refs[0]);
+	MUST(pym_pages_are_held(&heap), "no page is held");
 	MUST(!pym_free(&heap, refs, status, NR), "refs are bad that were allocated");
 	pym_trim(&heap);
 	MUST(!heap.pages, "%llu pages are left", heap.pages);

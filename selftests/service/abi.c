@@ -72,7 +72,7 @@ struct command {
 	size_t reserved;
 	int where;
 	bool opens;	/* returns a descriptor */
-	bool ends;	/* the heap has ended afterwards */
+	bool ends;	/* the heap is of no use afterwards */
 };
 
 #define SHAPE(type, NAME) \
@@ -119,6 +119,7 @@ static const struct command commands[] = {
 			 PYMALLOC_TRACE_NO_IDLE,
 	  .where = ON_HEAP },
 	{ SHAPE(sites, SITES), FLAGS(sites), RESERVED(sites), .where = ON_HEAP },
+	{ SHAPE(seal, SEAL), FLAGS(seal), .where = ON_HEAP, .ends = true },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
 };

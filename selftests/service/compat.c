@@ -56,6 +56,7 @@ struct low {
 		struct pymalloc_trace trace;
 		struct pymalloc_sites sites;
 		struct pymalloc_end end;
+		struct pymalloc_seal seal;
 	};
 	struct pymalloc_heap_info entry;
 };
@@ -231,6 +232,16 @@ TEST_F(compat, grow_and_end)
 	EXPECT_EQ(0, ioctl_32(heap, PYMALLOC_IOC_END, &low->end));
 	EXPECT_EQ(-ESTALE, ioctl_32(heap, PYMALLOC_IOC_END, &low->end));
 	close(heap);
+}
+
+TEST_F(compat, seal)
+{
+	struct low *low = self->low;
+
+	low->seal = (struct pymalloc_seal)ARG(seal);
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_SEAL, &low->seal));
+	low->end = (struct pymalloc_end)ARG(end);
+	EXPECT_EQ(-EPERM, ioctl_32(self->heap, PYMALLOC_IOC_END, &low->end));
 }
 
 TEST_F(compat, unknown)

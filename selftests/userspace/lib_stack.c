@@ -367,8 +367,10 @@ TEST(at_a_limit)
 	EXPECT_TRUE(sound(heap));
 	pymalloc_heap_destroy(heap);
 
-	heap = heap_with("none", 8, 8 * PYMALLOC_POOL_SIZE);
+	heap = heap_with("full", 8, LARGEST);
 	ASSERT_NE(NULL, heap);
+	while (pymalloc_malloc(heap, PYMALLOC_POOL_SIZE))
+		;
 	errno = 0;
 	EXPECT_EQ(NULL, pymalloc_stack_get(heap));
 	EXPECT_EQ(ENOMEM, errno);

@@ -151,6 +151,8 @@ struct pymalloc_info {
 /* pymalloc_create.flags */
 #define PYMALLOC_CREATE_NO_MESH	(1U << 0)	/* what is in a free block stays there */
 #define PYMALLOC_CREATE_KEEP_DEAD	(1U << 1)	/* its figures stay when its process ends */
+/* Only in struct pymalloc_heap_info. */
+#define PYMALLOC_SEALED			(1U << 31)	/* PYMALLOC_IOC_SEAL has sealed it */
 
 /**
  * struct pymalloc_create - PYMALLOC_IOC_CREATE: make a heap
@@ -237,7 +239,7 @@ struct pymalloc_open {
  * @page_bytes: bytes of pages that it has, those of empty pools included
  * @used_bytes: bytes of blocks and large objects that are allocated
  * @alignment: 8 or 16
- * @flags: as given when it was made
+ * @flags: as given when it was made, and PYMALLOC_SEALED
  * @uid: its user, in the caller's user namespace
  * @pid: its process, in the caller's PID namespace; 0 if it is not visible there
  * @comm: the command of the process that made it, at that time
@@ -376,6 +378,7 @@ struct pymalloc_alloc {
  * @PYMALLOC_REF_MISALIGNED: not at the start of a block or of a large object
  * @PYMALLOC_REF_UNTOUCHED: a block that was never handed out
  * @PYMALLOC_REF_FREE: a block that is free already: a double free
+ * @PYMALLOC_REF_SEALED: the heap is sealed; only the library says so
  */
 enum pymalloc_ref_status {
 	PYMALLOC_REF_OK,
@@ -384,6 +387,7 @@ enum pymalloc_ref_status {
 	PYMALLOC_REF_MISALIGNED,
 	PYMALLOC_REF_UNTOUCHED,
 	PYMALLOC_REF_FREE,
+	PYMALLOC_REF_SEALED,
 };
 
 /**
@@ -962,6 +966,29 @@ struct pymalloc_end {
 };
 
 /**
+ * struct pymalloc_seal - PYMALLOC_IOC_SEAL: make the heap one for reading only, for good
+ * @argsz: size of this struct
+ * @flags: 0
+ *
+ * From then on a write to one of its pages is a SIGSEGV, whatever mprotect() has said, and
+ * nothing in it is allocated, freed, resized, grown or ended any more: PYMALLOC_IOC_ALLOC, FREE,
+ * RESIZE, GROW and END, read() and write() fail with EPERM.  Its memory goes back when its
+ * process has unmapped it and closed its descriptors, or ends.  Children of fork() have it
+ * sealed, too, and share all of its pages, none of which is ever copied.
+ *
+ * Blocks in magazines stay allocated: flush them before.
+ *
+ * Return: 0, also if it is sealed already; or -1 and EBUSY (something has a reference to one of
+ * its pages, with which it could write there: direct I/O or a pipe, for example; try again),
+ * EBADF (read-only descriptor), EPERM (not the heap's process), EINTR (the caller is being
+ * killed), EINVAL, EFAULT, E2BIG.
+ */
+struct pymalloc_seal {
+	__u32 argsz;
+	__u32 flags;
+};
+
+/**
  * struct pymalloc_grow - PYMALLOC_IOC_GROW: let objects lie in more of the window
  * @argsz: size of this struct
  * @flags: 0
@@ -1220,5 +1247,6 @@ struct pymalloc_sites {
 #define PYMALLOC_IOC_CACHE	_IO(PYMALLOC_IOC_MAGIC, 0x5E)
 #define PYMALLOC_IOC_TRACE	_IO(PYMALLOC_IOC_MAGIC, 0x5F)
 #define PYMALLOC_IOC_SITES	_IO(PYMALLOC_IOC_MAGIC, 0x60)
+#define PYMALLOC_IOC_SEAL	_IO(PYMALLOC_IOC_MAGIC, 0x61)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */

@@ -124,6 +124,24 @@ PYMALLOC_API int pymalloc_heap_compact(struct pymalloc_heap *heap, __u32 what,
 				       struct pymalloc_compact *done);
 
 /**
+ * pymalloc_heap_seal() - make a heap one for reading only, for good
+ * @heap: the heap; no other thread may be using it meanwhile
+ *
+ * For tables that are built once: children of fork() share all of its pages, and none is ever
+ * copied, since nobody can write to them.  A write to an object is a SIGSEGV from then on,
+ * whatever mprotect() has said.  Allocations and resizes fail with EPERM, a free calls the
+ * function of pymalloc_set_bad_free() with PYMALLOC_REF_SEALED, and pymalloc_heap_destroy() does
+ * nothing: the heap stays until the process ends.  Stacks and reservations in it cannot be used
+ * any more.  Blocks in other threads' magazines are lost.
+ *
+ * Return: 0, also if it is sealed already; or -1 and EBUSY (something has a reference to one of
+ * its pages, with which it could write there: direct I/O or a pipe, for example), EPERM (the
+ * process is in a sandbox), ENOTTY (the module is older), EBADF, EINTR (the caller is being
+ * killed).
+ */
+PYMALLOC_API int pymalloc_heap_seal(struct pymalloc_heap *heap);
+
+/**
  * pymalloc_heap_stats() - the kernel's figures of a heap
  * @heap: the heap
  * @stats: where to store them; its member classes is @classes afterwards

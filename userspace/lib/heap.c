@@ -125,7 +125,7 @@ void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 {
 	struct pymalloc_end end = { .argsz = sizeof(end) };
 
-	if (!heap)
+	if (!heap || heap->sealed)
 		return;
 	pyml_caches_detach(heap);
 	/* Closing is not enough: a child of fork() may have the descriptor as well. */
@@ -187,6 +187,20 @@ int pymalloc_heap_compact(struct pymalloc_heap *heap, __u32 what,
 	if (done)
 		*done = args;
 	return ret;
+}
+
+int pymalloc_heap_seal(struct pymalloc_heap *heap)
+{
+	struct pymalloc_seal args = { .argsz = sizeof(args) };
+
+	if (heap->sealed)
+		return 0;
+	pymalloc_heap_flush(heap);
+	if (pyml_call(heap, PYMALLOC_IOC_SEAL, &args))
+		return -1;
+	heap->sealed = true;
+	pyml_caches_bypass(heap);
+	return 0;
 }
 
 int pymalloc_heap_stats(struct pymalloc_heap *heap,

@@ -25,11 +25,19 @@ void pymalloc_free(struct pymalloc_heap *heap, void *object)
 	pymalloc_inline_free(heap, object);
 }
 
+static void *refuse_sealed(void)
+{
+	errno = EPERM;
+	return NULL;
+}
+
 /* A large object: a run of whole pages. */
 static void *alloc_run(struct pymalloc_heap *heap, size_t size, unsigned int flags)
 {
 	__u64 ref;
 
+	if (unlikely(heap->sealed))
+		return refuse_sealed();
 	if (size > PYMALLOC_SIZE_MAX) {
 		errno = ENOMEM;
 		return NULL;
@@ -56,6 +64,8 @@ void *pymalloc_malloc_slow(struct pymalloc_heap *heap, size_t size)
 
 	if (size > PYMALLOC_BLOCK_MAX)
 		return alloc_run(heap, size, 0);
+	if (unlikely(heap->sealed))
+		return refuse_sealed();
 	cache = pyml_traced[heap->index];
 	if (unlikely(cache))
 		return pyml_traced_malloc(cache, pymalloc_class_size(&heap->view, size + !size));
@@ -126,6 +136,10 @@ void pymalloc_free_slow(struct pymalloc_heap *heap, void *object)
 
 	if (!object)
 		return;
+	if (unlikely(heap->sealed)) {
+		pyml_bad_free(heap, object, PYMALLOC_REF_SEALED);
+		return;
+	}
 	if (unlikely(cache) && pymalloc_push(&cache->magazines, &heap->view, object))
 		return;
 	cache = NULL;
@@ -228,6 +242,8 @@ void *pymalloc_realloc(struct pymalloc_heap *heap, void *object, size_t size)
 		pymalloc_free(heap, object);
 		return NULL;
 	}
+	if (unlikely(heap->sealed))
+		return refuse_sealed();
 	class = pyml_class_at(&heap->view, object);
 	if (pyml_report_free(heap, object, class)) {
 		errno = EINVAL;

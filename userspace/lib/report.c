@@ -47,6 +47,8 @@ const char *pyml_describe_bad(unsigned int status)
 		return "not the start of an object";
 	case PYMALLOC_REF_FOREIGN:
 		return "no object is there";
+	case PYMALLOC_REF_SEALED:
+		return "the heap is sealed";
 	default:
 		return "not in the heap";
 	}

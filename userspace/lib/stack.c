@@ -157,7 +157,8 @@ void pyml_stack_end(struct pymalloc_stack *stack)
 {
 	struct pymalloc_chunk *chunk;
 
-	if (!stack->chunk)
+	/* What is in a sealed heap stays. */
+	if (!stack->chunk || stack->heap->sealed)
 		return;
 	pymalloc_free(stack->heap, stack->spare);
 	while ((chunk = stack->chunk)) {

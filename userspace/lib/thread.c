@@ -318,6 +318,12 @@ static void inherit_after_fork(void)
 		}
 }
 
+/* Where a thread has the address of its magazines for the heaps with this index. */
+static ptrdiff_t place_of(size_t index)
+{
+	return (char *)&pyml_magazines[index] - (char *)__builtin_thread_pointer();
+}
+
 /**
  * pyml_caches_attach() - give a new heap its index, by which threads find its magazines
  * @heap: the heap
@@ -344,9 +350,17 @@ void pyml_caches_attach(struct pymalloc_heap *heap, size_t first)
 	heap->index = i;
 	heap->next = all_heaps;
 	all_heaps = heap;
-	heap->view.magazines = (char *)&pyml_magazines[i] -
-			       (char *)__builtin_thread_pointer();
+	heap->view.magazines = place_of(i);
 	pthread_mutex_unlock(&caches_lock);
+}
+
+/**
+ * pyml_caches_bypass() - have all threads take the slow paths in a heap, as if without magazines
+ * @heap: the heap, which no thread is using
+ */
+void pyml_caches_bypass(struct pymalloc_heap *heap)
+{
+	heap->view.magazines = place_of(PYML_CACHED_HEAPS);
 }
 
 /*

@@ -39,6 +39,7 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap);
 bool pyml_caches_have(struct pymalloc_heap *heap, const void *object,
 		      size_t class);
 void pyml_caches_attach(struct pymalloc_heap *heap, size_t first);
+void pyml_caches_bypass(struct pymalloc_heap *heap);
 void pyml_caches_prepare(void);
 void pyml_caches_detach(struct pymalloc_heap *heap);
 

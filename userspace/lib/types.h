@@ -31,6 +31,7 @@ struct pyml_trace;
  *	NULL
  * @on_failure: called when there is no memory for a block of a traced thread, with its
  *	bytes; it returns one from elsewhere or NULL; or NULL
+ * @sealed: it is for reading only, for good
  * @untraced: no trace ever begins: its user looks for objects in the pool map
  * @next: in the list of all heaps
  * @caches: all threads' caches for it, by index
@@ -57,6 +58,7 @@ struct pymalloc_heap {
 	unsigned int hold_off;
 	void (*on_grow)(const struct pymalloc_heap *heap);
 	void *(*on_failure)(size_t class_size);
+	bool sealed;
 	bool untraced;
 	struct pymalloc_heap *next;
 	struct pyml_cache *caches[PYMALLOC_CACHES_MAX];
