@@ -32,7 +32,8 @@ enum {
 static const struct argp_option options[] = {
 	{ "decay-ms", OPTION_DECAY_MS, "N", 0,
 	  "look at the heap every N milliseconds; 0: as often as the module's parameter says", 0 },
-	{ "keep", OPTION_KEEP, "BYTES", 0, "keep so many bytes of empty pools; K, M and G are known", 0 },
+	{ "keep", OPTION_KEEP, "BYTES", 0,
+	  "keep so many bytes of empty pools; K, M and G are known", 0 },
 	{ "decay", OPTION_ON | PYMALLOC_POLICY_NO_DECAY, NULL, 0,
 	  "give back pools that are empty for a while", 0 },
 	{ "no-decay", OPTION_OFF | PYMALLOC_POLICY_NO_DECAY, NULL, 0,
