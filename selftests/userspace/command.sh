@@ -286,7 +286,7 @@ ok "policy in show --json" json "d['heap']['mesh'] is False and d['heap']['steal
 ok "policy --json" json "d['policy'].pop('heap') > 0 and d['policy'] == {'decay_ms': $ms,
 	'keep': 0, 'decay': True, 'steal': True, 'mesh': False}" policy --pid "$sparse"
 ok "policy --reset" policy --reset "$ms" "$keep" on on on
-for options in "--mesh --no-mesh" "--reset --mesh" "--reset --keep 0" "--keep 1M" \
+for options in "--mesh --no-mesh" "--reset --mesh" "--reset --keep 0" "--keep 1T" \
 	"--decay-ms 9" "--decay-ms 86400001" "--decay-ms 4294967297" "--decay-ms -1"; do
 	# shellcheck disable=SC2086
 	ok "policy $options" status 2 "$pymalloc" policy --pid "$sparse" $options

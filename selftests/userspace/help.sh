@@ -72,6 +72,7 @@ ok "there are commands and options" test "$(commands | wc -l)" -gt 10 -a \
 ok "the manual page has all" in_text "$(plain_page)"
 ok "the page of the command has all" in_text "$(<"$root/Documentation/command.rst")"
 ok "the manual page has no other option" no_other_option
+ok "bash can read the completion" bash -n "$root/userspace/completion/pymalloc"
 ok "the completion takes them from --help" grep -q "_parse_help \"\$1\" .*--help" \
 	"$root/userspace/completion/pymalloc"
 # "--json" is what the help says of `pymalloc report`.
