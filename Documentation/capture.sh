@@ -7,6 +7,7 @@ set -eu
 
 cd "$(realpath "$(dirname "${BASH_SOURCE[0]}")")"
 out=$PWD/output
+# shellcheck disable=SC2034	# for those that read this file
 examples=$PWD/examples
 build=$(realpath ../build)
 PATH=$build/userspace:$build/examples:$PATH
