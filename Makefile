@@ -23,8 +23,7 @@ results := build/results
 # A kselftest keeps one processor busy, not two: these parts run two at a time.
 parts := style harness core tools vm builds
 pairs := kselftest-6.1 kselftest-6.12 kselftest-once deb monitoring pressure-6.1 pressure-6.12
-debug_parts := debug
-debug_pairs := kselftest-debug-service kselftest-debug-userspace kunit
+debug_pairs := kselftest-debug-service kselftest-debug-userspace debug kunit
 everywhere := everywhere-6.1 everywhere-6.12 everywhere-debug
 
 MAKEFLAGS += --no-print-directory
@@ -164,8 +163,8 @@ check: deps ## build everything and run every test, on both test kernels
 	@selftests/summary $(patsubst %,$(results)/%.tap,$(parts) $(pairs))
 
 check-debug: deps ## kselftests and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
-	$(call run_parts,$(debug_parts),$(debug_pairs))
-	@selftests/summary $(patsubst %,$(results)/%.tap,$(debug_parts) $(debug_pairs)); status=$$?; \
+	$(call run_parts,,$(debug_pairs))
+	@selftests/summary $(debug_pairs:%=$(results)/%.tap); status=$$?; \
 		selftests/debug/coverage && exit $$status
 
 check-everywhere: deps ## all kselftests on all three kernels, also those for which one is enough
