@@ -20,9 +20,11 @@ MODULES ?= $(CURDIR)/build/module
 tools := selftests/tools
 vm := selftests/vm
 results := build/results
-# A kselftest keeps one processor busy, not two: these parts run two at a time.
-parts := style harness core tools vm builds
-pairs := kselftest-6.1 kselftest-6.12 kselftest-once deb monitoring pressure-6.1 pressure-6.12
+# A kselftest keeps one processor busy, not two: these parts run two at a time, the longest
+# first.
+parts := harness vm
+pairs := kselftest-once kselftest-6.1 kselftest-6.12 style builds deb monitoring core tools \
+	pressure-6.1 pressure-6.12
 debug_pairs := kselftest-debug-service kselftest-debug-userspace debug kunit
 everywhere := everywhere-6.1 everywhere-6.12 everywhere-debug
 
