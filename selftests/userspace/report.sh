@@ -365,6 +365,19 @@ snap('many.snap', (python, 1), (python, 2), (python, 3), (right, 0, interpreter)
 	(right, 0, outer), (right, 0, interpreter))
 snap('none.snap', (python, 1), (python, 2), (right, 0, outer))"
 mkfifo pipe
+for name in snap_cxx snap_cxx_symbols; do
+	snap "
+import ctypes
+path = '$here/$name.so'
+library = ctypes.CDLL(path)
+library.call_grow.restype = ctypes.c_size_t
+maps = [line.split() for line in open('/proc/self/maps') if line.rstrip().endswith(path)]
+start, end = int(maps[0][0].split('-')[0], 16), int(maps[-1][0].split('-')[1], 16)
+t = Table()
+object = t.object(path, start, end, start)
+write('$name.snap', section([(t.site(t.stack((object, 0, library.call_grow())), t.thread()), 64,
+	1)], t))"
+done
 
 # stack SNAP: the functions of its only stack, and its lines.
 stack()
@@ -387,6 +400,9 @@ interpreter="_PyEval_EvalFrameDefault subject.c 119"
 ok "functions, inlined ones too" stacked "$outer
 $interpreter" right
 ok "the place of functions" prints ' /.*/subject.c:102 (inner)$' "$pymalloc" report right.snap
+ok "a function of C++" stacked "pym::table::grow(int) snap_cxx.cc 20" snap_cxx
+ok "a function of C++, without debuginfo" stacked "pym::table::grow(int) None None" \
+	snap_cxx_symbols
 ok "a library without a build ID" stacked "$outer" without
 ok "another library of that name" stacked "None None None" wrong
 ok "its address" prints ' /.*/snap_subject.so+0x1234$' "$pymalloc" report wrong.snap

@@ -9,6 +9,7 @@
 #include <elfutils/libdwfl.h>
 #include <err.h>
 #include <fcntl.h>
+#include <libiberty/demangle.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,10 +173,21 @@ static void set_call(struct symbol *symbol, Dwarf_Die *inlined)
 	symbol->line = symbol->file ? line : 0;
 }
 
+/* The name as it stands in the program, if it is C++: names are kept. */
+static const char *plain_name(const char *symbol)
+{
+	return (symbol ? cplus_demangle(symbol, DMGL_PARAMS | DMGL_ANSI) : NULL) ?: symbol;
+}
+
 static const char *name_of(Dwarf_Die *function)
 {
 	Dwarf_Attribute attribute;
+	const char *symbol = dwarf_formstring(
+		dwarf_attr_integrate(function, DW_AT_linkage_name, &attribute));
 
+	/* Only names of C++ are not those of their symbols: this one has the class, too. */
+	if (symbol)
+		return plain_name(symbol);
 	return dwarf_formstring(dwarf_attr_integrate(function, DW_AT_name, &attribute));
 }
 
@@ -255,6 +267,6 @@ size_t symbols_at(const struct pymalloc_object_record *object, __u64 address,
 		count = 1;
 	/* Symbols are there without debuginfo, too. */
 	if (!symbols[count - 1].function)
-		symbols[count - 1].function = dwfl_module_addrname(module, address);
+		symbols[count - 1].function = plain_name(dwfl_module_addrname(module, address));
 	return count;
 }
