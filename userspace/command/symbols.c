@@ -182,9 +182,9 @@ static const char *plain_name(const char *symbol)
 static const char *name_of(Dwarf_Die *function)
 {
 	Dwarf_Attribute attribute;
-	const char *symbol = dwarf_formstring(
-		dwarf_attr_integrate(function, DW_AT_linkage_name, &attribute));
+	const char *symbol;
 
+	symbol = dwarf_formstring(dwarf_attr_integrate(function, DW_AT_linkage_name, &attribute));
 	/* Only names of C++ are not those of their symbols: this one has the class, too. */
 	if (symbol)
 		return plain_name(symbol);
