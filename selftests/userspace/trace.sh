@@ -107,6 +107,8 @@ off_again()
 		"$pymalloc" trace --pid "$subject" --mode exact >set.txt && tell work && look on &&
 		tell work && look more && known on more &&
 		"$pymalloc" trace --pid "$subject" --mode off >set.txt && tell work &&
+		"$pymalloc" trace --pid "$subject" >asked.txt && cat asked.txt &&
+		grep -qE '^BEGUN +off' asked.txt &&
 		"$pymalloc" report --pid "$subject" >off.txt && cat off.txt &&
 		! grep -q known.py off.txt && end
 }

@@ -96,7 +96,7 @@ static void print_trace(int fd, const struct target *target)
 	table_number(table, trace.python_frames);
 	table_number(table, trace.native_frames);
 	table_number(table, trace.interval);
-	table_number(table, trace.begun == trace.generation && trace.generation);
+	table_number(table, trace.mode != PYMALLOC_TRACE_OFF && trace.begun == trace.generation);
 	table_number(table, trace.idle);
 	tables_print(&table, 1);
 }
