@@ -213,7 +213,7 @@ int pym_show_heap(struct pym_service_heap *sheap, struct pymalloc_heap_info *inf
 		.page_bytes = stats.page_bytes,
 		.used_bytes = stats.block_bytes + (stats.run_pages << PYM_POOL_SHIFT),
 		.alignment = sheap->heap.alignment,
-		.flags = sheap->flags | (READ_ONCE(sheap->sealed) ? PYMALLOC_SEALED : 0),
+		.flags = sheap->flags | (READ_ONCE(sheap->heap.sealed) ? PYMALLOC_SEALED : 0),
 		.uid = from_kuid_munged(current_user_ns(), READ_ONCE(sheap->uid)),
 		.pid = access_client_pid(sheap),
 		.meta_bytes = stats.meta_bytes,

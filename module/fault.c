@@ -149,7 +149,7 @@ static unsigned int fault_same_kind(struct page **pages, unsigned int nr)
 
 static bool fault_is_in_sealed_heap(const struct vm_area_struct *vma)
 {
-	return READ_ONCE(pym_client_heap(vma->vm_private_data)->sealed);
+	return READ_ONCE(pym_client_heap(vma->vm_private_data)->heap.sealed);
 }
 
 static vm_fault_t fault_insert_same_kind(struct vm_area_struct *vma, unsigned long address,

@@ -90,7 +90,7 @@ int pym_command_check(const struct pym_command *command, const struct pym_call *
 		return err;
 	if (call->args.flags & ~command->flags || !command_reserved_is_zero(command, call))
 		return -EINVAL;
-	if (command->unsealed && READ_ONCE(call->sheap->sealed))
+	if (command->unsealed && READ_ONCE(call->sheap->heap.sealed))
 		return -EPERM;
 	return 0;
 }

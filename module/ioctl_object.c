@@ -197,6 +197,7 @@ static const int bad_ref_errors[] = {
 	[PYMALLOC_REF_MISALIGNED]	= -EBADSLT,
 	[PYMALLOC_REF_UNTOUCHED]	= -ENODATA,
 	[PYMALLOC_REF_FREE]		= -EALREADY,
+	[PYMALLOC_REF_SEALED]		= -EPERM,
 };
 
 /* As free_part(), but it stops before the first bad ref. */

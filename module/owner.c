@@ -452,7 +452,7 @@ struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 		return ERR_PTR(-ENOMEM);
 	child->inherited = true;
 	child->client.protected = true;
-	child->sealed = sheap->sealed;
+	child->heap.sealed = sheap->heap.sealed;
 	child->heap.limit = sheap->heap.limit;
 	child->heap.no_mesh = sheap->heap.no_mesh;
 	child->flags = sheap->flags;

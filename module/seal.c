@@ -23,7 +23,7 @@ static int seal_locked(struct pym_service_heap *sheap)
 	if (pym_pages_are_held(&sheap->heap))
 		err = -EBUSY;
 	else
-		WRITE_ONCE(sheap->sealed, true);
+		WRITE_ONCE(sheap->heap.sealed, true);
 	up_write(&sheap->heap.gate);
 	return err;
 }
@@ -32,7 +32,8 @@ static int seal_locked(struct pym_service_heap *sheap)
  * pym_seal() - seal a heap for good
  * @sheap: the caller's heap
  *
- * If that fails, writes stay protected as after a fork(), until the heap next allocates.
+ * A call that has begun to allocate or to free may still come to its end; no other begins.  If
+ * it fails, writes stay protected as after a fork(), until the heap next allocates.
  *
  * Context: Sleeps.  Takes the mmap_lock and the heap's gate for writing.
  * Return: 0, also if it is sealed; -EBUSY if somebody else has a reference to a page, with which
@@ -45,7 +46,7 @@ int pym_seal(struct pym_service_heap *sheap)
 
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
-	err = sheap->sealed ? 0 : seal_locked(sheap);
+	err = sheap->heap.sealed ? 0 : seal_locked(sheap);
 	mmap_write_unlock(mm);
 	return err;
 }

@@ -144,8 +144,6 @@ struct pym_upkeep {
  * @forgotten: its family has let go of it, too: only mappings keep it
  * @inherited: fork() has made it: it is its process's only as long as that
  *	maps it
- * @sealed: nothing is allocated or freed any more, and nobody can write to its pages.  Set for
- *	good, with the mmap_lock of the client held for writing
  * @readable: of a dead heap: as long as its process lived, others of the same user could
  *	read its memory
  * @family: what it shares with the heaps that fork() has made of it
@@ -183,7 +181,6 @@ struct pym_service_heap {
 	bool ended;
 	bool forgotten;
 	bool inherited;
-	bool sealed;
 	bool readable;
 	struct pym_family *family;
 	u64 inherited_allocs;

@@ -81,7 +81,7 @@ static void settle_locked(struct pym_service_heap *sheap)
 		pym_settle_later(sheap);
 	}
 	/* No fork() can share pages meanwhile, nor can the heap be sealed: both need this lock. */
-	if (!READ_ONCE(sheap->heap.maybe_shared) && !sheap->sealed)
+	if (!READ_ONCE(sheap->heap.maybe_shared) && !sheap->heap.sealed)
 		settle_unprotect(client);
 }
 
@@ -109,6 +109,9 @@ static void settle_alone(struct pym_service_heap *sheap)
 {
 	struct pym_client *client = &sheap->client;
 
+	/* What is sealed stays protected. */
+	if (READ_ONCE(sheap->heap.sealed) && !READ_ONCE(sheap->heap.maybe_shared))
+		return;
 	if (!READ_ONCE(client->protected) || !pym_family_is_alone(sheap->family) ||
 	    !mmget_not_zero(client->mm))
 		return;

@@ -192,7 +192,7 @@ static unsigned int steal_part_locked(struct pym_heap *heap, struct pym_cache *c
 	struct pymalloc_cache_header *header = cache_header(cache);
 	struct loot loot __uninitialized;
 
-	if (!cache->parked || !header || READ_ONCE(header->busy))
+	if (heap->sealed || !cache->parked || !header || READ_ONCE(header->busy))
 		return 0;
 	loot.nr = 0;
 	take_from_cache(cache, header, &loot);
@@ -376,7 +376,7 @@ bool pym_caches_pending(struct pym_service_heap *sheap)
 	bool pending = false;
 	u32 i;
 
-	if (!caches)
+	if (!caches || READ_ONCE(sheap->heap.sealed))
 		return false;
 	spin_lock(&caches->lock);
 	for (i = 0; i < caches->size && !pending; i++)

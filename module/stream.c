@@ -46,7 +46,7 @@ static int stream_check(const struct stream *stream, u32 flags)
 		return err;
 	if (stream->head.flags & ~flags)
 		return -EINVAL;
-	return READ_ONCE(stream->call.sheap->sealed) ? -EPERM : 0;
+	return READ_ONCE(stream->call.sheap->heap.sealed) ? -EPERM : 0;
 }
 
 /* The bytes of the head and the words that were done; if there is none, the reason. */

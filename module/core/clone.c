@@ -27,7 +27,8 @@
  *
  * 1. Several heaps have the page already, or the pool's is the only reference: nobody
  *    writes to it.  The clone gets the same page.  This is also done if the page has
- *    a memory error, because it cannot be read to copy it.
+ *    a memory error, because it cannot be read to copy it, and if the heap is sealed: who
+ *    has a reference only reads.
  * 2. The page is pinned: a device or the kernel may be writing to it.  The clone gets
  *    a copy, and the page stays the parent's alone.
  * 3. There is any other reference: something may still read the page, and the child
@@ -37,12 +38,12 @@
  *
  * Returns the page or the copy; NULL without memory.
  */
-static struct page *share_page(struct page *page, bool apart)
+static struct page *share_page(const struct pym_heap *heap, struct page *page, bool apart)
 {
 	struct page *copy;
 
 	if (pym_frame_heaps(page) > 1 || page_count(page) == PYM_REFS_AT_REST ||
-	    PageHWPoison(page)) {
+	    PageHWPoison(page) || heap->sealed) {
 		pym_frame_share(page, apart);
 		return page;
 	}
@@ -103,7 +104,7 @@ static unsigned int share_pages(struct pym_heap *heap, struct pym_arena *arena,
 		struct page *page = pym_pool_in(arena, index)->page, *given;
 		bool was_shared = pym_frame_maybe_shared(page);
 
-		given = share_page(page, arena->apart & BIT_ULL(index));
+		given = share_page(heap, page, arena->apart & BIT_ULL(index));
 		if (!given) {
 			/* Only the pools before this one have got a page. */
 			bits &= BIT_ULL(index) - 1;

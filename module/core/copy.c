@@ -24,13 +24,14 @@ static int copy_own_page(struct pym_heap *heap, u64 offset)
 	if (fresh)
 		pym_frame_done(fresh);
 	pym_gate_enter(heap, &mappings);
-	return err;
+	/* It may have been sealed meanwhile. */
+	return err ?: heap->sealed ? -EPERM : 0;
 }
 
 /*
  * Get a page that the kernel may write to: it belongs to this heap alone until the gate
  * is left, because fork() needs the gate.  Returns the page with a reference; or
- * -EFAULT (there is no page), -EHWPOISON or -ENOMEM.
+ * -EFAULT (there is no page), -EHWPOISON, -ENOMEM or -EPERM (the heap has been sealed).
  */
 static struct page *copy_get_own_page(struct pym_heap *heap, u64 offset)
 {
@@ -66,7 +67,7 @@ static struct page *copy_get_own_page(struct pym_heap *heap, u64 offset)
  * at the same time, can cause that.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0, -EHWPOISON (the page has a memory error) or -ENOMEM.
+ * Return: 0, -EHWPOISON (the page has a memory error), -ENOMEM or -EPERM (the heap is sealed).
  */
 int pym_pages_zero(struct pym_heap *heap, u64 offset, u64 bytes)
 {
@@ -131,7 +132,7 @@ static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned i
  * caller, and only a mistake of its own can free them meanwhile.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0 or -ENOMEM; or -EHWPOISON if a page to read from has a memory error, -EAGAIN
+ * Return: 0, -ENOMEM or -EPERM (the heap has been sealed); or -EHWPOISON if a page to read from has a memory error, -EAGAIN
  *	if a page to write to has one.
  */
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)

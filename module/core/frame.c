@@ -493,8 +493,8 @@ static void note_held_locked(struct pym_heap *heap, struct pym_arena *arena, u64
 	for (i = 0; i < PYMALLOC_ARENA_POOLS; i++) {
 		struct page *page = pym_page_at_locked(arena, i);
 
-		if (page && !pym_frame_maybe_shared(page) &&
-		    !refs_are_explained(page, PYM_REFS_AT_REST))
+		if (page && pym_frame_heaps(page) == 1 && page_count(page) != PYM_REFS_AT_REST &&
+		    !PageHWPoison(page))
 			*(bool *)held = true;
 	}
 }
@@ -503,8 +503,10 @@ static void note_held_locked(struct pym_heap *heap, struct pym_arena *arena, u64
  * pym_pages_are_held() - has somebody a reference with which he may write to a page?
  * @heap: the heap
  *
- * A page that may be shared is left out: what was pinned when fork() came is the parent's
- * alone, and nobody has got a reference for writing since.
+ * A page that several heaps have is left out: it had no other reference when fork() came, and
+ * nobody has mapped it for writing since.  One that has another reference never gets a second
+ * heap: see share_page() in clone.c.  A page with a memory error keeps a reference for good; no
+ * fault maps it.
  *
  * Context: Sleeps.  Nobody maps its pages, nor can while this goes on.
  * Return: true if somebody has a reference that is neither the heap's nor a mapping's; he may

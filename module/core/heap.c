@@ -63,7 +63,8 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
  * @extent: bytes of the window, from its start on, a multiple of the arena's size
  *
  * Context: Sleeps.
- * Return: 0, or -EINVAL if that is less than the present extent, or more than the window.
+ * Return: 0; -EINVAL if that is less than the present extent, or more than the window; or
+ *	-EPERM if the heap is sealed.
  */
 int pym_heap_grow(struct pym_heap *heap, u64 extent)
 {
@@ -71,7 +72,9 @@ int pym_heap_grow(struct pym_heap *heap, u64 extent)
 
 	down_read(&heap->gate);
 	spin_lock(&heap->lock);
-	if (extent >= heap->extent && extent <= heap->window) {
+	if (heap->sealed) {
+		err = -EPERM;
+	} else if (extent >= heap->extent && extent <= heap->window) {
 		pym_regions_extend_locked(heap, extent);
 		err = 0;
 	}

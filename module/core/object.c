@@ -227,8 +227,20 @@ static void free_elsewhere(struct pym_heap *heap, struct pym_batch *batch)
 	batch->bad += status != PYMALLOC_REF_OK;
 }
 
+/* Nothing in a sealed heap is freed. */
+static void refuse_sealed(struct pym_batch *batch)
+{
+	batch->done = batch->until_bad ? min(batch->nr, 1U) : batch->nr;
+	batch->bad = batch->done;
+	memset(batch->status, PYMALLOC_REF_SEALED, batch->done);
+}
+
 static void free_batch(struct pym_heap *heap, struct pym_batch *batch)
 {
+	if (heap->sealed) {
+		refuse_sealed(batch);
+		return;
+	}
 	INIT_LIST_HEAD(&batch->empty);
 	memset(batch->status, PYMALLOC_REF_OK, batch->nr);
 	while (batch->done < batch->nr && !(batch->until_bad && batch->bad))
@@ -315,6 +327,10 @@ unsigned int pym_free_blocks(struct pym_heap *heap, const u64 *refs, u8 *status,
 {
 	struct pym_batch batch = { .refs = refs, .status = status, .nr = nr };
 
+	if (heap->sealed) {
+		refuse_sealed(&batch);
+		return batch.bad;
+	}
 	INIT_LIST_HEAD(&batch.empty);
 	memset(status, PYMALLOC_REF_OK, nr);
 	while (batch.done < nr) {
@@ -367,7 +383,9 @@ static unsigned int alloc_zeroed_blocks(struct pym_heap *heap, u64 size, u32 fla
 static unsigned int alloc_gated(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
 				unsigned int nr, int *err)
 {
-	*err = 0;
+	*err = heap->sealed ? -EPERM : 0;
+	if (*err)
+		return 0;
 	/* Runs are made of fresh pages, which are zero. */
 	if (size > PYMALLOC_BLOCK_MAX)
 		return alloc_runs(heap, size, refs, nr, err);
@@ -384,7 +402,7 @@ static unsigned int alloc_gated(struct pym_heap *heap, u64 size, u32 flags, u64 
  * @refs: where the refs go
  * @nr: how many
  * @err: out: why there are fewer: -ENOMEM, -ENOSPC (the heap's extent is used up),
- *	-EDQUOT, -EINTR; else 0
+ *	-EDQUOT, -EINTR, -EPERM (the heap is sealed); else 0
  *
  * Context: Sleeps.
  * Return: how many were allocated.
@@ -454,6 +472,8 @@ static int resize_gated(struct pym_heap *heap, u64 *ref, u64 size)
 	u64 old_size = pym_usable(heap, *ref);
 	int err;
 
+	if (heap->sealed)
+		return -EPERM;
 	if (!old_size)
 		return -EBADSLT;
 	if (size <= old_size && size > PYMALLOC_BLOCK_MAX)
@@ -481,7 +501,7 @@ static int resize_gated(struct pym_heap *heap, u64 *ref, u64 size)
  * Context: Sleeps.
  * Return: 0; or with the object as it was -EBADSLT (no object starts there),
  *	-EHWPOISON (its memory has an error and cannot be copied), -ENOMEM, -ENOSPC,
- *	-EDQUOT or -EINTR.
+ *	-EDQUOT, -EINTR or -EPERM (the heap is sealed).
  */
 int pym_resize(struct pym_heap *heap, u64 *ref, u64 size)
 {

@@ -364,6 +364,8 @@ struct pym_heap_ops {
  * @cloning: fork() is making it, which no limit makes fail
  * @dead: its pages have gone for good, and nothing changes any more: its records say what
  *	was in them
+ * @sealed: nothing is allocated or freed any more, and nobody may write to its pages.  Set for
+ *	good, with the gate and the mappings held for writing
  * @no_mesh: its pools never share a frame, and hand out their blocks from the first one on
  * @meshing: a task is meshing it
  * @mesh_pass: how many times that has been begun, modulo 2^32
@@ -412,6 +414,7 @@ struct pym_heap {
 	bool pays_apart;
 	bool cloning;
 	bool dead;
+	bool sealed;
 	bool no_mesh;
 	u8 meshing;
 	u32 mesh_pass;

@@ -112,10 +112,10 @@ static inline void silent_end(struct __test_metadata *_metadata, struct silent_f
 	ASSERT_EQ(0, unlink(file->path));
 }
 
-/* Ask for a read, and do not wait for it. */
-static inline void silent_read(struct __test_metadata *_metadata, const struct silent_file *file)
+/* Ask for a read of a page into memory, and do not wait for it. */
+static inline void silent_read_to(struct __test_metadata *_metadata,
+				  const struct silent_file *file, void *memory)
 {
-	void *memory = edge_buffer(_metadata, POOL, PROT_NONE);
 	int fd = open(file->path, O_RDONLY | O_DIRECT);
 	struct iocb iocb = {
 		.aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = fd,
@@ -126,6 +126,11 @@ static inline void silent_read(struct __test_metadata *_metadata, const struct s
 	ASSERT_LE(0, fd) TH_LOG("%m");
 	ASSERT_EQ(0, syscall(SYS_io_setup, 1, &context)) TH_LOG("%m");
 	ASSERT_EQ(1, syscall(SYS_io_submit, context, 1, &iocbs)) TH_LOG("%m");
+}
+
+static inline void silent_read(struct __test_metadata *_metadata, const struct silent_file *file)
+{
+	silent_read_to(_metadata, file, edge_buffer(_metadata, POOL, PROT_NONE));
 }
 
 #endif /* SELFTESTS_FUSE_H */

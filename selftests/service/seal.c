@@ -3,8 +3,10 @@
  * A sealed heap: nobody can write to it, and nothing in it is allocated or freed.  It is
  * shared with all children, and never copied.
  */
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 
+#include "fuse.h"
 #include "relatives.h"
 
 #define SIZE	512
@@ -249,6 +251,160 @@ TEST_F(seal, pages_that_are_held)
 	EXPECT_TRUE(writes_fail(self) && is_whole(self));
 	close(fds[0]);
 	close(fds[1]);
+}
+
+/* A device writes, or will; fork() has made of its page one that may be shared. */
+TEST_F(seal, pages_that_are_held_since_a_fork)
+{
+	struct silent_file file;
+	pid_t child;
+
+	if (!fuse_is_known())
+		SKIP(return, "this kernel has no FUSE");
+	silent_start(_metadata, &file);
+	silent_read_to(_metadata, &file, at(&self->heap, self->run));
+	IN_CHILD(child, EXPECT_TRUE(is_whole(self)));
+	join_child(_metadata, child);
+	EXPECT_EQ(-EBUSY, seal(self->heap.fd));
+	silent_end(_metadata, &file);
+	EXPECT_TRUE(EVENTUALLY(!seal(self->heap.fd)));
+	EXPECT_TRUE(writes_fail(self) && is_whole(self));
+}
+
+static int cache(struct heap *heap, __u32 op, __u32 flags, __u32 count)
+{
+	struct pymalloc_cache arg = ARG(cache, .op = op, .flags = flags, .count = count);
+
+	return call(heap->fd, PYMALLOC_IOC_CACHE, &arg);
+}
+
+/* Writes refs of live objects where a thread has those that it has freed. */
+static void forge_cache(struct heap *heap, const __u64 *refs, __u32 count)
+{
+	struct __test_metadata *_metadata = heap->test;
+	struct pymalloc_cache_header *header;
+	__u64 *slots;
+
+	ASSERT_EQ(0, cache(heap, PYMALLOC_CACHE_MAKE, 0, 1));
+	header = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_SHARED, heap->fd,
+		      PYMALLOC_CACHES_OFFSET);
+	slots = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_SHARED, heap->fd,
+		     PYMALLOC_SLOTS_OFFSET);
+	ASSERT_NE(MAP_FAILED, header);
+	ASSERT_NE(MAP_FAILED, slots);
+	memcpy(slots, refs, count * sizeof(*refs));
+	header->base = user_ptr(heap->window);
+	header->slots = user_ptr(slots);
+	header->nr_queued = count;
+	munmap(slots, POOL);
+	munmap(header, POOL);
+}
+
+/* Another thread than the one whose cache it is. */
+static void *fork_in_thread(void *arg)
+{
+	struct heap *heap = arg;
+	struct pymalloc_stats stats = ARG(stats);
+	int status;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(call(heap->fd, PYMALLOC_IOC_STATS, &stats) || stats.blocks < BLOCKS);
+	waitpid(child, &status, 0);
+	return (void *)(uintptr_t)status;
+}
+
+TEST_F(seal, caches_that_are_forged)
+{
+	struct pymalloc_compact compact = ARG(compact);
+	struct heap other = HEAP();
+	__u64 refs[100];
+	pthread_t thread;
+	void *lost;
+
+	/* So it is in a heap that is not sealed. */
+	alloc(&other, SIZE, refs, ARRAY_SIZE(refs));
+	forge_cache(&other, refs, ARRAY_SIZE(refs));
+	ASSERT_EQ(0, cache(&other, PYMALLOC_CACHE_STEAL, PYMALLOC_STEAL_ALL, 0));
+	EXPECT_EQ(0, heap_stats(&other).blocks);
+	heap_close(&other);
+
+	ASSERT_EQ(0, seal(self->heap.fd));
+	forge_cache(&self->heap, self->refs, ARRAY_SIZE(refs));
+	ASSERT_EQ(0, cache(&self->heap, PYMALLOC_CACHE_STEAL, PYMALLOC_STEAL_ALL, 0));
+	ASSERT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_COMPACT, &compact));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, fork_in_thread, &self->heap));
+	pthread_join(thread, &lost);
+	EXPECT_EQ(NULL, lost);
+	ASSERT_EQ(0, cache(&self->heap, PYMALLOC_CACHE_END, 0, 0));
+	EXPECT_EQ(BLOCKS, heap_stats(&self->heap).blocks);
+	EXPECT_TRUE(is_whole(self));
+	heap_check(&self->heap);
+}
+
+struct call_under_way {
+	int fd;
+	unsigned long command;
+	void *arg;
+	int result;
+};
+
+static void *make_call(void *arg)
+{
+	struct call_under_way *under_way = arg;
+
+	under_way->result = call(under_way->fd, under_way->command, under_way->arg);
+	return NULL;
+}
+
+/* A page whose first access waits until answer() gives its bytes. */
+static void *waiting_page(struct __test_metadata *_metadata, int *faults)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .range.len = POOL, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *page = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, page);
+	*faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+	ASSERT_LE(0, *faults) TH_LOG("userfaultfd: %m");
+	ASSERT_EQ(0, ioctl(*faults, UFFDIO_API, &api));
+	reg.range.start = user_ptr(page);
+	ASSERT_EQ(0, ioctl(*faults, UFFDIO_REGISTER, &reg));
+	return page;
+}
+
+static void answer(struct __test_metadata *_metadata, int faults, void *page, const void *bytes)
+{
+	struct uffdio_copy copy = { .dst = user_ptr(page), .src = user_ptr(bytes), .len = POOL };
+
+	ASSERT_EQ(0, ioctl(faults, UFFDIO_COPY, &copy)) TH_LOG("%m");
+}
+
+/* It has been allowed before the heap is sealed, and waits for its refs. */
+TEST_F(seal, a_free_under_way)
+{
+	struct pymalloc_free arg = ARG(free, .count = 3);
+	struct call_under_way under_way = { self->heap.fd, PYMALLOC_IOC_FREE, &arg, 0 };
+	__u64 refs[POOL / sizeof(__u64)] = { self->refs[0], self->refs[1], self->run };
+	struct uffd_msg fault;
+	pthread_t thread;
+	void *page;
+	int faults;
+
+	page = waiting_page(_metadata, &faults);
+	arg.refs = user_ptr(page);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, make_call, &under_way));
+	ASSERT_EQ(sizeof(fault), read(faults, &fault, sizeof(fault)));
+	ASSERT_EQ(0, seal(self->heap.fd));
+	answer(_metadata, faults, page, refs);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(-EBADSLT, under_way.result);
+	EXPECT_EQ(3, arg.nr_bad);
+	EXPECT_EQ(BLOCKS, heap_stats(&self->heap).blocks);
+	EXPECT_EQ(1, heap_stats(&self->heap).runs);
+	EXPECT_TRUE(is_whole(self));
+	heap_check(&self->heap);
+	close(faults);
 }
 
 /* Trimmed, compacted, meshed: no byte of an object changes. */

@@ -378,7 +378,8 @@ struct pymalloc_alloc {
  * @PYMALLOC_REF_MISALIGNED: not at the start of a block or of a large object
  * @PYMALLOC_REF_UNTOUCHED: a block that was never handed out
  * @PYMALLOC_REF_FREE: a block that is free already: a double free
- * @PYMALLOC_REF_SEALED: the heap is sealed; only the library says so
+ * @PYMALLOC_REF_SEALED: the heap is sealed.  A call that begins then fails with EPERM; this is
+ *	for one that has begun before, and for the library
  */
 enum pymalloc_ref_status {
 	PYMALLOC_REF_OK,

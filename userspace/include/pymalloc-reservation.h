@@ -39,7 +39,7 @@ struct pymalloc_reservation;
  *
  * Return: the reservation; or NULL with nothing reserved and EINVAL (an argument is out of
  * range); ENOMEM (the heap's limit or window, the memory cgroup's limit, the machine's memory);
- * EDQUOT (the user's limit); EPERM (the process is in a sandbox).
+ * EDQUOT (the user's limit); EPERM (the process is in a sandbox, or the heap is sealed).
  */
 PYMALLOC_API struct pymalloc_reservation *
 pymalloc_reservation_create(struct pymalloc_heap *heap, size_t size, size_t count);
@@ -57,7 +57,8 @@ PYMALLOC_API void pymalloc_reservation_destroy(struct pymalloc_reservation *rese
  * @reservation: the reservation
  *
  * Its bytes are zero if it is taken for the first time, and else as they were left.  It is
- * aligned to 16.  A lock-free stack of free objects, with a counter against the ABA problem
+ * aligned to 16, and goes back by pymalloc_reservation_give() alone: pymalloc_free() may not see
+ * it.  A lock-free stack of free objects, with a counter against the ABA problem
  * (R. K. Treiber, "Systems Programming: Coping with Parallelism", IBM, 1986).
  *
  * Return: the object; or NULL with errno as it was if all are taken.
@@ -79,7 +80,8 @@ PYMALLOC_API void pymalloc_reservation_give(struct pymalloc_reservation *reserva
  * pymalloc_reservation_free_count() - how many objects can be taken
  * @reservation: the reservation
  *
- * Return: the number at some moment of the call.
+ * Return: the number; while other threads take or give, one of them may count already, or
+ * still.
  */
 PYMALLOC_API size_t
 pymalloc_reservation_free_count(const struct pymalloc_reservation *reservation);

@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <memory_resource>
 #include <new>
 #include <system_error>

@@ -3,6 +3,7 @@
  * Reservations: large objects of a heap, in each of which lie as many objects of one size as
  * fit, and one more for what describes them.
  */
+#include <assert.h>
 #include <errno.h>
 
 #include <pymalloc-reservation.h>
@@ -13,8 +14,13 @@
 
 #define ALIGNMENT	16
 
-/* In @head and @next: one more than the number of an object; 0 is none. */
+/*
+ * In @head and @next: one more than the number of an object; 0 is none.  What @head has above
+ * that is counted up by each change.
+ */
 #define NONE		0U
+#define NUMBER_BITS	22
+static_assert(PYMALLOC_RESERVE_COUNT_MAX < 1U << NUMBER_BITS);
 
 /**
  * struct pymalloc_reservation - objects of one size
@@ -25,7 +31,7 @@
  * @part_bytes: bytes of a part
  * @nr_parts: the large objects that they lie in
  * @head_bytes: bytes of this struct with what lies behind it
- * @head: the first free object, and above it a number that each change makes another one
+ * @head: the first free object, and the number of changes
  * @nr_free: how many are free
  * @next: of each object, the next free one
  * @taken: of each object, whether it is taken
@@ -86,8 +92,12 @@ static void *alloc_part(struct pymalloc_heap *heap, size_t bytes)
 		.count = 1,
 	};
 
-	if (pyml_call(heap, PYMALLOC_IOC_ALLOC, &args))
+	if (pyml_call(heap, PYMALLOC_IOC_ALLOC, &args)) {
+		/* The window cannot grow any more. */
+		if (errno == ENOSPC)
+			errno = ENOMEM;
 		return NULL;
+	}
 	if (heap->trace)
 		pyml_trace_run(heap, heap->view.base + ref);
 	return heap->view.base + ref;
@@ -190,7 +200,12 @@ void pymalloc_reservation_touch(struct pymalloc_reservation *reservation)
 /* What @head becomes when @first is the first free object. */
 static __u64 next_head(__u64 head, __u32 first)
 {
-	return ((head >> 32) + 1) << 32 | first;
+	return ((head >> NUMBER_BITS) + 1) << NUMBER_BITS | first;
+}
+
+static __u32 first_of(__u64 head)
+{
+	return head & ((1U << NUMBER_BITS) - 1);
 }
 
 static char *object_at(const struct pymalloc_reservation *reservation, size_t number)
@@ -213,7 +228,7 @@ void *pymalloc_reservation_take(struct pymalloc_reservation *reservation)
 
 	/* If another thread takes the first object meanwhile, @head is another one, too. */
 	do {
-		first = head;
+		first = first_of(head);
 		if (first == NONE)
 			return NULL;
 		next = __atomic_load_n(&reservation->next[first - 1], __ATOMIC_RELAXED);
@@ -227,10 +242,12 @@ static void push(struct pymalloc_reservation *reservation, size_t number)
 {
 	__u64 head = __atomic_load_n(&reservation->head, __ATOMIC_ACQUIRE);
 
-	do
-		__atomic_store_n(&reservation->next[number], (__u32)head, __ATOMIC_RELAXED);
-	while (!replace_head(reservation, &head, number + 1));
+	/* Before another thread can take it: so the number is never too small. */
 	__atomic_add_fetch(&reservation->nr_free, 1, __ATOMIC_RELAXED);
+	do
+		__atomic_store_n(&reservation->next[number], first_of(head),
+				 __ATOMIC_RELAXED);
+	while (!replace_head(reservation, &head, number + 1));
 }
 
 /* The last part that begins at or before @object; NULL if there is none. */
