@@ -132,8 +132,8 @@ static int copy_within_pages(struct pym_heap *heap, u64 to, u64 from, unsigned i
  * caller, and only a mistake of its own can free them meanwhile.
  *
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
- * Return: 0, -ENOMEM or -EPERM (the heap has been sealed); or -EHWPOISON if a page to read from has a memory error, -EAGAIN
- *	if a page to write to has one.
+ * Return: 0, -ENOMEM or -EPERM (the heap has been sealed); or -EHWPOISON if a page to read
+ *	from has a memory error, -EAGAIN if a page to write to has one.
  */
 int pym_pages_copy(struct pym_heap *heap, u64 to, u64 from, u64 bytes)
 {
