@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "call.h"
 #include "report.h"
 #include "stack.h"
+#include "trace.h"
 
 /* Bytes of a chunk, unless an object needs more: a call for each 16 pages. */
 #define CHUNK_BYTES	((size_t)64 * 1024)
@@ -39,6 +41,7 @@ static struct pymalloc_chunk *make_chunk(struct pymalloc_heap *heap, size_t size
 {
 	struct pymalloc_chunk *chunk;
 	size_t bytes = CHUNK_BYTES;
+	__u64 ref;
 
 	if (size > PYMALLOC_SIZE_MAX - sizeof(*chunk)) {
 		errno = ENOMEM;
@@ -47,10 +50,26 @@ static struct pymalloc_chunk *make_chunk(struct pymalloc_heap *heap, size_t size
 	if (size > bytes - sizeof(*chunk))
 		bytes = (size + sizeof(*chunk) + PYMALLOC_POOL_SIZE - 1) &
 			-(size_t)PYMALLOC_POOL_SIZE;
-	chunk = pymalloc_malloc(heap, bytes);
-	if (chunk)
-		chunk->end = (char *)chunk + bytes;
+	if (!pyml_call_alloc(heap, bytes, 0, &ref, 1))
+		return NULL;
+	chunk = (struct pymalloc_chunk *)(heap->view.base + ref);
+	chunk->end = (char *)chunk + bytes;
+	if (heap->trace)
+		pyml_trace_run(heap, chunk);
 	return chunk;
+}
+
+/* @chunk may be NULL. */
+static void free_chunk(struct pymalloc_heap *heap, struct pymalloc_chunk *chunk)
+{
+	__u64 ref = pyml_ref(heap, chunk);
+	__u8 status;
+
+	if (!chunk)
+		return;
+	if (heap->trace)
+		pyml_trace_freed(heap, chunk);
+	pyml_call_free(heap, &ref, &status, 1);
 }
 
 static void push_chunk(struct pymalloc_stack *stack, struct pymalloc_chunk *chunk)
@@ -70,7 +89,7 @@ static void keep_chunk(struct pymalloc_stack *stack, struct pymalloc_chunk *chun
 		stack->spare = chunk;
 		chunk = spare;
 	}
-	pymalloc_free(stack->heap, chunk);
+	free_chunk(stack->heap, chunk);
 }
 
 /**
@@ -160,9 +179,9 @@ void pyml_stack_end(struct pymalloc_stack *stack)
 	/* What is in a sealed heap stays. */
 	if (!stack->chunk || stack->heap->sealed)
 		return;
-	pymalloc_free(stack->heap, stack->spare);
+	free_chunk(stack->heap, stack->spare);
 	while ((chunk = stack->chunk)) {
 		stack->chunk = chunk->below;
-		pymalloc_free(stack->heap, chunk);
+		free_chunk(stack->heap, chunk);
 	}
 }
