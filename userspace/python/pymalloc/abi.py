@@ -34,6 +34,7 @@ WORDS_OFFSET = SITES_OFFSET + (1 << 40)
 
 CREATE_NO_MESH = 1 << 0
 CREATE_KEEP_DEAD = 1 << 1
+SEALED = 1 << 31
 OPEN_RDONLY = 1 << 0
 OPEN_MAPPED = 1 << 1
 LIST_DEAD = 1 << 0
@@ -90,7 +91,8 @@ STEAL_ALL = 1 << 0
 (DIED_UNKNOWN, DIED_EXIT, DIED_SIGNAL) = range(3)
 
 # enum pymalloc_ref_status
-(REF_OK, REF_RANGE, REF_FOREIGN, REF_MISALIGNED, REF_UNTOUCHED, REF_FREE) = range(6)
+(REF_OK, REF_RANGE, REF_FOREIGN, REF_MISALIGNED, REF_UNTOUCHED, REF_FREE,
+ REF_SEALED) = range(7)
 # enum pymalloc_state
 (POOL_NONE, POOL_EMPTY, POOL_USED, POOL_FULL, POOL_RUN, POOL_TAIL) = range(6)
 (BLOCK_UNTOUCHED, BLOCK_FREE, BLOCK_ALLOCATED) = range(16, 19)
@@ -127,6 +129,7 @@ IOC_POLICY = _io(0x5D)
 IOC_CACHE = _io(0x5E)
 IOC_TRACE = _io(0x5F)
 IOC_SITES = _io(0x60)
+IOC_SEAL = _io(0x61)
 
 _TYPES = {"u32": ctypes.c_uint32, "s32": ctypes.c_int32, "u64": ctypes.c_uint64}
 
@@ -283,6 +286,10 @@ class Caches(Struct):
 
 
 class End(Struct):
+    _fields_ = _fields("u32 argsz flags")
+
+
+class Seal(Struct):
     _fields_ = _fields("u32 argsz flags")
 
 
