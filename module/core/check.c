@@ -176,6 +176,20 @@ static void check_primary(struct pym_tally *tally, const struct pym_class *class
 		tally->class[pool->class].groups[group]++;
 }
 
+/* Check a whole pool: its bitmap, which changes meanwhile, is its tenant's. */
+static void check_whole(struct pym_tally *tally, const struct pym_class *class,
+			const struct pym_pool *pool, u64 offset)
+{
+	pym_expect(tally, pool->nr_alloc == class->capacity &&
+			  pool->boundary == class->capacity, offset,
+		   "a whole pool has blocks that are the core's");
+	pym_expect(tally, pool->group == PYM_GROUP_FULL && pool->role == PYM_POOL_PLAIN &&
+			  !pool->next_face, offset,
+		   "a whole pool is in a list of the core's");
+	tally->class[pool->class].groups[PYM_GROUP_FULL]++;
+	tally->class[pool->class].blocks += class->capacity;
+}
+
 /**
  * pym_check_blocks() - check a pool of blocks
  * @tally: what has been seen so far; is added to
@@ -197,6 +211,10 @@ void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset
 	if (!pym_expect(tally, pool->boundary <= class->capacity, offset,
 			"the untouched boundary lies beyond the pool"))
 		return;
+	if (tally->heap->tenant) {
+		check_whole(tally, class, pool, offset);
+		return;
+	}
 	pym_expect(tally, !allocated_beyond_boundary(class, pool), offset,
 		   "an untouched block is marked as allocated");
 	if (!pym_expect(tally, pool->nr_alloc == count_allocated(pool), offset,

@@ -25,5 +25,6 @@
 #include "trim.h"
 #include "types.h"
 #include "walk.h"
+#include "whole.h"
 
 #endif /* PYM_CORE_H */

@@ -13,12 +13,13 @@
 #include "pool.h"
 #include "quota.h"
 #include "region.h"
+#include "tenant.h"
 #include "trim.h"
 
 /**
  * pym_heap_init() - make a heap without objects
  * @heap: zeroed memory, with @id, @extent (0 is all of the window), @limit,
- *	@base_bytes, @threshold, @ops, @no_mesh and @user set
+ *	@base_bytes, @threshold, @ops, @tenant, @no_mesh and @user set
  * @alignment: 8 or 16
  * @window: bytes of the window, a multiple of the arena's size
  *
@@ -54,6 +55,8 @@ int pym_heap_init(struct pym_heap *heap, u32 alignment, u64 window)
 	err = pym_arenas_init(heap);
 	if (err)
 		pym_meta_uncharge(heap, heap->base_bytes);
+	else
+		pym_tenant_begin(heap);
 	return err;
 }
 
@@ -237,4 +240,5 @@ void pym_heap_destroy(struct pym_heap *heap)
 	pym_pages_destroy(heap);
 	pym_arenas_destroy(heap);
 	pym_meta_uncharge(heap, heap->base_bytes);
+	pym_tenant_end(heap);
 }

@@ -11,7 +11,6 @@
 #include <linux/gfp.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
-#include <linux/sched/signal.h>
 
 #include "arena.h"
 #include "bits.h"
@@ -21,6 +20,7 @@
 #include "page.h"
 #include "quota.h"
 #include "record.h"
+#include "tenant.h"
 
 /*
  * Up to 16 pages are taken from the system at once.  With 16, the cost of the call is
@@ -96,7 +96,7 @@ static u64 pages_fill_some(struct pym_heap *heap, struct pym_span span,
 	unsigned int i;
 
 	taken.order = min_t(unsigned int, ilog2(hweight64(span.bits)), FILL_ORDER);
-	*err = fatal_signal_pending(current) ? -EINTR : pages_take(heap, &taken, record_order);
+	*err = pym_is_killed(heap) ? -EINTR : pages_take(heap, &taken, record_order);
 	if (*err && *err != -EINTR && taken.order) {
 		taken.order = 0;
 		*err = pages_take(heap, &taken, record_order);
@@ -332,6 +332,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 	pym_for_each_bit(index, span.bits) {
 		struct page *page = pages[nr++];
 
+		pym_tenant_page_goes(heap, page);
 		nr_shared += pym_frame_maybe_shared(page);
 		nr_used += page_count(page) > PYM_REFS_AT_REST;
 		/* A shared page is charged once; its last owner uncharges it. */

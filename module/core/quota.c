@@ -126,6 +126,18 @@ int pym_pages_charge(struct pym_heap *heap, unsigned int nr)
 }
 
 /**
+ * pym_pages_force() - charge pages that are there already, even beyond a limit
+ * @heap: the heap
+ * @nr: how many
+ *
+ * Context: Holds @heap->gate.
+ */
+void pym_pages_force(struct pym_heap *heap, unsigned int nr)
+{
+	heap_force(heap, pym_page_bytes(nr));
+}
+
+/**
  * pym_pages_uncharge() - undo pym_pages_charge() for pages that the heap did not get
  * @heap: the heap
  * @nr: how many
@@ -135,6 +147,20 @@ int pym_pages_charge(struct pym_heap *heap, unsigned int nr)
 void pym_pages_uncharge(struct pym_heap *heap, unsigned int nr)
 {
 	heap_uncharge(heap, pym_page_bytes(nr));
+}
+
+/**
+ * pym_meta_force() - charge metadata that is there already, even beyond a limit
+ * @heap: the heap
+ * @bytes: as for pym_meta_charge()
+ *
+ * Context: as pym_meta_charge().
+ */
+void pym_meta_force(struct pym_heap *heap, unsigned long bytes)
+{
+	heap_force(heap, bytes);
+	count_meta(&heap->quota, bytes);
+	count_meta(heap->user, bytes);
 }
 
 /**
@@ -151,12 +177,13 @@ void pym_pages_uncharge(struct pym_heap *heap, unsigned int nr)
  */
 int pym_meta_charge(struct pym_heap *heap, unsigned long bytes)
 {
-	int err = 0;
+	int err;
 
-	if (heap->cloning)
-		heap_force(heap, bytes);
-	else
-		err = heap_charge(heap, bytes);
+	if (heap->cloning) {
+		pym_meta_force(heap, bytes);
+		return 0;
+	}
+	err = heap_charge(heap, bytes);
 	if (err)
 		return err;
 	count_meta(&heap->quota, bytes);

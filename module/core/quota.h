@@ -30,6 +30,8 @@ void pym_quota_uncharge(struct pym_quota *quota, unsigned long bytes);
 void pym_quota_move_meta(struct pym_quota *from, struct pym_quota *to, unsigned long bytes);
 int pym_pages_charge(struct pym_heap *heap, unsigned int nr);
 void pym_pages_uncharge(struct pym_heap *heap, unsigned int nr);
+void pym_pages_force(struct pym_heap *heap, unsigned int nr);
+void pym_meta_force(struct pym_heap *heap, unsigned long bytes);
 int pym_meta_charge(struct pym_heap *heap, unsigned long bytes);
 void pym_meta_uncharge(struct pym_heap *heap, unsigned long bytes);
 

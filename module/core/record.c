@@ -95,25 +95,16 @@ void pym_record_caches_exit(void)
 		}
 }
 
-/* Charge and allocate the records of one sheet. */
-static int sheet_new(struct pym_heap *heap, unsigned int order, unsigned int shift,
-		     struct pym_pool **pools)
+/* Allocate the records of one sheet.  Returns false if there is no memory. */
+static bool sheet_make(unsigned int order, unsigned int shift, gfp_t gfp, struct pym_pool **pools)
 {
+	struct pym_sheet *sheet = kmem_cache_alloc(sheet_caches[order][shift], gfp);
 	const size_t size = pym_record_size(order);
-	unsigned long bytes = pym_sheet_bytes(order, shift);
-	struct pym_sheet *sheet;
 	unsigned int place;
 	char *record;
-	int err;
 
-	err = pym_meta_charge(heap, bytes);
-	if (err)
-		return err;
-	sheet = kmem_cache_alloc(sheet_caches[order][shift], PYM_GFP);
-	if (!sheet) {
-		pym_meta_uncharge(heap, bytes);
-		return -ENOMEM;
-	}
+	if (!sheet)
+		return false;
 	atomic_set(&sheet->live, BIT(1 << shift) - 1);
 	sheet->order = order;
 	sheet->shift = shift;
@@ -122,7 +113,49 @@ static int sheet_new(struct pym_heap *heap, unsigned int order, unsigned int shi
 		pools[place] = (struct pym_pool *)record;
 		*pools[place] = (struct pym_pool) { .place = place, .order = order };
 	}
-	return 0;
+	return true;
+}
+
+/* Charge and allocate the records of one sheet. */
+static int sheet_new(struct pym_heap *heap, unsigned int order, unsigned int shift,
+		     struct pym_pool **pools)
+{
+	unsigned long bytes = pym_sheet_bytes(order, shift);
+	int err = pym_meta_charge(heap, bytes);
+
+	if (err)
+		return err;
+	if (sheet_make(order, shift, PYM_GFP, pools))
+		return 0;
+	pym_meta_uncharge(heap, bytes);
+	return -ENOMEM;
+}
+
+/**
+ * pym_record_make() - allocate a record that is not charged yet
+ * @order: its bitmap has 2 to the power of @order words
+ * @gfp: how
+ *
+ * Context: Any that @gfp allows.
+ * Return: the record, as of pym_records_new(); or NULL.
+ */
+struct pym_pool *pym_record_make(unsigned int order, gfp_t gfp)
+{
+	struct pym_pool *pool;
+
+	return sheet_make(order, 0, gfp, &pool) ? pool : NULL;
+}
+
+/**
+ * pym_record_charge() - charge a record of pym_record_make(), even beyond a limit
+ * @heap: the heap that it belongs to from now on
+ * @pool: the record
+ *
+ * Context: Holds @heap->gate.
+ */
+void pym_record_charge(struct pym_heap *heap, struct pym_pool *pool)
+{
+	pym_meta_force(heap, pym_sheet_bytes(pool->order, 0));
 }
 
 /**
@@ -181,6 +214,17 @@ void pym_record_retire(struct pym_heap *heap, struct pym_pool *pool)
 	if (atomic_fetch_andnot(BIT(pool->place), &sheet->live) != BIT(pool->place))
 		return;
 	pym_meta_uncharge(heap, pym_sheet_bytes(sheet->order, sheet->shift));
+	call_rcu(&pool->rcu, sheet_free_rcu);
+}
+
+/**
+ * pym_record_unmake() - the reverse of pym_record_make()
+ * @pool: the record, which is not charged
+ *
+ * Context: Any.
+ */
+void pym_record_unmake(struct pym_pool *pool)
+{
 	call_rcu(&pool->rcu, sheet_free_rcu);
 }
 

@@ -34,6 +34,9 @@ int pym_record_caches_init(void);
 void pym_record_caches_exit(void);
 int pym_records_new(struct pym_heap *heap, unsigned int order, struct pym_pool **pools,
 		    unsigned int nr);
+struct pym_pool *pym_record_make(unsigned int order, gfp_t gfp);
+void pym_record_unmake(struct pym_pool *pool);
+void pym_record_charge(struct pym_heap *heap, struct pym_pool *pool);
 void pym_record_copy(struct pym_pool *to, const struct pym_pool *from);
 void pym_record_retire(struct pym_heap *heap, struct pym_pool *pool);
 unsigned long pym_sheet_bytes(unsigned int order, unsigned int shift);

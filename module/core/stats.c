@@ -10,6 +10,22 @@
 #include "ops.h"
 #include "stats.h"
 
+/* All of a tenant's pools are full for the core: how many have free blocks nobody counts. */
+static void stats_ask_tenant(struct pym_heap *heap, u32 number, struct pym_class_stats *stats,
+			     u64 capacity)
+{
+	u64 allocs, frees;
+
+	heap->tenant->count(heap, number, &allocs, &frees);
+	stats->pools_used = stats->pools_full;
+	stats->pools_full = 0;
+	stats->nr_allocs = allocs;
+	stats->nr_frees = frees;
+	/* Figures that are not of one moment make no negative number. */
+	stats->blocks = min(allocs - min(frees, allocs), stats->pools_used * capacity);
+	stats->blocks_free = stats->pools_used * capacity - stats->blocks;
+}
+
 /**
  * pym_class_stats() - the figures of one size class, at one moment
  * @heap: the heap
@@ -34,6 +50,8 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *
 	stats->blocks_free = (class->pools_used + class->pools_full) * class->capacity -
 			     class->blocks - class->untouched;
 	spin_unlock(&class->lock);
+	if (heap->tenant)
+		stats_ask_tenant(heap, number, stats, class->capacity);
 }
 
 static void stats_add_class(struct pym_stats *stats, const struct pym_class_stats *class)

@@ -16,6 +16,7 @@
 #include "mesh.h"
 #include "ops.h"
 #include "page.h"
+#include "tenant.h"
 #include "trim.h"
 
 /**
@@ -32,8 +33,10 @@ u64 pym_trim_gated(struct pym_heap *heap, u64 keep)
 	u64 nr = 0;
 	int dropped;
 
-	if (!keep)
+	if (!keep) {
+		pym_tenant_flush(heap);
 		pym_faces_reclaim_gated(heap);
+	}
 	while (READ_ONCE(heap->nr_empty) > keep) {
 		span = pym_empty_reserve(heap);
 		if (!span.arena)

@@ -99,6 +99,7 @@
  * @error: its page has a memory error: it is withheld, see pym_pool_is_withheld()
  * @nr_frame: blocks allocated in all faces of its frame.  Only in the primary face of a
  *	frame that has several, or that is held for meshing
+ * @tenancy: what the heap's tenant notes of it; see whole.c
  * @next_face: the next face of its frame, in a ring, by its place in the window; 0 if it
  *	is the frame's only one
  * @free: a bit for each block: allocated (0) or not (1).  All others are 1, too
@@ -123,7 +124,10 @@ struct pym_pool {
 	u8 order : 2;
 	u8 role : 2;
 	u8 error : 1;
-	u16 nr_frame;
+	union {
+		u16 nr_frame;
+		u16 tenancy;
+	};
 	u32 next_face;
 	unsigned long free[];
 };
@@ -343,6 +347,25 @@ struct pym_heap_ops {
 };
 
 /**
+ * struct pym_tenant_ops - who takes a heap's pools whole, and looks after their blocks
+ * @begin: the heap is whole, but nobody knows it yet.  Waits for nothing
+ * @count: how many blocks of a class have been allocated and freed so far.  Does not sleep
+ * @flush: give back pools that have no block, also those that are kept at hand.  Holds the
+ *	gate for reading.  Sleeps
+ * @page_goes: a page that was a whole pool's is about to leave the heap.  Does not sleep
+ * @end: the heap has ended: free what the tenant has for it.  Waits for nothing
+ *
+ * See whole.c.
+ */
+struct pym_tenant_ops {
+	void (*begin)(struct pym_heap *heap);
+	void (*count)(struct pym_heap *heap, u32 number, u64 *allocs, u64 *frees);
+	void (*flush)(struct pym_heap *heap);
+	void (*page_goes)(struct page *page);
+	void (*end)(struct pym_heap *heap);
+};
+
+/**
  * struct pym_heap - a set of arenas with one limit and one set of figures
  * @id: its number
  * @alignment: 8 or 16: the distance of its size classes
@@ -354,6 +377,8 @@ struct pym_heap_ops {
  *	that count against its limit: the struct around this one, for example
  * @threshold: @ops->threshold_passed is called when the pages reach this; 0 is never
  * @ops: see struct pym_heap_ops; NULL for a heap that nobody maps
+ * @tenant: see struct pym_tenant_ops; NULL for a heap whose blocks the core looks after
+ * @tenancy: what the tenant has for the heap
  * @gate: see the top of this file
  * @quota: its own pages and metadata
  * @purse: the quota that pays, once, for the pages that the heap and its family have
@@ -407,6 +432,8 @@ struct pym_heap {
 	unsigned long base_bytes;
 	u64 threshold;
 	const struct pym_heap_ops *ops;
+	const struct pym_tenant_ops *tenant;
+	void *tenancy;
 	struct rw_semaphore gate;
 	struct pym_quota quota;
 	struct pym_quota *purse;

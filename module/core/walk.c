@@ -5,6 +5,7 @@
  * Each pool is described under the lock that protects it, so that its figures belong to
  * one moment.  Between two pools the heap may change.
  */
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -31,15 +32,24 @@ static u32 state_without_class(const struct pym_pool *pool)
 	return PYMALLOC_POOL_EMPTY;
 }
 
-static void walk_copy_pool_of_blocks(const struct pym_class *class,
+/* How many blocks of a pool's frame are allocated. */
+static unsigned int walk_count_blocks(const struct pym_heap *heap, const struct pym_class *class,
+				      const struct pym_pool *pool)
+{
+	if (heap->tenant)
+		return class->capacity - bitmap_weight(pool->free, class->capacity);
+	return pym_frame_blocks(pool);
+}
+
+static void walk_copy_pool_of_blocks(const struct pym_heap *heap, const struct pym_class *class,
 				     const struct pym_pool *pool,
 				     struct pym_pool_info *info)
 {
-	unsigned int blocks = pym_frame_blocks(pool);
+	unsigned int blocks = walk_count_blocks(heap, class, pool);
 
 	info->state = blocks == class->capacity ? PYMALLOC_POOL_FULL : PYMALLOC_POOL_USED;
 	info->size = class->size;
-	info->allocated = pool->nr_alloc;
+	info->allocated = heap->tenant ? blocks : pool->nr_alloc;
 	info->meshed = pool->next_face && pool->next_face != pool->number;
 	/* Its free slots are those of the primary face, which alone serves from them. */
 	if (pym_pool_is_face(pool)) {
@@ -77,7 +87,7 @@ static void walk_copy_pool(struct pym_heap *heap, const struct pym_arena *arena,
 	class = pym_pool_lock_at(heap, offset, &pool);
 	blocks = class->size;
 	if (blocks)
-		walk_copy_pool_of_blocks(class, pool, info);
+		walk_copy_pool_of_blocks(heap, class, pool, info);
 	spin_unlock(&class->lock);
 	if (!blocks)
 		walk_copy_other_pool(heap, arena, index, info);

@@ -167,6 +167,11 @@ static inline long PTR_ERR(const void *pointer)
 	return (long)pointer;
 }
 
+static inline int PTR_ERR_OR_ZERO(const void *pointer)
+{
+	return (unsigned long)pointer >= -4095UL ? (long)pointer : 0;
+}
+
 static inline bool IS_ERR_OR_NULL(const void *pointer)
 {
 	return !pointer || (unsigned long)pointer >= -4095UL;
