@@ -36,6 +36,20 @@
 #include "user.h"
 #include "window.h"
 
+/*
+ * The mm of heaps that belong to modules: no process has it, it has no mappings, and it never
+ * ends.  Who looks at such a heap needs the capability, as its process is not readable.
+ */
+static struct mm_struct kernel_mm = {
+	.mm_mt = MTREE_INIT_EXT(mm_mt, MM_MT_FLAGS, kernel_mm.mmap_lock),
+	.mm_users = ATOMIC_INIT(1),
+	.mm_count = ATOMIC_INIT(1),
+	MMAP_LOCK_INITIALIZER(kernel_mm)
+	.page_table_lock = __SPIN_LOCK_UNLOCKED(kernel_mm.page_table_lock),
+	.mmlist = LIST_HEAD_INIT(kernel_mm.mmlist),
+	.user_ns = &init_user_ns,
+};
+
 /* Makes and removes folders in order, so that no heap's is removed before it is made. */
 static struct workqueue_struct *folder_queue;
 
@@ -105,11 +119,16 @@ static bool create_is_valid(struct pymalloc_create *create)
 }
 
 /* The heap is for @mm.  The caller pays: in fork(), that is the parent. */
-static void owner_set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
+static void owner_set_mm(struct pym_service_heap *sheap, struct mm_struct *mm)
 {
 	sheap->client.mm = mm;
 	mmgrab(mm);
 	sheap->memcg = get_mem_cgroup_from_mm(current->mm);
+}
+
+static void owner_set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
+{
+	owner_set_mm(sheap, mm);
 	get_task_comm(sheap->client.comm, current);
 }
 
@@ -141,9 +160,9 @@ static void owner_set_user(struct pym_service_heap *sheap, struct pym_user *user
 	sheap->ruid = current_uid();
 }
 
-static int owner_charge_user(struct pym_service_heap *sheap)
+static int owner_charge_user(struct pym_service_heap *sheap, kuid_t uid)
 {
-	struct pym_user *user = pym_user_get(current_euid());
+	struct pym_user *user = pym_user_get(uid);
 	int err;
 
 	if (!user)
@@ -378,6 +397,54 @@ static struct pym_service_heap *owner_alloc(const char *name)
 	return sheap;
 }
 
+/* What a heap is made from beside its client. */
+static struct pym_service_heap *owner_begin(const struct pymalloc_create *create)
+{
+	struct pym_service_heap *sheap = owner_alloc(create->name);
+
+	if (!sheap)
+		return NULL;
+	sheap->heap.limit = create->limit;
+	sheap->heap.extent = create->extent;
+	sheap->heap.no_mesh = create->flags & PYMALLOC_CREATE_NO_MESH;
+	sheap->flags = create->flags;
+	return sheap;
+}
+
+/* Make a heap that has its user and its client known.  If that fails, it is freed. */
+static struct pym_service_heap *owner_open(struct pym_service_heap *sheap,
+					   const struct pymalloc_create *create)
+{
+	int err;
+
+	sheap->family = pym_family_new(sheap);
+	err = PTR_ERR_OR_ZERO(sheap->family);
+	if (err)
+		goto uncharge;
+	err = pym_registry_reserve(sheap);
+	if (err)
+		goto put_family;
+	err = pym_heap_init(&sheap->heap, create->alignment, create->window);
+	if (err)
+		goto cancel;
+	pym_registry_add(sheap);
+	queue_work(folder_queue, &sheap->upkeep->appear);
+	trace_heap_create(sheap->heap.id, sheap->heap.window, sheap->heap.limit);
+	return sheap;
+
+cancel:
+	pym_registry_cancel(sheap);
+put_family:
+	pym_family_put(sheap->family);
+uncharge:
+	owner_forget_client(sheap);
+	owner_forget_process(sheap);
+	pym_user_uncharge_heap(sheap->user);
+	owner_forget_user(sheap);
+	owner_free_struct(sheap);
+	return ERR_PTR(err);
+}
+
 /**
  * pym_service_create() - make a heap for the calling process
  * @create: in: the heap that is wanted; out: with the defaults filled in
@@ -392,46 +459,60 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 
 	if (!create_is_valid(create))
 		return ERR_PTR(-EINVAL);
-	sheap = owner_alloc(create->name);
+	sheap = owner_begin(create);
 	if (!sheap)
 		return ERR_PTR(-ENOMEM);
-	sheap->heap.limit = create->limit;
-	sheap->heap.extent = create->extent;
-	sheap->heap.no_mesh = create->flags & PYMALLOC_CREATE_NO_MESH;
-	sheap->flags = create->flags;
-
-	err = owner_charge_user(sheap);
-	if (err)
-		goto free;
-	owner_set_client(sheap, current->mm);
-	sheap->client.pid = get_pid(task_tgid(current));
-	sheap->family = pym_family_new(sheap);
-	err = PTR_ERR_OR_ZERO(sheap->family);
-	if (err)
-		goto uncharge;
-	err = pym_heap_init(&sheap->heap, create->alignment, create->window);
-	if (err)
-		goto put_family;
-	err = pym_registry_reserve(sheap);
+	err = owner_charge_user(sheap, current_euid());
 	if (err) {
-		owner_free(sheap);
+		owner_free_struct(sheap);
 		return ERR_PTR(err);
 	}
-	pym_registry_add(sheap);
-	queue_work(folder_queue, &sheap->upkeep->appear);
-	trace_heap_create(sheap->heap.id, sheap->heap.window, sheap->heap.limit);
-	return sheap;
+	owner_set_client(sheap, current->mm);
+	sheap->client.pid = get_pid(task_tgid(current));
+	return owner_open(sheap, create);
+}
 
-put_family:
-	pym_family_put(sheap->family);
-uncharge:
-	owner_forget_client(sheap);
-	owner_forget_process(sheap);
-	pym_user_uncharge_heap(sheap->user);
-	owner_forget_user(sheap);
-free:
-	owner_free_struct(sheap);
-	return ERR_PTR(err);
+/**
+ * pym_service_create_for_module() - make a heap for another module of the kernel
+ * @create: as for pym_service_create()
+ * @tenant: how the module's blocks are looked after
+ * @tenancy: what @tenant has for the heap
+ * @bytes: bytes of metadata that the caller has allocated for it
+ * @module: the module's name, shown as the command
+ *
+ * Its mm is one that no process has, and its user is root.
+ *
+ * Context: Sleeps.
+ * Return: the heap with one reference; or -EINVAL, -EDQUOT or -ENOMEM, and @tenancy
+ *	stays the caller's.
+ */
+struct pym_service_heap *
+pym_service_create_for_module(struct pymalloc_create *create,
+			      const struct pym_tenant_ops *tenant,
+			      void *tenancy, unsigned long bytes,
+			      const char *module)
+{
+	struct pym_service_heap *sheap;
+	int err;
+
+	if (!create_is_valid(create))
+		return ERR_PTR(-EINVAL);
+	sheap = owner_begin(create);
+	if (!sheap)
+		return ERR_PTR(-ENOMEM);
+	err = owner_charge_user(sheap, GLOBAL_ROOT_UID);
+	if (err) {
+		owner_free_struct(sheap);
+		return ERR_PTR(err);
+	}
+	sheap->heap.ops = NULL;
+	sheap->heap.tenant = tenant;
+	sheap->heap.base_bytes += bytes;
+	sheap->flags |= PYMALLOC_KERNEL;
+	sheap->heap.tenancy = tenancy;
+	owner_set_mm(sheap, &kernel_mm);
+	strscpy(sheap->client.comm, module, sizeof(sheap->client.comm));
+	return owner_open(sheap, create);
 }
 
 /**

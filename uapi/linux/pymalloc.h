@@ -152,6 +152,7 @@ struct pymalloc_info {
 #define PYMALLOC_CREATE_NO_MESH	(1U << 0)	/* what is in a free block stays there */
 #define PYMALLOC_CREATE_KEEP_DEAD	(1U << 1)	/* its figures stay when its process ends */
 /* Only in struct pymalloc_heap_info. */
+#define PYMALLOC_KERNEL			(1U << 30)	/* it is a module's, not a process's */
 #define PYMALLOC_SEALED			(1U << 31)	/* PYMALLOC_IOC_SEAL has sealed it */
 
 /**
@@ -239,7 +240,7 @@ struct pymalloc_open {
  * @page_bytes: bytes of pages that it has, those of empty pools included
  * @used_bytes: bytes of blocks and large objects that are allocated
  * @alignment: 8 or 16
- * @flags: as given when it was made, and PYMALLOC_SEALED
+ * @flags: as given when it was made, PYMALLOC_KERNEL and PYMALLOC_SEALED
  * @uid: its user, in the caller's user namespace
  * @pid: its process, in the caller's PID namespace; 0 if it is not visible there
  * @comm: the command of the process that made it, at that time

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * From an address to the pool and the heap of another module.
+ *
+ * Of struct page, such a heap uses beside what the core does (core/frame.c)
+ *
+ *	lru.next	PYM_KPAGE_NAME: a heap of a module has the page
+ *	lru.prev	its struct pym_pool
+ *	index		its struct pymalloc_kheap
+ *
+ * All others who have a page either use these fields for lists, or leave them as the page
+ * allocator's own lists have left them: so the name is found in no other page.  The name is
+ * taken back before the page goes, and is looked at last: a pool that was read before it is
+ * one.
+ */
+#ifndef PYM_KPAGE_H
+#define PYM_KPAGE_H
+
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+
+#include "kheap.h"
+
+extern const char pym_kpage_name[8];
+
+#define PYM_KPAGE_NAME	((struct list_head *)pym_kpage_name)
+
+static inline bool pym_kpage_is_named(const struct page *page)
+{
+	return READ_ONCE(page->lru.next) == PYM_KPAGE_NAME;
+}
+
+static inline void pym_kpage_unname(struct page *page)
+{
+	WRITE_ONCE(page->lru.next, NULL);
+	/* Pairs with the barrier in pym_kpage_pool(). */
+	smp_wmb();
+}
+
+static inline void pym_kpage_set_name(struct page *page, struct pymalloc_kheap *kheap,
+				      struct pym_pool *pool)
+{
+	pym_kpage_unname(page);
+	WRITE_ONCE(page->lru.prev, (struct list_head *)pool);
+	WRITE_ONCE(page->index, (unsigned long)kheap);
+	/* Pairs with the acquire in pym_kpage_pool(). */
+	smp_store_release(&page->lru.next, PYM_KPAGE_NAME);
+}
+
+/* The heap of a page that has a name. */
+static inline struct pymalloc_kheap *pym_kpage_kheap(const struct page *page)
+{
+	return (struct pymalloc_kheap *)READ_ONCE(page->index);
+}
+
+/*
+ * The pool of an address, or NULL if no heap of a module has its page.  Any address may be
+ * asked for: memory that is not there has no struct page, either, and to read that fails.
+ *
+ * Context: Under RCU, or with preemption off: the pool's record stays.
+ */
+static __always_inline struct pym_pool *pym_kpage_pool(const void *object)
+{
+	struct page *page = virt_to_page(object);
+	unsigned long pool;
+
+	if (unlikely((unsigned long)object < PAGE_OFFSET || object >= high_memory))
+		return NULL;
+	__get_kernel_nofault(&pool, &page->lru.prev, unsigned long, absent);
+	/* Pairs with the barriers above: a pool that is read before the name is one. */
+	smp_rmb();
+	return likely(pym_kpage_is_named(page)) ? (struct pym_pool *)pool : NULL;
+absent:
+	return NULL;
+}
+
+#endif /* PYM_KPAGE_H */
