@@ -9,7 +9,7 @@
 ## PREFIX      where install puts user space: /usr/local
 ## DESTDIR     a folder to install below, for packagers: none
 ## KERNEL      the VM's kernel in run, shell, bench*, check-deb, check-monitoring, check-programs: 6.12
-## STRESS      how many seconds check-stress takes: 3600
+## STRESS      how many seconds check-stress and check-torture take: 3600
 KVERSION ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVERSION)/build
 PREFIX ?= /usr/local
@@ -24,8 +24,8 @@ results := build/results
 # first.
 parts := harness vm
 pairs := kselftest-once kselftest-6.1 kselftest-6.12 style builds deb monitoring core tools \
-	pressure-6.1 pressure-6.12
-debug_pairs := kselftest-debug-service kselftest-debug-userspace debug kunit
+	pressure-6.1 pressure-6.12 misuse-6.1 misuse-6.12
+debug_pairs := kselftest-debug-1 kselftest-debug-2 kunit debug misuse-debug
 everywhere := everywhere-6.1 everywhere-6.12 everywhere-debug
 
 MAKEFLAGS += --no-print-directory
@@ -63,6 +63,7 @@ module-%: ## the module for one test kernel: module-6.1, module-6.12, module-deb
 	@$(tools)/kernel $* >/dev/null
 	$(call build_module,build/kernel/$*/build,$$(cat build/kernel/$*/release))
 
+module-debug: export PYMALLOC_SELFTESTS = m
 module-debug: export PYMALLOC_KUNIT = y
 module-debug: export PYMALLOC_GCOV = y
 
@@ -73,6 +74,7 @@ docs: ## Documentation/ as HTML in build/docs/, its kernel-doc comments checked
 	@$(tools)/deps docs
 	$(MAKE) -C Documentation
 
+tests: export PYMALLOC_SELFTESTS = m
 tests: modules userspace ## the kselftest programs, and what they test
 	$(MAKE) -C selftests
 
@@ -143,6 +145,10 @@ bench-stack: deps module-$(KERNEL) userspace ## measure stacks of the library be
 	@$(MAKE) -C selftests bench
 	@selftests/bench/run-stack --kernel $(KERNEL)
 
+bench-kernel: export PYMALLOC_SELFTESTS = m
+bench-kernel: deps module-$(KERNEL) userspace ## measure heaps of modules beside kmalloc and kmem_cache, in the VM
+	@selftests/bench/run-kernel --kernel $(KERNEL)
+
 bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
@@ -164,7 +170,7 @@ check: deps ## build everything and run every test, on both test kernels
 	$(call run_parts,$(parts),$(pairs))
 	@selftests/summary $(patsubst %,$(results)/%.tap,$(parts) $(pairs))
 
-check-debug: deps ## kselftests and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
+check-debug: deps ## kselftest programs and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
 	$(call run_parts,,$(debug_pairs))
 	@selftests/summary $(debug_pairs:%=$(results)/%.tap); status=$$?; \
 		selftests/debug/coverage && exit $$status
@@ -175,6 +181,9 @@ check-everywhere: deps ## all kselftests on all three kernels, also those for wh
 
 check-stress: deps ## processes that fork and do all else at once, on the debug kernel, for an hour or STRESS=SECONDS
 	@$(MAKE) $(results)/stress.tap && selftests/summary $(results)/stress.tap
+
+check-torture: deps ## heaps of modules in all contexts at once, on the debug kernel, for an hour or STRESS=SECONDS
+	@$(MAKE) $(results)/torture.tap && selftests/summary $(results)/torture.tap
 
 check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shellcheck
 check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
@@ -227,7 +236,7 @@ $(results)/kselftest-once.tap: deps tests FORCE
 	$(call run_kselftest,kselftest-once,6.12,--once)
 
 $(results)/kselftest-debug-%.tap: deps tests module-debug FORCE
-	$(call run_kselftest,kselftest-debug-$*,debug,--each $*)
+	$(call run_kselftest,kselftest-debug-$*,debug,--programs --part $*/2)
 
 $(results)/everywhere-debug.tap: module-debug
 
@@ -239,6 +248,11 @@ $(results)/pressure-%.tap: deps tests FORCE
 		$(vm)/run --kernel $* --memory 512 -- \
 		build/selftests/service/mesh_pressure
 
+$(results)/misuse-%.tap: deps tests FORCE
+	@selftests/record misuse-$* selftests/kernel/check-misuse --kernel $*
+
+$(results)/misuse-debug.tap: module-debug
+
 $(results)/kunit.tap: deps module-debug FORCE
 	@selftests/record kunit \
 		$(vm)/run --kernel debug --timeout 3600 $(no_kunit) -- selftests/kunit/run
@@ -247,6 +261,11 @@ $(results)/stress.tap: deps tests module-debug FORCE
 	@selftests/record stress $(vm)/run --kernel debug \
 		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
 		selftests/stress $(or $(STRESS),3600)
+
+$(results)/torture.tap: deps tests module-debug FORCE
+	@selftests/record torture $(vm)/run --kernel debug --cpus 4 \
+		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
+		selftests/kernel/torture $(or $(STRESS),3600)
 
 $(results)/builds.tap: deps FORCE
 	@selftests/record builds selftests/packaging/builds
@@ -270,6 +289,6 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork \
-	bench-return bench-stack bench-trace clean clean-cache check \
+	bench-kernel bench-return bench-stack bench-trace clean clean-cache check \
 	check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
-	check-debug check-everywhere check-stress check-builds check-deb check-monitoring check-programs
+	check-debug check-everywhere check-stress check-torture check-builds check-deb check-monitoring check-programs

@@ -107,6 +107,9 @@ static int idle_change(struct pym_call *call, bool on)
 
 static int trace_change(struct pym_call *call)
 {
+	/* Only a process has a library that records sites, or page tables. */
+	if (call->sheap->heap.tenant)
+		return -EPERM;
 	switch (call->args.trace.flags) {
 	case PYMALLOC_TRACE_SET:
 		return trace_set(call);

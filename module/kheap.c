@@ -10,7 +10,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "kheap.h"
+#include "kheap_types.h"
 #include "kheap_leaks.h"
 #include "kheap_object.h"
 #include "kpage.h"

@@ -5,7 +5,7 @@
 #ifndef PYM_KHEAP_LEAKS_H
 #define PYM_KHEAP_LEAKS_H
 
-#include "kheap.h"
+#include "kheap_types.h"
 
 unsigned long pym_kheap_leaks(struct pymalloc_kheap *kheap, bool report);
 

@@ -5,7 +5,7 @@
 #ifndef PYM_KHEAP_OBJECT_H
 #define PYM_KHEAP_OBJECT_H
 
-#include "kheap.h"
+#include "kheap_types.h"
 
 void pym_kheap_finish(const struct pymalloc_kheap *kheap, void *object, u32 number, gfp_t gfp,
 		      unsigned long caller);

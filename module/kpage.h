@@ -19,7 +19,7 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
-#include "kheap.h"
+#include "kheap_types.h"
 
 extern const char pym_kpage_name[8];
 
@@ -54,24 +54,45 @@ static inline struct pymalloc_kheap *pym_kpage_kheap(const struct page *page)
 }
 
 /*
- * The pool of an address, or NULL if no heap of a module has its page.  Any address may be
- * asked for: memory that is not there has no struct page, either, and to read that fails.
+ * The page of an address in the kernel's map of all memory, or NULL if there is none, and what
+ * may be its pool.  Where struct pages lie in an array with holes, a read in a hole fails.
+ */
+static __always_inline struct page *pym_kpage_find(const void *object, unsigned long *pool)
+{
+	struct page *page;
+
+	if (unlikely((unsigned long)object < PAGE_OFFSET || object >= high_memory))
+		return NULL;
+#ifdef CONFIG_SPARSEMEM_VMEMMAP
+	page = virt_to_page(object);
+	__get_kernel_nofault(pool, &page->lru.prev, unsigned long, absent);
+	return page;
+absent:
+	return NULL;
+#else
+	if (!pfn_valid(PHYS_PFN(__pa(object))))
+		return NULL;
+	page = virt_to_page(object);
+	*pool = (unsigned long)READ_ONCE(page->lru.prev);
+	return page;
+#endif
+}
+
+/*
+ * The pool of an address, which may be any, or NULL if no heap of a module has its page.
  *
  * Context: Under RCU, or with preemption off: the pool's record stays.
  */
 static __always_inline struct pym_pool *pym_kpage_pool(const void *object)
 {
-	struct page *page = virt_to_page(object);
 	unsigned long pool;
+	struct page *page = pym_kpage_find(object, &pool);
 
-	if (unlikely((unsigned long)object < PAGE_OFFSET || object >= high_memory))
+	if (unlikely(!page))
 		return NULL;
-	__get_kernel_nofault(&pool, &page->lru.prev, unsigned long, absent);
 	/* Pairs with the barriers above: a pool that is read before the name is one. */
 	smp_rmb();
 	return likely(pym_kpage_is_named(page)) ? (struct pym_pool *)pool : NULL;
-absent:
-	return NULL;
 }
 
 #endif /* PYM_KPAGE_H */

@@ -9,7 +9,7 @@
 #include <linux/mm.h>
 
 #include "core/block.h"
-#include "kheap.h"
+#include "kheap_types.h"
 
 unsigned int pym_kpool_take_many(struct pym_pool *pool, u32 number, void **objects,
 				 unsigned int nr);

@@ -7,7 +7,7 @@
  */
 #include <linux/slab.h>
 
-#include "kheap.h"
+#include "kheap_types.h"
 #include "kheap_object.h"
 #include "kpool.h"
 #include "service_heap.h"

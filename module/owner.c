@@ -511,7 +511,9 @@ pym_service_create_for_module(struct pymalloc_create *create,
 	sheap->flags |= PYMALLOC_KERNEL;
 	sheap->heap.tenancy = tenancy;
 	owner_set_mm(sheap, &kernel_mm);
-	strscpy(sheap->client.comm, module, sizeof(sheap->client.comm));
+	/* As ps(1) shows kernel threads. */
+	snprintf(sheap->client.comm, sizeof(sheap->client.comm), "[%.*s]",
+		 TASK_COMM_LEN - 3, module);
 	return owner_open(sheap, create);
 }
 

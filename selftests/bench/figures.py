@@ -26,20 +26,21 @@ def write(path, found):
             writer.writerow([*key, f"{value:.4f}"])
 
 
-def cell(value):
+def cell(value, width=10):
     if value is None:
-        return f"{'-':>10}"
-    return f"{value:>10.0f}" if value >= 10000 else f"{value:>10.2f}"
+        return f"{'-':>{width}}"
+    return f"{value:>{width}.0f}" if value >= 10000 else f"{value:>{width}.2f}"
 
 
 def print_table(title, found, metrics, subjects, workloads):
     """Print one line for each workload that has figures, one column for each subject."""
-    print(f"\n{title}\n\n{'':<28}" + "".join(f"{name:>10}" for name in subjects))
+    widths = [max(10, len(name) + 2) for name in subjects]
+    print(f"\n{title}\n\n{'':<28}" + "".join(map(str.rjust, subjects, widths)))
     for workload, label in workloads.items():
         for metric in metrics:
             values = [found.get((workload, subject, metric)) for subject in subjects]
             if any(values):
-                print(f"{label:<28}" + "".join(map(cell, values)))
+                print(f"{label:<28}" + "".join(map(cell, values, widths)))
 
 
 class Target:

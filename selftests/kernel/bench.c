@@ -8,13 +8,13 @@
 #define pr_fmt(fmt) "pymalloc_bench: " fmt
 
 #include <linux/ktime.h>
-#include <linux/mm.h>
-#include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/pymalloc_kernel.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+
+#include "free_bytes.h"
 
 #define NR_PAIRS	20000
 #define NR_BULK		64
@@ -225,23 +225,6 @@ static size_t mixed_size(unsigned int i)
 	unsigned int place = (u64)i * STRIDE % 10007;
 
 	return i % 10 < 7 ? 16 + place % 113 : 129 + place % 384;
-}
-
-/* Those of the page allocator, and those that CPUs keep for it. */
-static u64 free_bytes(void)
-{
-	struct zone *zones = NODE_DATA(0)->node_zones, *zone;
-	struct sysinfo info;
-	u64 pages;
-	int cpu;
-
-	si_meminfo(&info);
-	pages = info.freeram;
-	for (zone = zones; zone < zones + MAX_NR_ZONES; zone++)
-		for_each_online_cpu(cpu)
-			if (populated_zone(zone))
-				pages += per_cpu_ptr(zone->per_cpu_pageset, cpu)->count;
-	return pages << PAGE_SHIFT;
 }
 
 static void measure_mix(const struct subject *subject)

@@ -11,7 +11,7 @@
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
-#include "kheap.h"
+#include "kheap_types.h"
 #include "kunit.h"
 #include "registry.h"
 #include "service_heap.h"

@@ -2,8 +2,8 @@
 /*
  * Heaps of other modules: the structs.
  */
-#ifndef PYM_KHEAP_H
-#define PYM_KHEAP_H
+#ifndef PYM_KHEAP_TYPES_H
+#define PYM_KHEAP_TYPES_H
 
 #include <linux/list.h>
 #include <linux/llist.h>
@@ -93,4 +93,4 @@ struct pymalloc_kheap {
 	struct delayed_work work;
 };
 
-#endif /* PYM_KHEAP_H */
+#endif /* PYM_KHEAP_TYPES_H */
