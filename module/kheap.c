@@ -13,7 +13,6 @@
 #include "kheap_types.h"
 #include "kheap_leaks.h"
 #include "kheap_object.h"
-#include "kpage.h"
 #include "kpool.h"
 #include "owner.h"
 #include "service_heap.h"
@@ -78,7 +77,7 @@ static const struct pym_tenant_ops kheap_tenant_ops = {
 	.begin	= kheap_begin,
 	.count	= kheap_count,
 	.flush	= kheap_flush,
-	.page_goes = pym_kpage_unname,
+	.page_goes = pym_kpool_page_goes,
 	.end	= kheap_end,
 };
 
@@ -87,8 +86,6 @@ static void kheap_finish(struct pymalloc_kheap *kheap)
 {
 	struct pym_service_heap *sheap = kheap->sheap;
 
-	/* A free that has given back the last block may still count it. */
-	synchronize_rcu();
 	pym_kpools_discard(kheap);
 	pym_service_end(sheap);
 	pym_service_put(sheap);
@@ -108,6 +105,8 @@ static void kheap_work(struct work_struct *work)
 	} else if (pym_kheap_leaks(kheap, false)) {
 		queue_delayed_work(system_unbound_wq, &kheap->work, KHEAP_WAIT);
 	} else {
+		/* The free of the last object may still count it. */
+		synchronize_rcu();
 		kheap_finish(kheap);
 	}
 }
@@ -263,16 +262,16 @@ unsigned long pymalloc_kheap_end(struct pymalloc_kheap *kheap)
 	if (!kheap)
 		return 0;
 	rcu_barrier();
+	WRITE_ONCE(kheap->ended, true);
+	/* A free that has just begun may still count, or have begun the work: see kpool_arm(). */
+	synchronize_rcu();
 	cancel_delayed_work_sync(&kheap->work);
 	pym_kpools_adopt(kheap);
 	left = pym_kheap_leaks(kheap, true);
-	WRITE_ONCE(kheap->ended, true);
-	if (left) {
-		mod_delayed_work(system_unbound_wq, &kheap->work, KHEAP_WAIT);
-		return left;
-	}
-	cancel_delayed_work_sync(&kheap->work);
-	kheap_finish(kheap);
-	return 0;
+	if (left)
+		queue_delayed_work(system_unbound_wq, &kheap->work, KHEAP_WAIT);
+	else
+		kheap_finish(kheap);
+	return left;
 }
 EXPORT_SYMBOL_GPL(pymalloc_kheap_end);

@@ -73,6 +73,7 @@ struct pym_klist {
  * @classes: the size classes
  * @lists: for each node and class the pools that are nobody's
  * @orphans: pools that have no place in the window yet, linked by the @private of their page
+ * @nr_orphans: how many, those that are just being made included
  * @work: gives orphans a place, and pools without blocks back
  * @ended: its module has ended it; it goes with its last object
  */
@@ -90,6 +91,7 @@ struct pymalloc_kheap {
 	struct pym_kclass classes[PYMALLOC_NR_CLASSES + 1];
 	struct pym_klist *lists;
 	struct llist_head orphans;
+	atomic_t nr_orphans;
 	struct delayed_work work;
 };
 

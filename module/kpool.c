@@ -14,6 +14,7 @@
  * All this happens with preemption off.  So a grace period of RCU lies between the last use
  * of a pool and its return to the core, and between that of a record and its end.
  */
+#include <linux/kmemleak.h>
 #include <linux/memcontrol.h>
 #include <linux/sched/mm.h>
 #include <linux/topology.h>
@@ -66,9 +67,10 @@ static void kpool_unlist_locked(struct pym_klist *list, struct pym_pool *pool)
 	WRITE_ONCE(list->nr, list->nr - 1);
 }
 
+/* Preemption is off, or the heap has not ended: its end waits for this. */
 static void kpool_arm(struct pymalloc_kheap *kheap)
 {
-	if (!delayed_work_pending(&kheap->work))
+	if (!READ_ONCE(kheap->ended) && !delayed_work_pending(&kheap->work))
 		queue_delayed_work(system_unbound_wq, &kheap->work, KPOOL_DELAY);
 }
 
@@ -173,16 +175,37 @@ static struct pym_pool *kpool_take_listed(struct pymalloc_kheap *kheap, unsigned
 	return pool;
 }
 
-/* A page comes to the heap: construct its objects, and give it its name. */
-static void kpool_name(struct pymalloc_kheap *kheap, struct pym_pool *pool)
+/* A page comes to the heap. */
+static void kpool_welcome(const struct pymalloc_kheap *kheap, const struct pym_pool *pool,
+			  gfp_t gfp)
 {
 	void *object = page_address(pool->page);
 	unsigned int offset, size = pool->class * PYMALLOC_BLOCK_MIN;
 
-	if (kheap->ctor && !pym_kpage_is_named(pool->page))
-		for (offset = 0; offset < kheap->classes[pool->class].end; offset += size)
-			kheap->ctor(object + offset);
+	/* It is no leak itself, but what objects point to is none, either. */
+	kmemleak_alloc(object, PAGE_SIZE, 0, gfp);
+	for (offset = 0; kheap->ctor && offset < kheap->classes[pool->class].end; offset += size)
+		kheap->ctor(object + offset);
+}
+
+static void kpool_name(struct pymalloc_kheap *kheap, struct pym_pool *pool, gfp_t gfp)
+{
+	if (!pym_kpage_is_named(pool->page))
+		kpool_welcome(kheap, pool, gfp);
 	pym_kpage_set_name(pool->page, kheap, pool);
+}
+
+/**
+ * pym_kpool_page_goes() - a page is about to leave its heap
+ * @page: the page, which may have no name yet
+ *
+ * Context: Any.
+ */
+void pym_kpool_page_goes(struct page *page)
+{
+	if (pym_kpage_is_named(page))
+		kmemleak_free(page_address(page));
+	pym_kpage_unname(page);
 }
 
 /**
@@ -207,7 +230,7 @@ struct pym_pool *pym_kpool_fresh(struct pymalloc_kheap *kheap, u32 number)
 	memalloc_noio_restore(flags);
 	set_active_memcg(memcg);
 	if (pool)
-		kpool_name(kheap, pool);
+		kpool_name(kheap, pool, GFP_KERNEL);
 	return pool;
 }
 
@@ -217,11 +240,14 @@ static struct pym_pool *kpool_orphan(struct pymalloc_kheap *kheap, u32 number, g
 	struct mem_cgroup *memcg = set_active_memcg(kheap->sheap->memcg);
 	struct pym_pool *pool;
 
-	pool = pym_whole_make(kheap->heap, number, gfp | __GFP_ACCOUNT | __GFP_NOWARN);
+	pool = pym_whole_make(kheap->heap, number, gfp | __GFP_ACCOUNT | __GFP_NOWARN,
+			      atomic_inc_return(&kheap->nr_orphans));
 	set_active_memcg(memcg);
-	if (!pool)
+	if (!pool) {
+		atomic_dec(&kheap->nr_orphans);
 		return NULL;
-	kpool_name(kheap, pool);
+	}
+	kpool_name(kheap, pool, gfp);
 	llist_add((struct llist_node *)&pool->page->private, &kheap->orphans);
 	mod_delayed_work(system_unbound_wq, &kheap->work, 0);
 	return pool;
@@ -260,6 +286,8 @@ static struct llist_node *kpool_adopt(struct pymalloc_kheap *kheap, struct llist
 	WRITE_ONCE(page->private, 0);
 	if (pym_whole_adopt(kheap->heap, (struct pym_pool *)page->lru.prev))
 		llist_add(node, &kheap->orphans);
+	else
+		atomic_dec(&kheap->nr_orphans);
 	return next;
 }
 
@@ -294,7 +322,8 @@ void pym_kpools_discard(struct pymalloc_kheap *kheap)
 
 		next = node->next;
 		WRITE_ONCE(page->private, 0);
-		pym_kpage_unname(page);
+		pym_kpool_page_goes(page);
+		atomic_dec(&kheap->nr_orphans);
 		pym_whole_discard((struct pym_pool *)page->lru.prev);
 	}
 }

@@ -18,6 +18,7 @@ struct pym_pool *pym_kpool_fresh(struct pymalloc_kheap *kheap, u32 number);
 void pym_kpool_put(struct pymalloc_kheap *kheap, struct pym_pool *pool);
 enum pymalloc_ref_status pym_kpool_freed(struct pymalloc_kheap *kheap, struct pym_pool *pool,
 					 u32 number);
+void pym_kpool_page_goes(struct page *page);
 void pym_kpools_adopt(struct pymalloc_kheap *kheap);
 void pym_kpools_discard(struct pymalloc_kheap *kheap);
 void pym_kpools_let_go(struct pymalloc_kheap *kheap);

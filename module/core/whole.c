@@ -26,6 +26,7 @@
 #include "page.h"
 #include "quota.h"
 #include "record.h"
+#include "trace.h"
 #include "trim.h"
 #include "whole.h"
 
@@ -80,6 +81,7 @@ static void whole_start(struct pym_heap *heap, struct pym_span span, u32 number)
 	whole_begin(class, pool, number);
 	whole_count_locked(class);
 	spin_unlock(&class->lock);
+	trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 }
 
 static struct pym_pool *whole_take_once(struct pym_heap *heap, u32 number, int *err)
@@ -133,12 +135,12 @@ struct pym_pool *pym_whole_take(struct pym_heap *heap, u32 number, int *err)
 	return pool;
 }
 
-/* Would one more page meet a limit?  Others may charge meanwhile: it is as good as that. */
-static bool quota_has_room(const struct pym_quota *quota)
+/* Others may charge meanwhile: it is as good as that. */
+static bool quota_has_room(const struct pym_quota *quota, unsigned long bytes)
 {
 	unsigned long max = quota ? READ_ONCE(*quota->max) : 0;
 
-	return !max || atomic_long_read(&quota->used) + PYMALLOC_POOL_SIZE <= max;
+	return !max || atomic_long_read(&quota->used) + bytes <= max;
 }
 
 /**
@@ -146,17 +148,19 @@ static bool quota_has_room(const struct pym_quota *quota)
  * @heap: the heap, which has a tenant
  * @number: the size class of the blocks
  * @gfp: how its memory may be allocated
+ * @nr: how many there are with this one that are not charged yet
  *
  * Context: Any that @gfp allows.
  * Return: the pool, for pym_whole_adopt(); or NULL (no memory, or a limit).
  */
-struct pym_pool *pym_whole_make(struct pym_heap *heap, u32 number, gfp_t gfp)
+struct pym_pool *pym_whole_make(struct pym_heap *heap, u32 number, gfp_t gfp, unsigned int nr)
 {
 	const struct pym_class *class = &heap->classes[number];
+	unsigned long bytes = nr * (PYMALLOC_POOL_SIZE + pym_sheet_bytes(class->order, 0));
 	struct pym_pool *pool;
 	struct page *page;
 
-	if (!quota_has_room(&heap->quota) || !quota_has_room(heap->user))
+	if (!quota_has_room(&heap->quota, bytes) || !quota_has_room(heap->user, bytes))
 		return NULL;
 	page = alloc_pages(gfp | __GFP_ZERO, 0);
 	if (!page)
@@ -227,6 +231,7 @@ static void whole_settle(struct pym_heap *heap, struct pym_span span, struct pym
 	whole_count_locked(class);
 	spin_unlock(&class->lock);
 	pym_pages_count_in(heap, 1);
+	trace_pool_new(heap->id, pym_pool_offset(pool), class->size);
 }
 
 static int whole_adopt_gated(struct pym_heap *heap, struct pym_pool *pool)

@@ -8,7 +8,8 @@
 #include "types.h"
 
 struct pym_pool *pym_whole_take(struct pym_heap *heap, u32 number, int *err);
-struct pym_pool *pym_whole_make(struct pym_heap *heap, u32 number, gfp_t gfp);
+struct pym_pool *pym_whole_make(struct pym_heap *heap, u32 number, gfp_t gfp,
+				unsigned int nr);
 void pym_whole_discard(struct pym_pool *pool);
 int pym_whole_adopt(struct pym_heap *heap, struct pym_pool *pool);
 void pym_whole_give_gated(struct pym_heap *heap, struct list_head *pools);

@@ -258,7 +258,7 @@ static void whole_pools_at_a_limit(const void *unused)
 	while (nr < NR && (pools[nr] = pym_whole_take(&heap, 6, &err)))
 		nr++;
 	MUST(nr < NR && err == -ENOMEM && tenant.flushes, "error %d after %u", err, nr);
-	MUST(!pym_whole_make(&heap, 6, GFP_KERNEL), "a pool beyond the limit");
+	MUST(!pym_whole_make(&heap, 6, GFP_KERNEL, 1), "a pool beyond the limit");
 	expect_sound();
 	tenant.spare = pools[--nr];
 	pools[nr] = take();
@@ -277,7 +277,7 @@ static void whole_pools_without_a_place(const void *unused)
 	(void)unused;
 	begin_with_tenant();
 	for (i = 0; i < ARRAY_SIZE(pools); i++) {
-		pools[i] = pym_whole_make(&heap, 6, GFP_KERNEL);
+		pools[i] = pym_whole_make(&heap, 6, GFP_KERNEL, i + 1);
 		MUST(pools[i] && !pym_whole_has_place(pools[i]), "no pool");
 		expect_sound();
 	}

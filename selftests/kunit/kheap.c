@@ -215,6 +215,28 @@ static void it_keeps_its_limit(struct kunit *test)
 	expect_nothing(test, kheap);
 }
 
+/* Pages that have no place in the window yet count, too. */
+static void it_keeps_its_limit_in_atomic_sections(struct kunit *test)
+{
+	struct pymalloc_kheap *kheap =
+		make(test, &(struct pymalloc_kheap_args) { .name = "kunit", .limit = SZ_512K });
+	void **objects = objects_new(test, MANY);
+	unsigned long flags;
+	unsigned int nr = 0;
+
+	local_irq_save(flags);
+	while (nr < MANY && (objects[nr] = pymalloc_kheap_alloc(kheap, 512, GFP_ATOMIC)))
+		nr++;
+	local_irq_restore(flags);
+	KUNIT_EXPECT_LT(test, nr, SZ_512K / 512);
+	KUNIT_EXPECT_GT(test, nr, SZ_128K / 512);
+	expect_sound(test, kheap);
+	/* An arena to put them in is not counted before. */
+	KUNIT_EXPECT_LE(test, atomic_long_read(&kheap->heap->quota.used), SZ_512K + SZ_4K);
+	pymalloc_kheap_free_bulk(nr, objects);
+	expect_nothing(test, kheap);
+}
+
 /* What a context does: allocates objects, fills them, and frees those of the last one. */
 struct visit {
 	struct kunit *test;
@@ -586,6 +608,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(it_has_many_at_once),
 	KUNIT_CASE(it_gives_all_or_none),
 	KUNIT_CASE(it_keeps_its_limit),
+	KUNIT_CASE(it_keeps_its_limit_in_atomic_sections),
 	KUNIT_CASE(it_serves_softirqs),
 	KUNIT_CASE(it_serves_hardirqs),
 	KUNIT_CASE(it_serves_atomic_sections),
