@@ -109,10 +109,15 @@ is_hidden()
 		"$(command -v pymalloc)" show "$(heap strings)" 2>/dev/null
 }
 
-# Not even root may do with it what only its process may.
+# Not even root may change it, or map the kernel's memory.
 is_only_looked_at()
 {
-	! pymalloc trace "$(heap strings)" --mode exact 2>/dev/null && ! rmmod pymalloc 2>/dev/null
+	"$here/looker" "$(heap strings)"
+}
+
+refuses_to_go()
+{
+	! rmmod pymalloc 2>/dev/null
 }
 
 in_cgroup()
@@ -172,7 +177,8 @@ ok "it can be drawn" pymalloc map "$(heap strings)"
 ok "it is in debugfs" is_in_debugfs
 ok "it is in the metrics" is_exported
 ok "other users do not see it" is_hidden
-ok "nobody can trace it, or unload its allocator" is_only_looked_at
+ok "nobody can change, map or trace it" is_only_looked_at
+ok "nobody can unload its allocator" refuses_to_go
 ok "the sample goes with strings in it" sh -c "echo left >$table && rmmod pymalloc_strings"
 ok "its heap has gone" no_heap_is_left
 ok "the memory cgroup of its maker pays" is_paid_for
