@@ -97,7 +97,7 @@ static void kheap_work(struct work_struct *work)
 						    work);
 
 	pym_kpools_adopt(kheap);
-	if (!READ_ONCE(kheap->ended)) {
+	if (!READ_ONCE(kheap->leaky)) {
 		down_read(&kheap->heap->gate);
 		pym_kpools_flush_gated(kheap);
 		up_read(&kheap->heap->gate);
@@ -268,6 +268,7 @@ unsigned long pymalloc_kheap_end(struct pymalloc_kheap *kheap)
 	cancel_delayed_work_sync(&kheap->work);
 	pym_kpools_adopt(kheap);
 	left = pym_kheap_leaks(kheap, true);
+	kheap->leaky = left;
 	if (left)
 		queue_delayed_work(system_unbound_wq, &kheap->work, KHEAP_WAIT);
 	else

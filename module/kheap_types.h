@@ -75,7 +75,8 @@ struct pym_klist {
  * @orphans: pools that have no place in the window yet, linked by the @private of their page
  * @nr_orphans: how many, those that are just being made included
  * @work: gives orphans a place, and pools without blocks back
- * @ended: its module has ended it; it goes with its last object
+ * @ended: its module has ended it: a free does not begin the work any more
+ * @leaky: it has ended with objects in use; the work lets it go after the last one
  */
 struct pymalloc_kheap {
 	struct pym_kcpu __percpu *cpu;
@@ -83,6 +84,7 @@ struct pymalloc_kheap {
 	u32 mask;
 	u32 plain;
 	bool ended;
+	bool leaky;
 	u32 flags;
 	void (*ctor)(void *object);
 	size_t object_size;

@@ -87,6 +87,36 @@ static const struct pym_heap_ops owner_ops = {
 	.pause	= owner_pause,
 };
 
+/* What is asked of the owner of a heap that belongs to a module: nobody maps it. */
+static int kernel_hold(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+	*mappings = (struct pym_mappings) {};
+	return 0;
+}
+
+static void kernel_release(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+}
+
+static void kernel_zap(struct pym_heap *heap, const struct pym_mappings *held, u64 offset,
+		       struct page **pages, unsigned int nr)
+{
+}
+
+static void kernel_map_grown(struct pym_heap *heap, const struct pym_mappings *mappings,
+			     unsigned long number)
+{
+}
+
+static const struct pym_heap_ops kernel_ops = {
+	.hold	= kernel_hold,
+	.release = kernel_release,
+	.zap	= kernel_zap,
+	.map_grown = kernel_map_grown,
+	.threshold_passed = owner_threshold_passed,
+	.pause	= owner_pause,
+};
+
 static bool name_is_valid(const char *name)
 {
 	size_t i, length = strnlen(name, PYMALLOC_NAME_LEN);
@@ -505,7 +535,7 @@ pym_service_create_for_module(struct pymalloc_create *create,
 		owner_free_struct(sheap);
 		return ERR_PTR(err);
 	}
-	sheap->heap.ops = NULL;
+	sheap->heap.ops = &kernel_ops;
 	sheap->heap.tenant = tenant;
 	sheap->heap.base_bytes += bytes;
 	sheap->flags |= PYMALLOC_KERNEL;

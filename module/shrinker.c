@@ -37,12 +37,6 @@ static unsigned long shrinker_count(struct shrinker *unused, struct shrink_contr
 	return pym_registry_sum(pages_to_gain) ?: SHRINK_EMPTY;
 }
 
-/* Nobody maps a module's heap. */
-static bool shrink_hold(struct pym_heap *heap, struct pym_mappings *mappings)
-{
-	return !heap->ops || pym_window_try_hold(heap, mappings);
-}
-
 /* Give back pages of empty pools. */
 static u64 shrink_heap(struct pym_service_heap *sheap, u64 nr)
 {
@@ -50,14 +44,13 @@ static u64 shrink_heap(struct pym_service_heap *sheap, u64 nr)
 	struct pym_mappings mappings;
 	u64 done = 0;
 
-	if (!READ_ONCE(heap->nr_empty) || !shrink_hold(heap, &mappings))
+	if (!READ_ONCE(heap->nr_empty) || !pym_window_try_hold(heap, &mappings))
 		return 0;
 	if (down_read_trylock(&heap->gate)) {
 		done = pym_trim_held(heap, &mappings, nr);
 		up_read(&heap->gate);
 	}
-	if (heap->ops)
-		pym_window_release(heap, &mappings);
+	pym_window_release(heap, &mappings);
 	if (done) {
 		atomic64_add(done, &sheap->upkeep->nr_shrunk);
 		trace_heap_shrink(heap->id, done);

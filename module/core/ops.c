@@ -93,7 +93,7 @@ static bool gate_lock(struct pym_heap *heap, const struct pym_mappings *mappings
 
 /**
  * pym_gate_enter_held() - hold the mappings, then enter the gate
- * @heap: the heap, which has a window
+ * @heap: the heap.  If it has no window, only the gate is entered, and not waited for
  * @mappings: out: its mappings
  *
  * fork() takes both in this order, too.  What is done then need not leave the gate.
@@ -104,8 +104,13 @@ static bool gate_lock(struct pym_heap *heap, const struct pym_mappings *mappings
  */
 int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings)
 {
-	int err = heap->ops->hold(heap, mappings);
+	int err;
 
+	if (!heap->ops) {
+		*mappings = (struct pym_mappings) { .try_gate = true };
+		return gate_lock(heap, mappings) ? 0 : -EAGAIN;
+	}
+	err = heap->ops->hold(heap, mappings);
 	if (err || gate_lock(heap, mappings))
 		return err;
 	heap->ops->release(heap, mappings);
@@ -123,7 +128,7 @@ int pym_gate_enter_held(struct pym_heap *heap, struct pym_mappings *mappings)
 bool pym_gate_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings)
 {
 	return rwsem_is_contended(&heap->gate) || fatal_signal_pending(current) ||
-	       (heap->ops->wanted && heap->ops->wanted(heap, mappings));
+	       (heap->ops && heap->ops->wanted && heap->ops->wanted(heap, mappings));
 }
 
 /**
@@ -136,7 +141,8 @@ bool pym_gate_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappin
 void pym_gate_leave_held(struct pym_heap *heap, struct pym_mappings *mappings)
 {
 	up_read(&heap->gate);
-	heap->ops->release(heap, mappings);
+	if (heap->ops)
+		heap->ops->release(heap, mappings);
 }
 
 /**

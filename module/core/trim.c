@@ -122,7 +122,7 @@ static u64 trim_down_to(struct pym_heap *heap, u64 keep)
 
 /**
  * pym_trim_surplus() - pym_trim_excess() for a caller outside of the gate
- * @heap: the heap, which has a window
+ * @heap: the heap
  *
  * Context: Sleeps.  Holds nothing.  May be a task that may not wait for the gate.
  */
@@ -136,7 +136,7 @@ void pym_trim_surplus(struct pym_heap *heap)
 
 /**
  * pym_trim_round() - pym_trim() for a task that may not wait for the gate
- * @heap: the heap, which has a window
+ * @heap: the heap
  *
  * When the gate is closed, it ends.  It passes over pools whose page is locked.
  *
@@ -164,7 +164,7 @@ static u64 trim_count_idle(struct pym_heap *heap, u64 *empty)
 
 /**
  * pym_trim_idle() - give back pages of pools that have been empty since the last call
- * @heap: the heap, which has a window
+ * @heap: the heap
  * @keep: how many pools may stay empty for good
  *
  * The heap has had at least so many empty pools all the time: it does not need them.

@@ -63,7 +63,12 @@ static void blocks(const void *unused)
 		MUST(!pym_free(&heap, refs, status, NR), "refs are bad that were allocated");
 		MUST(pym_free(&heap, refs, status, 1) == 1, "a second free is not refused");
 	}
-	pym_trim(&heap);
+	/* As the thread of upkeep does it. */
+	MUST(!pym_trim_idle(&heap, 0), "a page was idle that was in use");
+	MUST(pym_trim_idle(&heap, 0) && !heap.pages, "%llu pages are left", heap.pages);
+	MUST(pym_alloc(&heap, 8, false, refs, NR, &err) == NR, "error %d", err);
+	MUST(!pym_free(&heap, refs, status, NR), "refs are bad that were allocated");
+	MUST(pym_trim_round(&heap) && !heap.pages, "%llu pages are left", heap.pages);
 	MUST(pym_alloc(&heap, 8, false, refs, 1, &err) == 1, "error %d", err);
 	MUST(!pym_free(&heap, refs, status, 1), "a ref is bad that was allocated");
 	MUST(pym_trim(&heap) == PAGE_SIZE, "no pool was empty");

@@ -57,6 +57,14 @@ static void change(int fd)
 				    .mode = PYMALLOC_TRACE_EXACT)));
 	refused("TRACE of idle pages", ioctl(fd, PYMALLOC_IOC_TRACE,
 					     &ARG(trace, .flags = PYMALLOC_TRACE_IDLE)));
+	/* These may be asked for, and do no harm. */
+	ioctl(fd, PYMALLOC_IOC_NOTIFY, &ARG(notify, .threshold = 1));
+	ioctl(fd, PYMALLOC_IOC_NOTIFY, &ARG(notify));
+	ioctl(fd, PYMALLOC_IOC_CACHE, &ARG(cache, .op = PYMALLOC_CACHE_STEAL));
+	ioctl(fd, PYMALLOC_IOC_COMPACT, &ARG(compact));
+	ioctl(fd, PYMALLOC_IOC_POLICY, &ARG(policy, .flags = PYMALLOC_POLICY_SET));
+	ioctl(fd, PYMALLOC_IOC_SITES, &ARG(sites, .op = PYMALLOC_SITES_READ));
+	ioctl(fd, PYMALLOC_IOC_SITES, &ARG(sites, .op = PYMALLOC_SITES_DROP));
 	map(fd, "the window", 0, PROT_READ | PROT_WRITE, MAP_SHARED);
 	map(fd, "the window for reading", 0, PROT_READ, MAP_SHARED);
 	map(fd, "the pool map", PYMALLOC_POOL_MAP_OFFSET, PROT_READ, MAP_SHARED);
