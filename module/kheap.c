@@ -44,15 +44,16 @@ static void kheap_begin(struct pym_heap *heap)
 static void kheap_count(struct pym_heap *heap, u32 number, u64 *allocs, u64 *frees)
 {
 	const struct pym_kcpu __percpu *cpus = kheap_of(heap)->cpu;
+	u64 allocated = 0, freed = 0;
 	int cpu;
 
-	*allocs = 0;
-	*frees = 0;
 	/* Frees first: what is freed meanwhile has been allocated before. */
 	for_each_possible_cpu(cpu)
-		*frees += READ_ONCE(per_cpu_ptr(cpus, cpu)->frees[number]);
+		freed += READ_ONCE(per_cpu_ptr(cpus, cpu)->frees[number]);
 	for_each_possible_cpu(cpu)
-		*allocs += READ_ONCE(per_cpu_ptr(cpus, cpu)->allocs[number]);
+		allocated += READ_ONCE(per_cpu_ptr(cpus, cpu)->allocs[number]);
+	*frees = freed;
+	*allocs = allocated;
 }
 
 static void kheap_flush(struct pym_heap *heap)

@@ -180,11 +180,11 @@ static void check_primary(struct pym_tally *tally, const struct pym_class *class
 static void check_whole(struct pym_tally *tally, const struct pym_class *class,
 			const struct pym_pool *pool, u64 offset)
 {
-	pym_expect(tally, pool->nr_alloc == class->capacity &&
-			  pool->boundary == class->capacity, offset,
-		   "a whole pool has blocks that are the core's");
-	pym_expect(tally, pool->group == PYM_GROUP_FULL && pool->role == PYM_POOL_PLAIN &&
-			  !pool->next_face, offset,
+	bool whole = pool->nr_alloc == class->capacity && pool->boundary == class->capacity;
+	bool alone = pool->group == PYM_GROUP_FULL && pool->role == PYM_POOL_PLAIN;
+
+	pym_expect(tally, whole, offset, "a whole pool has blocks that are the core's");
+	pym_expect(tally, alone && !pool->next_face, offset,
 		   "a whole pool is in a list of the core's");
 	tally->class[pool->class].groups[PYM_GROUP_FULL]++;
 	tally->class[pool->class].blocks += class->capacity;

@@ -24,7 +24,7 @@ static int allowed;
 static void refused(const char *what, int result)
 {
 	if (result >= 0 || errno != EPERM) {
-		printf("%s is not refused: %d, %s\n", what, result, strerror(errno));
+		printf("%s is allowed: %d, %s\n", what, result, strerror(errno));
 		allowed++;
 	}
 }

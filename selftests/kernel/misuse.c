@@ -79,8 +79,8 @@ static int __init misuse_init(void)
 	pymalloc_kheap_free_bulk(3, twice);
 	err |= pymalloc_kheap_usable(object) != 0;
 	pymalloc_kheap_free(object);
-	err |= pymalloc_kheap_alloc(kheap, 0, GFP_KERNEL) != NULL;
-	err |= pymalloc_kheap_alloc(kheap, 513, GFP_KERNEL) != NULL;
+	err |= !!pymalloc_kheap_alloc(kheap, 0, GFP_KERNEL);
+	err |= !!pymalloc_kheap_alloc(kheap, 513, GFP_KERNEL);
 	pymalloc_kheap_trim(kheap);
 	pymalloc_kheap_free(object);
 	err |= pymalloc_kheap_end(kheap) != 0;

@@ -175,7 +175,7 @@ static int table_add_locked(const char *text)
 		if (!entry)
 			return -ENOMEM;
 		entry->uses = 0;
-		strcpy(entry->text, text);
+		memcpy(entry->text, text, strlen(text) + 1);
 		hash_add_rcu(table, &entry->node, hash);
 	}
 	WRITE_ONCE(entry->uses, entry->uses + 1);

@@ -1170,9 +1170,9 @@ struct pymalloc_cache {
  * be read-only.  PYMALLOC_TRACE_BEGUN is for the heap's process.  The heap of a child of
  * fork() has its parent's settings and a generation of its own, but no sites.
  *
- * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's process,
- * or a module's heap), EINVAL (more than one flag, or a value that is out of range), ENOMEM, EDQUOT (as
- * PYMALLOC_IOC_ALLOC), EINTR (the caller is being killed), EFAULT, E2BIG.
+ * Return: 0; or -1 and EBADF (read-only descriptor), EPERM (not the heap's process, or a
+ * module's heap), EINVAL (more than one flag, or a value that is out of range), ENOMEM, EDQUOT
+ * (as PYMALLOC_IOC_ALLOC), EINTR (the caller is being killed), EFAULT, E2BIG.
  */
 struct pymalloc_trace {
 	__u32 argsz;

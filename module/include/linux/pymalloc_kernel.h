@@ -19,6 +19,7 @@
 #ifndef _LINUX_PYMALLOC_KERNEL_H
 #define _LINUX_PYMALLOC_KERNEL_H
 
+#include <linux/bits.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/module.h>
@@ -32,8 +33,8 @@ struct pymalloc_kreserve;
 #define PYMALLOC_KHEAP_MAX		512
 
 /* pymalloc_kheap_args.flags */
-#define PYMALLOC_KHEAP_CALLERS		(1U << 0)	/* note who allocates: 8 bytes an object */
-#define PYMALLOC_KHEAP_TYPESAFE		(1U << 1)	/* as SLAB_TYPESAFE_BY_RCU */
+#define PYMALLOC_KHEAP_CALLERS		BIT(0)	/* note who allocates: 8 bytes an object */
+#define PYMALLOC_KHEAP_TYPESAFE		BIT(1)	/* as SLAB_TYPESAFE_BY_RCU */
 
 /**
  * struct pymalloc_kheap_args - which heap is wanted
