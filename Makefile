@@ -63,8 +63,8 @@ module-%: ## the module for one test kernel: module-6.1, module-6.12, module-deb
 	@$(tools)/kernel $* >/dev/null
 	$(call build_module,build/kernel/$*/build,$$(cat build/kernel/$*/release))
 
-module-debug: export PYMALLOC_SELFTESTS = m
-module-debug: export PYMALLOC_KUNIT = y
+module-debug module-kcsan: export PYMALLOC_SELFTESTS = m
+module-debug module-kcsan: export PYMALLOC_KUNIT = y
 module-debug: export PYMALLOC_GCOV = y
 
 userspace: ## the library, the malloc shim and the command
@@ -185,6 +185,9 @@ check-stress: deps ## processes that fork and do all else at once, on the debug 
 check-torture: deps ## heaps of modules in all contexts at once, on the debug kernel, for an hour or STRESS=SECONDS
 	@$(MAKE) $(results)/torture.tap && selftests/summary $(results)/torture.tap
 
+check-kcsan: deps ## the KUnit suites and some torture on a kernel that looks for data races
+	@$(MAKE) $(results)/kcsan.tap && selftests/summary $(results)/kcsan.tap
+
 check-style: $(results)/style.tap ## compiler warnings, sparse, checkpatch, shellcheck
 check-core: $(results)/core.tap ## the module's core in user space: model test and fuzzing
 check-tools: $(results)/tools.tap ## tests of the library and the command that need no kernel
@@ -267,6 +270,10 @@ $(results)/torture.tap: deps tests module-debug FORCE
 		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
 		selftests/kernel/torture $(or $(STRESS),3600)
 
+$(results)/kcsan.tap: deps module-kcsan FORCE
+	@selftests/record kcsan $(vm)/run --kernel kcsan --timeout 7200 $(no_kunit) -- \
+		selftests/kcsan/check
+
 $(results)/builds.tap: deps FORCE
 	@selftests/record builds selftests/packaging/builds
 
@@ -291,4 +298,4 @@ FORCE:
 	install install-module uninstall deb run shell bench bench-python bench-fork \
 	bench-kernel bench-return bench-stack bench-trace clean clean-cache check \
 	check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
-	check-debug check-everywhere check-stress check-torture check-builds check-deb check-monitoring check-programs
+	check-debug check-everywhere check-stress check-torture check-kcsan check-builds check-deb check-monitoring check-programs
