@@ -174,8 +174,9 @@ static bool args_are_valid(const struct pymalloc_kheap_args *args)
  * @args: which one
  * @owner: the module that it is shown as one of: use pymalloc_kheap_make()
  *
- * The memory cgroup of the calling task pays for its pages; so does that of who loads the
- * module, if its init function makes the heap.  Its bytes count against the limits of root.
+ * The memory cgroup of the calling task, or that of set_active_memcg(), pays for its pages; if
+ * a module's init function makes it, that of who loads the module.  Its bytes count against the
+ * limits of root.
  *
  * Context: Sleeps.
  * Return: the heap; or -EINVAL, -ENOMEM (no memory, or the heap's limit), or -EDQUOT

@@ -148,17 +148,17 @@ static bool create_is_valid(struct pymalloc_create *create)
 	       name_is_valid(create->name);
 }
 
-/* The heap is for @mm.  The caller pays: in fork(), that is the parent. */
 static void owner_set_mm(struct pym_service_heap *sheap, struct mm_struct *mm)
 {
 	sheap->client.mm = mm;
 	mmgrab(mm);
-	sheap->memcg = get_mem_cgroup_from_mm(current->mm);
 }
 
+/* The heap is for @mm.  The caller pays: in fork(), that is the parent. */
 static void owner_set_client(struct pym_service_heap *sheap, struct mm_struct *mm)
 {
 	owner_set_mm(sheap, mm);
+	sheap->memcg = get_mem_cgroup_from_mm(current->mm);
 	get_task_comm(sheap->client.comm, current);
 }
 
@@ -541,6 +541,8 @@ pym_service_create_for_module(struct pymalloc_create *create,
 	sheap->flags |= PYMALLOC_KERNEL;
 	sheap->heap.tenancy = tenancy;
 	owner_set_mm(sheap, &kernel_mm);
+	/* That of set_active_memcg(), if there is one; else the caller's. */
+	sheap->memcg = get_mem_cgroup_from_mm(NULL);
 	/* As ps(1) shows kernel threads. */
 	snprintf(sheap->client.comm, sizeof(sheap->client.comm), "[%.*s]",
 		 TASK_COMM_LEN - 3, module);
