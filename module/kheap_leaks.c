@@ -11,6 +11,7 @@
 
 #include "kheap_leaks.h"
 #include "kheap_object.h"
+#include "kpage.h"
 #include "service_heap.h"
 
 /* So many places that have allocated them are told apart. */
@@ -69,11 +70,22 @@ static void leaks_add_pool(const struct pymalloc_kheap *kheap, const struct pym_
 							  pool->class), class->size);
 }
 
+/* Pools for which the window has no place (any more): their pages are linked. */
+static void leaks_find_orphans(const struct pymalloc_kheap *kheap, struct leaks *leaks)
+{
+	const struct llist_node *node = READ_ONCE(kheap->orphans.first);
+
+	for (; node; node = node->next)
+		leaks_add_pool(kheap, pym_kpage_orphan(node), leaks);
+}
+
 static void leaks_find(struct pymalloc_kheap *kheap, struct leaks *leaks)
 {
 	struct pym_span span;
 	struct pym_pool *pool;
 	u64 offset;
+
+	leaks_find_orphans(kheap, leaks);
 
 	down_write(&kheap->heap->gate);
 	pym_for_each_arena(span.arena, offset, kheap->heap) {
@@ -104,7 +116,7 @@ static void leaks_report(const struct pymalloc_kheap *kheap, const struct leaks 
 
 /**
  * pym_kheap_leaks() - count the objects of a heap
- * @kheap: the heap; all of its pools have a place
+ * @kheap: the heap; nobody allocates from it, and its work does not run, or calls this
  * @report: print what they are, and who has allocated them
  *
  * Context: Sleeps.  Takes the heap's gate for writing.

@@ -66,8 +66,12 @@ static void note_caller(const struct pymalloc_kheap *kheap, void *object, u32 nu
 /* Make a pool the one that this CPU allocates from. */
 static void pool_install(struct pymalloc_kheap *kheap, struct pym_pool *pool, u32 number)
 {
-	struct pym_pool *old = this_cpu_xchg(kheap->cpu->pools[number], pool);
+	struct pym_pool *old;
 
+	/* Not this_cpu_xchg(): that is not atomic against xchg() by another CPU. */
+	preempt_disable();
+	old = xchg(&this_cpu_ptr(kheap->cpu)->pools[number], pool);
+	preempt_enable();
 	if (old)
 		pym_kpool_put(kheap, old);
 }
@@ -381,7 +385,8 @@ static void run_free(struct run *run)
 	bad = atomic_long_fetch_or(run->mask, word) & run->mask;
 	this_cpu_add(run->kheap->cpu->frees[number], hweight64(run->mask & ~bad));
 	if (unlikely(READ_ONCE(run->pool->tenancy) >= PYM_KPOOL_FULL))
-		pym_kpool_freed(run->kheap, run->pool, number);
+		bad |= pym_kpool_freed(run->kheap, run->pool, number, run->word,
+				       run->mask & ~bad);
 	if (unlikely(bad))
 		run_refuse(run, bad);
 	run->mask = 0;

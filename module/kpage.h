@@ -47,6 +47,24 @@ static inline void pym_kpage_set_name(struct page *page, struct pymalloc_kheap *
 	smp_store_release(&page->lru.next, PYM_KPAGE_NAME);
 }
 
+/* Where the page of a pool is linked that has no place in the window yet. */
+static inline struct llist_node *pym_kpage_node(struct page *page)
+{
+	return (struct llist_node *)&page->private;
+}
+
+/* The page that is linked by this. */
+static inline struct page *pym_kpage_of_node(const struct llist_node *node)
+{
+	return container_of((unsigned long *)node, struct page, private);
+}
+
+/* Its pool. */
+static inline struct pym_pool *pym_kpage_orphan(const struct llist_node *node)
+{
+	return (struct pym_pool *)pym_kpage_of_node(node)->lru.prev;
+}
+
 /* The heap of a page that has a name. */
 static inline struct pymalloc_kheap *pym_kpage_kheap(const struct page *page)
 {

@@ -101,28 +101,31 @@ void pym_kpool_put(struct pymalloc_kheap *kheap, struct pym_pool *pool)
  * @kheap: the heap
  * @pool: the pool
  * @number: its class, when the block was freed
+ * @word: the word of its bitmap, and
+ * @mask: the bits of it that have just been set
  *
  * Context: Any.  Preemption is off.
- * Return: PYMALLOC_REF_OK, or PYMALLOC_REF_FREE if the block was not allocated.
+ * Return: those of the bits whose blocks were not allocated.
  */
-enum pymalloc_ref_status pym_kpool_freed(struct pymalloc_kheap *kheap, struct pym_pool *pool,
-					 u32 number)
+unsigned long pym_kpool_freed(struct pymalloc_kheap *kheap, struct pym_pool *pool,
+			      u32 number, unsigned int word, unsigned long mask)
 {
 	struct pym_kclass *class = &kheap->classes[number];
-	enum pymalloc_ref_status status = PYMALLOC_REF_OK;
+	unsigned long bad = 0;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&class->lock, flags);
 	if (pool->tenancy == PYM_KPOOL_FULL && kpool_has_free(pool))
 		kpool_list_locked(kheap, pool);
 	else if (pool->tenancy == PYM_KPOOL_CLOSED)
-		status = PYMALLOC_REF_FREE;
+		/* Who has closed it has taken all bits: those that are set came later. */
+		bad = atomic_long_fetch_andnot(mask, (atomic_long_t *)&pool->free[word]) & mask;
 	raw_spin_unlock_irqrestore(&class->lock, flags);
-	if (status == PYMALLOC_REF_OK)
+	if (bad)
+		this_cpu_sub(kheap->cpu->frees[number], hweight64(bad));
+	if (bad != mask)
 		kpool_arm(kheap);
-	else
-		this_cpu_dec(kheap->cpu->frees[number]);
-	return status;
+	return bad;
 }
 
 /**
@@ -248,7 +251,7 @@ static struct pym_pool *kpool_orphan(struct pymalloc_kheap *kheap, u32 number, g
 		return NULL;
 	}
 	kpool_name(kheap, pool, gfp);
-	llist_add((struct llist_node *)&pool->page->private, &kheap->orphans);
+	llist_add(pym_kpage_node(pool->page), &kheap->orphans);
 	mod_delayed_work(system_unbound_wq, &kheap->work, 0);
 	return pool;
 }
@@ -280,11 +283,11 @@ struct pym_pool *pym_kpool_next(struct pymalloc_kheap *kheap, u32 number, gfp_t 
 
 static struct llist_node *kpool_adopt(struct pymalloc_kheap *kheap, struct llist_node *node)
 {
-	struct page *page = container_of((unsigned long *)node, struct page, private);
+	struct pym_pool *pool = pym_kpage_orphan(node);
 	struct llist_node *next = node->next;
 
-	WRITE_ONCE(page->private, 0);
-	if (pym_whole_adopt(kheap->heap, (struct pym_pool *)page->lru.prev))
+	WRITE_ONCE(pool->page->private, 0);
+	if (pym_whole_adopt(kheap->heap, pool))
 		llist_add(node, &kheap->orphans);
 	else
 		atomic_dec(&kheap->nr_orphans);
@@ -309,7 +312,7 @@ void pym_kpools_adopt(struct pymalloc_kheap *kheap)
 
 /**
  * pym_kpools_discard() - free pools that have not got a place
- * @kheap: the heap, which nobody uses any more
+ * @kheap: the heap, which nobody uses any more: no object is in use
  *
  * Context: Any.
  */
@@ -318,13 +321,13 @@ void pym_kpools_discard(struct pymalloc_kheap *kheap)
 	struct llist_node *node = llist_del_all(&kheap->orphans), *next;
 
 	for (; node; node = next) {
-		struct page *page = container_of((unsigned long *)node, struct page, private);
+		struct pym_pool *pool = pym_kpage_orphan(node);
 
 		next = node->next;
-		WRITE_ONCE(page->private, 0);
-		pym_kpool_page_goes(page);
+		WRITE_ONCE(pool->page->private, 0);
+		pym_kpool_page_goes(pool->page);
 		atomic_dec(&kheap->nr_orphans);
-		pym_whole_discard((struct pym_pool *)page->lru.prev);
+		pym_whole_discard(pool);
 	}
 }
 
@@ -359,6 +362,10 @@ static bool kpool_close(const struct pymalloc_kheap *kheap, struct pym_pool *poo
 	unsigned int capacity = kheap->heap->classes[pool->class].capacity, word;
 	unsigned long mask;
 
+	for (word = 0; word * 64 < capacity; word++)
+		if (READ_ONCE(pool->free[word]) != kpool_word_mask(capacity, word))
+			return false;
+	WRITE_ONCE(pool->tenancy, PYM_KPOOL_CLOSED);
 	for (word = 0; word * 64 < capacity; word++) {
 		mask = kpool_word_mask(capacity, word);
 		if (cmpxchg(&pool->free[word], mask, 0) != mask)
@@ -367,8 +374,10 @@ static bool kpool_close(const struct pymalloc_kheap *kheap, struct pym_pool *poo
 	return true;
 
 reopen:
+	/* A bit that is set already is that of a double free, which is about to be found. */
 	while (word--)
-		WARN_ON_ONCE(cmpxchg(&pool->free[word], 0, kpool_word_mask(capacity, word)));
+		atomic_long_or(kpool_word_mask(capacity, word), (atomic_long_t *)&pool->free[word]);
+	WRITE_ONCE(pool->tenancy, PYM_KPOOL_LISTED);
 	return false;
 }
 
@@ -386,9 +395,8 @@ static bool kpool_close_some(struct pymalloc_kheap *kheap, struct pym_klist *lis
 	for (seen = 0; seen < KPOOL_BATCH && *left; seen++, (*left)--) {
 		pool = list_last_entry(&list->pools, struct pym_pool, link);
 		if (pym_whole_has_place(pool) && kpool_close(kheap, pool)) {
-			kpool_unlist_locked(list, pool);
-			WRITE_ONCE(pool->tenancy, PYM_KPOOL_CLOSED);
-			list_add(&pool->link, closed);
+			list_move(&pool->link, closed);
+			WRITE_ONCE(list->nr, list->nr - 1);
 		} else {
 			list_move(&pool->link, &list->pools);
 		}

@@ -16,8 +16,8 @@ unsigned int pym_kpool_take_many(struct pym_pool *pool, u32 number, void **objec
 struct pym_pool *pym_kpool_next(struct pymalloc_kheap *kheap, u32 number, gfp_t gfp);
 struct pym_pool *pym_kpool_fresh(struct pymalloc_kheap *kheap, u32 number);
 void pym_kpool_put(struct pymalloc_kheap *kheap, struct pym_pool *pool);
-enum pymalloc_ref_status pym_kpool_freed(struct pymalloc_kheap *kheap, struct pym_pool *pool,
-					 u32 number);
+unsigned long pym_kpool_freed(struct pymalloc_kheap *kheap, struct pym_pool *pool,
+			      u32 number, unsigned int word, unsigned long mask);
 void pym_kpool_page_goes(struct page *page);
 void pym_kpools_adopt(struct pymalloc_kheap *kheap);
 void pym_kpools_discard(struct pymalloc_kheap *kheap);
@@ -64,7 +64,9 @@ pym_kpool_give(struct pymalloc_kheap *kheap, struct pym_pool *pool, const void *
 	this_cpu_inc(kheap->cpu->frees[number]);
 	/* A full barrier lies between the two: pairs with that in pym_kpool_put(). */
 	if (unlikely(READ_ONCE(pool->tenancy) >= PYM_KPOOL_FULL))
-		return pym_kpool_freed(kheap, pool, number);
+		return pym_kpool_freed(kheap, pool, number, (position >> 32) / BITS_PER_LONG,
+				       BIT((position >> 32) % BITS_PER_LONG)) ?
+			PYMALLOC_REF_FREE : PYMALLOC_REF_OK;
 	return PYMALLOC_REF_OK;
 }
 

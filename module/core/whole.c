@@ -143,6 +143,12 @@ static bool quota_has_room(const struct pym_quota *quota, unsigned long bytes)
 	return !max || atomic_long_read(&quota->used) + bytes <= max;
 }
 
+/* Would so many pages more find a place in the window?  No arena is the first one. */
+static bool window_has_room(const struct pym_heap *heap, unsigned int nr)
+{
+	return pym_page_bytes(READ_ONCE(heap->pages) + nr) + PYMALLOC_ARENA_SIZE <= heap->extent;
+}
+
 /**
  * pym_whole_make() - make a whole pool that has no place in the window yet
  * @heap: the heap, which has a tenant
@@ -151,7 +157,7 @@ static bool quota_has_room(const struct pym_quota *quota, unsigned long bytes)
  * @nr: how many there are with this one that are not charged yet
  *
  * Context: Any that @gfp allows.
- * Return: the pool, for pym_whole_adopt(); or NULL (no memory, or a limit).
+ * Return: the pool, for pym_whole_adopt(); or NULL (no memory, a limit, or the window is full).
  */
 struct pym_pool *pym_whole_make(struct pym_heap *heap, u32 number, gfp_t gfp, unsigned int nr)
 {
@@ -160,7 +166,8 @@ struct pym_pool *pym_whole_make(struct pym_heap *heap, u32 number, gfp_t gfp, un
 	struct pym_pool *pool;
 	struct page *page;
 
-	if (!quota_has_room(&heap->quota, bytes) || !quota_has_room(heap->user, bytes))
+	if (!window_has_room(heap, nr) || !quota_has_room(&heap->quota, bytes) ||
+	    !quota_has_room(heap->user, bytes))
 		return NULL;
 	page = alloc_pages(gfp | __GFP_ZERO, 0);
 	if (!page)

@@ -150,7 +150,7 @@ static int worker_thread(void *data)
 		for (i = 0; i < 200; i++)
 			exchange(random, GFP_KERNEL);
 		exchange_many(random);
-		if (!below(random, 50))
+		if (!below(random, 10))
 			pymalloc_kheap_trim(kheap);
 		if (!below(random, 200))
 			visit_another(random);

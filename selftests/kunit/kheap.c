@@ -13,6 +13,7 @@
 
 #include "kheap_types.h"
 #include "kunit.h"
+#include "params.h"
 #include "registry.h"
 #include "service_heap.h"
 
@@ -625,6 +626,37 @@ static void it_stays_with_what_has_leaked(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, is_known(id));
 }
 
+/* Objects for whose pages the window has no place are not lost, nor freed by the end. */
+static void it_stays_with_what_has_no_place(struct kunit *test)
+{
+	static const struct pymalloc_kheap_args args = { .name = "kunit small" };
+	unsigned long window = pym_default_window, flags;
+	void **objects = objects_new(test, MANY);
+	struct pymalloc_kheap *kheap;
+	unsigned int nr = 0, i;
+	u64 id;
+
+	pym_default_window = SZ_512K;
+	kheap = pymalloc_kheap_make(&args);
+	pym_default_window = window;
+	KUNIT_ASSERT_FALSE(test, IS_ERR(kheap));
+	id = kheap->heap->id;
+	/* The worker must not take their place before they are made. */
+	local_irq_save(flags);
+	while (nr < MANY && (objects[nr] = pymalloc_kheap_alloc(kheap, 512, GFP_ATOMIC)))
+		nr++;
+	local_irq_restore(flags);
+	KUNIT_EXPECT_GE(test, nr, 8);
+	KUNIT_EXPECT_LE(test, nr, SZ_256K / 512);
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_EQ(test, pymalloc_kheap_usable(objects[i]), 512);
+	KUNIT_EXPECT_EQ(test, pymalloc_kheap_end(kheap), nr);
+	pymalloc_kheap_free_bulk(nr, objects);
+	for (i = 0; i < 300 && is_known(id); i++)
+		msleep(100);
+	KUNIT_EXPECT_FALSE(test, is_known(id));
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(it_has_objects_of_each_size),
 	KUNIT_CASE(it_aligns_them),
@@ -647,6 +679,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(it_refuses_what_it_cannot_reserve),
 	KUNIT_CASE(it_refuses_bad_arguments),
 	KUNIT_CASE(it_stays_with_what_has_leaked),
+	KUNIT_CASE(it_stays_with_what_has_no_place),
 	{}
 };
 
