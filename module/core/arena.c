@@ -23,6 +23,7 @@
 #include "record.h"
 #include "region.h"
 #include "trace.h"
+#include "typetable.h"
 
 static struct kmem_cache *arena_cache;
 
@@ -105,10 +106,18 @@ unsigned int pym_arena_room(const struct pym_arena *arena)
 	return arena->runs ? pym_longest_run(arena->free) : hweight64(arena->free);
 }
 
+/* In which lists an arena is that has room. */
+static struct pym_buckets *arena_buckets(struct pym_heap *heap, const struct pym_arena *arena)
+{
+	if (arena->runs)
+		return &heap->usable_runs;
+	return arena->type ? &pym_type_find(heap, arena->type)->usable : &heap->usable;
+}
+
 static void arena_requeue(struct pym_heap *heap, struct pym_arena *arena)
 {
-	pym_buckets_move(arena->runs ? &heap->usable_runs : &heap->usable, &arena->link,
-			 &arena->bucket, pym_arena_room(arena));
+	pym_buckets_move(arena_buckets(heap, arena), &arena->link, &arena->bucket,
+			 pym_arena_room(arena));
 }
 
 /* Make free pools busy. */
@@ -151,7 +160,7 @@ static void arena_remove_locked(struct pym_heap *heap, struct pym_arena *arena)
  * @heap: the heap
  * @span: the pools; those that have a page keep it, and are empty from then on
  *
- * Removes the arena if all of its pools are free and none has a page.
+ * Removes the arena if all of its pools are free and none has a page, unless it is a type's.
  *
  * Context: Holds @heap->lock.
  */
@@ -172,7 +181,7 @@ void pym_pools_release_locked(struct pym_heap *heap, struct pym_span span)
 	arena->busy &= ~span.bits;
 	arena->leaving &= ~span.bits;
 	arena->free |= span.bits;
-	if (arena->free == ~0ULL && !arena->empty)
+	if (arena->free == ~0ULL && !arena->empty && !arena->type)
 		arena_remove_locked(heap, arena);
 	else
 		arena_requeue(heap, arena);
@@ -267,6 +276,7 @@ void pym_arena_insert_locked(struct pym_heap *heap, struct pym_arena *arena, u32
 	unsigned int slot = number % PYM_REGION_ARENAS;
 
 	arena->number = number;
+	heap->top = max(heap->top, number + 1);
 	arena->map = (u8 *)page_address(region->map) + slot * PYMALLOC_ARENA_POOLS;
 	pym_region_take_locked(heap, region, slot);
 	if (arena->runs)
@@ -354,11 +364,48 @@ struct pym_arena *pym_arenas_create(struct pym_heap *heap, bool runs, unsigned i
 	return first;
 }
 
-/* Make an arena, and take the pools of @bits; its other pools are free. */
-static struct pym_span span_of_new(struct pym_heap *heap, bool runs, u64 bits)
+/* Put a type's arena where none has ever been.  Returns false if no such place is there. */
+static bool arena_insert_on_top(struct pym_heap *heap, struct pym_arena *arena,
+				struct pym_type *type)
 {
-	struct pym_span span = { pym_arenas_create(heap, runs, 1), bits };
+	u32 number;
 
+	spin_lock(&heap->lock);
+	number = pym_number_on_top_locked(heap);
+	if (number) {
+		arena->type = type->info.number;
+		type->nr_arenas++;
+		pym_arena_insert_locked(heap, arena, number);
+	}
+	spin_unlock(&heap->lock);
+	return number;
+}
+
+/* As pym_arenas_create(), but one arena, for a type's pools. */
+static struct pym_arena *arena_create_for(struct pym_heap *heap, struct pym_type *type)
+{
+	struct pym_arena *arena;
+	int err;
+
+	for (;;) {
+		err = pym_number_reserve_on_top(heap);
+		if (err)
+			return ERR_PTR(err);
+		arena = pym_arena_new(heap, false);
+		if (IS_ERR(arena) || arena_insert_on_top(heap, arena, type))
+			return arena;
+		/* Another task has taken the number. */
+		arena_delete(heap, arena);
+	}
+}
+
+/* Make an arena, and take the pools of @bits; its other pools are free. */
+static struct pym_span span_of_new(struct pym_heap *heap, bool runs, struct pym_type *type,
+				   u64 bits)
+{
+	struct pym_span span = { .bits = bits };
+
+	span.arena = type ? arena_create_for(heap, type) : pym_arenas_create(heap, runs, 1);
 	if (!IS_ERR(span.arena))
 		pym_pools_release(heap, (struct pym_span) { span.arena, ~bits });
 	return span;
@@ -375,6 +422,7 @@ static struct pym_arena *arena_with_room(const struct pym_buckets *buckets, unsi
 /**
  * pym_pools_reserve() - take free pools, all from one arena
  * @heap: the heap
+ * @type: the type for whose pools they are; NULL if they are for a class of the heap
  * @want: how many, at least 1; what is returned may be fewer
  * @ahead: how many more to take if the empty pools are not enough
  *
@@ -384,15 +432,15 @@ static struct pym_arena *arena_with_room(const struct pym_buckets *buckets, unsi
  * Context: Sleeps.  Holds @heap->gate for reading, and may leave it for a while.
  * Return: the pools, now busy; or as their arena an error as of pym_arenas_create().
  */
-struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
-				  unsigned int ahead)
+struct pym_span pym_pools_reserve(struct pym_heap *heap, struct pym_type *type,
+				  unsigned int want, unsigned int ahead)
 {
 	struct pym_span span;
 
 	want = min(want, PYMALLOC_ARENA_POOLS);
 
 	spin_lock(&heap->lock);
-	span.arena = arena_with_room(&heap->usable, 1);
+	span.arena = arena_with_room(type ? &type->usable : &heap->usable, 1);
 	if (span.arena) {
 		span.bits = pym_lowest_bits(span.arena->empty, want);
 		if (hweight64(span.bits) < want)
@@ -403,7 +451,7 @@ struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
 		return span;
 	}
 	spin_unlock(&heap->lock);
-	return span_of_new(heap, false, pym_lowest_bits(~0ULL, want + ahead));
+	return span_of_new(heap, false, type, pym_lowest_bits(~0ULL, want + ahead));
 }
 
 /**
@@ -427,7 +475,7 @@ struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr)
 		return span;
 	}
 	spin_unlock(&heap->lock);
-	return span_of_new(heap, true, pym_bits(0, nr));
+	return span_of_new(heap, true, NULL, pym_bits(0, nr));
 }
 
 /**
@@ -449,6 +497,56 @@ struct pym_span pym_empty_reserve(struct pym_heap *heap)
 	}
 	spin_unlock(&heap->lock);
 	return span;
+}
+
+/**
+ * pym_arenas_are_free() - are all pools free that the arenas of a type have?
+ * @heap: the heap, at rest
+ * @type: the type
+ *
+ * Return: true if so; else a task is just giving pages of some of them back, or they have
+ *	blocks.
+ */
+bool pym_arenas_are_free(struct pym_heap *heap, const struct pym_type *type)
+{
+	const struct list_head *link;
+	u32 nr = 0;
+
+	list_for_each(link, &type->usable.list[PYMALLOC_ARENA_POOLS])
+		nr++;
+	return nr == type->nr_arenas;
+}
+
+/* The arena becomes one for all, if it has a page; else it is removed. */
+static void arena_disown_locked(struct pym_heap *heap, struct pym_arena *arena,
+				struct pym_type *type)
+{
+	pym_buckets_move(&type->usable, &arena->link, &arena->bucket, 0);
+	arena->type = 0;
+	type->nr_arenas--;
+	if (arena->empty)
+		arena_requeue(heap, arena);
+	else
+		arena_remove_locked(heap, arena);
+}
+
+/**
+ * pym_arenas_disown() - take its arenas, whose pools are all free, from a type
+ * @heap: the heap
+ * @type: the type
+ *
+ * Context: Holds @heap->gate for writing.  Takes @heap->lock.
+ */
+void pym_arenas_disown(struct pym_heap *heap, struct pym_type *type)
+{
+	struct list_head *all = &type->usable.list[PYMALLOC_ARENA_POOLS];
+
+	while (!list_empty(all)) {
+		spin_lock(&heap->lock);
+		arena_disown_locked(heap, list_first_entry(all, struct pym_arena, link), type);
+		spin_unlock(&heap->lock);
+		cond_resched();
+	}
 }
 
 /**

@@ -11,6 +11,8 @@
 #include "region.h"
 #include "types.h"
 
+struct pym_type;
+
 /* For each pool of a span that has a page. */
 #define pym_for_each_pool(pool, span)						\
 	for (u64 _left = (span).bits; ((pool) = pym_pool_next((span).arena, &_left));)
@@ -51,10 +53,12 @@ struct pym_arena *pym_arenas_create(struct pym_heap *heap, bool runs, unsigned i
 void pym_pools_release(struct pym_heap *heap, struct pym_span span);
 void pym_pools_retire(struct pym_heap *heap, struct list_head *pools);
 void pym_pools_release_locked(struct pym_heap *heap, struct pym_span span);
-struct pym_span pym_pools_reserve(struct pym_heap *heap, unsigned int want,
-				  unsigned int ahead);
+struct pym_span pym_pools_reserve(struct pym_heap *heap, struct pym_type *type,
+				  unsigned int want, unsigned int ahead);
 struct pym_span pym_run_reserve(struct pym_heap *heap, unsigned int nr);
 struct pym_span pym_empty_reserve(struct pym_heap *heap);
+bool pym_arenas_are_free(struct pym_heap *heap, const struct pym_type *type);
+void pym_arenas_disown(struct pym_heap *heap, struct pym_type *type);
 
 /* Where a pool is in the window. */
 static inline u64 pym_pool_offset(const struct pym_pool *pool)

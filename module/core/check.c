@@ -22,6 +22,7 @@
 #include "frame.h"
 #include "pool.h"
 #include "record.h"
+#include "typetable.h"
 
 /**
  * pym_tally_new() - begin a check
@@ -200,7 +201,7 @@ static void check_whole(struct pym_tally *tally, const struct pym_class *class,
  */
 void pym_check_blocks(struct pym_tally *tally, struct pym_pool *pool, u64 offset)
 {
-	struct pym_class *class = &tally->heap->classes[pool->class];
+	struct pym_class *class = pym_class_of(tally->heap, pool->class);
 
 	if (!pym_expect(tally, class->size, offset,
 			"the pool's class is not one of the heap's"))
@@ -317,7 +318,7 @@ static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 		tally->maybe_shared += pym_frame_maybe_shared(pool->page);
 	}
 	blocks = pym_class_is_of_blocks(pool->class);
-	pym_expect(tally, !pool->class || blocks || pool->class >= PYM_CLASS_RUN, offset,
+	pym_expect(tally, pym_class_exists(tally->heap, pool->class), offset,
 		   "the pool's class does not exist");
 	pym_expect(tally, !pool->class == free, offset,
 		   "the pool is free and has a class, or is neither");
@@ -327,6 +328,8 @@ static void check_pool(struct pym_tally *tally, struct pym_arena *arena,
 		   "a run lies in an arena of pools");
 	pym_expect(tally, !blocks || !arena->runs, offset,
 		   "a pool of blocks lies in an arena of runs");
+	pym_expect(tally, !blocks || pym_class_type(pool->class) == arena->type, offset,
+		   "a pool lies in an arena of another type");
 	pym_expect(tally, arena->map[index] == (blocks ? pym_pool_shown_class(pool) : 0), offset,
 		   "the pool map shows another class");
 	pym_expect(tally, pool->class == PYM_CLASS_TAIL || offset >= tally->tail_end,
@@ -374,9 +377,28 @@ bool pym_check_arena(struct pym_tally *tally, struct pym_arena *arena, u64 offse
 		   "the arena is in a list though it is full, or in none though it is not");
 	pym_expect(tally, list_empty(&arena->empty_link) == !arena->empty, offset,
 		   "the arena's empty pools are not on the list of those to trim");
-	pym_expect(tally, arena->empty || ~arena->free, offset,
+	pym_expect(tally, arena->empty || ~arena->free || arena->type, offset,
 		   "an arena with nothing in it still exists");
+	pym_expect(tally, !arena->type || pym_type_find(tally->heap, arena->type), offset,
+		   "the arena is one of a type that does not exist");
+	pym_expect(tally, arena->number < tally->heap->top, offset,
+		   "the arena lies above all that there have been");
 	return true;
+}
+
+/* In which lists the arena is. */
+static void count_arena_list(struct pym_tally *tally, const struct pym_arena *arena)
+{
+	unsigned int room = pym_arena_room(arena);
+
+	if (arena->type > PYMALLOC_TYPES_MAX)
+		return;
+	if (!arena->type) {
+		tally->buckets[arena->runs][room]++;
+		return;
+	}
+	tally->type_arenas[arena->type]++;
+	tally->type_usable[arena->type] += !!room;
 }
 
 static void check_arena_at_rest(struct pym_tally *tally, struct pym_arena *arena,
@@ -387,7 +409,7 @@ static void check_arena_at_rest(struct pym_tally *tally, struct pym_arena *arena
 	tally->arenas += !arena->runs;
 	tally->run_arenas += arena->runs;
 	tally->meta += PYM_ARENA_BYTES;
-	tally->buckets[arena->runs][pym_arena_room(arena)]++;
+	count_arena_list(tally, arena);
 	tally->empty += hweight64(arena->empty);
 	tally->empty_arenas += !!arena->empty;
 	if (!pym_check_arena(tally, arena, offset))
@@ -484,7 +506,7 @@ static void check_lists(struct pym_tally *tally, const struct pym_buckets *bucke
 
 static void check_class(struct pym_tally *tally, u32 number)
 {
-	struct pym_class *class = &tally->heap->classes[number];
+	struct pym_class *class = pym_class_of(tally->heap, number);
 	const u64 *groups = tally->class[number].groups;
 	unsigned int group;
 	u64 used = tally->class[number].pinned;
@@ -515,6 +537,41 @@ static void check_class(struct pym_tally *tally, u32 number)
 		   "a class's allocations and frees do not make its blocks");
 }
 
+/* How many arenas are in a type's lists?  Stops behind @most, as check_list_has(). */
+static u32 count_usable(const struct pym_type *type, u32 most)
+{
+	const struct list_head *entry;
+	unsigned int room;
+	u32 nr = 0;
+
+	for (room = 1; room < ARRAY_SIZE(type->usable.list); room++)
+		list_for_each(entry, &type->usable.list[room])
+			if (nr++ == most)
+				return nr;
+	return nr;
+}
+
+static void check_types(struct pym_tally *tally)
+{
+	struct pym_type *type;
+	u32 number;
+
+	tally->meta += tally->heap->types ? PYM_TYPE_BYTES : 0;
+	pym_for_each_type(type, number, tally->heap) {
+		u32 usable = tally->type_usable[number];
+
+		tally->meta += PYM_TYPE_BYTES;
+		pym_expect(tally, type->info.number == number, 0,
+			   "a type is not where it believes to be");
+		pym_expect(tally, type->nr_arenas == tally->type_arenas[number], 0,
+			   "a type's count of arenas is wrong");
+		pym_expect(tally, count_usable(type, usable) == usable, 0,
+			   "a type's lists of arenas have more or fewer than there are");
+		if (type->class.size)
+			check_class(tally, PYMALLOC_NR_CLASSES + number);
+	}
+}
+
 static void check_totals(struct pym_tally *tally)
 {
 	struct pym_heap *heap = tally->heap;
@@ -522,6 +579,7 @@ static void check_totals(struct pym_tally *tally)
 
 	for (number = 0; number <= PYMALLOC_NR_CLASSES; number++)
 		check_class(tally, number);
+	check_types(tally);
 	check_lists(tally, &heap->usable_regions, tally->region_buckets);
 	check_lists(tally, &heap->usable, tally->buckets[false]);
 	check_lists(tally, &heap->usable_runs, tally->buckets[true]);

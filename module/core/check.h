@@ -31,10 +31,12 @@ struct pym_tally {
 	u64 tail_end;	/* where the run ends that was found last */
 	u64 empty_arenas;
 	u64 buckets[2][PYMALLOC_ARENA_POOLS + 1];	/* arenas of pools and of runs by room */
+	u32 type_arenas[PYMALLOC_TYPES_MAX + 1];	/* those of types are not among these */
+	u32 type_usable[PYMALLOC_TYPES_MAX + 1];	/* of @type_arenas, those with room */
 	u64 region_buckets[PYM_REGION_ARENAS + 1];
 	struct {
 		u64 groups[PYM_GROUP_FULL + 1], blocks, untouched, faces, spent, pinned;
-	} class[PYMALLOC_NR_CLASSES + 1];
+	} class[PYM_CLASS_RUN];
 };
 
 int pym_check(struct pym_heap *heap, struct pym_verdict *verdict);

@@ -21,6 +21,8 @@
 #include "quota.h"
 #include "record.h"
 #include "region.h"
+#include "type.h"
+#include "typetable.h"
 
 /*
  * Give the clone a page of the parent, or a copy of it.
@@ -202,7 +204,7 @@ static void link_pools(struct pym_heap *child, struct pym_span span)
 
 	pym_for_each_pool(pool, span)
 		if (pym_class_is_of_blocks(pool->class))
-			pym_class_link(&child->classes[pool->class], pool);
+			pym_class_link(pym_class_of(child, pool->class), pool);
 }
 
 /* Make the regions of a clone up to @number.  No process has its pool map mapped yet. */
@@ -218,14 +220,17 @@ static int clone_regions(struct pym_heap *child, unsigned long number)
 	return 0;
 }
 
-/* Clone the pools of an arena that are in use; empty pools stay with the original. */
+/*
+ * Clone the pools of an arena that are in use; empty pools stay with the original.  A type's
+ * arena has its place in the clone even if none is.
+ */
 static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct pym_heap *child)
 {
 	u64 used = ~(arena->free | arena->busy);
 	struct pym_arena *copy;
 	int err;
 
-	if (!used)
+	if (!used && !arena->type)
 		return 0;
 	err = clone_regions(child, arena->number / PYM_REGION_ARENAS);
 	if (err)
@@ -236,6 +241,9 @@ static int clone_arena(struct pym_heap *heap, struct pym_arena *arena, struct py
 
 	spin_lock(&child->lock);
 	pym_arena_insert_locked(child, copy, arena->number);
+	copy->type = arena->type;
+	if (copy->type)
+		pym_type_find(child, copy->type)->nr_arenas++;
 	pym_pools_release_locked(child, (struct pym_span) { copy, ~used });
 	spin_unlock(&child->lock);
 
@@ -283,9 +291,14 @@ static int clone_arenas(struct pym_heap *heap, struct pym_heap *child)
 static int clone_contents(struct pym_heap *heap, struct pym_heap *child)
 {
 	u32 number;
+	int err;
 
 	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
 		pym_class_clone(&heap->classes[number], &child->classes[number]);
+	err = pym_types_clone(heap, child);
+	if (err)
+		return err;
+	child->top = heap->top;
 	child->runs = heap->runs;
 	child->run_pages = heap->run_pages;
 	child->nr_run_allocs = heap->nr_run_allocs;

@@ -23,6 +23,7 @@
 #include "repack.h"
 #include "stats.h"
 #include "trim.h"
+#include "type.h"
 #include "types.h"
 #include "walk.h"
 #include "whole.h"

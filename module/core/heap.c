@@ -15,6 +15,7 @@
 #include "region.h"
 #include "tenant.h"
 #include "trim.h"
+#include "typetable.h"
 
 /**
  * pym_heap_init() - make a heap without objects
@@ -239,6 +240,7 @@ void pym_heap_destroy(struct pym_heap *heap)
 {
 	pym_pages_destroy(heap);
 	pym_arenas_destroy(heap);
+	pym_typetable_destroy(heap);
 	pym_meta_uncharge(heap, heap->base_bytes);
 	pym_tenant_end(heap);
 }

@@ -21,6 +21,7 @@
 #include "live.h"
 #include "ops.h"
 #include "pool.h"
+#include "typetable.h"
 
 /**
  * struct flow - how many there are of something, at one moment
@@ -35,21 +36,20 @@ struct flow {
 /* All that can be counted in two ways: pool by pool, and in the heap. */
 struct flows {
 	struct flow pages, runs;
-	struct flow blocks[PYMALLOC_NR_CLASSES + 1];
+	struct flow blocks[PYM_CLASS_RUN];
 };
 
 struct live {
 	struct pym_tally *tally;
 	struct flows before;
 	struct flows after;
+	u64 nr_types;	/* heap->nr_types when the walk began */
 	u64 busy;	/* busy pools, which may have a page or not */
 	bool sound;	/* the present arena: its pools can be checked */
 };
 
-static void live_take_blocks(struct live *live, struct flow *flow, u32 number)
+static void live_take_blocks(struct live *live, struct flow *flow, struct pym_class *class)
 {
-	struct pym_class *class = &live->tally->heap->classes[number];
-
 	spin_lock(&class->lock);
 	*flow = (struct flow) { class->blocks, class->nr_allocs, class->nr_frees };
 	spin_unlock(&class->lock);
@@ -78,10 +78,17 @@ static void live_take_pages(struct live *live, struct flows *flows)
 
 static void live_take_flows(struct live *live, struct flows *flows)
 {
-	u32 step = live->tally->heap->alignment / PYMALLOC_BLOCK_MIN, number;
+	struct pym_heap *heap = live->tally->heap;
+	u32 step = heap->alignment / PYMALLOC_BLOCK_MIN, number;
+	struct pym_type *type;
 
 	for (number = step; number <= PYMALLOC_NR_CLASSES; number += step)
-		live_take_blocks(live, &flows->blocks[number], number);
+		live_take_blocks(live, &flows->blocks[number], &heap->classes[number]);
+	rcu_read_lock();
+	pym_for_each_type(type, number, heap)
+		live_take_blocks(live, &flows->blocks[PYMALLOC_NR_CLASSES + number],
+				 &type->class);
+	rcu_read_unlock();
 	live_take_pages(live, flows);
 }
 
@@ -96,14 +103,24 @@ static bool lies_between(const struct flow *before, const struct flow *after, u6
 	       seen + unknown + (after->out - before->out) >= before->nr;
 }
 
+/*
+ * Has the type of a class, if it is one of a type, come or gone during the walk?  Then its
+ * counts cannot be compared: those of another one with its number may have been taken before.
+ */
+static bool types_have_changed(const struct live *live, u32 number)
+{
+	return number > PYMALLOC_NR_CLASSES &&
+	       live->nr_types != READ_ONCE(live->tally->heap->nr_types);
+}
+
 static void compare_flows(struct live *live)
 {
 	const struct flows *before = &live->before, *after = &live->after;
 	struct pym_tally *tally = live->tally;
 	u32 number;
 
-	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
-		pym_expect(tally,
+	for (number = 1; number < PYM_CLASS_RUN; number++)
+		pym_expect(tally, types_have_changed(live, number) ||
 			   lies_between(&before->blocks[number], &after->blocks[number],
 					tally->class[number].blocks, 0), 0,
 			   "a class's count of allocated blocks is wrong");
@@ -140,6 +157,10 @@ static void live_check_pool_locked(struct live *live, struct pym_arena *arena,
 		   "a run lies in an arena of pools");
 	pym_expect(tally, !pym_class_is_of_blocks(class) || !arena->runs, offset,
 		   "a pool of blocks lies in an arena of runs");
+	pym_expect(tally, pym_class_exists(tally->heap, class), offset,
+		   "the pool's class does not exist");
+	pym_expect(tally, !pym_class_is_of_blocks(class) || pym_class_type(class) == arena->type,
+		   offset, "a pool lies in an arena of another type");
 	pym_expect(tally, class == PYM_CLASS_TAIL || offset >= tally->tail_end, offset,
 		   "a run has lost one of its pages");
 	if (class >= PYM_CLASS_RUN)
@@ -196,9 +217,6 @@ static void live_check_blocks(struct pym_tally *tally, struct pym_arena *arena,
 			   pym_pool_shown_class(pool), offset,
 			   "the pool map shows another class");
 	}
-	pym_expect(tally,
-		   !number || number >= PYM_CLASS_RUN || pym_class_is_of_blocks(number),
-		   offset, "the pool's class does not exist");
 	spin_unlock(&class->lock);
 }
 
@@ -271,6 +289,7 @@ int pym_check_live(struct pym_heap *heap, struct pym_verdict *verdict)
 	live->tally = pym_tally_new(heap, verdict);
 	if (!live->tally)
 		goto free;
+	live->nr_types = READ_ONCE(heap->nr_types);
 	live_take_flows(live, &live->before);
 	err = live_check_arenas(live);
 	if (!err)

@@ -19,6 +19,7 @@
 #include "run.h"
 #include "trace.h"
 #include "trim.h"
+#include "typetable.h"
 
 /* The number of the class that serves a size of at most PYMALLOC_BLOCK_MAX. */
 static u32 class_number(const struct pym_heap *heap, u64 size)
@@ -26,9 +27,11 @@ static u32 class_number(const struct pym_heap *heap, u64 size)
 	return ALIGN(size, heap->alignment) / PYMALLOC_BLOCK_MIN;
 }
 
-/* Blocks of one class that are being allocated. */
+/* Blocks of one class, which may be a type's, that are being allocated. */
 struct wanted {
-	u32 number;
+	struct pym_class *class;
+	struct pym_type *type;
+	u8 number;
 	u32 flags;
 	u64 *refs;
 	unsigned int nr;
@@ -69,13 +72,14 @@ static void class_add_pool_locked(struct pym_class *class, struct pym_pool *pool
  */
 static u64 class_add(struct pym_heap *heap, struct pym_span span, struct wanted *wanted)
 {
-	struct pym_class *class = &heap->classes[wanted->number];
+	struct pym_class *class = wanted->class;
 	struct pym_pool *pool;
 	unsigned int index;
 
 	/* Before a ref is returned: the process reads the class here, without a lock. */
 	pym_for_each_bit(index, span.bits)
-		WRITE_ONCE(span.arena->map[index], wants_pinned(wanted) ? 0 : wanted->number);
+		WRITE_ONCE(span.arena->map[index],
+			   pym_class_shown(wanted->number, wants_pinned(wanted)));
 
 	spin_lock(&heap->lock);
 	span.arena->busy &= ~span.bits;
@@ -107,12 +111,12 @@ static unsigned int pages_ahead(struct pym_heap *heap)
 /* Give a class new pools for all missing blocks, or for some, and take those blocks. */
 static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 {
-	const struct pym_class *class = &heap->classes[wanted->number];
+	const struct pym_class *class = wanted->class;
 	unsigned int want = DIV_ROUND_UP(wanted->nr - wanted->done, class->capacity);
 	struct pym_span span, filled;
 	int err;
 
-	span = pym_pools_reserve(heap, want, pages_ahead(heap));
+	span = pym_pools_reserve(heap, wanted->type, want, pages_ahead(heap));
 	if (IS_ERR(span.arena))
 		return PTR_ERR(span.arena);
 	filled.arena = span.arena;
@@ -126,7 +130,7 @@ static int class_grow_once(struct pym_heap *heap, struct wanted *wanted)
 /* Take blocks that the class has. */
 static void class_take(struct pym_heap *heap, struct wanted *wanted)
 {
-	struct pym_class *class = &heap->classes[wanted->number];
+	struct pym_class *class = wanted->class;
 
 	spin_lock(&class->lock);
 	object_take_locked(heap, class, wanted);
@@ -153,6 +157,33 @@ static int class_grow(struct pym_heap *heap, struct wanted *wanted)
 	return err;
 }
 
+static void take_wanted(struct pym_heap *heap, struct wanted *wanted, int *err)
+{
+	class_take(heap, wanted);
+	while (wanted->done < wanted->nr && !*err)
+		*err = class_grow(heap, wanted);
+}
+
+/* Allocate blocks of a type's own pools. */
+static unsigned int alloc_typed_blocks(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
+				       unsigned int nr, int *err)
+{
+	struct pym_type *type = pym_type_find(heap, flags >> PYM_ALLOC_TYPE_SHIFT);
+	struct wanted wanted = { .type = type, .flags = flags, .refs = refs, .nr = nr };
+
+	if (!type || !type->class.size || size != type->info.size) {
+		*err = -EINVAL;
+		return 0;
+	}
+	wanted.class = &type->class;
+	wanted.number = PYMALLOC_NR_CLASSES + type->info.number;
+	/* So that it stays when the gate is left. */
+	atomic_inc(&type->users);
+	take_wanted(heap, &wanted, err);
+	atomic_dec(&type->users);
+	return wanted.done;
+}
+
 static unsigned int alloc_blocks(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
 				 unsigned int nr, int *err)
 {
@@ -160,9 +191,10 @@ static unsigned int alloc_blocks(struct pym_heap *heap, u64 size, u32 flags, u64
 		.number = class_number(heap, size), .flags = flags, .refs = refs, .nr = nr,
 	};
 
-	class_take(heap, &wanted);
-	while (wanted.done < nr && !*err)
-		*err = class_grow(heap, &wanted);
+	if (unlikely(flags >> PYM_ALLOC_TYPE_SHIFT))
+		return alloc_typed_blocks(heap, size, flags, refs, nr, err);
+	wanted.class = &heap->classes[wanted.number];
+	take_wanted(heap, &wanted, err);
 	return wanted.done;
 }
 
@@ -387,7 +419,7 @@ static unsigned int alloc_gated(struct pym_heap *heap, u64 size, u32 flags, u64 
 	if (*err)
 		return 0;
 	/* Runs are made of fresh pages, which are zero. */
-	if (size > PYMALLOC_BLOCK_MAX)
+	if (size > PYMALLOC_BLOCK_MAX && !(flags >> PYM_ALLOC_TYPE_SHIFT))
 		return alloc_runs(heap, size, refs, nr, err);
 	if (flags & PYM_ALLOC_ZERO)
 		return alloc_zeroed_blocks(heap, size, flags, refs, nr, err);
@@ -402,7 +434,8 @@ static unsigned int alloc_gated(struct pym_heap *heap, u64 size, u32 flags, u64 
  * @refs: where the refs go
  * @nr: how many
  * @err: out: why there are fewer: -ENOMEM, -ENOSPC (the heap's extent is used up),
- *	-EDQUOT, -EINTR, -EPERM (the heap is sealed); else 0
+ *	-EDQUOT, -EINTR, -EPERM (the heap is sealed), -EINVAL (no type of this size has this
+ *	number, and pools of its own); else 0
  *
  * Context: Sleeps.
  * Return: how many were allocated.

@@ -12,6 +12,7 @@
 /* What pym_alloc() is asked for */
 #define PYM_ALLOC_ZERO		BIT(0)	/* the objects read as zero */
 #define PYM_ALLOC_PINNED	BIT(1)	/* blocks in pools that are never meshed */
+#define PYM_ALLOC_TYPE_SHIFT	PYMALLOC_ALLOC_TYPE_SHIFT	/* that of a type's number */
 
 unsigned int pym_alloc(struct pym_heap *heap, u64 size, u32 flags, u64 *refs,
 		       unsigned int nr, int *err);

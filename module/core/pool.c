@@ -20,6 +20,7 @@
 #include "block.h"
 #include "face.h"
 #include "pool.h"
+#include "typetable.h"
 
 /* So many spent faces are taken out of the mappings together. */
 #define SPENT_MAX	64
@@ -120,7 +121,7 @@ static __always_inline void pool_begin(struct pym_pool *pool, u8 number, bool pi
  * @class: the class
  * @pool: a pool with a page, which no other task can reach, and with a bitmap that is long
  *	enough for the class
- * @number: the class's number, at most PYMALLOC_NR_CLASSES
+ * @number: the class's number
  * @pinned: it is for pinned blocks only
  *
  * All its blocks are untouched.
@@ -556,9 +557,7 @@ void pym_class_give_locked(struct pym_heap *heap, struct pym_class *class,
 /* The class of a pool; entry 0, which is no class, if it is not a pool of blocks. */
 static struct pym_class *pool_class(struct pym_heap *heap, const struct pym_pool *pool)
 {
-	u8 number = READ_ONCE(pool->class);
-
-	return &heap->classes[number > PYMALLOC_NR_CLASSES ? PYM_CLASS_NONE : number];
+	return pym_class_of(heap, READ_ONCE(pool->class));
 }
 
 /**

@@ -58,12 +58,18 @@ bool pym_block_is_pinned(struct pym_heap *heap, u64 ref);
 u64 pym_block_size(struct pym_heap *heap, u64 ref);
 
 /*
- * What the pool map says of a pool of blocks.  Pinned blocks are not kept in magazines, where
- * the next object of their size would get them: so a free of one is the kernel's.
+ * What the pool map says of a pool of blocks.  Pinned blocks and those of a type are not kept in
+ * magazines, where the next object of their size would get them: so a free of one is the
+ * kernel's.
  */
+static inline u8 pym_class_shown(u8 number, bool pinned)
+{
+	return pinned || number > PYMALLOC_NR_CLASSES ? 0 : number;
+}
+
 static inline u8 pym_pool_shown_class(const struct pym_pool *pool)
 {
-	return pool->role == PYM_POOL_PINNED ? 0 : pool->class;
+	return pym_class_shown(pool->class, pool->role == PYM_POOL_PINNED);
 }
 
 #endif /* PYM_POOL_H */

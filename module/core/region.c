@@ -338,6 +338,76 @@ int pym_numbers_reserve(struct pym_heap *heap, unsigned int nr)
 	}
 }
 
+/* The number behind all that arenas have ever had. */
+static u32 number_on_top(const struct pym_heap *heap)
+{
+	/* Number 0 is no arena's, because ref 0 is no block. */
+	return max(heap->top, 1U);
+}
+
+/**
+ * pym_number_on_top_locked() - find an arena number that no arena has ever had
+ * @heap: the heap
+ *
+ * Context: Holds @heap->lock.
+ * Return: the number behind all that have been taken; 0 if it is outside of the heap's extent,
+ *	or its region has to be made first.
+ */
+u32 pym_number_on_top_locked(struct pym_heap *heap)
+{
+	u32 number = number_on_top(heap);
+	struct pym_region *region = pym_region_find(heap, number / PYM_REGION_ARENAS);
+
+	if (!region || region->fresh || region->used & BIT_ULL(number % PYM_REGION_ARENAS))
+		return 0;
+	return number;
+}
+
+/* Make the region of a number, which is at most the one that comes next. */
+static int region_create_for(struct pym_heap *heap, u32 number, unsigned long made)
+{
+	if (number / PYM_REGION_ARENAS == made)
+		return region_create(heap, made);
+	/* Another task has just made it: do the rest as well, so as not to wait. */
+	pym_map_grown(heap, number / PYM_REGION_ARENAS);
+	pym_region_open(heap, pym_region_get(heap, number / PYM_REGION_ARENAS));
+	return 0;
+}
+
+/**
+ * pym_number_reserve_on_top() - see that there is an arena number that no arena has ever had
+ * @heap: the heap
+ *
+ * As pym_numbers_reserve().
+ *
+ * Context: as there.
+ * Return: as there.
+ */
+int pym_number_reserve_on_top(struct pym_heap *heap)
+{
+	unsigned long made;
+	u32 number;
+	bool found;
+	u64 extent;
+	int err;
+
+	for (;;) {
+		spin_lock(&heap->lock);
+		found = pym_number_on_top_locked(heap);
+		number = number_on_top(heap);
+		made = heap->made_regions;
+		extent = heap->extent;
+		spin_unlock(&heap->lock);
+		if (found)
+			return 0;
+		if ((u64)number << PYM_ARENA_SHIFT >= extent)
+			return extent < heap->window ? -ENOSPC : -ENOMEM;
+		err = region_create_for(heap, number, made);
+		if (err)
+			return err;
+	}
+}
+
 /**
  * pym_pool_map_page() - a page of the pool map
  * @heap: the heap

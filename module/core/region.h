@@ -19,6 +19,8 @@ u64 pym_region_outside(const struct pym_heap *heap, const struct pym_region *reg
 void pym_regions_extend_locked(struct pym_heap *heap, u64 extent);
 u32 pym_numbers_find_locked(struct pym_heap *heap, unsigned int nr);
 int pym_numbers_reserve(struct pym_heap *heap, unsigned int nr);
+u32 pym_number_on_top_locked(struct pym_heap *heap);
+int pym_number_reserve_on_top(struct pym_heap *heap);
 struct page *pym_pool_map_page(struct pym_heap *heap, unsigned long number);
 
 /**

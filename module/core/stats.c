@@ -9,6 +9,7 @@
 #include "frame.h"
 #include "ops.h"
 #include "stats.h"
+#include "typetable.h"
 
 /* All of a tenant's pools are full for the core: how many have free blocks nobody counts. */
 static void stats_ask_tenant(struct pym_heap *heap, u32 number, struct pym_class_stats *stats,
@@ -26,16 +27,8 @@ static void stats_ask_tenant(struct pym_heap *heap, u32 number, struct pym_class
 	stats->blocks_free = stats->pools_used * capacity - stats->blocks;
 }
 
-/**
- * pym_class_stats() - the figures of one size class, at one moment
- * @heap: the heap
- * @number: the class
- * @stats: out: the figures
- */
-void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *stats)
+static void stats_copy_class(struct pym_class *class, struct pym_class_stats *stats)
 {
-	struct pym_class *class = &heap->classes[number];
-
 	memset(stats, 0, sizeof(*stats));
 	spin_lock(&class->lock);
 	stats->size = class->size;
@@ -50,6 +43,19 @@ void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *
 	stats->blocks_free = (class->pools_used + class->pools_full) * class->capacity -
 			     class->blocks - class->untouched;
 	spin_unlock(&class->lock);
+}
+
+/**
+ * pym_class_stats() - the figures of one size class of a heap, at one moment
+ * @heap: the heap
+ * @number: the class
+ * @stats: out: the figures, without those of types with pools of their own
+ */
+void pym_class_stats(struct pym_heap *heap, u32 number, struct pym_class_stats *stats)
+{
+	struct pym_class *class = &heap->classes[number];
+
+	stats_copy_class(class, stats);
 	if (heap->tenant)
 		stats_ask_tenant(heap, number, stats, class->capacity);
 }
@@ -64,6 +70,22 @@ static void stats_add_class(struct pym_stats *stats, const struct pym_class_stat
 	stats->block_bytes += class->blocks * class->size;
 	stats->nr_allocs += class->nr_allocs;
 	stats->nr_frees += class->nr_frees;
+}
+
+static void stats_add_types(struct pym_heap *heap, struct pym_stats *stats)
+{
+	struct pym_class_stats class;
+	struct pym_type *type;
+	u32 number;
+
+	rcu_read_lock();
+	pym_for_each_type(type, number, heap) {
+		if (!type->class.size)
+			continue;
+		stats_copy_class(&type->class, &class);
+		stats_add_class(stats, &class);
+	}
+	rcu_read_unlock();
 }
 
 /**
@@ -81,6 +103,7 @@ void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
 		pym_class_stats(heap, number, &class);
 		stats_add_class(stats, &class);
 	}
+	stats_add_types(heap, stats);
 	stats->limit = heap->limit;
 	stats->threshold = READ_ONCE(heap->threshold);
 	stats->meta_bytes = atomic_long_read(&heap->quota.meta);
@@ -105,18 +128,23 @@ void pym_heap_stats(struct pym_heap *heap, struct pym_stats *stats)
  * pym_block_bytes() - the bytes of all blocks allocated, each as its class's size
  * @heap: the heap
  *
- * Takes no lock, so that classes may change meanwhile.
+ * Takes no lock, so that classes may change meanwhile.  Blocks of types are among them.
  *
  * Context: Any.
  * Return: the bytes.
  */
 u64 pym_block_bytes(const struct pym_heap *heap)
 {
+	const struct pym_type *type;
 	u64 bytes = 0;
 	u32 number;
 
 	for (number = 1; number <= PYMALLOC_NR_CLASSES; number++)
 		bytes += READ_ONCE(heap->classes[number].blocks) * heap->classes[number].size;
+	rcu_read_lock();
+	pym_for_each_type(type, number, heap)
+		bytes += READ_ONCE(type->class.blocks) * type->class.size;
+	rcu_read_unlock();
 	return bytes;
 }
 

@@ -58,12 +58,15 @@
 #define PYM_REGION_SHIFT	24
 
 /*
- * pool->class: beside the size classes 1 to PYMALLOC_NR_CLASSES these.  The two of runs
- * are the largest values of its type, so that ">= PYM_CLASS_RUN" means a page of a run.
+ * pool->class: beside the size classes 1 to PYMALLOC_NR_CLASSES, and those of types with
+ * pools of their own behind them, these.  The two of runs are the largest values of its type,
+ * so that ">= PYM_CLASS_RUN" means a page of a run.
  */
 #define PYM_CLASS_NONE		0
 #define PYM_CLASS_RUN		254	/* the first page of a large object */
 #define PYM_CLASS_TAIL		255	/* its other pages */
+
+static_assert(PYMALLOC_NR_CLASSES + PYMALLOC_TYPES_MAX < PYM_CLASS_RUN);
 
 /*
  * Used pools are in lists by fullness, a list for each quarter.  The fullest serve first,
@@ -144,6 +147,7 @@ struct pym_pool {
  * @mesh_pass: in which pass of meshing it was last taken out of the mappings as a whole
  * @runs: it holds runs, not pools of blocks
  * @bucket: which of the heap's lists it is in; 0 is none
+ * @type: the number of the type for whose pools alone it is; 0 if it is for all
  * @map: its part of the pool map
  * @free: pools without a class that may be taken
  * @empty: those of @free that have kept their page: empty pools
@@ -161,6 +165,7 @@ struct pym_arena {
 	u32 mesh_pass;
 	bool runs;
 	u8 bucket;
+	u8 type;
 	u8 *map;
 	u64 free;
 	u64 empty;
@@ -289,6 +294,7 @@ struct pym_quota {
 };
 
 struct pym_heap;
+struct pym_typetable;
 
 /**
  * struct pym_mappings - the mappings of a heap while they cannot change
@@ -399,6 +405,7 @@ struct pym_tenant_ops {
  * @lock: see the top of this file
  * @table: the regions that are there
  * @made_regions: how many regions there are; they have the numbers from 0 on
+ * @top: all numbers that arenas have ever had are below this
  * @usable_regions: regions that have a free arena number
  * @usable: arenas of pools that have a free one
  * @usable_runs: arenas of runs that have a free page
@@ -420,6 +427,8 @@ struct pym_tenant_ops {
  * @nr_run_allocs: large objects allocated so far
  * @nr_run_frees: large objects freed so far
  * @nr_bad_refs: refs refused so far
+ * @types: its types; NULL if it has never had one
+ * @nr_types: how often a type has been made or dropped
  * @classes: the size classes; entry k has blocks of 8 * k bytes, entry 0 stands
  *	for no class
  */
@@ -450,6 +459,7 @@ struct pym_heap {
 	spinlock_t lock;
 	struct pym_table __rcu *table;
 	unsigned long made_regions;
+	u32 top;
 	struct pym_buckets usable_regions;
 	struct pym_buckets usable;
 	struct pym_buckets usable_runs;
@@ -471,6 +481,8 @@ struct pym_heap {
 	u64 nr_run_allocs;
 	u64 nr_run_frees;
 	atomic64_t nr_bad_refs;
+	struct pym_typetable *types;
+	u64 nr_types;
 
 	struct pym_class classes[PYMALLOC_NR_CLASSES + 1];
 };
@@ -498,7 +510,7 @@ struct pym_heap {
 /* Is this the class of a pool of blocks, and neither none nor that of a run's page? */
 static inline bool pym_class_is_of_blocks(u8 class)
 {
-	return class && class <= PYMALLOC_NR_CLASSES;
+	return class && class < PYM_CLASS_RUN;
 }
 
 static inline unsigned long pym_page_bytes(unsigned long nr)

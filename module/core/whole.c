@@ -90,7 +90,7 @@ static struct pym_pool *whole_take_once(struct pym_heap *heap, u32 number, int *
 	struct pym_span span, one;
 	struct pym_pool *pool;
 
-	span = pym_pools_reserve(heap, 1, ahead);
+	span = pym_pools_reserve(heap, NULL, 1, ahead);
 	*err = PTR_ERR_OR_ZERO(span.arena);
 	if (*err)
 		return NULL;
@@ -243,7 +243,7 @@ static void whole_settle(struct pym_heap *heap, struct pym_span span, struct pym
 
 static int whole_adopt_gated(struct pym_heap *heap, struct pym_pool *pool)
 {
-	struct pym_span span = pym_pools_reserve(heap, 1, 0);
+	struct pym_span span = pym_pools_reserve(heap, NULL, 1, 0);
 	int err = PTR_ERR_OR_ZERO(span.arena);
 
 	if (err)

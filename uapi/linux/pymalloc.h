@@ -343,6 +343,12 @@ struct pymalloc_forget {
  * freed like all others.
  */
 #define PYMALLOC_ALLOC_PINNED	(1U << 2)
+/*
+ * The upper eight bits are the number of a type with pools of its own (PYMALLOC_IOC_TYPES), whose
+ * objects these are to be: @size is that of the type then.  0 is none.
+ */
+#define PYMALLOC_ALLOC_TYPE_SHIFT	24
+#define PYMALLOC_ALLOC_TYPE_MASK	(0xFFU << PYMALLOC_ALLOC_TYPE_SHIFT)
 
 /**
  * struct pymalloc_alloc - PYMALLOC_IOC_ALLOC: allocate a batch of one size
@@ -359,7 +365,7 @@ struct pymalloc_forget {
  * the memory cgroup's, or no memory), ENOSPC (the heap's extent is used up:
  * PYMALLOC_IOC_GROW gives more), EDQUOT (the user's limit), EINTR (a
  * signal came; some of the batch was done before), EFAULT (@refs is not
- * writable from entry @done on), EINVAL (size), E2BIG (count), EPERM (not the
+ * writable from entry @done on), EINVAL (size, or type), E2BIG (count), EPERM (not the
  * heap's process), EBADF (read-only descriptor).
  */
 struct pymalloc_alloc {
@@ -1222,6 +1228,97 @@ struct pymalloc_sites {
 	__u64 done;
 };
 
+/* The most types of a heap. */
+#define PYMALLOC_TYPES_MAX		189
+
+/* pymalloc_types.op */
+#define PYMALLOC_TYPES_MAKE	1	/* make a type */
+#define PYMALLOC_TYPES_DROP	2	/* end type @number */
+#define PYMALLOC_TYPES_TELL	3	/* say how many objects type @number has */
+#define PYMALLOC_TYPES_READ	4	/* describe the types behind @number */
+
+/* pymalloc_type_info.flags */
+#define PYMALLOC_TYPE_OWN_POOLS	(1U << 0)	/* no other object lies where one of its has been */
+
+/**
+ * struct pymalloc_type_info - a type of objects
+ * @number: its number in the heap, from 1 to PYMALLOC_TYPES_MAX
+ * @flags: PYMALLOC_TYPE_OWN_POOLS or 0
+ * @size: bytes of an object, 1 to PYMALLOC_SIZE_MAX
+ * @alignment: of an object: a power of two, of at most PYMALLOC_POOL_SIZE
+ * @keep: how many dead objects a thread may keep
+ * @pools: its own pools that have blocks
+ * @objects: objects that the program has
+ * @kept: dead objects that threads keep for later, constructed
+ * @constructed: how many have been constructed so far
+ * @bytes: bytes of its blocks
+ * @name: a name for people, NUL-terminated, of printable ASCII
+ *
+ * @objects, @kept and @constructed are what the heap's library has said last, and nothing
+ * depends on them.  So is @bytes, except with pools of its own: then it is what the kernel
+ * knows.
+ */
+struct pymalloc_type_info {
+	__u32 number;
+	__u32 flags;
+	__u32 size;
+	__u32 alignment;
+	__u32 keep;
+	__u32 pools;
+	__u64 objects;
+	__u64 kept;
+	__u64 constructed;
+	__u64 bytes;
+	char name[PYMALLOC_NAME_LEN];
+};
+
+/**
+ * struct pymalloc_types - PYMALLOC_IOC_TYPES: types of objects
+ * @argsz: size of this struct
+ * @flags: 0
+ * @op: PYMALLOC_TYPES_*
+ * @number: the type's number.  With PYMALLOC_TYPES_MAKE out; with PYMALLOC_TYPES_READ types
+ *	are described whose number is larger
+ * @infos: pointer to struct pymalloc_type_info: with PYMALLOC_TYPES_MAKE one with flags, size,
+ *	alignment, keep and name; with PYMALLOC_TYPES_TELL one with objects, kept and constructed
+ *	alone.  What else it has is 0.  With PYMALLOC_TYPES_READ an array: out
+ * @count: with PYMALLOC_TYPES_READ entries the array has room for, at most PYMALLOC_BATCH_MAX;
+ *	else 0
+ * @done: out: entries written; fewer than @count: there are no more types
+ * @entry_size: bytes of struct pymalloc_type_info in the caller's header; 0 without @infos
+ * @reserved: 0
+ *
+ * A type with PYMALLOC_TYPE_OWN_POOLS has objects of at most PYMALLOC_BLOCK_MAX bytes, with its
+ * alignment.  They are allocated by PYMALLOC_IOC_ALLOC with the type's number, and freed like all
+ * others.  The byte of the pool map is 0 for their pools.  These lie in arenas where nothing
+ * else has ever been, and stay the type's until it is dropped, though memory that has become
+ * empty is given back: so no ref of anything else ever names an object of the type, and no ref
+ * of the type anything else while the type lives.  Objects of other types are allocated without
+ * a number; the kernel does not know which they are.
+ *
+ * A type takes 2 KiB of metadata, and the first one of a heap as much again.  All types end with
+ * the heap.  The heap of a child of fork() has its parent's types, with their numbers.
+ *
+ * PYMALLOC_TYPES_READ is for everybody who has a descriptor, the others for the heap's process.
+ *
+ * Return: 0; or -1 and EINVAL (a value that is out of range, or unknown bits), ENOENT (no type
+ * @number), EBUSY (the type has objects in pools of its own, or some are being allocated),
+ * ENOSPC (PYMALLOC_TYPES_MAX types), ENOMEM, EDQUOT (as PYMALLOC_IOC_ALLOC), EBADF (read-only
+ * descriptor), EPERM (not the heap's process, or the heap is sealed), EINTR (the caller is being
+ * killed), EFAULT, E2BIG (struct, count, or an entry of which more than is known is not 0).
+ */
+struct pymalloc_types {
+	__u32 argsz;
+	__u32 flags;
+	__u32 op;
+	__u32 number;
+	__u64 infos;
+	__u32 count;
+	__u32 done;
+	__u32 entry_size;
+	__u32 reserved;
+};
+
 /*
  * _IO() and not _IOWR(), which makes the struct's size a part of the number: here the
  * size is in the struct, and the number stays the same when the struct grows.
@@ -1250,5 +1347,6 @@ struct pymalloc_sites {
 #define PYMALLOC_IOC_TRACE	_IO(PYMALLOC_IOC_MAGIC, 0x5F)
 #define PYMALLOC_IOC_SITES	_IO(PYMALLOC_IOC_MAGIC, 0x60)
 #define PYMALLOC_IOC_SEAL	_IO(PYMALLOC_IOC_MAGIC, 0x61)
+#define PYMALLOC_IOC_TYPES	_IO(PYMALLOC_IOC_MAGIC, 0x62)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */

@@ -356,6 +356,16 @@ static inline int atomic_read(const struct small_counter *counter)
 	return counter->value;
 }
 
+static inline void atomic_inc(struct small_counter *counter)
+{
+	__atomic_add_fetch(&counter->value, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void atomic_dec(struct small_counter *counter)
+{
+	__atomic_sub_fetch(&counter->value, 1, __ATOMIC_SEQ_CST);
+}
+
 static inline int atomic_fetch_andnot(int bits, struct small_counter *counter)
 {
 	int old = counter->value;
@@ -472,6 +482,8 @@ void rcu_lookup(bool protected);
 void cond_resched(void);
 bool fatal_signal_pending(struct task *task);
 
+#define schedule_timeout_killable(ticks)	cond_resched()
+
 /* Memory */
 #define PAGE_SIZE		4096UL
 #define offset_in_page(at)	((unsigned long)(at) & (PAGE_SIZE - 1))
@@ -581,6 +593,18 @@ void kvfree(const void *memory);
 #define kzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kvzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kfree(memory)		kvfree(memory)
+
+static inline void kvfree_head(struct rcu_head *head)
+{
+	kvfree(head);
+}
+
+/* Of a struct that begins with its head. */
+#define kfree_rcu(memory, head)							\
+	({									\
+		static_assert(!offsetof(typeof(*(memory)), head));		\
+		call_rcu(&(memory)->head, kvfree_head);				\
+	})
 
 struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align,
 				     unsigned int flags, void (*ctor)(void *));
