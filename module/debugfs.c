@@ -55,6 +55,7 @@ struct snapshot {
 		struct pym_arena_info *arenas;
 		struct map_row *rows;
 		struct pymalloc_heap_info *heaps;
+		struct pymalloc_type_info *types;
 		void *array;
 	};
 };
@@ -65,6 +66,7 @@ struct report {
 	size_t entry;	/* bytes of an entry of the array, if it has one */
 	int (*take)(struct snapshot *snap, struct pym_service_heap *sheap);
 	void (*print)(struct seq_file *m, const struct snapshot *snap);
+	size_t most;	/* entries, if that is fixed; else it follows from what there is */
 };
 
 static void print_bytes(struct seq_file *m, const char *what, u64 bytes)
@@ -301,6 +303,38 @@ static void print_limits(struct seq_file *m, const struct snapshot *snap)
 	print_limit(m, "user heaps, limit", READ_ONCE(pym_user_heaps));
 }
 
+static int take_types(struct snapshot *snap, struct pym_service_heap *sheap)
+{
+	u32 number = 0;
+
+	while (snap->nr < snap->room) {
+		number = pym_type_next(&sheap->heap, number, &snap->types[snap->nr]);
+		if (!number)
+			break;
+		snap->nr++;
+	}
+	return 0;
+}
+
+static void print_types(struct seq_file *m, const struct snapshot *snap)
+{
+	size_t i;
+
+	print_heap_heading(m, snap);
+	seq_printf(m, "%5s %8s %9s %6s %6s %12s %12s %14s %8s %14s %s\n", "type", "size",
+		   "alignment", "keep", "pools", "objects", "kept", "constructed", "used",
+		   "bytes", "name");
+	for (i = 0; i < snap->nr; i++) {
+		const struct pymalloc_type_info *type = &snap->types[i];
+
+		seq_printf(m, "%5u %8u %9u %6u %6s %12llu %12llu %14llu %8u %14llu %s\n",
+			   type->number, type->size, type->alignment, type->keep,
+			   type->flags & PYMALLOC_TYPE_OWN_POOLS ? "own" : "shared",
+			   type->objects, type->kept, type->constructed, type->pools,
+			   type->bytes, type->name);
+	}
+}
+
 static int take_nothing(struct snapshot *snap, struct pym_service_heap *sheap)
 {
 	return 0;
@@ -384,6 +418,7 @@ static const struct report heap_reports[] = {
 	{ "pools", sizeof(struct map_row), take_pools, print_pools },
 	{ "limits", 0, take_limits, print_limits },
 	{ "clients", 0, take_nothing, print_clients },
+	{ "types", sizeof(struct pymalloc_type_info), take_types, print_types, PYMALLOC_TYPES_MAX },
 	{ "check", 0, take_check, print_check },
 };
 
@@ -431,7 +466,7 @@ static struct snapshot *snapshot_take(const struct report *report, struct pym_se
 		goto free;
 	if (report->entry) {
 		err = -ENOMEM;
-		snap->room = entries_now(sheap);
+		snap->room = report->most ?: entries_now(sheap);
 		snap->array = kvcalloc(snap->room, report->entry, GFP_KERNEL);
 		if (!snap->array)
 			goto free;

@@ -21,6 +21,7 @@
 #include "ioctl_inspect.h"
 #include "ioctl_object.h"
 #include "ioctl_sites.h"
+#include "ioctl_types.h"
 #include "service_heap.h"
 #include "stream.h"
 #include "window.h"
@@ -52,7 +53,7 @@ static const struct pym_command heap_commands[] = {
 		    .reserved = offsetof(struct pymalloc_list, reserved),
 		    .reset = pym_list_reset),
 	PYM_COMMAND(ALLOC, alloc, done, pym_alloc_ioctl, .right = PYM_CLIENT, .unsealed = true,
-		    .flags = PYMALLOC_ALLOC_ZERO | PYMALLOC_ALLOC_PINNED, .reset = pym_alloc_reset),
+		    .flags = PYM_ALLOC_FLAGS, .reset = pym_alloc_reset),
 	PYM_COMMAND(FREE, free, first_bad, pym_free_ioctl, .right = PYM_CLIENT, .unsealed = true,
 		    .reset = pym_free_reset),
 	PYM_COMMAND(USABLE, usable, done, pym_usable_ioctl, .reset = pym_usable_reset),
@@ -82,6 +83,9 @@ static const struct pym_command heap_commands[] = {
 		    .reserved = offsetof(struct pymalloc_sites, reserved),
 		    .reset = pym_sites_reset),
 	PYM_COMMAND(SEAL, seal, flags, pym_seal_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(TYPES, types, reserved, pym_types_ioctl,
+		    .reserved = offsetof(struct pymalloc_types, reserved),
+		    .reset = pym_types_reset),
 	PYM_COMMAND(POLICY, policy, keep_bytes, pym_policy_ioctl,
 		    .flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET),
 };

@@ -53,6 +53,7 @@ struct pym_call {
 		struct pymalloc_trace trace;
 		struct pymalloc_sites sites;
 		struct pymalloc_seal seal;
+		struct pymalloc_types types;
 	} args;
 };
 

@@ -60,7 +60,8 @@ static unsigned int alloc_charged(struct pym_service_heap *sheap,
 {
 	struct mem_cgroup *old = set_active_memcg(sheap->memcg);
 	u32 flags = (alloc->flags & PYMALLOC_ALLOC_ZERO ? PYM_ALLOC_ZERO : 0) |
-		    (alloc->flags & PYMALLOC_ALLOC_PINNED ? PYM_ALLOC_PINNED : 0);
+		    (alloc->flags & PYMALLOC_ALLOC_PINNED ? PYM_ALLOC_PINNED : 0) |
+		    (alloc->flags & PYMALLOC_ALLOC_TYPE_MASK);
 	unsigned int done = pym_alloc(&sheap->heap, alloc->size, flags, refs, nr, err);
 
 	set_active_memcg(old);

@@ -5,7 +5,12 @@
 #ifndef PYM_IOCTL_OBJECT_H
 #define PYM_IOCTL_OBJECT_H
 
+#include <linux/pymalloc.h>
+
 struct pym_call;
+
+/* What pymalloc_alloc.flags may have. */
+#define PYM_ALLOC_FLAGS	(PYMALLOC_ALLOC_ZERO | PYMALLOC_ALLOC_PINNED | PYMALLOC_ALLOC_TYPE_MASK)
 
 void pym_alloc_reset(struct pym_call *call);
 void pym_free_reset(struct pym_call *call);

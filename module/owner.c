@@ -117,7 +117,13 @@ static const struct pym_heap_ops kernel_ops = {
 	.pause	= owner_pause,
 };
 
-static bool name_is_valid(const char *name)
+/**
+ * pym_name_is_valid() - may something have this name?
+ * @name: PYMALLOC_NAME_LEN bytes
+ *
+ * Return: true if it ends with a NUL, and is of printable ASCII.
+ */
+bool pym_name_is_valid(const char *name)
 {
 	size_t i, length = strnlen(name, PYMALLOC_NAME_LEN);
 
@@ -145,7 +151,7 @@ static bool create_is_valid(struct pymalloc_create *create)
 	       pym_window_is_valid(create->window) &&
 	       pym_window_is_valid(create->extent) &&
 	       create->extent <= create->window && create->limit <= ULONG_MAX &&
-	       name_is_valid(create->name);
+	       pym_name_is_valid(create->name);
 }
 
 static void owner_set_mm(struct pym_service_heap *sheap, struct mm_struct *mm)

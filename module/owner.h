@@ -5,6 +5,8 @@
 #ifndef PYM_OWNER_H
 #define PYM_OWNER_H
 
+#include <linux/types.h>
+
 struct mm_struct;
 struct pym_service_heap;
 struct pym_tenant_ops;
@@ -20,6 +22,7 @@ pym_service_create_for_module(struct pymalloc_create *create,
 			      const char *module);
 struct pym_service_heap *pym_service_clone(struct pym_service_heap *sheap,
 					   struct mm_struct *mm);
+bool pym_name_is_valid(const char *name);
 void pym_service_end(struct pym_service_heap *sheap);
 
 #endif /* PYM_OWNER_H */

@@ -66,7 +66,7 @@ static ssize_t stream_alloc(struct stream *stream)
 		.refs = stream->words,
 		.count = stream->count,
 	};
-	err = stream_check(stream, PYMALLOC_ALLOC_ZERO | PYMALLOC_ALLOC_PINNED) ?:
+	err = stream_check(stream, PYM_ALLOC_FLAGS) ?:
 	      pym_alloc_ioctl(&stream->call);
 	return stream_result(err, alloc->done);
 }

@@ -39,6 +39,8 @@ SIZE_IS(trace, 48);
 SIZE_IS(sites, 48);
 SIZE_IS(site_info, 24);
 SIZE_IS(cache_header, 2240);
+SIZE_IS(type_info, 88);
+SIZE_IS(types, 40);
 
 union argument {
 	__u32 argsz;
@@ -55,6 +57,7 @@ union argument {
 	struct pymalloc_cache cache;
 	struct pymalloc_trace trace;
 	struct pymalloc_sites sites;
+	struct pymalloc_types types;
 	unsigned char bytes[512];
 };
 
@@ -119,6 +122,7 @@ static const struct command commands[] = {
 			 PYMALLOC_TRACE_NO_IDLE,
 	  .where = ON_HEAP },
 	{ SHAPE(sites, SITES), FLAGS(sites), RESERVED(sites), .where = ON_HEAP },
+	{ SHAPE(types, TYPES), FLAGS(types), RESERVED(types), .where = ON_HEAP },
 	{ SHAPE(seal, SEAL), FLAGS(seal), .where = ON_HEAP, .ends = true },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
@@ -212,6 +216,12 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 		break;
 	case PYMALLOC_IOC_SITES:
 		arg->sites.op = PYMALLOC_SITES_DROP;
+		break;
+	case PYMALLOC_IOC_TYPES:
+		arg->types.op = PYMALLOC_TYPES_READ;
+		arg->types.infos = user_ptr(self->entries);
+		arg->types.count = 1;
+		arg->types.entry_size = sizeof(struct pymalloc_type_info);
 		break;
 	}
 	return arg;

@@ -57,8 +57,10 @@ struct low {
 		struct pymalloc_sites sites;
 		struct pymalloc_end end;
 		struct pymalloc_seal seal;
+		struct pymalloc_types types;
 	};
 	struct pymalloc_heap_info entry;
+	struct pymalloc_type_info type;
 };
 
 /* A machine may have no 32-bit entry. A child finds out. */
@@ -232,6 +234,26 @@ TEST_F(compat, grow_and_end)
 	EXPECT_EQ(0, ioctl_32(heap, PYMALLOC_IOC_END, &low->end));
 	EXPECT_EQ(-ESTALE, ioctl_32(heap, PYMALLOC_IOC_END, &low->end));
 	close(heap);
+}
+
+TEST_F(compat, types)
+{
+	struct low *low = self->low;
+
+	low->type = (struct pymalloc_type_info){ .size = 40, .alignment = 8, .name = "low" };
+	low->types = (struct pymalloc_types)ARG(types, .op = PYMALLOC_TYPES_MAKE,
+						.infos = user_ptr(&low->type),
+						.entry_size = sizeof(low->type));
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_TYPES, &low->types));
+	EXPECT_EQ(1, low->types.number);
+	low->type = (struct pymalloc_type_info){};
+	low->types = (struct pymalloc_types)ARG(types, .op = PYMALLOC_TYPES_READ,
+						.infos = user_ptr(&low->type), .count = 1,
+						.entry_size = sizeof(low->type));
+	EXPECT_EQ(0, ioctl_32(self->heap, PYMALLOC_IOC_TYPES, &low->types));
+	EXPECT_EQ(1, low->types.done);
+	EXPECT_EQ(40, low->type.size);
+	EXPECT_STREQ("low", low->type.name);
 }
 
 TEST_F(compat, seal)

@@ -10,7 +10,9 @@
 
 #define FOLDER "/sys/kernel/debug/pymalloc/"
 
-static const char *const files[] = { "stats", "arenas", "pools", "limits", "clients", "check" };
+static const char *const files[] = {
+	"stats", "arenas", "pools", "limits", "clients", "types", "check"
+};
 
 FIXTURE(debugfs)
 {
@@ -288,6 +290,30 @@ TEST_F(debugfs, clients)
 	fields = sscanf(line(self, start), "%*d %*u %63[^\n]", seen);
 	ASSERT_EQ(1, fields);
 	EXPECT_STREQ(comm, seen);
+}
+
+TEST_F(debugfs, types)
+{
+	struct pymalloc_type_info info = {
+		.flags = PYMALLOC_TYPE_OWN_POOLS, .size = 48, .alignment = 8, .keep = 5,
+		.name = "shown type",
+	}, told = { .objects = 7, .kept = 3, .constructed = 11 };
+	struct pymalloc_types make = ARG(types, .op = PYMALLOC_TYPES_MAKE, .infos = user_ptr(&info),
+					 .entry_size = sizeof(info));
+	struct pymalloc_types tell = ARG(types, .op = PYMALLOC_TYPES_TELL, .number = 1,
+					 .infos = user_ptr(&told), .entry_size = sizeof(told));
+	char expected[160];
+	__u64 refs[10];
+
+	snprintf(expected, sizeof(expected), "\n%5u %8u %9u %6u %6s %12u %12u %14u %8u %14u %s\n",
+		 1, 48, 8, 5, "own", 7, 3, 11, 1, 480, "shown type");
+	show(_metadata, self, "types");
+	EXPECT_EQ(NULL, line(self, "    1 "));
+	ASSERT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_TYPES, &make));
+	ASSERT_EQ(0, call(self->heap.fd, PYMALLOC_IOC_TYPES, &tell));
+	alloc_flags(&self->heap, 48, refs, 10, 1 << PYMALLOC_ALLOC_TYPE_SHIFT);
+	show(_metadata, self, "types");
+	EXPECT_NE(NULL, strstr(self->text, expected)) TH_LOG("%s", self->text);
 }
 
 /* A process may have any name. No file sends it to a terminal as it is. */

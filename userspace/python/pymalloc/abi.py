@@ -42,6 +42,8 @@ LIST_DEAD = 1 << 0
 FORGET_ALL = 1 << 0
 ALLOC_ZERO = 1 << 0
 ALLOC_PINNED = 1 << 2
+ALLOC_TYPE_SHIFT = 24
+ALLOC_TYPE_MASK = 0xFF << ALLOC_TYPE_SHIFT
 BATCH_USABLE = 1 << 1
 
 POOL_MESHED = 1 << 0
@@ -80,6 +82,13 @@ INTERVAL_DEFAULT = 512 << 10
 SITES_ADD = 1
 SITES_DROP = 2
 SITES_READ = 3
+
+TYPES_MAX = 189
+TYPES_MAKE = 1
+TYPES_DROP = 2
+TYPES_TELL = 3
+TYPES_READ = 4
+TYPE_OWN_POOLS = 1 << 0
 
 CACHE_BAD = 8
 CACHE_MAKE = 1
@@ -131,6 +140,7 @@ IOC_CACHE = _io(0x5E)
 IOC_TRACE = _io(0x5F)
 IOC_SITES = _io(0x60)
 IOC_SEAL = _io(0x61)
+IOC_TYPES = _io(0x62)
 
 _TYPES = {"u32": ctypes.c_uint32, "s32": ctypes.c_int32, "u64": ctypes.c_uint64}
 
@@ -320,6 +330,16 @@ class Trace(Struct):
 
 class Sites(Struct):
     _fields_ = _fields("u32 argsz flags op reserved", "u64 offset bytes data done")
+
+
+class TypeInfo(Struct):
+    _fields_ = _fields("u32 number flags size alignment keep pools",
+                       "u64 objects kept constructed bytes", "char 32 name")
+
+
+class Types(Struct):
+    _fields_ = _fields("u32 argsz flags op number", "u64 infos",
+                       "u32 count done entry_size reserved")
 
 
 def call(fd, command, struct):
