@@ -131,8 +131,8 @@ PYMALLOC_API int pymalloc_heap_compact(struct pymalloc_heap *heap, __u32 what,
  * copied, since nobody can write to them.  A write to an object is a SIGSEGV from then on,
  * whatever mprotect() has said.  Allocations and resizes fail with EPERM, a free calls the
  * function of pymalloc_set_bad_free() with PYMALLOC_REF_SEALED, and pymalloc_heap_destroy() does
- * nothing: the heap stays until the process ends.  Stacks and reservations in it cannot be used
- * any more.  Blocks in other threads' magazines are lost.
+ * nothing: the heap stays until the process ends.  Stacks, reservations and types in it cannot be
+ * used any more.  Blocks in other threads' magazines are lost.
  *
  * Return: 0, also if it is sealed already; or -1 and EBUSY (something has a reference to one of
  * its pages, with which it could write there: direct I/O or a pipe, for example), EPERM (the

@@ -5,6 +5,7 @@
 #include "enter.h"
 #include "sandbox.h"
 #include "thread.h"
+#include "typelist.h"
 
 /**
  * pyml_enter() - prepare for a sandbox that the calling thread is about to enter
@@ -17,6 +18,7 @@ void pyml_enter(void)
 		if (pyml_sandbox_is_inherited())
 			pyml_sandbox_start();
 		pyml_caches_prepare();
+		pyml_types_prepare();
 	}
 	pyml_sandbox_begin();
 }

@@ -12,6 +12,7 @@
 #include "magazine.h"
 #include "sandbox.h"
 #include "thread.h"
+#include "typelist.h"
 #include "window.h"
 
 /* Fills in the defaults for what the caller left open. */
@@ -127,6 +128,7 @@ void pymalloc_heap_destroy(struct pymalloc_heap *heap)
 
 	if (!heap || heap->sealed)
 		return;
+	pyml_types_forget(heap);
 	pyml_caches_detach(heap);
 	/* Closing is not enough: a child of fork() may have the descriptor as well. */
 	pyml_call(heap, PYMALLOC_IOC_END, &end);
@@ -200,6 +202,7 @@ int pymalloc_heap_seal(struct pymalloc_heap *heap)
 		return -1;
 	heap->sealed = true;
 	pyml_caches_bypass(heap);
+	pyml_types_forget(heap);
 	return 0;
 }
 
