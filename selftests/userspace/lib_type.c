@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <pymalloc-inline.h>
+#include <pymalloc-reservation.h>
 #include <pymalloc-type.h>
 
 #include "library.h"
@@ -699,6 +700,42 @@ TEST_F(type, alignments)
 		}
 	}
 	EXPECT_EQ(NULL, bad);
+}
+
+TEST_F(type, reserved)
+{
+	struct pymalloc_reservation *reservation;
+	struct object *object;
+
+	reservation = pymalloc_reservation_create_of(self->type, 1000);
+	ASSERT_NE(NULL, reservation);
+	EXPECT_EQ(1000, constructed);
+	EXPECT_EQ(1000, figures_of(self->type).objects);
+	for (int i = 0; i < 1000; i++) {
+		object = pymalloc_reservation_take(reservation);
+		ASSERT_NE(NULL, object);
+		EXPECT_TRUE(aligned_to(object, 16));
+		EXPECT_EQ(MARK, object->mark);
+	}
+	EXPECT_EQ(NULL, pymalloc_reservation_take(reservation));
+	pymalloc_reservation_give(reservation, object);
+	errno = 0;
+	EXPECT_EQ(-1, pymalloc_type_destroy(self->type));
+	EXPECT_EQ(EBUSY, errno);
+	pymalloc_reservation_destroy(reservation);
+	EXPECT_EQ(1000, destructed);
+
+	/* A constructor that fails. */
+	will_work = 500;
+	errno = 0;
+	EXPECT_EQ(NULL, pymalloc_reservation_create_of(self->type, 501));
+	EXPECT_EQ(EXFULL, errno);
+	EXPECT_EQ(1500, destructed);
+	errno = 0;
+	EXPECT_EQ(NULL, pymalloc_reservation_create_of(self->type, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, pymalloc_type_destroy(self->type));
+	EXPECT_EQ(self->before, left_in(self->heap));
 }
 
 TEST(refuses)

@@ -21,6 +21,7 @@ extern "C" {
 #endif
 
 struct pymalloc_reservation;
+struct pymalloc_type;
 
 /* The most objects of a reservation, and the most bytes. */
 #define PYMALLOC_RESERVE_COUNT_MAX	(1U << 21)
@@ -45,6 +46,22 @@ PYMALLOC_API struct pymalloc_reservation *
 pymalloc_reservation_create(struct pymalloc_heap *heap, size_t size, size_t count);
 
 /**
+ * pymalloc_reservation_create_of() - reserve objects of a type
+ * @type: the type; it cannot end before the reservation
+ * @count: as for pymalloc_reservation_create()
+ *
+ * All of them are constructed when it returns, stay so when they are given back, and are
+ * destructed with the reservation.  They have the type's alignment, but at least 16.  They count
+ * as objects of the type, are never among those that threads keep, and do not lie in pools of the
+ * type's own.
+ *
+ * Return: as pymalloc_reservation_create(); or NULL with nothing reserved and what the
+ * constructor has set, if it has failed.
+ */
+PYMALLOC_API struct pymalloc_reservation *
+pymalloc_reservation_create_of(struct pymalloc_type *type, size_t count);
+
+/**
  * pymalloc_reservation_destroy() - give the memory of a reservation back
  * @reservation: the reservation, or NULL; no thread may be using it or use it later
  *
@@ -56,7 +73,8 @@ PYMALLOC_API void pymalloc_reservation_destroy(struct pymalloc_reservation *rese
  * pymalloc_reservation_take() - take an object
  * @reservation: the reservation
  *
- * Its bytes are zero if it is taken for the first time, and else as they were left.  It is
+ * Its bytes are zero, or what the constructor has made of them, if it is taken for the first time,
+ * and else as they were left.  It is
  * aligned to 16, and goes back by pymalloc_reservation_give() alone: pymalloc_free() may not see
  * it.  A lock-free stack of free objects, with a counter against the ABA problem
  * (R. K. Treiber, "Systems Programming: Coping with Parallelism", IBM, 1986).

@@ -11,7 +11,9 @@
 #include "call.h"
 #include "report.h"
 #include "trace.h"
+#include "typeobject.h"
 
+/* What all objects are aligned to, if they are of no type that asks for more. */
 #define ALIGNMENT	16
 
 /*
@@ -25,6 +27,8 @@ static_assert(PYMALLOC_RESERVE_COUNT_MAX < 1U << NUMBER_BITS);
 /**
  * struct pymalloc_reservation - objects of one size
  * @heap: the heap
+ * @type: what they are, if they are of a type; or NULL
+ * @nr_begun: how many of them have been constructed
  * @size: bytes of each, rounded up
  * @count: how many there are
  * @in_part: how many lie in one part
@@ -39,6 +43,8 @@ static_assert(PYMALLOC_RESERVE_COUNT_MAX < 1U << NUMBER_BITS);
  */
 struct pymalloc_reservation {
 	struct pymalloc_heap *heap;
+	struct pyml_type *type;
+	size_t nr_begun;
 	size_t size;
 	size_t count;
 	size_t in_part;
@@ -59,11 +65,14 @@ static size_t whole_pages(size_t bytes)
 }
 
 /* What is to be made; all parts are of one size, so that their order does not matter. */
-static struct pymalloc_reservation plan(struct pymalloc_heap *heap, size_t size, size_t count)
+static struct pymalloc_reservation plan(struct pymalloc_heap *heap, struct pyml_type *type,
+					size_t size, size_t count)
 {
+	size_t unit = type && type->alignment > ALIGNMENT ? type->alignment : ALIGNMENT;
 	struct pymalloc_reservation plan = {
 		.heap = heap,
-		.size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
+		.type = type,
+		.size = (size + unit - 1) / unit * unit,
 		.count = count,
 	};
 	size_t most = PYMALLOC_SIZE_MAX / plan.size;
@@ -151,8 +160,50 @@ static void fill(struct pymalloc_reservation *reservation)
 	reservation->head = 1;
 }
 
-struct pymalloc_reservation *
-pymalloc_reservation_create(struct pymalloc_heap *heap, size_t size, size_t count)
+static char *object_at(const struct pymalloc_reservation *reservation, size_t number)
+{
+	return reservation->parts[number / reservation->in_part] +
+	       number % reservation->in_part * reservation->size;
+}
+
+/* They count as objects that the program has: as long as they are there, the type stays. */
+static int construct_all(struct pymalloc_reservation *reservation)
+{
+	struct pyml_type *type = reservation->type;
+	size_t *i = &reservation->nr_begun;
+
+	while (*i < reservation->count) {
+		if (type->construct && type->construct(object_at(reservation, *i), type->arg))
+			return -1;
+		__atomic_add_fetch(&type->nr_begun, 1, __ATOMIC_RELAXED);
+		++*i;
+	}
+	return 0;
+}
+
+static void destruct_all(struct pymalloc_reservation *reservation)
+{
+	struct pyml_type *type = reservation->type;
+	size_t i = reservation->nr_begun;
+
+	while (i--) {
+		if (type->destruct)
+			type->destruct(object_at(reservation, i), type->arg);
+		__atomic_add_fetch(&type->nr_ended, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void free_parts(struct pymalloc_reservation *reservation)
+{
+	size_t i;
+
+	for (i = 0; i < reservation->nr_parts; i++)
+		pymalloc_free(reservation->heap, reservation->parts[i]);
+	pymalloc_free(reservation->heap, reservation);
+}
+
+static struct pymalloc_reservation *create(struct pymalloc_heap *heap, struct pyml_type *type,
+					   size_t size, size_t count)
 {
 	struct pymalloc_reservation *reservation, wanted;
 	int saved = errno;
@@ -162,13 +213,13 @@ pymalloc_reservation_create(struct pymalloc_heap *heap, size_t size, size_t coun
 		errno = EINVAL;
 		return NULL;
 	}
-	wanted = plan(heap, size, count);
+	wanted = plan(heap, type, size, count);
 	reservation = alloc_part(heap, wanted.head_bytes);
 	if (!reservation)
 		return NULL;
 	*reservation = wanted;
 	if (alloc_parts(reservation)) {
-		pymalloc_reservation_destroy(reservation);
+		free_parts(reservation);
 		return NULL;
 	}
 	fill(reservation);
@@ -177,15 +228,33 @@ pymalloc_reservation_create(struct pymalloc_heap *heap, size_t size, size_t coun
 	return reservation;
 }
 
+struct pymalloc_reservation *
+pymalloc_reservation_create(struct pymalloc_heap *heap, size_t size, size_t count)
+{
+	return create(heap, NULL, size, count);
+}
+
+struct pymalloc_reservation *
+pymalloc_reservation_create_of(struct pymalloc_type *view, size_t count)
+{
+	struct pyml_type *type = pyml_type_of(view);
+	struct pymalloc_reservation *reservation = create(type->heap, type, type->size, count);
+
+	if (!reservation || !construct_all(reservation))
+		return reservation;
+	pymalloc_reservation_destroy(reservation);
+	return NULL;
+}
+
 void pymalloc_reservation_destroy(struct pymalloc_reservation *reservation)
 {
-	size_t i;
+	int saved = errno;
 
 	if (!reservation)
 		return;
-	for (i = 0; i < reservation->nr_parts; i++)
-		pymalloc_free(reservation->heap, reservation->parts[i]);
-	pymalloc_free(reservation->heap, reservation);
+	destruct_all(reservation);
+	free_parts(reservation);
+	errno = saved;
 }
 
 void pymalloc_reservation_touch(struct pymalloc_reservation *reservation)
@@ -206,12 +275,6 @@ static __u64 next_head(__u64 head, __u32 first)
 static __u32 first_of(__u64 head)
 {
 	return head & ((1U << NUMBER_BITS) - 1);
-}
-
-static char *object_at(const struct pymalloc_reservation *reservation, size_t number)
-{
-	return reservation->parts[number / reservation->in_part] +
-	       number % reservation->in_part * reservation->size;
 }
 
 /* Replaces @old, if it is still there; else @old becomes what is there. */
