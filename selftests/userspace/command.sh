@@ -232,6 +232,32 @@ ok "show --json" json "d['heap']['heap'] == $heap and d['heap']['limit'] is None
 	sum(c['blocks'] for c in d['classes']) == d['heap']['blocks'] and
 	sum(c['bytes'] for c in d['classes']) == d['heap']['block_bytes']" show "$heap"
 
+ok "show --json has types" json "d['types'] == []" show "$heap"
+
+# A program that has types, and waits.
+mkfifo "$scratch/enter"
+"$here/../../examples/types" <>"$scratch/enter" >"$scratch/types" &
+typed=$!
+until grep -q Enter "$scratch/types"; do
+	sleep 0.1
+done
+ok "ls --types" prints "^ *[0-9]* *$typed *1 float *24 *100 off *0 *100 *8800 " "$pymalloc" ls --types
+ok "ls --types of pools of their own" prints "^ *[0-9]* *$typed *4 dict *48 *80 *on " "$pymalloc" \
+	ls --types
+ok "ls --types --json" json "[t for t in d['types'] if t['pid'] == $typed and t['name'] == 'list' and
+	t['kept'] == 80 and t['constructed'] == 8840 and t['own'] is False]" ls --types
+ok "ls --types -o" prints '^NAME *POOLS$' "$pymalloc" ls --types -o NAME,POOLS
+ok "ls --types of a heap's column" status 2 "$pymalloc" ls --types -o FRAG
+ok "ls --types --sort" prints "^dict" "$pymalloc" ls --types -n -o NAME --sort NAME
+ok "ls of a type's column" status 2 "$pymalloc" ls -o KEPT
+ok "ls --types --summary" status 2 "$pymalloc" ls --types --summary
+ok "show of types" prints "^ *2 pair *56 *16 *2000 off *0 *2000 *5000 " "$pymalloc" show \
+	--pid "$typed"
+ok "show --json of types" json "[t['name'] for t in d['types']] == ['float', 'pair', 'list', 'dict'] and
+	'heap' not in d['types'][0] and d['types'][3]['pools'] > 0" show --pid "$typed"
+echo >"$scratch/enter"
+wait "$typed"
+
 ok "map" mapped
 ok "map is as in debugfs" at_rest mapped_as_in_debugfs
 ok "map has debugfs' names for arenas" kinds_as_in_debugfs

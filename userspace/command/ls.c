@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* pymalloc ls: list the heaps of this machine that the caller may see. */
+/* pymalloc ls: list the heaps of this machine that the caller may see, or their types. */
 #include <argp.h>
 #include <err.h>
 #include <pwd.h>
@@ -15,8 +15,9 @@
 #include "service.h"
 #include "table.h"
 #include "text.h"
+#include "types.h"
 
-static const struct column columns[] = {
+static const struct column heap_columns[] = {
 	{ "HEAP", KIND_NUMBER },
 	{ "PID", KIND_NUMBER },
 	{ "USER", KIND_TEXT },
@@ -38,7 +39,7 @@ static const struct column columns[] = {
 };
 
 /* What --help says about each of them. */
-static const char * const help[] = {
+static const char * const heap_help[] = {
 	"number of the heap",
 	"number of the process that made it",
 	"name of the user whose limits it counts against",
@@ -60,8 +61,9 @@ static const char * const help[] = {
 
 #define DEFAULT_COLUMNS	"HEAP,PID,USER,COMMAND,NAME,BYTES,SHARED,PSS,USED,FRAG"
 #define DEAD_COLUMNS	"HEAP,PID,USER,COMMAND,NAME,USED,METADATA,DIED,CAUSE"
+#define TYPE_COLUMNS	"HEAP,PID,TYPE,NAME,SIZE,KEEP,OWN,OBJECTS,KEPT,CONSTRUCTED,BYTES"
 
-enum { OPTION_SUMMARY = 0x100 };
+enum { OPTION_SUMMARY = 0x100, OPTION_TYPES };
 
 enum summary {
 	SUMMARY_NEVER,
@@ -72,15 +74,28 @@ enum summary {
 struct wish {
 	struct selection shown;
 	const char *columns;		/* as --output says, or NULL */
+	const char *sort;		/* as --sort says, or NULL */
 	bool dead;
-	int sort;			/* column, or -1 */
+	bool types;
 	enum summary summary;
 	struct style style;
 };
 
+static const struct column *columns_of(const struct wish *wish)
+{
+	return wish->types ? type_columns : heap_columns;
+}
+
+static const char *default_columns(const struct wish *wish)
+{
+	if (wish->types)
+		return TYPE_COLUMNS;
+	return wish->dead ? DEAD_COLUMNS : DEFAULT_COLUMNS;
+}
+
 static int parse_column(struct argp_state *state, const char *name)
 {
-	int column = column_find(columns, name);
+	int column = column_find(columns_of(state->input), name);
 
 	if (column < 0)
 		argp_error(state, "unknown column: %s", name);
@@ -142,7 +157,10 @@ static error_t parse(int key, char *word, struct argp_state *state)
 		wish->style.raw = true;
 		return 0;
 	case 'x':
-		wish->sort = parse_column(state, word);
+		wish->sort = word;
+		return 0;
+	case OPTION_TYPES:
+		wish->types = true;
 		return 0;
 	case OPTION_SUMMARY:
 		parse_summary(state, &wish->summary, word);
@@ -151,9 +169,13 @@ static error_t parse(int key, char *word, struct argp_state *state)
 		argp_error(state, "too many arguments");
 		return 0;
 	case ARGP_KEY_END:
-		parse_columns(state, &wish->shown, wish->dead ? DEAD_COLUMNS : DEFAULT_COLUMNS);
+		parse_columns(state, &wish->shown, default_columns(wish));
 		if (wish->columns)
 			parse_columns(state, &wish->shown, wish->columns);
+		if (wish->sort)
+			parse_column(state, wish->sort);
+		if (wish->types && wish->summary != SUMMARY_NEVER)
+			argp_error(state, "--types has no summary");
 		if (wish->style.json && wish->style.raw)
 			argp_error(state, "--json and --raw are two formats");
 		if ((wish->style.json || wish->style.raw) &&
@@ -220,17 +242,33 @@ static void add_heap(struct table *table, const struct pymalloc_heap_info *heap)
 	add_cause(table, heap);
 }
 
+/* The types of a heap, unless it has ended since it was listed, or may not be looked at. */
+static void add_types_of(struct table *table, const struct pymalloc_heap_info *heap)
+{
+	int fd = try_open_heap(heap->id, PYMALLOC_OPEN_RDONLY);
+	struct pymalloc_type_info types[PYMALLOC_TYPES_MAX];
+
+	if (fd < 0)
+		return;
+	add_types(table, heap, types, read_types(fd, types));
+	close(fd);
+}
+
 static void print_table(const struct pymalloc_heap_info *heaps, size_t count,
 			const struct wish *wish)
 {
-	struct table *table = table_new_of("heaps", columns, &wish->shown,
-					   wish->style);
+	struct table *table = table_new_of(wish->types ? "types" : "heaps", columns_of(wish),
+					   &wish->shown, wish->style);
 	size_t i;
 
-	for (i = 0; i < count; i++)
-		add_heap(table, &heaps[i]);
-	if (wish->sort >= 0)
-		table_sort(table, wish->sort);
+	for (i = 0; i < count; i++) {
+		if (wish->types)
+			add_types_of(table, &heaps[i]);
+		else
+			add_heap(table, &heaps[i]);
+	}
+	if (wish->sort)
+		table_sort(table, column_find(columns_of(wish), wish->sort));
 	tables_print(&table, 1);
 }
 
@@ -275,8 +313,11 @@ static char *list_columns(int key, const char *text, void *unused)
 	if (!stream)
 		return NULL;
 	fprintf(stream, "COLS are some of:\n");
-	for (i = 0; columns[i].name; i++)
-		fprintf(stream, "  %-10s %s\n", columns[i].name, help[i]);
+	for (i = 0; heap_columns[i].name; i++)
+		fprintf(stream, "  %-10s %s\n", heap_columns[i].name, heap_help[i]);
+	fprintf(stream, "\nWith --types, they are some of:\n");
+	for (i = 0; type_columns[i].name; i++)
+		fprintf(stream, "  %-11s %s\n", type_columns[i].name, type_help[i]);
 	fclose(stream);
 	return list;
 }
@@ -309,16 +350,17 @@ int ls_main(int argc, char **argv)
 		{ "sort", 'x', "COL", 0, "sort by this column", 0 },
 		{ "summary", OPTION_SUMMARY, "WHEN", OPTION_ARG_OPTIONAL,
 		  "print sums never (the default), always (behind the list), or only them", 0 },
+		{ "types", OPTION_TYPES, NULL, 0, "list the types of objects of all heaps", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.doc = "List heaps: your own, or all for root.\v",
+		.doc = "List heaps, or their types: your own, or all for root.\v",
 		.children = help_child,
 		.help_filter = list_columns,
 	};
-	struct wish wish = { .sort = -1 };
+	struct wish wish = {};
 	struct pymalloc_heap_info *heaps;
 	size_t count;
 	int device;

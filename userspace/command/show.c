@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* pymalloc show: a heap's figures, as a whole and by size class. */
+/* pymalloc show: a heap's figures, as a whole, by size class and by type. */
 #include <stdint.h>
 #include <unistd.h>
 
@@ -9,6 +9,7 @@
 #include "table.h"
 #include "target.h"
 #include "text.h"
+#include "types.h"
 
 static const struct column heap_columns[] = {
 	{ "HEAP", KIND_NUMBER },
@@ -147,10 +148,26 @@ static struct table *class_table(const struct pymalloc_class_stats *classes,
 	return table;
 }
 
+/* Without the columns that say which heap it is. */
+static struct table *type_table(const struct pymalloc_heap_info *heap,
+				const struct pymalloc_type_info *types, size_t count,
+				struct style style)
+{
+	struct selection shown = {};
+	struct table *table;
+	size_t i;
+
+	for (i = column_find(type_columns, "TYPE"); type_columns[i].name; i++)
+		shown.indices[shown.count++] = i;
+	table = table_new_of("types", type_columns, &shown, style);
+	add_types(table, heap, types, count);
+	return table;
+}
+
 int show_main(int argc, char **argv)
 {
 	struct target target = parse_target(argc, argv, "HEAP",
-					    "Print a heap's figures, by size class.",
+					    "Print a heap's figures, by size class and by type.",
 					    TAKES_BYTES);
 	struct style style = { .json = target.json, .bytes = target.bytes };
 	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
@@ -163,12 +180,18 @@ int show_main(int argc, char **argv)
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
 	struct pymalloc_heap_info heap = describe_heap(fd);
 	struct pymalloc_policy policy = get_policy(fd);
-	struct table *tables[2];
+	struct pymalloc_type_info types[PYMALLOC_TYPES_MAX];
+	struct table *tables[3];
+	size_t nr_types, nr = 2;
 
 	service_call(fd, PYMALLOC_IOC_STATS, &stats);
+	nr_types = read_types(fd, types);
 	close(fd);
 	tables[0] = heap_table(&heap, &stats, &policy, style);
 	tables[1] = class_table(classes, stats.nr_classes, style);
-	tables_print(tables, 2);
+	/* Few programs have types. */
+	if (nr_types || style.json)
+		tables[nr++] = type_table(&heap, types, nr_types, style);
+	tables_print(tables, nr);
 	return 0;
 }
