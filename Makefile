@@ -149,6 +149,11 @@ bench-kernel: export PYMALLOC_SELFTESTS = m
 bench-kernel: deps module-$(KERNEL) userspace ## measure heaps of modules beside kmalloc and kmem_cache, in the VM
 	@selftests/bench/run-kernel --kernel $(KERNEL)
 
+bench-type: deps module-$(KERNEL) userspace ## measure types of the library beside CPython's lists, in the VM
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
+	@selftests/bench/run-type --kernel $(KERNEL)
+
 bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
@@ -296,6 +301,6 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork \
-	bench-kernel bench-return bench-stack bench-trace clean clean-cache check \
+	bench-kernel bench-return bench-stack bench-trace bench-type clean clean-cache check \
 	check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
 	check-debug check-everywhere check-stress check-torture check-kcsan check-builds check-deb check-monitoring check-programs

@@ -97,6 +97,15 @@ stacks()
 		[ "$(wc -l <"$scratch/stack.csv")" = 10 ]
 }
 
+types()
+{
+	"$here/type" ns --quick >"$scratch/raw-type" &&
+		"$here/report-type" "$scratch" "$scratch/raw-type" >"$scratch/report" || return
+	cat "$scratch/report"
+	! grep -q 'not measured' "$scratch/report" &&
+		[ "$(wc -l <"$scratch/type.csv")" = 26 ]
+}
+
 # Memory, and not time: so few operations say which way it goes.
 measure_return()
 {
@@ -139,6 +148,7 @@ ok "report of the Python programs" report_python
 ok "a Python program with each kind of trace" measure_trace
 ok "report of the traces" report_trace
 ok "stacks, and their report" stacks
+ok "types, and their report" types
 ok "fork, by each program" measure_fork
 ok "report of fork" report_fork
 ok "memory given back, by each program" measure_return
