@@ -38,8 +38,8 @@ static void map(int fd, const char *what, off_t offset, int protection, int flag
 
 static void change(int fd)
 {
-	uint64_t ref = PYMALLOC_ARENA_SIZE;
-	uint8_t status;
+	__u64 ref = PYMALLOC_ARENA_SIZE;
+	__u8 status;
 
 	refused("ALLOC", ioctl(fd, PYMALLOC_IOC_ALLOC,
 			       &ARG(alloc, .size = 48, .refs = (uintptr_t)&ref, .count = 1)));
