@@ -69,9 +69,15 @@ static void kheap_free(struct pymalloc_kheap *kheap)
 	kvfree(kheap);
 }
 
+static void kheap_free_rcu(struct rcu_head *rcu)
+{
+	kheap_free(container_of(rcu, struct pymalloc_kheap, rcu));
+}
+
+/* A bad free may just have found the heap by one of its pages. */
 static void kheap_end(struct pym_heap *heap)
 {
-	kheap_free(kheap_of(heap));
+	call_rcu(&kheap_of(heap)->rcu, kheap_free_rcu);
 }
 
 static const struct pym_tenant_ops kheap_tenant_ops = {

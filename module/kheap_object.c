@@ -268,8 +268,7 @@ static noinline void refuse(const void *object, enum pymalloc_ref_status status,
 	struct pymalloc_kheap *kheap;
 
 	preempt_disable();
-	if (pym_kpage_pool(object)) {
-		kheap = pym_kpage_kheap(virt_to_page(object));
+	if (pym_kpage_pool(object, &kheap)) {
 		atomic64_inc(&kheap->heap->nr_bad_refs);
 		strscpy(name, kheap->sheap->name, sizeof(name));
 	}
@@ -279,19 +278,19 @@ static noinline void refuse(const void *object, enum pymalloc_ref_status status,
 }
 
 /*
- * The pool of an allocated object.  Returns NULL for anything else.
+ * The pool of an allocated object, and its heap.  Returns NULL for anything else.
  *
  * Context: Preemption is off.
  */
-static struct pym_pool *object_pool(const void *object)
+static struct pym_pool *object_pool(const void *object, struct pymalloc_kheap **kheap)
 {
-	struct pym_pool *pool = pym_kpage_pool(object);
+	struct pym_pool *pool = pym_kpage_pool(object, kheap);
 	const struct pym_kclass *class;
 	u64 position;
 
 	if (!pool)
 		return NULL;
-	class = &pym_kpage_kheap(virt_to_page(object))->classes[READ_ONCE(pool->class)];
+	class = &(*kheap)->classes[READ_ONCE(pool->class)];
 	position = pym_block_position(class->inverse, offset_in_page(object));
 	if ((u32)position >= class->inverse || offset_in_page(object) >= class->end ||
 	    test_bit(position >> 32, pool->free))
@@ -302,11 +301,12 @@ static struct pym_pool *object_pool(const void *object)
 /* As init_on_free wants it: before the object is free, or another's would be cleared. */
 static noinline void object_wipe(const void *object)
 {
+	struct pymalloc_kheap *kheap;
 	struct pym_pool *pool;
 
 	preempt_disable();
-	pool = object_pool(object);
-	if (pool && !pym_kpage_kheap(virt_to_page(object))->ctor)
+	pool = object_pool(object, &kheap);
+	if (pool && !kheap->ctor)
 		memset((void *)object, 0, READ_ONCE(pool->class) * PYMALLOC_BLOCK_MIN);
 	preempt_enable();
 }
@@ -314,12 +314,13 @@ static noinline void object_wipe(const void *object)
 static __always_inline enum pymalloc_ref_status object_free(const void *object)
 {
 	enum pymalloc_ref_status status = PYMALLOC_REF_FOREIGN;
+	struct pymalloc_kheap *kheap;
 	struct pym_pool *pool;
 
 	preempt_disable();
-	pool = pym_kpage_pool(object);
+	pool = pym_kpage_pool(object, &kheap);
 	if (likely(pool))
-		status = pym_kpool_give(pym_kpage_kheap(virt_to_page(object)), pool, object);
+		status = pym_kpool_give(kheap, pool, object);
 	preempt_enable();
 	return status;
 }
@@ -413,10 +414,9 @@ static unsigned int run_pass(struct run *run, unsigned int nr, void **objects)
 	unsigned long offset;
 	u64 position;
 
-	run->pool = pym_kpage_pool(objects[0]);
+	run->pool = pym_kpage_pool(objects[0], &run->kheap);
 	if (!run->pool)
 		return 0;
-	run->kheap = pym_kpage_kheap(virt_to_page(objects[0]));
 	class = &run->kheap->classes[READ_ONCE(run->pool->class)];
 	for (; done < nr; done++) {
 		offset = (unsigned long)objects[done] - start;
@@ -466,11 +466,12 @@ EXPORT_SYMBOL_GPL(pymalloc_kheap_free_bulk);
 static void free_after_grace(struct rcu_head *head)
 {
 	unsigned long offset = offset_in_page(head);
+	struct pymalloc_kheap *kheap;
 	struct pym_pool *pool;
 	u32 size = 0;
 
 	preempt_disable();
-	pool = pym_kpage_pool(head);
+	pool = pym_kpage_pool(head, &kheap);
 	if (pool)
 		size = READ_ONCE(pool->class) * PYMALLOC_BLOCK_MIN;
 	preempt_enable();
@@ -500,16 +501,17 @@ EXPORT_SYMBOL_GPL(pymalloc_kheap_free_rcu);
  */
 size_t pymalloc_kheap_usable(const void *object)
 {
+	struct pymalloc_kheap *kheap;
 	struct pym_pool *pool;
 	size_t size = 0;
 	u32 number;
 
 	preempt_disable();
-	pool = object_pool(object);
+	pool = object_pool(object, &kheap);
 	if (pool) {
 		number = READ_ONCE(pool->class);
 		size = number * PYMALLOC_BLOCK_MIN;
-		if (has_caller(pym_kpage_kheap(virt_to_page(object)), number))
+		if (has_caller(kheap, number))
 			size -= sizeof(unsigned long);
 	}
 	preempt_enable();

@@ -75,6 +75,7 @@ struct pym_klist {
  * @orphans: pools that have no place in the window yet, linked by the @private of their page
  * @nr_orphans: how many, those that are just being made included
  * @work: gives orphans a place, and pools without blocks back
+ * @rcu: frees its memory when no bad free that has found it still looks at it
  * @ended: its module has ended it: a free does not begin the work any more
  * @leaky: it has ended with objects in use; the work lets it go after the last one
  */
@@ -95,6 +96,7 @@ struct pymalloc_kheap {
 	struct llist_head orphans;
 	atomic_t nr_orphans;
 	struct delayed_work work;
+	struct rcu_head rcu;
 };
 
 #endif /* PYM_KHEAP_TYPES_H */

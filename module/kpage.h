@@ -10,8 +10,8 @@
  *
  * All others who have a page either use these fields for lists, or leave them as the page
  * allocator's own lists have left them: so the name is found in no other page.  The name is
- * taken back before the page goes, and is looked at last: a pool that was read before it is
- * one.
+ * taken back before the page goes, and is looked at last: what was read before it was
+ * right then.
  */
 #ifndef PYM_KPAGE_H
 #define PYM_KPAGE_H
@@ -65,12 +65,6 @@ static inline struct pym_pool *pym_kpage_orphan(const struct llist_node *node)
 	return (struct pym_pool *)pym_kpage_of_node(node)->lru.prev;
 }
 
-/* The heap of a page that has a name. */
-static inline struct pymalloc_kheap *pym_kpage_kheap(const struct page *page)
-{
-	return (struct pymalloc_kheap *)READ_ONCE(page->index);
-}
-
 /*
  * The page of an address in the kernel's map of all memory, or NULL if there is none, and what
  * may be its pool.  Where struct pages lie in an array with holes, a read in a hole fails.
@@ -97,18 +91,21 @@ absent:
 }
 
 /*
- * The pool of an address, which may be any, or NULL if no heap of a module has its page.
+ * The pool of an address, which may be any, and its heap; or NULL if no heap of a module has its
+ * page.
  *
- * Context: Under RCU, or with preemption off: the pool's record stays.
+ * Context: Under RCU, or with preemption off: the pool's record and the heap stay.
  */
-static __always_inline struct pym_pool *pym_kpage_pool(const void *object)
+static __always_inline struct pym_pool *pym_kpage_pool(const void *object,
+							struct pymalloc_kheap **kheap)
 {
 	unsigned long pool;
 	struct page *page = pym_kpage_find(object, &pool);
 
 	if (unlikely(!page))
 		return NULL;
-	/* Pairs with the barriers above: a pool that is read before the name is one. */
+	*kheap = (struct pymalloc_kheap *)READ_ONCE(page->index);
+	/* Pairs with the barriers above: what is read before the name is a pool, and its heap. */
 	smp_rmb();
 	return likely(pym_kpage_is_named(page)) ? (struct pym_pool *)pool : NULL;
 }
