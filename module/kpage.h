@@ -96,8 +96,8 @@ absent:
  *
  * Context: Under RCU, or with preemption off: the pool's record and the heap stay.
  */
-static __always_inline struct pym_pool *pym_kpage_pool(const void *object,
-							struct pymalloc_kheap **kheap)
+static __always_inline struct pym_pool *
+pym_kpage_pool(const void *object, struct pymalloc_kheap **kheap)
 {
 	unsigned long pool;
 	struct page *page = pym_kpage_find(object, &pool);
