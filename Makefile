@@ -96,8 +96,11 @@ install: ## what `make` built: the module, the library, the command, the header
 		"installed: $(if $(have_headers),run make first,there are no headers in $(KDIR))")
 	$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
+# Not those of the tests, which may have been built beside it.
+install-module: order := $(MODULES)/$(KVERSION)/modules.install
 install-module:
-	$(MAKE) -C $(KDIR) M=$(MODULES)/$(KVERSION) \
+	grep -E '(^|/)pymalloc\.' $(MODULES)/$(KVERSION)/modules.order >$(order)
+	$(MAKE) -C $(KDIR) M=$(MODULES)/$(KVERSION) MODORDER=$(order) \
 		INSTALL_MOD_PATH=$(DESTDIR) CONFIG_MODULE_SIG_ALL= modules_install
 	$(if $(DESTDIR),,depmod $(KVERSION))
 
@@ -234,7 +237,8 @@ $(results)/debug.tap: deps FORCE
 # $(1): the part, $(2): the kernel, $(3): which kselftests.
 define run_kselftest
 	@selftests/record $(1) \
-		$(vm)/run --kernel $(2) --timeout 7200 $(no_kunit) -- selftests/kselftest $(3)
+		$(vm)/run --kernel $(2) --timeout 3600 --silence 900 $(no_kunit) -- \
+		selftests/kselftest $(3)
 endef
 
 $(results)/kselftest-%.tap: deps tests FORCE
@@ -267,16 +271,16 @@ $(results)/kunit.tap: deps module-debug FORCE
 
 $(results)/stress.tap: deps tests module-debug FORCE
 	@selftests/record stress $(vm)/run --kernel debug \
-		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
+		--timeout $$(($(or $(STRESS),3600) * 10)) --silence 0 $(no_kunit) -- \
 		selftests/stress $(or $(STRESS),3600)
 
 $(results)/torture.tap: deps tests module-debug FORCE
 	@selftests/record torture $(vm)/run --kernel debug --cpus 4 \
-		--timeout $$(($(or $(STRESS),3600) * 10)) $(no_kunit) -- \
+		--timeout $$(($(or $(STRESS),3600) * 10)) --silence 0 $(no_kunit) -- \
 		selftests/kernel/torture $(or $(STRESS),3600)
 
 $(results)/kcsan.tap: deps module-kcsan FORCE
-	@selftests/record kcsan $(vm)/run --kernel kcsan --timeout 7200 $(no_kunit) -- \
+	@selftests/record kcsan $(vm)/run --kernel kcsan --timeout 7200 --silence 0 $(no_kunit) -- \
 		selftests/kcsan/check
 
 $(results)/builds.tap: deps FORCE
