@@ -25,7 +25,7 @@ results := build/results
 parts := harness vm
 pairs := kselftest-once kselftest-6.1 kselftest-6.12 style builds deb monitoring core tools \
 	pressure-6.1 pressure-6.12 misuse-6.1 misuse-6.12
-debug_pairs := kselftest-debug-1 kselftest-debug-2 kunit debug misuse-debug
+debug_pairs := kselftest-debug kunit debug misuse-debug
 everywhere := everywhere-6.1 everywhere-6.12 everywhere-debug
 
 MAKEFLAGS += --no-print-directory
@@ -178,7 +178,7 @@ check: deps ## build everything and run every test, on both test kernels
 	$(call run_parts,$(parts),$(pairs))
 	@selftests/summary $(patsubst %,$(results)/%.tap,$(parts) $(pairs))
 
-check-debug: deps ## kselftest programs and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
+check-debug: deps ## some kselftests and the KUnit suites on a kernel with KASAN, lockdep and more; coverage
 	$(call run_parts,,$(debug_pairs))
 	@selftests/summary $(debug_pairs:%=$(results)/%.tap); status=$$?; \
 		selftests/debug/coverage && exit $$status
@@ -247,8 +247,8 @@ $(results)/kselftest-%.tap: deps tests FORCE
 $(results)/kselftest-once.tap: deps tests FORCE
 	$(call run_kselftest,kselftest-once,6.12,--once)
 
-$(results)/kselftest-debug-%.tap: deps tests module-debug FORCE
-	$(call run_kselftest,kselftest-debug-$*,debug,--programs --part $*/2)
+$(results)/kselftest-debug.tap: deps tests module-debug FORCE
+	$(call run_kselftest,kselftest-debug,debug,--short)
 
 $(results)/everywhere-debug.tap: module-debug
 
