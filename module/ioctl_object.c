@@ -2,55 +2,46 @@
 /*
  * The ioctls that move objects.
  *
- * A batch is done in parts of PART refs.  A part is copied once, without a lock, and
+ * A batch is done in parts: see batch.h.  A part is copied once, without a lock, and
  * after it a signal may end the call, which then returns how far it came.
  */
 #include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
-#include <linux/uaccess.h>
 
+#include "batch.h"
 #include "ioctl.h"
 #include "ioctl_object.h"
 #include "registry.h"
 #include "service_heap.h"
 #include "settle.h"
+#include "sharer.h"
 #include "upkeep.h"
 
-/*
- * Refs and statuses of a part lie on the stack: 128 of them take 1152 bytes of 16 KiB.
- * With more, a signal is noticed later; with fewer, locks are taken more often.
- */
-#define PART	128
-
-static int batch_check_count(u32 count)
+/* Free objects of which nobody knows. */
+static void alloc_free(struct pym_service_heap *sheap, const u64 *refs, unsigned int nr)
 {
-	if (!count)
-		return -EINVAL;
-	return count > PYMALLOC_BATCH_MAX ? -E2BIG : 0;
+	u8 status[PYM_BATCH_PART] __uninitialized;
+
+	pym_free(&sheap->heap, refs, status, nr);
 }
 
-/* Between two parts of a batch. */
-static int batch_pause(void)
+/* In a shared heap the caller holds them; or they are freed. */
+static unsigned int alloc_hold(struct pym_service_heap *sheap, const u64 *refs,
+			       unsigned int nr, int *err)
 {
-	cond_resched();
-	return signal_pending(current) ? -EINTR : 0;
+	unsigned int held = pym_sharer_begin(sheap, refs, nr, err);
+
+	if (held < nr)
+		alloc_free(sheap, refs + held, nr - held);
+	return held;
 }
 
-/* Copy the next part's refs in.  Returns how many of them can be read. */
-static unsigned int read_refs(u64 array, u32 done, u64 *refs, unsigned int nr)
+/* Free objects whose refs could not be stored: the caller will never know them. */
+static void alloc_undo(struct pym_service_heap *sheap, const u64 *refs, unsigned int nr)
 {
-	u64 __user *from = (u64 __user *)u64_to_user_ptr(array) + done;
-	unsigned long left = copy_from_user(refs, from, nr * sizeof(*refs));
-
-	return nr - DIV_ROUND_UP(left, sizeof(*refs));
-}
-
-static unsigned int write_words(u64 array, u32 done, const u64 *words, unsigned int nr)
-{
-	u64 __user *to = (u64 __user *)u64_to_user_ptr(array) + done;
-	unsigned long left = copy_to_user(to, words, nr * sizeof(*words));
-
-	return nr - DIV_ROUND_UP(left, sizeof(*words));
+	if (sheap->flags & PYMALLOC_CREATE_SHARED)
+		pym_sharer_drop(sheap, refs, nr);
+	else
+		alloc_free(sheap, refs, nr);
 }
 
 /* Pages and metadata are charged to the memory cgroup of the heap's maker. */
@@ -64,16 +55,17 @@ static unsigned int alloc_charged(struct pym_service_heap *sheap,
 		    (alloc->flags & PYMALLOC_ALLOC_TYPE_MASK);
 	unsigned int done = pym_alloc(&sheap->heap, alloc->size, flags, refs, nr, err);
 
+	if (sheap->flags & PYMALLOC_CREATE_SHARED)
+		done = alloc_hold(sheap, refs, done, err);
 	set_active_memcg(old);
 	return done;
 }
 
 static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *alloc)
 {
-	unsigned int nr = min_t(u32, alloc->count - alloc->done, PART);
+	unsigned int nr = min_t(u32, alloc->count - alloc->done, PYM_BATCH_PART);
 	unsigned int got, stored;
-	u8 status[PART] __uninitialized;
-	u64 refs[PART] __uninitialized;
+	u64 refs[PYM_BATCH_PART] __uninitialized;
 	int err;
 
 	got = alloc_charged(sheap, alloc, refs, nr, &err);
@@ -85,12 +77,11 @@ static int alloc_part(struct pym_service_heap *sheap, struct pymalloc_alloc *all
 		pym_registry_bury();
 		got = alloc_charged(sheap, alloc, refs, nr, &err);
 	}
-	stored = write_words(alloc->refs, alloc->done, refs, got);
+	stored = pym_batch_write(alloc->refs, alloc->done, refs, got);
 	alloc->done += stored;
 	if (stored == got)
 		return err;
-	/* Free the objects whose refs could not be stored: the caller will never know them. */
-	pym_free(&sheap->heap, refs + stored, status, got - stored);
+	alloc_undo(sheap, refs + stored, got - stored);
 	return -EFAULT;
 }
 
@@ -116,7 +107,7 @@ int pym_alloc_ioctl(struct pym_call *call)
 	struct pymalloc_alloc *alloc = &call->args.alloc;
 	int err;
 
-	err = batch_check_count(alloc->count);
+	err = pym_batch_check(alloc->count);
 	if (err)
 		return err;
 	if (!alloc->size || alloc->size > PYMALLOC_SIZE_MAX)
@@ -126,7 +117,7 @@ int pym_alloc_ioctl(struct pym_call *call)
 		err = alloc_part(call->sheap, alloc);
 		if (err || alloc->done == alloc->count)
 			return err;
-		err = batch_pause();
+		err = pym_batch_pause();
 		if (err)
 			return err;
 	}
@@ -134,12 +125,12 @@ int pym_alloc_ioctl(struct pym_call *call)
 
 static int free_part(struct pym_service_heap *sheap, struct pymalloc_free *free)
 {
-	unsigned int nr = min_t(u32, free->count - free->done, PART);
+	unsigned int nr = min_t(u32, free->count - free->done, PYM_BATCH_PART);
 	unsigned int got, bad, i;
-	u8 status[PART] __uninitialized;
-	u64 refs[PART] __uninitialized;
+	u8 status[PYM_BATCH_PART] __uninitialized;
+	u64 refs[PYM_BATCH_PART] __uninitialized;
 
-	got = read_refs(free->refs, free->done, refs, nr);
+	got = pym_batch_read(free->refs, free->done, refs, nr);
 	bad = pym_free(&sheap->heap, refs, status, got);
 	pym_upkeep_arm(sheap);
 	for (i = 0; bad && free->first_bad == free->count && i < got; i++)
@@ -179,14 +170,14 @@ int pym_free_ioctl(struct pym_call *call)
 	struct pymalloc_free *free = &call->args.free;
 	int err;
 
-	err = batch_check_count(free->count);
+	err = pym_batch_check(free->count);
 	while (!err) {
 		err = free_part(call->sheap, free);
 		if (err)
 			return err;
 		if (free->done == free->count)
 			return free->nr_bad ? -EBADSLT : 0;
-		err = batch_pause();
+		err = pym_batch_pause();
 	}
 	return err;
 }
@@ -204,12 +195,12 @@ static const int bad_ref_errors[] = {
 /* As free_part(), but it stops before the first bad ref. */
 static int free_part_until_bad(struct pym_service_heap *sheap, struct pymalloc_free *free)
 {
-	unsigned int nr = min_t(u32, free->count - free->done, PART);
+	unsigned int nr = min_t(u32, free->count - free->done, PYM_BATCH_PART);
 	unsigned int got, freed;
-	u8 status[PART] __uninitialized;
-	u64 refs[PART] __uninitialized;
+	u8 status[PYM_BATCH_PART] __uninitialized;
+	u64 refs[PYM_BATCH_PART] __uninitialized;
 
-	got = read_refs(free->refs, free->done, refs, nr);
+	got = pym_batch_read(free->refs, free->done, refs, nr);
 	freed = pym_free_until_bad(&sheap->heap, refs, status, got);
 	pym_upkeep_arm(sheap);
 	free->done += freed;
@@ -237,26 +228,26 @@ int pym_free_until_bad_ref(struct pym_call *call)
 	struct pymalloc_free *free = &call->args.free;
 	int err;
 
-	err = batch_check_count(free->count);
+	err = pym_batch_check(free->count);
 	while (!err) {
 		err = free_part_until_bad(call->sheap, free);
 		if (err || free->done == free->count)
 			return err;
-		err = batch_pause();
+		err = pym_batch_pause();
 	}
 	return err;
 }
 
 static int usable_part(struct pym_service_heap *sheap, struct pymalloc_usable *usable)
 {
-	unsigned int nr = min_t(u32, usable->count - usable->done, PART);
+	unsigned int nr = min_t(u32, usable->count - usable->done, PYM_BATCH_PART);
 	unsigned int got, stored, i;
-	u64 words[PART] __uninitialized;
+	u64 words[PYM_BATCH_PART] __uninitialized;
 
-	got = read_refs(usable->refs, usable->done, words, nr);
+	got = pym_batch_read(usable->refs, usable->done, words, nr);
 	for (i = 0; i < got; i++)
 		words[i] = pym_usable(&sheap->heap, words[i]);
-	stored = write_words(usable->sizes, usable->done, words, got);
+	stored = pym_batch_write(usable->sizes, usable->done, words, got);
 	usable->done += stored;
 	return stored == nr ? 0 : -EFAULT;
 }
@@ -283,12 +274,12 @@ int pym_usable_ioctl(struct pym_call *call)
 	struct pymalloc_usable *usable = &call->args.usable;
 	int err;
 
-	err = batch_check_count(usable->count);
+	err = pym_batch_check(usable->count);
 	while (!err) {
 		err = usable_part(call->sheap, usable);
 		if (err || usable->done == usable->count)
 			return err;
-		err = batch_pause();
+		err = pym_batch_pause();
 	}
 	return err;
 }

@@ -21,4 +21,11 @@ void pym_threshold_passed(struct pym_heap *heap);
 bool pym_reclaim(struct pym_heap *heap);
 int pym_pause(struct pym_heap *heap);
 
+/* A page is about to leave the heap, and nobody maps it any more. */
+static inline void pym_page_goes(const struct pym_heap *heap, struct page *page)
+{
+	if (heap->ops && heap->ops->page_goes)
+		heap->ops->page_goes(page);
+}
+
 #endif /* PYM_OPS_H */

@@ -333,6 +333,7 @@ static unsigned int pages_put(struct pym_heap *heap, struct pym_span span,
 		struct page *page = pages[nr++];
 
 		pym_tenant_page_goes(heap, page);
+		pym_page_goes(heap, page);
 		nr_shared += pym_frame_maybe_shared(page);
 		nr_used += page_count(page) > PYM_REFS_AT_REST;
 		/* A shared page is charged once; its last owner uncharges it. */

@@ -337,6 +337,8 @@ struct pym_mappings {
  *	gate.  Sleeps.  Returns whether to try again.  May be NULL
  * @pause: called between two pieces of a long inspection of the heap: returns 0, or a
  *	negative error if the inspection must end.  May be NULL
+ * @page_goes: a page is about to leave the heap, and nobody maps it any more.  Does not sleep.
+ *	May be NULL
  */
 struct pym_heap_ops {
 	int (*hold)(struct pym_heap *heap, struct pym_mappings *mappings);
@@ -350,6 +352,7 @@ struct pym_heap_ops {
 	void (*threshold_passed)(struct pym_heap *heap);
 	bool (*reclaim)(struct pym_heap *heap);
 	int (*pause)(struct pym_heap *heap);
+	void (*page_goes)(struct page *page);
 };
 
 /**
