@@ -71,7 +71,8 @@ def align_figures(_, doctree):
 
 
 # The tables of class "layers" in design.rst, and the folder whose rooms each lists.
-LAYERS = {"core": "module/core", "module": "module", "lib": "userspace/lib"}
+LAYERS = {"core": "module/core", "refs": "module/refs", "module": "module",
+          "lib": "userspace/lib"}
 
 
 def headers_of(room, folder):

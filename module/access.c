@@ -88,7 +88,7 @@ static bool access_may_look_at(const struct task_struct *task, struct mm_struct 
  * Return: true for its own process; for one of the same user and group in every
  *	respect, and with all its capabilities, if the heap's process has not made
  *	itself unreadable (PR_SET_DUMPABLE, a setuid program, a change of user); and
- *	for CAP_SYS_PTRACE.
+ *	for CAP_SYS_PTRACE.  A shared heap may be seen by whoever may list it.
  */
 bool pym_may_look(const struct pym_service_heap *sheap)
 {
@@ -97,6 +97,8 @@ bool pym_may_look(const struct pym_service_heap *sheap)
 
 	if (current->mm == sheap->client.mm)
 		return true;
+	if (sheap->flags & PYMALLOC_CREATE_SHARED)
+		return pym_may_list(sheap);
 	rcu_read_lock();
 	task = access_client_task(sheap);
 	if (task)

@@ -148,6 +148,15 @@ static struct pym_service_heap *client_find_other(const struct pym_handle *handl
 	return ERR_PTR(-EPERM);
 }
 
+/* A shared heap, which a descriptor keeps. */
+static struct pym_service_heap *client_enter_shared(struct pym_service_heap *sheap)
+{
+	if (READ_ONCE(sheap->ended))
+		return ERR_PTR(-ESTALE);
+	kref_get(&sheap->ref);
+	return sheap;
+}
+
 /**
  * pym_client_enter() - the heap that a descriptor is to the caller
  * @file: the descriptor
@@ -158,7 +167,7 @@ static struct pym_service_heap *client_find_other(const struct pym_handle *handl
  * A process may have a descriptor of another process's heap without the right to look
  * at it: a child that has become another user, and does not map the heap.  It would
  * see another user's memory, and could keep the heap's process waiting.  So it needs
- * the right to open the heap as well.
+ * the right to open the heap as well.  A descriptor of a shared heap is that right.
  *
  * Context: Sleeps.
  * Return: the heap, with a reference; or -ESTALE (it has ended) or -EPERM.
@@ -168,6 +177,8 @@ struct pym_service_heap *pym_client_enter(struct file *file)
 	struct pym_handle *handle = file->private_data;
 	struct pym_service_heap *own = NULL;
 
+	if (handle->shared)
+		return client_enter_shared(handle->shared);
 	if (handle->keeper)
 		own = pym_family_enter(handle->family, current->mm);
 	if (!own)

@@ -21,6 +21,7 @@
 #include "params.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "sharer.h"
 #include "upkeep.h"
 #include "user.h"
 
@@ -56,6 +57,7 @@ struct snapshot {
 		struct map_row *rows;
 		struct pymalloc_heap_info *heaps;
 		struct pymalloc_type_info *types;
+		struct pymalloc_client_info *clients;
 		void *array;
 	};
 };
@@ -335,17 +337,50 @@ static void print_types(struct seq_file *m, const struct snapshot *snap)
 	}
 }
 
-static int take_nothing(struct snapshot *snap, struct pym_service_heap *sheap)
+/* Clients of a shared heap that are shown at most. */
+#define CLIENTS_SHOWN	1024
+
+static int take_clients(struct snapshot *snap, struct pym_service_heap *sheap)
 {
+	struct pym_shared *shared = pym_shared_of(sheap);
+	u32 number = 0;
+
+	while (shared && snap->nr < snap->room) {
+		number = pym_sharer_next(shared, number, &snap->clients[snap->nr]);
+		if (!number)
+			break;
+		snap->nr++;
+	}
 	return 0;
+}
+
+static void print_sharers(struct seq_file *m, const struct snapshot *snap)
+{
+	char comm[PYM_SHOWN_COMM];
+	size_t i;
+
+	seq_printf(m, "%8s %8s %6s %12s %12s %8s %8s %s\n", "client", "pid", "uid", "holds",
+		   "limit", "inbox", "mappings", "command");
+	for (i = 0; i < snap->nr; i++) {
+		const struct pymalloc_client_info *client = &snap->clients[i];
+
+		pym_show_comm(comm, client->comm);
+		seq_printf(m, "%8u %8d %6u %12llu %12llu %8u %8u %s\n", client->number,
+			   client->pid, client->uid, client->holds, client->holds_max,
+			   client->inbox, client->mappings, comm);
+	}
 }
 
 static void print_clients(struct seq_file *m, const struct snapshot *snap)
 {
 	char comm[PYM_SHOWN_COMM];
 
-	pym_show_comm(comm, snap->info.comm);
 	print_heap_heading(m, snap);
+	if (snap->info.flags & PYMALLOC_CREATE_SHARED) {
+		print_sharers(m, snap);
+		return;
+	}
+	pym_show_comm(comm, snap->info.comm);
 	seq_printf(m, "%8s %6s %s\n", "pid", "uid", "command");
 	seq_printf(m, "%8d %6u %s\n", snap->info.pid, snap->info.uid, comm);
 }
@@ -417,7 +452,8 @@ static const struct report heap_reports[] = {
 	{ "arenas", sizeof(struct pym_arena_info), take_arenas, print_arenas },
 	{ "pools", sizeof(struct map_row), take_pools, print_pools },
 	{ "limits", 0, take_limits, print_limits },
-	{ "clients", 0, take_nothing, print_clients },
+	{ "clients", sizeof(struct pymalloc_client_info), take_clients, print_clients,
+	  CLIENTS_SHOWN },
 	{ "types", sizeof(struct pymalloc_type_info), take_types, print_types, PYMALLOC_TYPES_MAX },
 	{ "check", 0, take_check, print_check },
 };

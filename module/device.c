@@ -25,6 +25,7 @@
 #include "params.h"
 #include "registry.h"
 #include "service_heap.h"
+#include "shared_window.h"
 #include "user.h"
 #include "window.h"
 
@@ -131,7 +132,7 @@ static int device_open_ioctl(struct pym_call *call)
 	int err = -EPERM;
 
 	if (open->flags & PYMALLOC_OPEN_MAPPED)
-		sheap = pym_window_find(open->id);
+		sheap = pym_window_find(open->id) ?: pym_shared_find(open->id);
 	else
 		sheap = pym_registry_find(open->id);
 	if (!sheap)
@@ -230,7 +231,8 @@ static void forget_reset(struct pym_call *call)
 static const struct pym_command device_commands[] = {
 	PYM_COMMAND(INFO, info, user_heaps_max, device_info_ioctl, .flags = PYM_NO_FLAGS),
 	PYM_COMMAND(CREATE, create, name, device_create_ioctl,
-		    .flags = PYMALLOC_CREATE_NO_MESH | PYMALLOC_CREATE_KEEP_DEAD,
+		    .flags = PYMALLOC_CREATE_NO_MESH | PYMALLOC_CREATE_KEEP_DEAD |
+			     PYMALLOC_CREATE_SHARED,
 		    .reserved = offsetof(struct pymalloc_create, reserved)),
 	PYM_COMMAND(OPEN, open, id, device_open_ioctl,
 		    .flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED),

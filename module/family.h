@@ -11,6 +11,7 @@
 
 struct inode;
 struct mm_struct;
+struct pym_shared;
 struct pym_service_heap;
 
 /**
@@ -23,6 +24,7 @@ struct pym_service_heap;
  * @mm: the address space that made the first heap
  * @founder: the first heap, with a reference; NULL when nothing but mappings keep it
  * @clones: the heaps of children, by their mm
+ * @shared: what a shared heap has beside a private one; NULL for that
  */
 struct pym_family {
 	refcount_t refs;
@@ -33,6 +35,7 @@ struct pym_family {
 	struct mm_struct *mm;
 	struct pym_service_heap __rcu *founder;
 	struct xarray clones;
+	struct pym_shared *shared;
 };
 
 struct pym_family *pym_family_new(struct pym_service_heap *founder);

@@ -205,9 +205,25 @@ static vm_fault_t fault_refuse_page(struct pym_service_heap *sheap, u64 offset)
 	return VM_FAULT_HWPOISON;
 }
 
-static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
+/*
+ * Pages of a shared heap have a place in its file: see shared_window.c.  They are locked, and are
+ * the heap's.
+ */
+static void fault_place_pages(const struct vm_fault *vmf, struct page **pages, unsigned int nr)
 {
-	struct pym_service_heap *sheap = pym_client_heap(vmf->vma->vm_private_data);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (!pages[i] || pages[i]->mapping)
+			continue;
+		pages[i]->index = vmf->pgoff + i;
+		WRITE_ONCE(pages[i]->mapping, vmf->vma->vm_file->f_mapping);
+	}
+}
+
+static vm_fault_t fault_map_pages(struct vm_fault *vmf, struct pym_service_heap *sheap,
+				  unsigned int room)
+{
 	u64 offset = fault_offset(vmf);
 	struct page *pages[FAULT_AROUND];
 	vm_fault_t result = VM_FAULT_NOPAGE;
@@ -225,6 +241,8 @@ static vm_fault_t fault_map_pages(struct vm_fault *vmf, unsigned int room)
 	good = fault_good_pages(pages, same);
 	if (good)
 		good = pym_idle_touch(sheap, offset, good);
+	if (sheap->flags & PYMALLOC_CREATE_SHARED)
+		fault_place_pages(vmf, pages, good);
 	if (room == 1 && good) {
 		vmf->page = pages[0];
 		return VM_FAULT_LOCKED;
@@ -291,6 +309,19 @@ static vm_fault_t fault_own_page(struct vm_fault *vmf)
 }
 
 /**
+ * pym_fault_window() - map what a fault needs, and pages behind it
+ * @vmf: the fault, in a window
+ * @sheap: the window's heap
+ *
+ * Context: As pym_fault().
+ * Return: what the memory management expects.
+ */
+vm_fault_t pym_fault_window(struct vm_fault *vmf, struct pym_service_heap *sheap)
+{
+	return fault_map_pages(vmf, sheap, fault_room(vmf));
+}
+
+/**
  * pym_fault() - a page of a window is not mapped: .fault
  * @vmf: the fault
  *
@@ -310,7 +341,7 @@ vm_fault_t pym_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGSEGV;
 	if (vmf->flags & FAULT_FLAG_WRITE)
 		result = fault_own_page(vmf);
-	return result ?: fault_map_pages(vmf, fault_room(vmf));
+	return result ?: pym_fault_window(vmf, pym_client_heap(client));
 }
 
 /**
@@ -351,7 +382,8 @@ vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
 }
 
 /**
- * pym_fault_access() - a debugger reads where it has found no page: .access
+ * pym_fault_read() - a debugger reads where it has found no page
+ * @sheap: the window's heap; may be NULL
  * @vma: the window
  * @address: where it looks
  * @buffer: out: what it reads
@@ -361,20 +393,19 @@ vm_fault_t pym_fault_mkwrite(struct vm_fault *vmf)
  * Where there is no page it reads zero, as in a core dump: gdb's gcore leaves out the
  * rest of a mapping of which it cannot read a byte.
  *
- * Context: Holds the mmap_lock of the heap's client for reading.
+ * Context: Holds the mmap_lock of the window's address space for reading.
  * Return: bytes read, or -EFAULT.
  */
-int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
-		     int bytes, int write)
+int pym_fault_read(struct pym_service_heap *sheap, struct vm_area_struct *vma,
+		   unsigned long address, void *buffer, int bytes, int write)
 {
-	struct pym_client *client = vma->vm_private_data;
 	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
 	struct page *page = NULL;
 
 	if (write)
 		return -EFAULT;
-	if (client)
-		page = pym_page_get(&pym_client_heap(client)->heap, offset);
+	if (sheap)
+		page = pym_page_get(&sheap->heap, offset);
 	if (page) {
 		put_page(page);
 		return -EFAULT;
@@ -382,6 +413,26 @@ int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *bu
 	bytes = min_t(int, bytes, PAGE_SIZE - offset_in_page(address));
 	memset(buffer, 0, bytes);
 	return bytes;
+}
+
+/**
+ * pym_fault_access() - pym_fault_read() of a private heap: .access
+ * @vma: the window
+ * @address: as there
+ * @buffer: as there
+ * @bytes: as there
+ * @write: as there
+ *
+ * Context: As pym_fault_read().
+ * Return: as pym_fault_read().
+ */
+int pym_fault_access(struct vm_area_struct *vma, unsigned long address, void *buffer,
+		     int bytes, int write)
+{
+	struct pym_client *client = vma->vm_private_data;
+
+	return pym_fault_read(client ? pym_client_heap(client) : NULL, vma, address, buffer,
+			      bytes, write);
 }
 
 /*
@@ -395,7 +446,28 @@ static vm_fault_t fault_insert_zeroes(struct vm_area_struct *vma, unsigned long 
 }
 
 /**
- * pym_fault_pool_map() - a page of the pool map is not mapped: .fault
+ * pym_fault_zeroes() - map a page of the pool map, or zeroes where there is none
+ * @vmf: the fault, in a pool map
+ * @sheap: its heap
+ *
+ * Context: As pym_fault().
+ * Return: what the memory management expects.
+ */
+vm_fault_t pym_fault_zeroes(struct vm_fault *vmf, struct pym_service_heap *sheap)
+{
+	unsigned long number = vmf->pgoff - (PYMALLOC_POOL_MAP_OFFSET >> PAGE_SHIFT);
+	vm_fault_t result = 0;
+
+	down_read(&sheap->map_gate);
+	vmf->page = pym_pool_map_page(&sheap->heap, number);
+	if (!vmf->page)
+		result = fault_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
+	up_read(&sheap->map_gate);
+	return result;
+}
+
+/**
+ * pym_fault_pool_map() - a page of a private heap's pool map is not mapped: .fault
  * @vmf: the fault
  *
  * Context: As pym_fault().
@@ -404,17 +476,6 @@ static vm_fault_t fault_insert_zeroes(struct vm_area_struct *vma, unsigned long 
 vm_fault_t pym_fault_pool_map(struct vm_fault *vmf)
 {
 	struct pym_client *client = vmf->vma->vm_private_data;
-	unsigned long number = vmf->pgoff - (PYMALLOC_POOL_MAP_OFFSET >> PAGE_SHIFT);
-	struct pym_service_heap *sheap;
-	vm_fault_t result = 0;
 
-	if (!client)
-		return VM_FAULT_SIGBUS;
-	sheap = pym_client_heap(client);
-	down_read(&sheap->map_gate);
-	vmf->page = pym_pool_map_page(&sheap->heap, number);
-	if (!vmf->page)
-		result = fault_insert_zeroes(vmf->vma, vmf->address & PAGE_MASK);
-	up_read(&sheap->map_gate);
-	return result;
+	return client ? pym_fault_zeroes(vmf, pym_client_heap(client)) : VM_FAULT_SIGBUS;
 }

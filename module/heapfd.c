@@ -20,13 +20,31 @@
 #include "ioctl_control.h"
 #include "ioctl_inspect.h"
 #include "ioctl_object.h"
+#include "ioctl_refs.h"
 #include "ioctl_sites.h"
 #include "ioctl_types.h"
 #include "service_heap.h"
+#include "shared_window.h"
+#include "sharer.h"
 #include "stream.h"
 #include "window.h"
 
-static struct pym_handle *handle_new(struct pym_service_heap *sheap, bool keeper)
+/* A shared heap stays as long as it has a descriptor, whoever has that. */
+static struct pym_service_heap *handle_keep(struct pym_service_heap *sheap)
+{
+	if (!(sheap->flags & PYMALLOC_CREATE_SHARED))
+		return NULL;
+	kref_get(&sheap->ref);
+	return sheap;
+}
+
+/* Does the family stay with the caller's descriptors? */
+static bool handle_keeps_family(const struct pym_service_heap *sheap)
+{
+	return current->mm == sheap->client.mm || sheap->flags & PYMALLOC_CREATE_SHARED;
+}
+
+static struct pym_handle *handle_new(struct pym_service_heap *sheap, bool keeper, bool read_only)
 {
 	struct pym_handle *handle = kzalloc(sizeof(*handle), GFP_KERNEL_ACCOUNT);
 
@@ -34,6 +52,8 @@ static struct pym_handle *handle_new(struct pym_service_heap *sheap, bool keeper
 		return NULL;
 	handle->id = sheap->heap.id;
 	handle->keeper = keeper;
+	handle->role = read_only ? PYM_ROLE_READER : PYM_ROLE_WRITER;
+	handle->shared = handle_keep(sheap);
 	handle->family = pym_family_get(sheap->family);
 	if (keeper)
 		atomic_inc(&handle->family->keepers);
@@ -44,6 +64,8 @@ static void handle_free(struct pym_handle *handle)
 {
 	if (handle->keeper)
 		pym_family_lose_keeper(handle->family);
+	if (handle->shared)
+		pym_service_put(handle->shared);
 	pym_family_put(handle->family);
 	kfree(handle);
 }
@@ -55,10 +77,10 @@ static const struct pym_command heap_commands[] = {
 	PYM_COMMAND(ALLOC, alloc, done, pym_alloc_ioctl, .right = PYM_CLIENT, .unsealed = true,
 		    .flags = PYM_ALLOC_FLAGS, .reset = pym_alloc_reset),
 	PYM_COMMAND(FREE, free, first_bad, pym_free_ioctl, .right = PYM_CLIENT, .unsealed = true,
-		    .reset = pym_free_reset),
+		    .reset = pym_free_reset, .private = true),
 	PYM_COMMAND(USABLE, usable, done, pym_usable_ioctl, .reset = pym_usable_reset),
 	PYM_COMMAND(RESIZE, resize, size, pym_resize_ioctl, .right = PYM_CLIENT,
-		    .unsealed = true),
+		    .unsealed = true, .private = true),
 	PYM_COMMAND(STATS, stats, cache_bytes_max, pym_stats_ioctl),
 	PYM_COMMAND(WALK, walk, reserved, pym_walk_ioctl, .flags = PYM_NO_FLAGS,
 		    .reserved = offsetof(struct pymalloc_walk, reserved),
@@ -67,25 +89,34 @@ static const struct pym_command heap_commands[] = {
 		    .reset = pym_trim_reset),
 	PYM_COMMAND(CHECK, check, message, pym_check_ioctl),
 	PYM_COMMAND(NOTIFY, notify, threshold, pym_notify_ioctl, .right = PYM_CLIENT),
-	PYM_COMMAND(CACHES, caches, bytes_max, pym_caches_ioctl, .right = PYM_CLIENT),
+	PYM_COMMAND(CACHES, caches, bytes_max, pym_caches_ioctl, .right = PYM_CLIENT,
+		    .private = true),
 	PYM_COMMAND(END, end, flags, pym_end_ioctl, .right = PYM_CLIENT,
 		    .unsealed = true),
 	PYM_COMMAND(CACHE, cache, block_bytes, pym_cache_ioctl, .right = PYM_CLIENT,
-		    .flags = PYMALLOC_STEAL_ALL, .reset = pym_cache_reset),
+		    .flags = PYMALLOC_STEAL_ALL, .reset = pym_cache_reset, .private = true),
 	PYM_COMMAND(GROW, grow, extent, pym_grow_ioctl, .right = PYM_CLIENT,
 		    .unsealed = true),
 	PYM_COMMAND(COMPACT, compact, blocks_taken, pym_compact_ioctl, .right = PYM_WRITER,
 		    .flags = PYM_COMPACT_ALL, .reset = pym_compact_reset),
 	PYM_COMMAND(TRACE, trace, mark, pym_trace_ioctl,
 		    .flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN |
-			     PYMALLOC_TRACE_IDLE | PYMALLOC_TRACE_NO_IDLE),
+			     PYMALLOC_TRACE_IDLE | PYMALLOC_TRACE_NO_IDLE, .private = true),
 	PYM_COMMAND(SITES, sites, done, pym_sites_ioctl,
 		    .reserved = offsetof(struct pymalloc_sites, reserved),
-		    .reset = pym_sites_reset),
-	PYM_COMMAND(SEAL, seal, flags, pym_seal_ioctl, .right = PYM_CLIENT),
+		    .reset = pym_sites_reset, .private = true),
+	PYM_COMMAND(SEAL, seal, flags, pym_seal_ioctl,
+		    .flags = PYMALLOC_SEAL_READER | PYMALLOC_SEAL_OBSERVER),
 	PYM_COMMAND(TYPES, types, reserved, pym_types_ioctl,
 		    .reserved = offsetof(struct pymalloc_types, reserved),
 		    .reset = pym_types_reset),
+	PYM_COMMAND(HOLDS, holds, first_bad, pym_holds_ioctl, .flags = PYMALLOC_HOLDS_KEEP,
+		    .reset = pym_holds_reset),
+	PYM_COMMAND(ROOTS, roots, name, pym_roots_ioctl,
+		    .reserved = offsetof(struct pymalloc_roots, reserved)),
+	PYM_COMMAND(CLIENTS, clients, reserved, pym_clients_ioctl,
+		    .reserved = offsetof(struct pymalloc_clients, reserved),
+		    .reset = pym_clients_reset),
 	PYM_COMMAND(POLICY, policy, keep_bytes, pym_policy_ioctl,
 		    .flags = PYMALLOC_POLICY_SET | PYMALLOC_POLICY_RESET),
 };
@@ -108,15 +139,18 @@ static __poll_t heap_poll(struct file *file, poll_table *wait)
 {
 	struct pym_handle *handle = file->private_data;
 	struct pym_service_heap *sheap;
-	bool above;
+	__poll_t events = 0;
 
 	poll_wait(file, &handle->family->wait, wait);
 	sheap = pym_client_enter(file);
 	if (IS_ERR(sheap))
 		return PTR_ERR(sheap) == -ESTALE ? EPOLLHUP : EPOLLERR;
-	above = pym_service_is_large(sheap);
+	if (pym_service_is_large(sheap))
+		events |= EPOLLPRI;
+	if (pym_sharer_has_mail(sheap))
+		events |= EPOLLIN;
 	pym_client_leave(sheap);
-	return above ? EPOLLPRI : 0;
+	return events;
 }
 
 static void heap_show_fdinfo(struct seq_file *m, struct file *file)
@@ -144,13 +178,47 @@ static int heap_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/*
+ * What a client of a shared heap reads is what others have given it; in a private heap read()
+ * allocates, and write() frees.
+ */
+static ssize_t heap_read(struct file *file, char __user *buffer, size_t bytes, loff_t *pos)
+{
+	struct pym_handle *handle = file->private_data;
+
+	return handle->shared ? pym_inbox_read(file, handle->shared, buffer, bytes) :
+				pym_stream_read(file, buffer, bytes, pos);
+}
+
+static ssize_t heap_write(struct file *file, const char __user *buffer, size_t bytes,
+			  loff_t *pos)
+{
+	struct pym_handle *handle = file->private_data;
+
+	return handle->shared ? -EPERM : pym_stream_write(file, buffer, bytes, pos);
+}
+
+static int heap_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct pym_handle *handle = file->private_data;
+	enum pym_role role = pym_client_role(file);
+
+	if (!handle->shared)
+		return pym_window_mmap(file, vma);
+	if (READ_ONCE(handle->shared->ended))
+		return -ESTALE;
+	if (role == PYM_ROLE_OBSERVER)
+		return -EACCES;
+	return pym_shared_mmap(handle->shared, vma, role == PYM_ROLE_WRITER);
+}
+
 static const struct file_operations heap_fops = {
 	.owner		= THIS_MODULE,
 	.unlocked_ioctl	= heap_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
-	.read		= pym_stream_read,
-	.write		= pym_stream_write,
-	.mmap		= pym_window_mmap,
+	.read		= heap_read,
+	.write		= heap_write,
+	.mmap		= heap_mmap,
 	.poll		= heap_poll,
 	.show_fdinfo	= heap_show_fdinfo,
 	.flush		= heap_flush,
@@ -180,7 +248,7 @@ static void file_name(const struct pym_service_heap *sheap, char *name, size_t s
  */
 struct file *pym_heapfd_open(struct pym_service_heap *sheap, bool read_only)
 {
-	struct pym_handle *handle = handle_new(sheap, current->mm == sheap->client.mm);
+	struct pym_handle *handle = handle_new(sheap, handle_keeps_family(sheap), read_only);
 	char name[sizeof("pymalloc:") + PYMALLOC_NAME_LEN];
 	struct file *file;
 

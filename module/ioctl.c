@@ -77,7 +77,7 @@ static bool command_reserved_is_zero(const struct pym_command *command,
  *
  * Context: Any process.
  * Return: 0; -EBADF (a read-only descriptor), -EPERM (not the heap's process, or the heap is
- *	sealed), or -EINVAL (unknown flags, or a reserved field that is not 0).
+ *	sealed, or shared), or -EINVAL (unknown flags, or a reserved field that is not 0).
  */
 int pym_command_check(const struct pym_command *command, const struct pym_call *call)
 {
@@ -91,6 +91,8 @@ int pym_command_check(const struct pym_command *command, const struct pym_call *
 	if (call->args.flags & ~command->flags || !command_reserved_is_zero(command, call))
 		return -EINVAL;
 	if (command->unsealed && READ_ONCE(call->sheap->heap.sealed))
+		return -EPERM;
+	if (command->private && call->sheap->flags & PYMALLOC_CREATE_SHARED)
 		return -EPERM;
 	return 0;
 }

@@ -54,6 +54,9 @@ struct pym_call {
 		struct pymalloc_sites sites;
 		struct pymalloc_seal seal;
 		struct pymalloc_types types;
+		struct pymalloc_holds holds;
+		struct pymalloc_roots roots;
+		struct pymalloc_clients clients;
 	} args;
 };
 
@@ -78,6 +81,7 @@ enum pym_right {
  * @reserved: where in the struct a field of 4 bytes is that has to be 0; 0 is nowhere
  * @right: who may carry it out
  * @unsealed: a sealed heap refuses it
+ * @private: a shared heap refuses it
  * @run: does it, when all of this has been checked
  * @reset: called first: sets what it returns to "nothing done", which holds for a call
  *	that is refused, too.  May be NULL
@@ -92,6 +96,7 @@ struct pym_command {
 	u16 reserved;
 	u16 right;
 	bool unsealed;
+	bool private;
 	int (*run)(struct pym_call *call);
 	void (*reset)(struct pym_call *call);
 };

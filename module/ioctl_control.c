@@ -184,13 +184,33 @@ int pym_end_ioctl(struct pym_call *call)
 	return 0;
 }
 
+/* What a descriptor of a shared heap can do becomes less, for good. */
+static int seal_descriptor(struct file *file, u32 flags)
+{
+	struct pym_handle *handle = file->private_data;
+
+	if (flags & PYMALLOC_SEAL_OBSERVER)
+		WRITE_ONCE(handle->role, PYM_ROLE_OBSERVER);
+	else
+		cmpxchg(&handle->role, PYM_ROLE_WRITER, PYM_ROLE_READER);
+	return 0;
+}
+
 /**
- * pym_seal_ioctl() - PYMALLOC_IOC_SEAL: make the heap one for reading only
+ * pym_seal_ioctl() - PYMALLOC_IOC_SEAL: make the heap one for reading only, or a descriptor
  * @call: the call, with a struct pymalloc_seal
  *
  * Return: 0 or an error, as the interface says.
  */
 int pym_seal_ioctl(struct pym_call *call)
 {
-	return pym_seal(call->sheap);
+	u32 flags = call->args.seal.flags;
+	int err;
+
+	if (call->sheap->flags & PYMALLOC_CREATE_SHARED)
+		return flags ? seal_descriptor(call->file, flags) : -EINVAL;
+	err = pym_client_may_change(call->file, call->sheap, true);
+	if (err)
+		return err;
+	return flags ? -EINVAL : pym_seal(call->sheap);
 }

@@ -14,6 +14,8 @@
 #include "ioctl.h"
 #include "ioctl_inspect.h"
 #include "service_heap.h"
+#include "sharer.h"
+#include "sharer_check.h"
 #include "sites.h"
 
 static struct pymalloc_class_stats class_entry(struct pym_heap *heap, u32 number)
@@ -375,6 +377,8 @@ int pym_check_ioctl(struct pym_call *call)
 		err = pym_check_killable(&sheap->heap, &verdict);
 	else
 		err = pym_check_live(&sheap->heap, &verdict);
+	if (!err && pym_shared_of(sheap))
+		err = pym_sharer_check(sheap, &verdict);
 	if (err)
 		return err;
 	check->errors = verdict.errors;

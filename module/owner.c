@@ -29,6 +29,8 @@
 #include "registry.h"
 #include "service_heap.h"
 #include "settle.h"
+#include "shared_window.h"
+#include "sharer.h"
 #include "sites.h"
 #include "steal.h"
 #include "trace.h"
@@ -37,7 +39,7 @@
 #include "window.h"
 
 /*
- * The mm of heaps that belong to modules: no process has it, it has no mappings, and it never
+ * The mm of heaps that belong to modules, and of shared ones: no process has it, it has no mappings, and it never
  * ends.  Who looks at such a heap needs the capability, as its process is not readable.
  */
 static struct mm_struct kernel_mm = {
@@ -135,6 +137,12 @@ bool pym_name_is_valid(const char *name)
 	return true;
 }
 
+/* A heap that has no process has no death either. */
+static bool create_flags_agree(u32 flags)
+{
+	return !(flags & PYMALLOC_CREATE_SHARED) || !(flags & PYMALLOC_CREATE_KEEP_DEAD);
+}
+
 /* Fill in the defaults, then check the whole. */
 static bool create_is_valid(struct pymalloc_create *create)
 {
@@ -151,6 +159,7 @@ static bool create_is_valid(struct pymalloc_create *create)
 	       pym_window_is_valid(create->window) &&
 	       pym_window_is_valid(create->extent) &&
 	       create->extent <= create->window && create->limit <= ULONG_MAX &&
+	       create_flags_agree(create->flags) &&
 	       pym_name_is_valid(create->name);
 }
 
@@ -233,6 +242,7 @@ static void owner_forget_user(struct pym_service_heap *sheap)
 /* Undo what makes a heap a living one, inherited or not. */
 static void owner_end_life(struct pym_service_heap *sheap)
 {
+	pym_shared_destroy(sheap->family->shared);
 	pym_caches_destroy(sheap);
 	pym_idle_destroy(sheap);
 	owner_forget_client(sheap);
@@ -442,9 +452,21 @@ static struct pym_service_heap *owner_begin(const struct pymalloc_create *create
 		return NULL;
 	sheap->heap.limit = create->limit;
 	sheap->heap.extent = create->extent;
-	sheap->heap.no_mesh = create->flags & PYMALLOC_CREATE_NO_MESH;
+	sheap->heap.no_mesh = create->flags & (PYMALLOC_CREATE_NO_MESH | PYMALLOC_CREATE_SHARED);
 	sheap->flags = create->flags;
+	if (sheap->flags & PYMALLOC_CREATE_SHARED) {
+		sheap->heap.ops = &pym_shared_heap_ops;
+		sheap->heap.base_bytes += PYM_SHARED_BYTES;
+	}
 	return sheap;
+}
+
+static int owner_share(struct pym_service_heap *sheap)
+{
+	if (!(sheap->flags & PYMALLOC_CREATE_SHARED))
+		return 0;
+	sheap->family->shared = pym_shared_new(sheap);
+	return sheap->family->shared ? 0 : -ENOMEM;
 }
 
 /* Make a heap that has its user and its client known.  If that fails, it is freed. */
@@ -457,9 +479,12 @@ static struct pym_service_heap *owner_open(struct pym_service_heap *sheap,
 	err = PTR_ERR_OR_ZERO(sheap->family);
 	if (err)
 		goto uncharge;
-	err = pym_registry_reserve(sheap);
+	err = owner_share(sheap);
 	if (err)
 		goto put_family;
+	err = pym_registry_reserve(sheap);
+	if (err)
+		goto unshare;
 	err = pym_heap_init(&sheap->heap, create->alignment, create->window);
 	if (err)
 		goto cancel;
@@ -470,6 +495,8 @@ static struct pym_service_heap *owner_open(struct pym_service_heap *sheap,
 
 cancel:
 	pym_registry_cancel(sheap);
+unshare:
+	pym_shared_destroy(sheap->family->shared);
 put_family:
 	pym_family_put(sheap->family);
 uncharge:
@@ -503,7 +530,8 @@ struct pym_service_heap *pym_service_create(struct pymalloc_create *create)
 		owner_free_struct(sheap);
 		return ERR_PTR(err);
 	}
-	owner_set_client(sheap, current->mm);
+	owner_set_client(sheap, create->flags & PYMALLOC_CREATE_SHARED ? &kernel_mm :
+									 current->mm);
 	sheap->client.pid = get_pid(task_tgid(current));
 	return owner_open(sheap, create);
 }

@@ -36,11 +36,18 @@ static void window_close(struct vm_area_struct *vma);
 /* Set once, when the module is loaded: what is done with a copy that fork() makes. */
 static void (*window_inherit)(struct vm_area_struct *vma);
 
-/*
+/**
+ * pym_window_map_pages() - map nothing: .map_pages
+ * @vmf: the fault
+ * @start: not used
+ * @end: not used
+ *
  * The memory management serves faults without the mmap_lock where there is such a
- * function.  It maps nothing: .fault, which comes next, maps pages by the run.
+ * function.  .fault, which comes next, maps pages by the run.
+ *
+ * Return: 0.
  */
-static vm_fault_t window_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+vm_fault_t pym_window_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	return 0;
 }
@@ -51,7 +58,7 @@ static const struct vm_operations_struct window_vm_ops = {
 	.close	= window_close,
 	.fault	= pym_fault,
 	.access	= pym_fault_access,
-	.map_pages = window_map_pages,
+	.map_pages = pym_window_map_pages,
 };
 
 /*
@@ -63,7 +70,7 @@ static const struct vm_operations_struct protected_window_vm_ops = {
 	.close	= window_close,
 	.fault	= pym_fault,
 	.access	= pym_fault_access,
-	.map_pages = window_map_pages,
+	.map_pages = pym_window_map_pages,
 	.page_mkwrite = pym_fault_mkwrite,
 };
 
@@ -90,7 +97,7 @@ static const struct vm_operations_struct caches_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= pym_cache_fault,
-	.map_pages = window_map_pages,
+	.map_pages = pym_window_map_pages,
 };
 
 /* The same of pages of sites. */
@@ -98,7 +105,7 @@ static const struct vm_operations_struct sites_vm_ops = {
 	.open	= window_open,
 	.close	= window_close,
 	.fault	= pym_sites_fault,
-	.map_pages = window_map_pages,
+	.map_pages = pym_window_map_pages,
 };
 
 /**
@@ -602,8 +609,15 @@ static void window_close(struct vm_area_struct *vma)
 	pym_service_put_later(sheap);
 }
 
-/* Does the mapping lie in the @bytes of the file from @start on? */
-static bool window_lies_within(struct vm_area_struct *vma, u64 start, u64 bytes)
+/**
+ * pym_window_lies_within() - does a mapping lie in a part of its file?
+ * @vma: the mapping
+ * @start: where that begins
+ * @bytes: of the part
+ *
+ * Return: true if so.
+ */
+bool pym_window_lies_within(struct vm_area_struct *vma, u64 start, u64 bytes)
 {
 	u64 first = start >> PAGE_SHIFT;
 	u64 nr = DIV_ROUND_UP_ULL(bytes, PAGE_SIZE);
@@ -623,17 +637,17 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 	if (vma->vm_flags & VM_EXEC)
 		return -EACCES;
 
-	if (window_lies_within(vma, 0, window)) {
+	if (pym_window_lies_within(vma, 0, window)) {
 		vma->vm_ops = &window_vm_ops;
-	} else if (window_lies_within(vma, PYMALLOC_POOL_MAP_OFFSET, window >> PYM_POOL_SHIFT)) {
+	} else if (pym_window_lies_within(vma, PYMALLOC_POOL_MAP_OFFSET, window >> PYM_POOL_SHIFT)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
 		vm_flags_clear(vma, VM_MAYWRITE);
 		vma->vm_ops = &pool_map_vm_ops;
-	} else if (window_lies_within(vma, PYMALLOC_CACHES_OFFSET, PYM_CACHES_BYTES)) {
+	} else if (pym_window_lies_within(vma, PYMALLOC_CACHES_OFFSET, PYM_CACHES_BYTES)) {
 		vma->vm_ops = &caches_vm_ops;
 		vm_flags_set(vma, VM_DONTDUMP);
-	} else if (window_lies_within(vma, PYMALLOC_SITES_OFFSET, PYM_SITES_BYTES)) {
+	} else if (pym_window_lies_within(vma, PYMALLOC_SITES_OFFSET, PYM_SITES_BYTES)) {
 		vma->vm_ops = &sites_vm_ops;
 		/* VM_IO: mlockall() shall not populate so long a mapping, with the sink. */
 		vm_flags_set(vma, VM_DONTDUMP | VM_IO);
@@ -677,7 +691,42 @@ int pym_window_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /**
- * pym_window_find() - the heap that the caller has mapped at an address
+ * pym_window_find_by() - the heap that the caller has mapped at an address
+ * @address: the address
+ * @heap_of: the heap that a mapping is of, or NULL
+ *
+ * Context: Sleeps.  Takes the caller's mmap_lock for reading.
+ * Return: the heap, with a reference, or NULL.
+ */
+struct pym_service_heap *
+pym_window_find_by(u64 address,
+		   struct pym_service_heap *(*heap_of)(const struct vm_area_struct *vma))
+{
+	struct pym_service_heap *sheap = NULL;
+	struct vm_area_struct *vma;
+
+	if (address != (unsigned long)address || mmap_read_lock_killable(current->mm))
+		return NULL;
+	vma = vma_lookup(current->mm, address);
+	if (vma)
+		sheap = heap_of(vma);
+	if (sheap && READ_ONCE(sheap->ended))
+		sheap = NULL;
+	if (sheap)
+		kref_get(&sheap->ref);
+	mmap_read_unlock(current->mm);
+	return sheap;
+}
+
+static struct pym_service_heap *window_heap(const struct vm_area_struct *vma)
+{
+	struct pym_client *client = window_client(vma);
+
+	return client ? pym_client_heap(client) : NULL;
+}
+
+/**
+ * pym_window_find() - the private heap that the caller has mapped at an address
  * @address: the address
  *
  * Context: Sleeps.  Takes the caller's mmap_lock for reading.
@@ -685,21 +734,7 @@ int pym_window_mmap(struct file *file, struct vm_area_struct *vma)
  */
 struct pym_service_heap *pym_window_find(u64 address)
 {
-	struct pym_service_heap *sheap = NULL;
-	struct pym_client *client = NULL;
-	struct vm_area_struct *vma;
-
-	if (address != (unsigned long)address || mmap_read_lock_killable(current->mm))
-		return NULL;
-	vma = vma_lookup(current->mm, address);
-	if (vma)
-		client = window_client(vma);
-	if (client && !READ_ONCE(pym_client_heap(client)->ended)) {
-		sheap = pym_client_heap(client);
-		kref_get(&sheap->ref);
-	}
-	mmap_read_unlock(current->mm);
-	return sheap;
+	return pym_window_find_by(address, window_heap);
 }
 
 /**

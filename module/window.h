@@ -22,9 +22,14 @@ struct vm_area_struct;
 
 void pym_window_init(void (*inherit)(struct vm_area_struct *vma));
 int pym_window_mmap(struct file *file, struct vm_area_struct *vma);
+struct pym_service_heap *
+pym_window_find_by(u64 address,
+		   struct pym_service_heap *(*heap_of)(const struct vm_area_struct *vma));
 struct pym_service_heap *pym_window_find(u64 address);
 struct vm_area_struct *pym_window_next(struct pym_client *client, unsigned long address);
 bool pym_is_window(const struct vm_area_struct *vma);
+bool pym_window_lies_within(struct vm_area_struct *vma, u64 start, u64 bytes);
+vm_fault_t pym_window_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
 void pym_window_protect(struct vm_area_struct *vma, bool protect, bool twice);
 bool pym_window_is_abandoned(const struct pym_mappings *mappings);
 bool pym_window_is_wanted(struct pym_heap *heap, const struct pym_mappings *mappings);

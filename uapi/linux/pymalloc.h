@@ -151,6 +151,7 @@ struct pymalloc_info {
 /* pymalloc_create.flags */
 #define PYMALLOC_CREATE_NO_MESH	(1U << 0)	/* what is in a free block stays there */
 #define PYMALLOC_CREATE_KEEP_DEAD	(1U << 1)	/* its figures stay when its process ends */
+#define PYMALLOC_CREATE_SHARED		(1U << 2)	/* for all who have a descriptor of it */
 /* Only in struct pymalloc_heap_info. */
 #define PYMALLOC_KERNEL			(1U << 30)	/* it is a module's, not a process's */
 #define PYMALLOC_SEALED			(1U << 31)	/* PYMALLOC_IOC_SEAL has sealed it */
@@ -160,7 +161,8 @@ struct pymalloc_info {
  * @argsz: size of this struct
  * @flags: PYMALLOC_CREATE_NO_MESH: pools never come to share pages, whatever the policy,
  *	and each pool hands out its blocks from the first one on.  PYMALLOC_CREATE_KEEP_DEAD:
- *	the heap is kept when it is dead, also if the module's parameter keep_dead is 0
+ *	the heap is kept when it is dead, also if the module's parameter keep_dead is 0; not
+ *	with PYMALLOC_CREATE_SHARED
  * @alignment: 8 or 16; 0 is 8.  A heap of 16 uses every second size class
  * @reserved: 0
  * @window: bytes of the window, a multiple of PYMALLOC_ARENA_SIZE from
@@ -174,7 +176,7 @@ struct pymalloc_info {
  *	than that; 0 is all of the window
  *
  * The heap belongs to the calling address space: only it can allocate, free
- * and map.  Pages and metadata are charged to the caller's memory cgroup, to the heap
+ * and map; unless it is a shared one (see PYMALLOC_IOC_HOLDS).  Pages and metadata are charged to the caller's memory cgroup, to the heap
  * and to the user.  The sum of page_bytes and meta_bytes of struct pymalloc_stats is
  * never above @limit.
  *
@@ -387,6 +389,8 @@ struct pymalloc_alloc {
  * @PYMALLOC_REF_FREE: a block that is free already: a double free
  * @PYMALLOC_REF_SEALED: the heap is sealed.  A call that begins then fails with EPERM; this is
  *	for one that has begun before, and for the library
+ * @PYMALLOC_REF_NOT_HELD: a block of a shared heap that the caller does not hold
+ * @PYMALLOC_REF_STALE: a block of a shared heap that has been freed and allocated anew
  */
 enum pymalloc_ref_status {
 	PYMALLOC_REF_OK,
@@ -396,6 +400,8 @@ enum pymalloc_ref_status {
 	PYMALLOC_REF_UNTOUCHED,
 	PYMALLOC_REF_FREE,
 	PYMALLOC_REF_SEALED,
+	PYMALLOC_REF_NOT_HELD,
+	PYMALLOC_REF_STALE,
 };
 
 /**
@@ -973,12 +979,22 @@ struct pymalloc_end {
 	__u32 flags;
 };
 
+/* pymalloc_seal.flags, of a descriptor of a shared heap */
+#define PYMALLOC_SEAL_READER	(1U << 0)	/* it can read and hold, but not change */
+#define PYMALLOC_SEAL_OBSERVER	(1U << 1)	/* it can only look at figures */
+
 /**
  * struct pymalloc_seal - PYMALLOC_IOC_SEAL: make the heap one for reading only, for good
  * @argsz: size of this struct
- * @flags: 0
+ * @flags: 0; of a shared heap PYMALLOC_SEAL_*
  *
- * From then on a write to one of its pages is a SIGSEGV, whatever mprotect() has said, and
+ * Of a shared heap it is the descriptor that is sealed, with all of its copies (dup(), fork(),
+ * SCM_RIGHTS), and what it can do only becomes less.  A reader can map the window for reading,
+ * hold and drop blocks, receive them and look names up; an observer can do nothing of that.
+ * Mappings that are there stay as they are.  A read-only descriptor (PYMALLOC_OPEN_RDONLY) is a
+ * reader.
+ *
+ * Of any other heap: from then on a write to one of its pages is a SIGSEGV, whatever mprotect() has said, and
  * nothing in it is allocated, freed, resized, grown or ended any more: PYMALLOC_IOC_ALLOC, FREE,
  * RESIZE, GROW and END, read() and write() fail with EPERM.  Its memory goes back when its
  * process has unmapped it and closed its descriptors, or ends.  Children of fork() have it
@@ -1319,6 +1335,171 @@ struct pymalloc_types {
 	__u32 reserved;
 };
 
+/* pymalloc_holds.op */
+#define PYMALLOC_HOLDS_HOLD	0	/* come to hold blocks that somebody needs */
+#define PYMALLOC_HOLDS_DROP	1	/* hold them no more */
+#define PYMALLOC_HOLDS_GIVE	2	/* put blocks that one holds into a client's inbox */
+#define PYMALLOC_HOLDS_RECEIVE	3	/* take blocks out of one's inbox, and hold them */
+#define PYMALLOC_HOLDS_READ	4	/* which blocks one holds */
+#define PYMALLOC_HOLDS_SERIALS	5	/* which allocations they are */
+
+/* pymalloc_holds.flags */
+#define PYMALLOC_HOLDS_KEEP	(1U << 0)	/* with GIVE: go on to hold them */
+
+/**
+ * struct pymalloc_holds - PYMALLOC_IOC_HOLDS: who needs which blocks of a shared heap
+ * @argsz: size of this struct
+ * @flags: PYMALLOC_HOLDS_KEEP with PYMALLOC_HOLDS_GIVE; else 0
+ * @op: PYMALLOC_HOLDS_*
+ * @client: with PYMALLOC_HOLDS_GIVE the number of the client; else 0
+ * @refs: pointer to an array of __u64.  With PYMALLOC_HOLDS_RECEIVE and PYMALLOC_HOLDS_READ out;
+ *	with the latter its first entry is also in: blocks behind it are reported
+ * @status: pointer to an array of __u8 that gets one enum pymalloc_ref_status for each ref; 0
+ *	for none, and with RECEIVE and READ
+ * @serials: pointer to an array of __u32, or 0.  With PYMALLOC_HOLDS_HOLD in: a block whose
+ *	serial number is another one is PYMALLOC_REF_STALE; an entry of 0 is any.  With
+ *	PYMALLOC_HOLDS_SERIALS out: never 0.  Else 0
+ * @count: how many, 1 to PYMALLOC_BATCH_MAX
+ * @done: out: how many refs were looked at, or stored
+ * @nr_bad: out: how many of them were bad
+ * @first_bad: out: index of the first such ref; @count if there is none
+ *
+ * A shared heap (PYMALLOC_CREATE_SHARED) is everybody's who has a descriptor of it; and every
+ * process of the heap's user can open it.  Who maps its window is a client, with a number, until
+ * his last mapping of it goes, however his process ends.  A block stays allocated as long as
+ * somebody needs it: a client who holds it, an inbox, or a name (PYMALLOC_IOC_ROOTS).  It is freed
+ * at once when nobody does.  PYMALLOC_IOC_ALLOC makes the caller hold what it allocates; to hold
+ * a block twice is to hold it once.  A child of fork() is a client of its own, with the same
+ * memory, and holds what its parent holds.
+ *
+ * What a client has been given he gets by PYMALLOC_HOLDS_RECEIVE, or by read() on the
+ * descriptor, which waits for it unless O_NONBLOCK is set, and stores refs; poll() reports
+ * POLLIN.  If refs cannot be stored (EFAULT), the client holds the blocks nevertheless, and
+ * PYMALLOC_HOLDS_READ names them.
+ *
+ * In a shared heap PYMALLOC_IOC_FREE, RESIZE, CACHE, CACHES, TRACE and SITES, and write(), fail
+ * with EPERM.  Its pages are never meshed.  Its user and its memory cgroup are those of its
+ * maker, as long as it lives: until its last descriptor and its last mapping have gone.
+ *
+ * Return: 0; or -1 and EBADSLT (all were looked at, @nr_bad of them were bad), EAGAIN (the inbox
+ * is empty, or that of the other one is full), ESRCH (no such client), EPERM (not a client, or
+ * not with this descriptor), EDQUOT (the client's limit, or the user's), ENOMEM, EINTR (a signal
+ * came after @done refs), EFAULT, EINVAL (also: not a shared heap), E2BIG (count).
+ */
+struct pymalloc_holds {
+	__u32 argsz;
+	__u32 flags;
+	__u32 op;
+	__u32 client;
+	__u64 refs;
+	__u64 status;
+	__u64 serials;
+	__u32 count;
+	__u32 done;
+	__u32 nr_bad;
+	__u32 first_bad;
+};
+
+/* pymalloc_roots.op */
+#define PYMALLOC_ROOTS_SET	0	/* give a block a name, and take it from any other */
+#define PYMALLOC_ROOTS_NEW	1	/* give a block a name that nothing has */
+#define PYMALLOC_ROOTS_GET	2	/* hold the block that has a name */
+#define PYMALLOC_ROOTS_WAIT	3	/* the same, but wait for the name */
+#define PYMALLOC_ROOTS_REMOVE	4	/* take a name away */
+#define PYMALLOC_ROOTS_NEXT	5	/* which name follows another one */
+
+/**
+ * struct pymalloc_roots - PYMALLOC_IOC_ROOTS: blocks with names in a shared heap
+ * @argsz: size of this struct
+ * @flags: 0
+ * @op: PYMALLOC_ROOTS_*
+ * @reserved: 0
+ * @ref: the block, with PYMALLOC_ROOTS_SET and NEW one that the caller holds; with
+ *	PYMALLOC_ROOTS_GET, WAIT and NEXT out
+ * @name: not empty, NUL-terminated, of printable ASCII; with PYMALLOC_ROOTS_NEXT in any name, or
+ *	none, and out the next one
+ *
+ * A name needs its block, and stays whoever dies.
+ *
+ * Return: 0; or -1 and ENOENT (nothing has this name, or there is no next one), EEXIST, EBADSLT
+ * (the caller does not hold the block), EPERM (not a client, or not with this descriptor; an
+ * observer can only do PYMALLOC_ROOTS_NEXT), ESTALE (the heap has ended meanwhile), EDQUOT,
+ * ENOMEM, EINTR, EINVAL (also: not a shared heap), EFAULT, E2BIG.
+ */
+struct pymalloc_roots {
+	__u32 argsz;
+	__u32 flags;
+	__u32 op;
+	__u32 reserved;
+	__u64 ref;
+	char name[PYMALLOC_NAME_LEN];
+};
+
+/* pymalloc_client_info.flags */
+#define PYMALLOC_CLIENT_SELF	(1U << 0)	/* it is the caller */
+
+/**
+ * struct pymalloc_client_info - one client of a shared heap
+ * @holds: blocks that it holds
+ * @holds_max: the most that it may hold; 0 is no limit
+ * @number: its number, which no later client of the heap gets before 2^32 others
+ * @flags: PYMALLOC_CLIENT_*
+ * @pid: its process, in the caller's PID namespace; 0 if it is not visible there, or has not
+ *	used what it inherited by fork()
+ * @uid: the user of its process when it became a client, in the caller's user namespace
+ * @inbox: blocks that it has been given, and has not received
+ * @mappings: its mappings of the heap
+ * @comm: the command of its process at that time
+ */
+struct pymalloc_client_info {
+	__u64 holds;
+	__u64 holds_max;
+	__u32 number;
+	__u32 flags;
+	__s32 pid;
+	__u32 uid;
+	__u32 inbox;
+	__u32 mappings;
+	char comm[16];
+};
+
+/* pymalloc_clients.op */
+#define PYMALLOC_CLIENTS_READ	0	/* describe clients */
+#define PYMALLOC_CLIENTS_LIMIT	1	/* how much one may hold */
+
+/**
+ * struct pymalloc_clients - PYMALLOC_IOC_CLIENTS: the clients of a shared heap
+ * @argsz: size of this struct
+ * @flags: 0
+ * @op: PYMALLOC_CLIENTS_*
+ * @number: with PYMALLOC_CLIENTS_READ clients are described whose number is larger; with
+ *	PYMALLOC_CLIENTS_LIMIT the client, or 0 for those that come from now on
+ * @infos: with PYMALLOC_CLIENTS_READ pointer to an array of struct pymalloc_client_info; else 0
+ * @holds_max: with PYMALLOC_CLIENTS_LIMIT the most blocks that it may hold; 0 is no limit.  What
+ *	it holds already it goes on to hold
+ * @count: entries the array has room for, at most PYMALLOC_BATCH_MAX; else 0
+ * @done: out: entries written; fewer than @count: there are no more clients
+ * @entry_size: bytes of struct pymalloc_client_info in the caller's header; else 0
+ * @reserved: 0
+ *
+ * Everybody who has a descriptor can read; a limit needs one that can write.
+ *
+ * Return: 0; or -1 and ESRCH (no such client), EPERM, EBADF (read-only descriptor), EINTR (the
+ * caller is being killed), EINVAL (also: not a shared heap), EFAULT, E2BIG.
+ */
+struct pymalloc_clients {
+	__u32 argsz;
+	__u32 flags;
+	__u32 op;
+	__u32 number;
+	__u64 infos;
+	__u64 holds_max;
+	__u32 count;
+	__u32 done;
+	__u32 entry_size;
+	__u32 reserved;
+};
+
 /*
  * _IO() and not _IOWR(), which makes the struct's size a part of the number: here the
  * size is in the struct, and the number stays the same when the struct grows.
@@ -1348,5 +1529,8 @@ struct pymalloc_types {
 #define PYMALLOC_IOC_SITES	_IO(PYMALLOC_IOC_MAGIC, 0x60)
 #define PYMALLOC_IOC_SEAL	_IO(PYMALLOC_IOC_MAGIC, 0x61)
 #define PYMALLOC_IOC_TYPES	_IO(PYMALLOC_IOC_MAGIC, 0x62)
+#define PYMALLOC_IOC_HOLDS	_IO(PYMALLOC_IOC_MAGIC, 0x63)
+#define PYMALLOC_IOC_ROOTS	_IO(PYMALLOC_IOC_MAGIC, 0x64)
+#define PYMALLOC_IOC_CLIENTS	_IO(PYMALLOC_IOC_MAGIC, 0x65)
 
 #endif /* _UAPI_LINUX_PYMALLOC_H */

@@ -34,6 +34,7 @@ WORDS_OFFSET = SITES_OFFSET + (1 << 40)
 
 CREATE_NO_MESH = 1 << 0
 CREATE_KEEP_DEAD = 1 << 1
+CREATE_SHARED = 1 << 2
 KERNEL = 1 << 30
 SEALED = 1 << 31
 OPEN_RDONLY = 1 << 0
@@ -90,6 +91,28 @@ TYPES_TELL = 3
 TYPES_READ = 4
 TYPE_OWN_POOLS = 1 << 0
 
+HOLDS_HOLD = 0
+HOLDS_DROP = 1
+HOLDS_GIVE = 2
+HOLDS_RECEIVE = 3
+HOLDS_READ = 4
+HOLDS_SERIALS = 5
+HOLDS_KEEP = 1 << 0
+
+ROOTS_SET = 0
+ROOTS_NEW = 1
+ROOTS_GET = 2
+ROOTS_WAIT = 3
+ROOTS_REMOVE = 4
+ROOTS_NEXT = 5
+
+CLIENTS_READ = 0
+CLIENTS_LIMIT = 1
+CLIENT_SELF = 1 << 0
+
+SEAL_READER = 1 << 0
+SEAL_OBSERVER = 1 << 1
+
 CACHE_BAD = 8
 CACHE_MAKE = 1
 CACHE_SLOTS = 2
@@ -102,7 +125,7 @@ STEAL_ALL = 1 << 0
 
 # enum pymalloc_ref_status
 (REF_OK, REF_RANGE, REF_FOREIGN, REF_MISALIGNED, REF_UNTOUCHED, REF_FREE,
- REF_SEALED) = range(7)
+ REF_SEALED, REF_NOT_HELD, REF_STALE) = range(9)
 # enum pymalloc_state
 (POOL_NONE, POOL_EMPTY, POOL_USED, POOL_FULL, POOL_RUN, POOL_TAIL) = range(6)
 (BLOCK_UNTOUCHED, BLOCK_FREE, BLOCK_ALLOCATED) = range(16, 19)
@@ -141,6 +164,9 @@ IOC_TRACE = _io(0x5F)
 IOC_SITES = _io(0x60)
 IOC_SEAL = _io(0x61)
 IOC_TYPES = _io(0x62)
+IOC_HOLDS = _io(0x63)
+IOC_ROOTS = _io(0x64)
+IOC_CLIENTS = _io(0x65)
 
 _TYPES = {"u32": ctypes.c_uint32, "s32": ctypes.c_int32, "u64": ctypes.c_uint64}
 
@@ -339,6 +365,25 @@ class TypeInfo(Struct):
 
 class Types(Struct):
     _fields_ = _fields("u32 argsz flags op number", "u64 infos",
+                       "u32 count done entry_size reserved")
+
+
+class Holds(Struct):
+    _fields_ = _fields("u32 argsz flags op client", "u64 refs status serials",
+                       "u32 count done nr_bad first_bad")
+
+
+class Roots(Struct):
+    _fields_ = _fields("u32 argsz flags op reserved", "u64 ref", "char 32 name")
+
+
+class ClientInfo(Struct):
+    _fields_ = _fields("u64 holds holds_max", "u32 number flags", "s32 pid",
+                       "u32 uid inbox mappings", "char 16 comm")
+
+
+class Clients(Struct):
+    _fields_ = _fields("u32 argsz flags op number", "u64 infos holds_max",
                        "u32 count done entry_size reserved")
 
 
