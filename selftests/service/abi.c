@@ -41,6 +41,10 @@ SIZE_IS(site_info, 24);
 SIZE_IS(cache_header, 2240);
 SIZE_IS(type_info, 88);
 SIZE_IS(types, 40);
+SIZE_IS(holds, 56);
+SIZE_IS(roots, 56);
+SIZE_IS(client_info, 56);
+SIZE_IS(clients, 48);
 
 union argument {
 	__u32 argsz;
@@ -58,11 +62,15 @@ union argument {
 	struct pymalloc_trace trace;
 	struct pymalloc_sites sites;
 	struct pymalloc_types types;
+	struct pymalloc_holds holds;
+	struct pymalloc_roots roots;
+	struct pymalloc_clients clients;
 	unsigned char bytes[512];
 };
 
 #define ON_DEVICE 1
 #define ON_HEAP 2
+#define ON_SHARED 4	/* a private heap has nothing of it */
 
 /* Offset 0 is that of argsz. For every other field, 0 means "no such field". */
 struct command {
@@ -87,7 +95,8 @@ static const struct command commands[] = {
 	{ SHAPE(info, INFO), .min = offsetof(struct pymalloc_info, version),
 	  .where = ON_DEVICE },
 	{ SHAPE(create, CREATE), FLAGS(create), RESERVED(create),
-	  .known_flags = PYMALLOC_CREATE_NO_MESH | PYMALLOC_CREATE_KEEP_DEAD,
+	  .known_flags = PYMALLOC_CREATE_NO_MESH | PYMALLOC_CREATE_KEEP_DEAD |
+			 PYMALLOC_CREATE_SHARED,
 	  .min = offsetof(struct pymalloc_create, extent), .where = ON_DEVICE, .opens = true },
 	{ SHAPE(open, OPEN), FLAGS(open),
 	  .known_flags = PYMALLOC_OPEN_RDONLY | PYMALLOC_OPEN_MAPPED,
@@ -123,6 +132,10 @@ static const struct command commands[] = {
 	  .where = ON_HEAP },
 	{ SHAPE(sites, SITES), FLAGS(sites), RESERVED(sites), .where = ON_HEAP },
 	{ SHAPE(types, TYPES), FLAGS(types), RESERVED(types), .where = ON_HEAP },
+	{ SHAPE(holds, HOLDS), FLAGS(holds), .known_flags = PYMALLOC_HOLDS_KEEP,
+	  .where = ON_SHARED },
+	{ SHAPE(roots, ROOTS), FLAGS(roots), RESERVED(roots), .where = ON_SHARED },
+	{ SHAPE(clients, CLIENTS), FLAGS(clients), RESERVED(clients), .where = ON_SHARED },
 	{ SHAPE(seal, SEAL), FLAGS(seal), .where = ON_HEAP, .ends = true },
 	{ SHAPE(end, END), FLAGS(end), .where = ON_HEAP, .ends = true },
 	{ .name = NULL }
@@ -141,8 +154,10 @@ static const struct command *command_of(unsigned long number)
 FIXTURE(abi)
 {
 	struct heap heap;
+	struct heap shared;
 	int device;
 	__u64 ref;
+	__u64 shared_ref;
 	__u64 refs[1];
 	__u64 sizes[1];
 	char entries[256];
@@ -152,6 +167,7 @@ FIXTURE(abi)
 FIXTURE_SETUP(abi)
 {
 	self->heap = HEAP();
+	self->shared = HEAP(.flags = PYMALLOC_CREATE_SHARED);
 	self->device = device_open(_metadata);
 	self->ref = alloc_one(&self->heap, 64);
 }
@@ -159,8 +175,25 @@ FIXTURE_SETUP(abi)
 FIXTURE_TEARDOWN(abi)
 {
 	heap_check(&self->heap);
+	heap_check(&self->shared);
+	heap_close(&self->shared);
 	heap_close(&self->heap);
 	close(self->device);
+}
+
+/* The first client gives itself a block that it holds. */
+static void fill_holds(FIXTURE_DATA(abi) *self, struct pymalloc_holds *holds)
+{
+	struct pymalloc_holds hold = ARG(holds, .refs = user_ptr(self->refs), .count = 1);
+
+	if (!self->shared_ref)
+		self->shared_ref = alloc_one(&self->shared, 64);
+	self->refs[0] = self->shared_ref;
+	call(self->shared.fd, PYMALLOC_IOC_HOLDS, &hold);
+	holds->op = PYMALLOC_HOLDS_GIVE;
+	holds->client = 1;
+	holds->refs = user_ptr(self->refs);
+	holds->count = 1;
 }
 
 /* An argument with which the command works, however often it is called. */
@@ -223,13 +256,28 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 		arg->types.count = 1;
 		arg->types.entry_size = sizeof(struct pymalloc_type_info);
 		break;
+	case PYMALLOC_IOC_HOLDS:
+		fill_holds(self, &arg->holds);
+		break;
+	case PYMALLOC_IOC_ROOTS:
+		fill_holds(self, &(struct pymalloc_holds){});
+		arg->roots.ref = self->shared_ref;
+		strcpy(arg->roots.name, "name");
+		break;
+	case PYMALLOC_IOC_CLIENTS:
+		arg->clients.infos = user_ptr(self->entries);
+		arg->clients.count = 1;
+		arg->clients.entry_size = sizeof(struct pymalloc_client_info);
+		break;
 	}
 	return arg;
 }
 
 static int descriptor(FIXTURE_DATA(abi) *self, const struct command *c)
 {
-	return c->where & ON_DEVICE ? self->device : self->heap.fd;
+	if (c->where & ON_DEVICE)
+		return self->device;
+	return c->where & ON_SHARED ? self->shared.fd : self->heap.fd;
 }
 
 /* Returns 0 or -errno. Closes a descriptor that the command returned. */
@@ -478,7 +526,7 @@ TEST_F(abi, wrong_descriptor)
 		EXPECT_EQ(c->where & ON_DEVICE ? 0 : -ENOTTY,
 			  call(self->device, c->number, arg) < 0 ? -errno : 0)
 			TH_LOG("%s on the device", c->name);
-		EXPECT_EQ(c->where & ON_HEAP ? 0 : -ENOTTY,
+		EXPECT_EQ(c->where & ON_HEAP ? 0 : c->where & ON_SHARED ? -EINVAL : -ENOTTY,
 			  c->ends ? try(self, c, arg) :
 				    call(self->heap.fd, c->number, good(self, c)))
 			TH_LOG("%s on a heap", c->name);

@@ -58,9 +58,15 @@ struct low {
 		struct pymalloc_end end;
 		struct pymalloc_seal seal;
 		struct pymalloc_types types;
+		struct pymalloc_holds holds;
+		struct pymalloc_roots roots;
+		struct pymalloc_clients clients;
 	};
 	struct pymalloc_heap_info entry;
 	struct pymalloc_type_info type;
+	struct pymalloc_client_info client;
+	__u64 held[2];
+	__u32 serials[2];
 };
 
 /* A machine may have no 32-bit entry. A child finds out. */
@@ -254,6 +260,31 @@ TEST_F(compat, types)
 	EXPECT_EQ(1, low->types.done);
 	EXPECT_EQ(40, low->type.size);
 	EXPECT_STREQ("low", low->type.name);
+}
+
+TEST_F(compat, holds_roots_and_clients)
+{
+	struct heap heap = HEAP(.flags = PYMALLOC_CREATE_SHARED);
+	struct low *low = self->low;
+
+	low->held[0] = alloc_one(&heap, 64);
+	low->holds = (struct pymalloc_holds)ARG(holds, .op = PYMALLOC_HOLDS_SERIALS,
+						.refs = user_ptr(low->held), .count = 1,
+						.serials = user_ptr(low->serials));
+	EXPECT_EQ(0, ioctl_32(heap.fd, PYMALLOC_IOC_HOLDS, &low->holds));
+	EXPECT_EQ(1, low->holds.done);
+	EXPECT_NE(0, low->serials[0]);
+	low->roots = (struct pymalloc_roots)ARG(roots, .op = PYMALLOC_ROOTS_NEW,
+						.ref = low->held[0], .name = "low");
+	EXPECT_EQ(0, ioctl_32(heap.fd, PYMALLOC_IOC_ROOTS, &low->roots));
+	low->clients = (struct pymalloc_clients)ARG(clients, .infos = user_ptr(&low->client),
+						    .count = 1,
+						    .entry_size = sizeof(low->client));
+	EXPECT_EQ(0, ioctl_32(heap.fd, PYMALLOC_IOC_CLIENTS, &low->clients));
+	EXPECT_EQ(1, low->client.holds);
+	EXPECT_EQ(getpid(), low->client.pid);
+	heap_check(&heap);
+	heap_close(&heap);
 }
 
 TEST_F(compat, seal)
