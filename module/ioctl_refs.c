@@ -9,7 +9,6 @@
 #include <linux/fs.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
-#include <linux/slab.h>
 
 #include "batch.h"
 #include "client.h"
@@ -22,12 +21,12 @@
 #include "upkeep.h"
 
 /**
- * struct part - a part of a batch
+ * struct part - a part of a batch, as large as the stack allows
  * @shared: the heap's
  * @args: the call's struct
  * @caller: the caller
  * @to: who is given something
- * @place: the last place looked up
+ * @cursor: what was looked up for the last ref
  * @unneeded: blocks that are to be freed
  * @refs: the blocks
  * @serials: their serial numbers
@@ -38,14 +37,12 @@ struct part {
 	const struct pymalloc_holds *args;
 	struct pym_holder *caller;
 	struct pym_holder *to;
-	struct pym_place place;
+	struct pym_cursor cursor;
 	struct pym_unneeded unneeded;
-	u64 refs[PYM_BATCH_PART];
-	u32 serials[PYM_BATCH_PART];
-	u8 status[PYM_BATCH_PART];
+	u64 refs[PYM_UNNEEDED_MAX];
+	u32 serials[PYM_UNNEEDED_MAX];
+	u8 status[PYM_UNNEEDED_MAX];
 };
-
-static_assert(PYM_BATCH_PART <= PYM_UNNEEDED_MAX);
 
 /* May a call do something for which a descriptor must be at least this? */
 static int refs_check(const struct pym_call *call, enum pym_role role)
@@ -58,13 +55,13 @@ static int refs_check(const struct pym_call *call, enum pym_role role)
 static int one_hold(struct part *part, unsigned int i)
 {
 	return pym_hold(&part->shared->refs, part->caller, part->refs[i],
-			part->args->serials ? part->serials[i] : 0, &part->place,
+			part->args->serials ? part->serials[i] : 0, &part->cursor,
 			&part->status[i]);
 }
 
 static int one_drop(struct part *part, unsigned int i)
 {
-	pym_drop(&part->shared->refs, part->caller, part->refs[i], &part->place,
+	pym_drop(&part->shared->refs, part->caller, part->refs[i], &part->cursor,
 		 &part->unneeded, &part->status[i]);
 	return 0;
 }
@@ -72,24 +69,44 @@ static int one_drop(struct part *part, unsigned int i)
 static int one_give(struct part *part, unsigned int i)
 {
 	return pym_give(&part->shared->refs, part->caller, part->to, part->refs[i],
-			part->args->flags & PYMALLOC_HOLDS_KEEP, &part->place,
+			part->args->flags & PYMALLOC_HOLDS_KEEP, &part->cursor,
 			&part->status[i]);
 }
 
 static int one_serial(struct part *part, unsigned int i)
 {
 	part->serials[i] = pym_hold_serial(&part->shared->refs, part->caller, part->refs[i],
-					   &part->place, &part->status[i]);
+					   &part->cursor, &part->status[i]);
 	return 0;
 }
 
-/* What is done with each ref of a batch. */
-static int (*const ones[])(struct part *part, unsigned int i) = {
-	[PYMALLOC_HOLDS_HOLD]	 = one_hold,
-	[PYMALLOC_HOLDS_DROP]	 = one_drop,
-	[PYMALLOC_HOLDS_GIVE]	 = one_give,
-	[PYMALLOC_HOLDS_SERIALS] = one_serial,
-};
+/* Do something with each ref of a part.  Returns with how many. */
+static __always_inline unsigned int part_each(struct part *part, unsigned int nr, int *err,
+					      int (*one)(struct part *part, unsigned int i))
+{
+	unsigned int done;
+
+	for (done = 0; done < nr; done++) {
+		*err = one(part, done);
+		if (*err)
+			break;
+	}
+	return done;
+}
+
+static unsigned int part_all_locked(struct part *part, unsigned int nr, int *err)
+{
+	switch (part->args->op) {
+	case PYMALLOC_HOLDS_HOLD:
+		return part_each(part, nr, err, one_hold);
+	case PYMALLOC_HOLDS_DROP:
+		return part_each(part, nr, err, one_drop);
+	case PYMALLOC_HOLDS_GIVE:
+		return part_each(part, nr, err, one_give);
+	default:
+		return part_each(part, nr, err, one_serial);
+	}
+}
 
 /* Find out who is meant. */
 static int part_find_locked(struct part *part)
@@ -114,12 +131,10 @@ static unsigned int part_carry_out(struct part *part, unsigned int nr, int *err)
 	unsigned int done = 0;
 
 	mutex_lock(&part->shared->refs.lock);
-	part->place.counts = NULL;
+	part->cursor = (struct pym_cursor) {};
 	*err = part_find_locked(part);
-	while (!*err && done < nr) {
-		*err = ones[part->args->op](part, done);
-		done += !*err;
-	}
+	if (!*err)
+		done = part_all_locked(part, nr, err);
 	mutex_unlock(&part->shared->refs.lock);
 	return done;
 }
@@ -165,7 +180,7 @@ static void part_count(const struct part *part, struct pymalloc_holds *args, uns
 static int holds_part(struct pym_service_heap *sheap, struct pymalloc_holds *args,
 		      struct part *part)
 {
-	unsigned int nr = min_t(u32, args->count - args->done, PYM_BATCH_PART);
+	unsigned int nr = min_t(u32, args->count - args->done, PYM_UNNEEDED_MAX);
 	int fault = part_copy_in(part, &nr);
 	unsigned int done;
 	int err, lost;
@@ -245,7 +260,7 @@ static int holds_out(struct pym_service_heap *sheap, struct pymalloc_holds *args
 	if (args->op == PYMALLOC_HOLDS_READ && pym_batch_read(args->refs, 0, refs, 1) != 1)
 		return -EFAULT;
 	do {
-		nr = min_t(u32, args->count - args->done, PYM_BATCH_PART);
+		nr = min_t(u32, args->count - args->done, PYM_UNNEEDED_MAX);
 		if (args->op == PYMALLOC_HOLDS_READ)
 			got = read_held(sheap, refs, nr, &err);
 		else
@@ -301,8 +316,8 @@ int pym_holds_ioctl(struct pym_call *call)
 {
 	struct pymalloc_holds *args = &call->args.holds;
 	struct pym_service_heap *sheap = call->sheap;
+	struct part part __uninitialized;
 	struct mem_cgroup *memcg;
-	struct part *part;
 	int err;
 
 	err = refs_check(call, args->op == PYMALLOC_HOLDS_GIVE ? PYM_ROLE_WRITER :
@@ -311,19 +326,15 @@ int pym_holds_ioctl(struct pym_call *call)
 		err = holds_is_valid(args) ? pym_batch_check(args->count) : -EINVAL;
 	if (err)
 		return err;
-	part = kmalloc(sizeof(*part), PYM_GFP);
-	if (!part)
-		return -ENOMEM;
-	part->shared = sheap->family->shared;
-	part->args = args;
-	part->unneeded.nr = 0;
+	part.shared = sheap->family->shared;
+	part.args = args;
+	part.unneeded.nr = 0;
 	memcg = set_active_memcg(sheap->memcg);
 	if (args->op == PYMALLOC_HOLDS_READ || args->op == PYMALLOC_HOLDS_RECEIVE)
-		err = holds_out(sheap, args, part->refs);
+		err = holds_out(sheap, args, part.refs);
 	else
-		err = holds_batch(sheap, args, part);
+		err = holds_batch(sheap, args, &part);
 	set_active_memcg(memcg);
-	kfree(part);
 	return err;
 }
 

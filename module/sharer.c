@@ -403,19 +403,11 @@ unsigned int pym_sharer_begin(struct pym_service_heap *sheap, const u64 *blocks,
 	return done;
 }
 
-/**
- * pym_sharer_drop() - the caller does not hold what he will never know
- * @sheap: a shared heap
- * @blocks: objects that he holds
- * @nr: how many, at most PYM_UNNEEDED_MAX
- *
- * Context: Sleeps.
- */
-void pym_sharer_drop(struct pym_service_heap *sheap, const u64 *blocks, unsigned int nr)
+/* Drop as many blocks as may become unneeded at once. */
+static void sharer_drop_part(struct pym_shared *shared, const u64 *blocks, unsigned int nr)
 {
-	struct pym_shared *shared = sheap->family->shared;
 	struct pym_unneeded unneeded = {};
-	struct pym_place place = {};
+	struct pym_cursor cursor = {};
 	struct pym_sharer *caller;
 	unsigned int i;
 	u8 status;
@@ -423,9 +415,27 @@ void pym_sharer_drop(struct pym_service_heap *sheap, const u64 *blocks, unsigned
 	mutex_lock(&shared->refs.lock);
 	caller = pym_sharer_caller(shared);
 	for (i = 0; caller && i < nr; i++)
-		pym_drop(&shared->refs, &caller->holder, blocks[i], &place, &unneeded, &status);
+		pym_drop(&shared->refs, &caller->holder, blocks[i], &cursor, &unneeded, &status);
 	mutex_unlock(&shared->refs.lock);
 	pym_unneeded_free(&shared->refs, &unneeded);
+}
+
+/**
+ * pym_sharer_drop() - the caller does not hold what he will never know
+ * @sheap: a shared heap
+ * @blocks: objects that he holds
+ * @nr: how many
+ *
+ * Context: Sleeps.
+ */
+void pym_sharer_drop(struct pym_service_heap *sheap, const u64 *blocks, unsigned int nr)
+{
+	unsigned int done, part;
+
+	for (done = 0; done < nr; done += part) {
+		part = min(nr - done, PYM_UNNEEDED_MAX);
+		sharer_drop_part(sheap->family->shared, blocks + done, part);
+	}
 }
 
 /**

@@ -109,49 +109,6 @@ static void counts_delete(struct pym_refs *refs, struct pym_counts *counts)
 	counts_free(counts);
 }
 
-/* Which block of its pool a ref names.  A place that was looked up before may be of use. */
-static enum pymalloc_ref_status place_find(struct pym_refs *refs, u64 ref,
-					   struct pym_place *place)
-{
-	u32 number = ref >> PYM_POOL_SHIFT;
-	u64 position;
-
-	if (ref < PYMALLOC_ARENA_SIZE || ref >= refs->heap->window)
-		return PYMALLOC_REF_RANGE;
-	if (!place->counts || place->counts->number != number)
-		place->counts = xa_load(&refs->pools, number);
-	if (!place->counts)
-		return PYMALLOC_REF_FOREIGN;
-	position = (ref & (PYMALLOC_POOL_SIZE - 1)) * place->counts->inverse;
-	place->index = position >> 32;
-	if (!place->counts->inverse)
-		return ref & (PYMALLOC_POOL_SIZE - 1) ? PYMALLOC_REF_MISALIGNED :
-							PYMALLOC_REF_OK;
-	if ((u32)position >= place->counts->inverse || place->index >= place->counts->capacity)
-		return PYMALLOC_REF_MISALIGNED;
-	return PYMALLOC_REF_OK;
-}
-
-/**
- * pym_count_find() - find the count of a block that somebody needs
- * @refs: the counts
- * @ref: any offset
- * @place: in: an earlier one that may still be right, or one without counts; out: where the
- *	count is, if all is well
- *
- * Context: Holds @refs->lock, and has held it since @place was filled in.
- * Return: PYMALLOC_REF_OK, or what is wrong.
- */
-enum pymalloc_ref_status pym_count_find(struct pym_refs *refs, u64 ref,
-					struct pym_place *place)
-{
-	enum pymalloc_ref_status status = place_find(refs, ref, place);
-
-	if (status == PYMALLOC_REF_OK && !pym_count_at(place)->needs)
-		status = PYMALLOC_REF_FREE;
-	return status;
-}
-
 static u32 next_serial(struct pym_refs *refs)
 {
 	if (!++refs->serial)
@@ -170,7 +127,7 @@ static u32 next_serial(struct pym_refs *refs)
  */
 int pym_count_begin(struct pym_refs *refs, u64 ref, struct pym_place *place)
 {
-	if (place_find(refs, ref, place) != PYMALLOC_REF_OK) {
+	if (pym_place_find(refs, ref, place) != PYMALLOC_REF_OK) {
 		place->counts = counts_new(refs, ref);
 		if (IS_ERR(place->counts)) {
 			int err = PTR_ERR(place->counts);
@@ -178,7 +135,7 @@ int pym_count_begin(struct pym_refs *refs, u64 ref, struct pym_place *place)
 			place->counts = NULL;
 			return err;
 		}
-		place_find(refs, ref, place);
+		pym_place_find(refs, ref, place);
 	}
 	*pym_count_at(place) = (struct pym_count) { .needs = 1, .serial = next_serial(refs) };
 	place->counts->live++;
@@ -187,23 +144,16 @@ int pym_count_begin(struct pym_refs *refs, u64 ref, struct pym_place *place)
 }
 
 /**
- * pym_count_less() - one less needs a block
+ * pym_counts_empty() - nobody needs a block of a pool any more
  * @refs: the counts
- * @place: its count; then still of use to find others
+ * @place: one of its places; afterwards one without counts
  *
  * Context: Holds @refs->lock.  Sleeps.
- * Return: true if that was the last one: then it has no count any more, and the caller frees it.
  */
-bool pym_count_less(struct pym_refs *refs, struct pym_place *place)
+void pym_counts_empty(struct pym_refs *refs, struct pym_place *place)
 {
-	refs->total--;
-	if (--pym_count_at(place)->needs)
-		return false;
-	if (!--place->counts->live) {
-		counts_delete(refs, place->counts);
-		place->counts = NULL;
-	}
-	return true;
+	counts_delete(refs, place->counts);
+	place->counts = NULL;
 }
 
 /**

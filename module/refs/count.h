@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "core/block.h"
 #include "core/core.h"
 
 /**
@@ -67,7 +68,7 @@ struct pym_place {
 };
 
 /* Blocks to be freed at once, without the lock: no more than this. */
-#define PYM_UNNEEDED_MAX	128
+#define PYM_UNNEEDED_MAX	64U
 
 /**
  * struct pym_unneeded - blocks that nobody needs any more
@@ -81,15 +82,80 @@ struct pym_unneeded {
 
 void pym_refs_init(struct pym_refs *refs, struct pym_heap *heap);
 void pym_refs_destroy(struct pym_refs *refs);
-enum pymalloc_ref_status pym_count_find(struct pym_refs *refs, u64 ref,
-					struct pym_place *place);
 int pym_count_begin(struct pym_refs *refs, u64 ref, struct pym_place *place);
-bool pym_count_less(struct pym_refs *refs, struct pym_place *place);
+void pym_counts_empty(struct pym_refs *refs, struct pym_place *place);
 void pym_unneeded_free(struct pym_refs *refs, struct pym_unneeded *unneeded);
 
 static inline struct pym_count *pym_count_at(const struct pym_place *place)
 {
 	return &place->counts->blocks[place->index];
+}
+
+/* Divide as pym_block_position() does.  A run has one place, at its start. */
+static inline enum pymalloc_ref_status pym_place_in(u32 offset, struct pym_place *place)
+{
+	const struct pym_counts *counts = place->counts;
+	u64 position = pym_block_position(counts->inverse, offset);
+
+	place->index = position >> 32;
+	if (!counts->inverse)
+		return offset ? PYMALLOC_REF_MISALIGNED : PYMALLOC_REF_OK;
+	if ((u32)position >= counts->inverse || place->index >= counts->capacity)
+		return PYMALLOC_REF_MISALIGNED;
+	return PYMALLOC_REF_OK;
+}
+
+/* Which block of its pool a ref names.  A place that was looked up before may be of use. */
+static inline enum pymalloc_ref_status pym_place_find(struct pym_refs *refs, u64 ref,
+						      struct pym_place *place)
+{
+	u32 number = ref >> PYM_POOL_SHIFT;
+
+	if (ref < PYMALLOC_ARENA_SIZE || ref >= refs->heap->window)
+		return PYMALLOC_REF_RANGE;
+	if (!place->counts || place->counts->number != number)
+		place->counts = xa_load(&refs->pools, number);
+	if (!place->counts)
+		return PYMALLOC_REF_FOREIGN;
+	return pym_place_in(ref & (PYMALLOC_POOL_SIZE - 1), place);
+}
+
+/**
+ * pym_count_find() - find the count of a block that somebody needs
+ * @refs: the counts
+ * @ref: any offset
+ * @place: in: an earlier one that may still be right, or one without counts; out: where the
+ *	count is, if all is well
+ *
+ * Context: Holds @refs->lock, and has held it since @place was filled in.
+ * Return: PYMALLOC_REF_OK, or what is wrong.
+ */
+static inline enum pymalloc_ref_status pym_count_find(struct pym_refs *refs, u64 ref,
+						      struct pym_place *place)
+{
+	enum pymalloc_ref_status status = pym_place_find(refs, ref, place);
+
+	if (status == PYMALLOC_REF_OK && !pym_count_at(place)->needs)
+		status = PYMALLOC_REF_FREE;
+	return status;
+}
+
+/**
+ * pym_count_less() - one less needs a block
+ * @refs: the counts
+ * @place: its count; then still of use to find others
+ *
+ * Context: Holds @refs->lock.  Sleeps.
+ * Return: true if that was the last one: then it has no count any more, and the caller frees it.
+ */
+static inline bool pym_count_less(struct pym_refs *refs, struct pym_place *place)
+{
+	refs->total--;
+	if (--pym_count_at(place)->needs)
+		return false;
+	if (!--place->counts->live)
+		pym_counts_empty(refs, place);
+	return true;
 }
 
 /* One more needs a block that somebody needs. */

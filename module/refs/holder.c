@@ -18,7 +18,7 @@
 
 /**
  * struct held - which blocks of a pool a client holds
- * @nr: how many; never 0 but for a moment
+ * @nr: how many; 0 is a spare one
  * @capacity: bits
  * @bits: one for each block
  */
@@ -95,15 +95,32 @@ static struct held *held_insert(struct pym_holder *holder, u32 number, unsigned 
 	return ERR_PTR(-ENOMEM);
 }
 
-/* The bits of a pool, which are made if there are none. */
-static struct held *held_get(struct pym_refs *refs, struct pym_holder *holder,
+static void held_delete(struct pym_refs *refs, struct pym_holder *holder, struct held *held,
+			u32 number)
+{
+	xa_erase(&holder->bits, number);
+	pym_heap_remove_meta(refs->heap, held_bytes(held->capacity));
+	kfree(held);
+}
+
+/* What a holder holds in the pool of a place, or NULL. */
+static struct held *held_find(struct pym_holder *holder, struct pym_cursor *cursor)
+{
+	u32 number = cursor->place.counts->number;
+
+	if (cursor->number != number) {
+		cursor->number = number;
+		cursor->held = xa_load(&holder->bits, number);
+	}
+	return cursor->held;
+}
+
+static struct held *held_new(struct pym_refs *refs, struct pym_holder *holder,
 			     const struct pym_counts *counts)
 {
-	struct held *held = xa_load(&holder->bits, counts->number);
+	struct held *held;
 	int err;
 
-	if (held)
-		return held;
 	err = pym_heap_add_meta(refs->heap, held_bytes(counts->capacity));
 	if (err)
 		return ERR_PTR(err);
@@ -113,50 +130,70 @@ static struct held *held_get(struct pym_refs *refs, struct pym_holder *holder,
 	return held;
 }
 
-static void held_delete(struct pym_refs *refs, struct pym_holder *holder, struct held *held,
-			u32 number)
+/* The bits of the pool of a place, which are made if there are none. */
+static struct held *held_get(struct pym_refs *refs, struct pym_holder *holder,
+			     struct pym_cursor *cursor)
 {
-	xa_erase(&holder->bits, number);
-	pym_heap_remove_meta(refs->heap, held_bytes(held->capacity));
-	kfree(held);
+	const struct pym_counts *counts = cursor->place.counts;
+	struct held *held = held_find(holder, cursor);
+
+	/* What was left of the pool may be from a time when it had another size class. */
+	if (held && held->capacity != counts->capacity) {
+		held_delete(refs, holder, held, counts->number);
+		held = NULL;
+	}
+	if (!held)
+		held = held_new(refs, holder, counts);
+	cursor->held = IS_ERR(held) ? NULL : held;
+	return held;
+}
+
+/* A pool of which a client holds nothing any more: keep its bits for a while. */
+static void held_retire(struct pym_refs *refs, struct pym_holder *holder, u32 number)
+{
+	struct held *old = NULL;
+
+	if (holder->spare && holder->spare != number)
+		old = xa_load(&holder->bits, holder->spare);
+	if (old && !old->nr)
+		held_delete(refs, holder, old, holder->spare);
+	holder->spare = number;
 }
 
 /* A client comes to hold a block for which somebody has counted him already. */
-static int held_set(struct pym_refs *refs, struct pym_holder *holder,
-		    const struct pym_place *place)
+static int held_set(struct pym_refs *refs, struct pym_holder *holder, struct pym_cursor *cursor)
 {
 	struct held *held;
 
 	if (holder->max && holder->nr >= holder->max)
 		return -EDQUOT;
-	held = held_get(refs, holder, place->counts);
+	held = held_get(refs, holder, cursor);
 	if (IS_ERR(held))
 		return PTR_ERR(held);
-	__set_bit(place->index, held->bits);
+	__set_bit(cursor->place.index, held->bits);
 	held->nr++;
 	holder->nr++;
 	return 0;
 }
 
-static bool held_test(struct pym_holder *holder, const struct pym_place *place)
+static bool held_test(struct pym_holder *holder, struct pym_cursor *cursor)
 {
-	const struct held *held = xa_load(&holder->bits, place->counts->number);
+	const struct held *held = held_find(holder, cursor);
 
-	return held && test_bit(place->index, held->bits);
+	return held && held->nr && test_bit(cursor->place.index, held->bits);
 }
 
 /* Returns false if he does not hold it. */
 static bool held_clear(struct pym_refs *refs, struct pym_holder *holder,
-		       const struct pym_place *place)
+		       struct pym_cursor *cursor)
 {
-	u32 number = place->counts->number;
-	struct held *held = xa_load(&holder->bits, number);
+	struct held *held = held_find(holder, cursor);
 
-	if (!held || !__test_and_clear_bit(place->index, held->bits))
+	if (!held || !held->nr || !__test_and_clear_bit(cursor->place.index, held->bits))
 		return false;
 	holder->nr--;
 	if (!--held->nr)
-		held_delete(refs, holder, held, number);
+		held_retire(refs, holder, cursor->number);
 	return true;
 }
 
@@ -172,7 +209,7 @@ const unsigned long *pym_holder_bits(struct pym_holder *holder, u32 number)
 {
 	const struct held *held = xa_load(&holder->bits, number);
 
-	return held ? held->bits : NULL;
+	return held && held->nr ? held->bits : NULL;
 }
 
 /**
@@ -189,17 +226,17 @@ const unsigned long *pym_holder_bits(struct pym_holder *holder, u32 number)
 int pym_holder_begin(struct pym_refs *refs, struct pym_holder *holder, const u64 *blocks,
 		     unsigned int nr, unsigned int *done)
 {
-	struct pym_place place = {};
+	struct pym_cursor cursor = {};
 	int err;
 
 	for (*done = 0; *done < nr; ++*done) {
-		err = pym_count_begin(refs, blocks[*done], &place);
+		err = pym_count_begin(refs, blocks[*done], &cursor.place);
 		if (err)
 			return err;
-		err = held_set(refs, holder, &place);
+		err = held_set(refs, holder, &cursor);
 		if (err) {
 			/* The caller frees it with the others. */
-			pym_count_less(refs, &place);
+			pym_count_less(refs, &cursor.place);
 			return err;
 		}
 	}
@@ -212,39 +249,39 @@ int pym_holder_begin(struct pym_refs *refs, struct pym_holder *holder, const u64
  * @holder: the client, who may hold it already
  * @ref: the block
  * @serial: its allocation; 0 is whichever
- * @place: as for pym_count_find()
+ * @cursor: of the batch
  * @status: out: PYMALLOC_REF_OK, or what is wrong with @ref
  *
  * Context: Holds @refs->lock.  Sleeps.
  * Return: 0; or -ENOMEM or -EDQUOT, and he does not hold it.
  */
 int pym_hold(struct pym_refs *refs, struct pym_holder *holder, u64 ref, u32 serial,
-	     struct pym_place *place, u8 *status)
+	     struct pym_cursor *cursor, u8 *status)
 {
 	int err;
 
-	*status = pym_count_find(refs, ref, place);
+	*status = pym_count_find(refs, ref, &cursor->place);
 	if (*status != PYMALLOC_REF_OK)
 		return 0;
-	if (serial && serial != pym_count_at(place)->serial) {
+	if (serial && serial != pym_count_at(&cursor->place)->serial) {
 		*status = PYMALLOC_REF_STALE;
 		return 0;
 	}
-	if (held_test(holder, place))
+	if (held_test(holder, cursor))
 		return 0;
-	err = held_set(refs, holder, place);
+	err = held_set(refs, holder, cursor);
 	if (!err)
-		pym_count_more(refs, place);
+		pym_count_more(refs, &cursor->place);
 	return err;
 }
 
 /* Find a block that a client holds. */
 static u8 find_held(struct pym_refs *refs, struct pym_holder *holder, u64 ref,
-		    struct pym_place *place)
+		    struct pym_cursor *cursor)
 {
-	enum pymalloc_ref_status status = pym_count_find(refs, ref, place);
+	enum pymalloc_ref_status status = pym_count_find(refs, ref, &cursor->place);
 
-	if (status == PYMALLOC_REF_OK && !held_test(holder, place))
+	if (status == PYMALLOC_REF_OK && !held_test(holder, cursor))
 		status = PYMALLOC_REF_NOT_HELD;
 	return status;
 }
@@ -254,20 +291,20 @@ static u8 find_held(struct pym_refs *refs, struct pym_holder *holder, u64 ref,
  * @refs: the counts
  * @holder: the client
  * @ref: the block
- * @place: as for pym_count_find()
+ * @cursor: of the batch
  * @unneeded: gets the block if nobody else needs it; has room
  * @status: out: PYMALLOC_REF_OK, or what is wrong with @ref
  *
  * Context: Holds @refs->lock.  Sleeps.
  */
 void pym_drop(struct pym_refs *refs, struct pym_holder *holder, u64 ref,
-	      struct pym_place *place, struct pym_unneeded *unneeded, u8 *status)
+	      struct pym_cursor *cursor, struct pym_unneeded *unneeded, u8 *status)
 {
-	*status = pym_count_find(refs, ref, place);
+	*status = pym_count_find(refs, ref, &cursor->place);
 	if (*status != PYMALLOC_REF_OK)
 		return;
-	if (held_clear(refs, holder, place))
-		pym_count_drop(refs, place, ref, unneeded);
+	if (held_clear(refs, holder, cursor))
+		pym_count_drop(refs, &cursor->place, ref, unneeded);
 	else
 		*status = PYMALLOC_REF_NOT_HELD;
 }
@@ -277,17 +314,17 @@ void pym_drop(struct pym_refs *refs, struct pym_holder *holder, u64 ref,
  * @refs: the counts
  * @holder: the client
  * @ref: the block
- * @place: as for pym_count_find()
+ * @cursor: of the batch
  * @status: out: PYMALLOC_REF_OK, or what is wrong with @ref
  *
  * Context: Holds @refs->lock.
  * Return: the serial number, or 0.
  */
 u32 pym_hold_serial(struct pym_refs *refs, struct pym_holder *holder, u64 ref,
-		    struct pym_place *place, u8 *status)
+		    struct pym_cursor *cursor, u8 *status)
 {
-	*status = find_held(refs, holder, ref, place);
-	return *status == PYMALLOC_REF_OK ? pym_count_at(place)->serial : 0;
+	*status = find_held(refs, holder, ref, cursor);
+	return *status == PYMALLOC_REF_OK ? pym_count_at(&cursor->place)->serial : 0;
 }
 
 static struct parcel *parcel_new(struct pym_refs *refs, struct pym_holder *to)
@@ -359,18 +396,18 @@ static void inbox_remove_first(struct pym_refs *refs, struct pym_holder *holder)
  * @to: the other one, in whose inbox it comes
  * @ref: the block
  * @keep: the first one goes on to hold it
- * @place: as for pym_count_find()
+ * @cursor: of the batch
  * @status: out: PYMALLOC_REF_OK, or what is wrong with @ref
  *
  * Context: Holds @refs->lock.  Sleeps.
  * Return: 0; or -EAGAIN (the inbox is full), -ENOMEM or -EDQUOT, and nothing has changed.
  */
 int pym_give(struct pym_refs *refs, struct pym_holder *from, struct pym_holder *to, u64 ref,
-	     bool keep, struct pym_place *place, u8 *status)
+	     bool keep, struct pym_cursor *cursor, u8 *status)
 {
 	int err;
 
-	*status = find_held(refs, from, ref, place);
+	*status = find_held(refs, from, ref, cursor);
 	if (*status != PYMALLOC_REF_OK)
 		return 0;
 	if (to->nr_inbox >= PYM_INBOX_MAX)
@@ -379,24 +416,24 @@ int pym_give(struct pym_refs *refs, struct pym_holder *from, struct pym_holder *
 	if (err)
 		return err;
 	if (keep)
-		pym_count_more(refs, place);
+		pym_count_more(refs, &cursor->place);
 	else
-		held_clear(refs, from, place);
+		held_clear(refs, from, cursor);
 	return 0;
 }
 
 /* What an inbox needs, its client comes to hold. */
 static int receive_first(struct pym_refs *refs, struct pym_holder *holder,
-			 struct pym_place *place)
+			 struct pym_cursor *cursor)
 {
 	int err;
 
-	pym_count_find(refs, inbox_first(holder), place);
-	if (held_test(holder, place)) {
+	pym_count_find(refs, inbox_first(holder), &cursor->place);
+	if (held_test(holder, cursor)) {
 		/* Never the last one. */
-		pym_count_less(refs, place);
+		pym_count_less(refs, &cursor->place);
 	} else {
-		err = held_set(refs, holder, place);
+		err = held_set(refs, holder, cursor);
 		if (err)
 			return err;
 	}
@@ -418,13 +455,13 @@ static int receive_first(struct pym_refs *refs, struct pym_holder *holder,
 unsigned int pym_receive(struct pym_refs *refs, struct pym_holder *holder, u64 *blocks,
 			 unsigned int nr, int *err)
 {
-	struct pym_place place = {};
+	struct pym_cursor cursor = {};
 	unsigned int done;
 
 	*err = 0;
 	for (done = 0; done < nr && holder->nr_inbox; done++) {
 		blocks[done] = inbox_first(holder);
-		*err = receive_first(refs, holder, &place);
+		*err = receive_first(refs, holder, &cursor);
 		if (*err)
 			break;
 	}
@@ -471,7 +508,7 @@ int pym_holder_clone(struct pym_refs *refs, struct pym_holder *from, struct pym_
 	int err;
 
 	xa_for_each(&from->bits, number, held) {
-		err = held_clone(refs, to, held, number);
+		err = held->nr ? held_clone(refs, to, held, number) : 0;
 		if (err)
 			return err;
 	}
@@ -540,7 +577,7 @@ bool pym_holder_leave_some(struct pym_refs *refs, struct pym_holder *holder,
 			break;
 	}
 	leave_inbox(refs, holder, unneeded);
-	return holder->nr || holder->nr_inbox;
+	return !xa_empty(&holder->bits) || holder->nr_inbox;
 }
 
 /**

@@ -91,11 +91,11 @@ int pym_root_set(struct pym_refs *refs, struct pym_roots *roots, const char *nam
 		 struct pym_unneeded *unneeded)
 {
 	struct root *root = root_find(roots, name);
-	struct pym_place place = {};
+	struct pym_cursor cursor = {};
 	u64 old = 0;
 	u8 status;
 
-	pym_hold_serial(refs, holder, ref, &place, &status);
+	pym_hold_serial(refs, holder, ref, &cursor, &status);
 	if (status != PYMALLOC_REF_OK)
 		return -EBADSLT;
 	if (root && fresh)
@@ -107,7 +107,7 @@ int pym_root_set(struct pym_refs *refs, struct pym_roots *roots, const char *nam
 	if (IS_ERR(root))
 		return PTR_ERR(root);
 	root->ref = ref;
-	pym_count_more(refs, &place);
+	pym_count_more(refs, &cursor.place);
 	if (old)
 		root_drop(refs, old, unneeded);
 	WRITE_ONCE(roots->nr_set, roots->nr_set + 1);
@@ -129,13 +129,13 @@ int pym_root_get(struct pym_refs *refs, struct pym_roots *roots, const char *nam
 		 struct pym_holder *holder, u64 *ref)
 {
 	struct root *root = root_find(roots, name);
-	struct pym_place place = {};
+	struct pym_cursor cursor = {};
 	u8 status;
 
 	if (!root)
 		return -ENOENT;
 	*ref = root->ref;
-	return pym_hold(refs, holder, root->ref, 0, &place, &status);
+	return pym_hold(refs, holder, root->ref, 0, &cursor, &status);
 }
 
 static void root_delete(struct pym_refs *refs, struct pym_roots *roots, struct root *root)
