@@ -5,11 +5,15 @@
  * Such a heap is one of the service's, as those of processes are.  It has no window that
  * anybody maps, and no process: only root may look at it.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "kheap.h"
 #include "kheap_types.h"
 #include "kheap_leaks.h"
 #include "kheap_object.h"
@@ -20,6 +24,10 @@
 
 /* How long after its end a heap that still has objects is looked at again. */
 #define KHEAP_WAIT	HZ
+
+/* Heaps that have not ended, to find those that their module forgets. */
+static LIST_HEAD(kheaps);
+static DEFINE_MUTEX(kheaps_lock);
 
 static struct pymalloc_kheap *kheap_of(struct pym_heap *heap)
 {
@@ -211,6 +219,10 @@ struct pymalloc_kheap *pymalloc_kheap_make_for(const struct pymalloc_kheap_args 
 		kheap_free(kheap);
 		return ERR_CAST(sheap);
 	}
+	kheap->owner = owner;
+	mutex_lock(&kheaps_lock);
+	list_add(&kheap->of_owners, &kheaps);
+	mutex_unlock(&kheaps_lock);
 	return kheap;
 }
 EXPORT_SYMBOL_GPL(pymalloc_kheap_make_for);
@@ -252,6 +264,29 @@ unsigned long pymalloc_kheap_shrink(struct pymalloc_kheap *kheap, unsigned long 
 }
 EXPORT_SYMBOL_GPL(pymalloc_kheap_shrink);
 
+/* What the module has to do, the lists apart. */
+static unsigned long kheap_end_unlisted(struct pymalloc_kheap *kheap)
+{
+	unsigned long left;
+
+	rcu_barrier();
+	WRITE_ONCE(kheap->ended, true);
+	/* A free that has just begun may still count, or have begun the work: see kpool_arm(). */
+	synchronize_rcu();
+	cancel_delayed_work_sync(&kheap->work);
+	pym_kpools_adopt(kheap);
+	left = pym_kheap_leaks(kheap, true);
+	kheap->leaky = left;
+	if (!left) {
+		kheap_finish(kheap);
+		return 0;
+	}
+	/* What no object is in is not kept for the few that are left. */
+	pym_trim(kheap->heap);
+	queue_delayed_work(system_unbound_wq, &kheap->work, KHEAP_WAIT);
+	return left;
+}
+
 /**
  * pymalloc_kheap_end() - end a heap
  * @kheap: the heap, or NULL; nobody allocates from it any more
@@ -265,22 +300,65 @@ EXPORT_SYMBOL_GPL(pymalloc_kheap_shrink);
  */
 unsigned long pymalloc_kheap_end(struct pymalloc_kheap *kheap)
 {
-	unsigned long left;
-
 	if (!kheap)
 		return 0;
-	rcu_barrier();
-	WRITE_ONCE(kheap->ended, true);
-	/* A free that has just begun may still count, or have begun the work: see kpool_arm(). */
-	synchronize_rcu();
-	cancel_delayed_work_sync(&kheap->work);
-	pym_kpools_adopt(kheap);
-	left = pym_kheap_leaks(kheap, true);
-	kheap->leaky = left;
-	if (left)
-		queue_delayed_work(system_unbound_wq, &kheap->work, KHEAP_WAIT);
-	else
-		kheap_finish(kheap);
-	return left;
+	mutex_lock(&kheaps_lock);
+	list_del(&kheap->of_owners);
+	mutex_unlock(&kheaps_lock);
+	return kheap_end_unlisted(kheap);
 }
 EXPORT_SYMBOL_GPL(pymalloc_kheap_end);
+
+/* Take a heap of a module off the list, or return NULL. */
+static struct pymalloc_kheap *kheap_unlist(const struct module *owner)
+{
+	struct pymalloc_kheap *kheap, *found = NULL;
+
+	mutex_lock(&kheaps_lock);
+	list_for_each_entry(kheap, &kheaps, of_owners)
+		if (kheap->owner == owner)
+			found = kheap;
+	if (found)
+		list_del(&found->of_owners);
+	mutex_unlock(&kheaps_lock);
+	return found;
+}
+
+/* A module goes: end what it has forgotten, as nobody else can. */
+static int kheap_module_goes(struct notifier_block *block, unsigned long state, void *data)
+{
+	struct pymalloc_kheap *kheap;
+	struct module *module = data;
+
+	if (state != MODULE_STATE_GOING)
+		return NOTIFY_OK;
+	while ((kheap = kheap_unlist(module))) {
+		pr_err("module %s goes and has not ended its heap %llu \"%s\"\n",
+		       module_name(module), kheap->heap->id, kheap->sheap->name);
+		kheap_end_unlisted(kheap);
+	}
+	return NOTIFY_OK;
+}
+
+static struct notifier_block module_block = { .notifier_call = kheap_module_goes };
+
+/**
+ * pym_kheap_init() - look after the heaps of modules that go
+ *
+ * Context: Process context, while the module is being loaded.
+ * Return: 0 or a negative error.
+ */
+int pym_kheap_init(void)
+{
+	return register_module_notifier(&module_block);
+}
+
+/**
+ * pym_kheap_exit() - the reverse of pym_kheap_init()
+ *
+ * Context: Sleeps.  No other module uses this one any more.
+ */
+void pym_kheap_exit(void)
+{
+	unregister_module_notifier(&module_block);
+}

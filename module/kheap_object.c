@@ -146,7 +146,8 @@ static noinline void *alloc_special(struct pymalloc_kheap *kheap, size_t size, g
 	u32 number = pym_kheap_number(kheap, size);
 	void *object;
 
-	if (WARN_ONCE(!number, "an object of %zu bytes is wanted, which heap %s does not have\n",
+	if (WARN_ONCE(!number, KBUILD_MODNAME
+		      ": an object of %zu bytes is wanted, which heap \"%s\" does not have\n",
 		      size, kheap->sheap->name))
 		return NULL;
 	object = object_take(kheap, number, gfp);
@@ -264,16 +265,16 @@ static const char *bad_kind(enum pymalloc_ref_status status)
 static noinline void refuse(const void *object, enum pymalloc_ref_status status,
 			    unsigned long caller)
 {
-	char name[PYMALLOC_NAME_LEN] = "no heap";
+	char name[PYMALLOC_NAME_LEN + 2] = "no heap";
 	struct pymalloc_kheap *kheap;
 
 	preempt_disable();
 	if (pym_kpage_pool(object, &kheap)) {
 		atomic64_inc(&kheap->heap->nr_bad_refs);
-		strscpy(name, kheap->sheap->name, sizeof(name));
+		snprintf(name, sizeof(name), "\"%s\"", kheap->sheap->name);
 	}
 	preempt_enable();
-	WARN_ONCE(1, KBUILD_MODNAME ": a %s free of %p, of heap \"%s\", by %pS\n",
+	WARN_ONCE(1, KBUILD_MODNAME ": a %s free of %p, of %s, by %pS\n",
 		  bad_kind(status), object, name, (void *)caller);
 }
 

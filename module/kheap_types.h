@@ -7,6 +7,7 @@
 
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/pymalloc_kernel.h>
 #include <linux/spinlock.h>
@@ -77,6 +78,8 @@ struct pym_klist {
  * @work: gives orphans a place, and pools without blocks back
  * @rcu: frees its memory when no bad free that has found it still looks at it
  * @ended: its module has ended it: a free does not begin the work any more
+ * @owner: the module that it is one of
+ * @of_owners: its place among the heaps that have not ended: see kheap.c
  * @leaky: it has ended with objects in use; the work lets it go after the last one
  */
 struct pymalloc_kheap {
@@ -97,6 +100,8 @@ struct pymalloc_kheap {
 	atomic_t nr_orphans;
 	struct delayed_work work;
 	struct rcu_head rcu;
+	struct module *owner;
+	struct list_head of_owners;
 };
 
 #endif /* PYM_KHEAP_TYPES_H */

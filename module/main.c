@@ -8,6 +8,7 @@
 #include "debugfs.h"
 #include "device.h"
 #include "fork.h"
+#include "kheap.h"
 #include "oom.h"
 #include "owner.h"
 #include "params.h"
@@ -43,11 +44,16 @@ static int __init pymalloc_init(void)
 	err = pym_oom_init();
 	if (err)
 		goto shrinker;
-	err = pym_device_init();
+	err = pym_kheap_init();
 	if (err)
 		goto oom;
+	err = pym_device_init();
+	if (err)
+		goto kheap;
 	return 0;
 
+kheap:
+	pym_kheap_exit();
 oom:
 	pym_oom_exit();
 shrinker:
@@ -65,6 +71,7 @@ debugfs:
 static void __exit pymalloc_exit(void)
 {
 	pym_device_exit();
+	pym_kheap_exit();
 	pym_oom_exit();
 	pym_shrinker_exit();
 	pym_owner_exit();

@@ -3,7 +3,8 @@
  * Bad frees of a module: each is refused, and the first one is warned of.
  *
  * Loading it frees what it may not, and fails if that has changed anything.  The parameter
- * "leak" lets it end its heap with so many objects in use, which it frees when it is unloaded.
+ * "leak" lets it end its heap with so many objects in use, which it frees when it is unloaded;
+ * "forget" lets it go without ending it.
  */
 #define pr_fmt(fmt) "pymalloc_misuse: " fmt
 
@@ -22,6 +23,10 @@ MODULE_PARM_DESC(leak, "so many objects are in use when the heap is ended, up to
 static bool racing;
 module_param(racing, bool, 0444);
 MODULE_PARM_DESC(racing, "objects are freed twice while their pages go; the heap stays till unloading");
+
+static bool forget;
+module_param(forget, bool, 0444);
+MODULE_PARM_DESC(forget, "the heap, without objects, is not ended");
 
 static struct pymalloc_kheap *kheap;
 static int in_the_module;
@@ -119,6 +124,8 @@ static int __init misuse_init(void)
 	leak = min(leak, ARRAY_SIZE(leaked));
 	for (i = 0; i < leak; i++)
 		leaked[i] = pymalloc_kheap_alloc(kheap, 40, GFP_KERNEL);
+	if (forget)
+		return 0;
 	if (leak)
 		return pymalloc_kheap_end(kheap) == leak ? 0 : -EBADMSG;
 
