@@ -101,10 +101,10 @@ static const struct pym_command heap_commands[] = {
 		    .flags = PYM_COMPACT_ALL, .reset = pym_compact_reset),
 	PYM_COMMAND(TRACE, trace, mark, pym_trace_ioctl,
 		    .flags = PYMALLOC_TRACE_SET | PYMALLOC_TRACE_BEGUN |
-			     PYMALLOC_TRACE_IDLE | PYMALLOC_TRACE_NO_IDLE, .private = true),
+			     PYMALLOC_TRACE_IDLE | PYMALLOC_TRACE_NO_IDLE),
 	PYM_COMMAND(SITES, sites, done, pym_sites_ioctl,
 		    .reserved = offsetof(struct pymalloc_sites, reserved),
-		    .reset = pym_sites_reset, .private = true),
+		    .reset = pym_sites_reset),
 	PYM_COMMAND(SEAL, seal, flags, pym_seal_ioctl,
 		    .flags = PYMALLOC_SEAL_READER | PYMALLOC_SEAL_OBSERVER),
 	PYM_COMMAND(TYPES, types, reserved, pym_types_ioctl,

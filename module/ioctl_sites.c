@@ -105,10 +105,15 @@ static int idle_change(struct pym_call *call, bool on)
 	return on ? idle_begin(call->sheap) : pym_idle_end(call->sheap);
 }
 
+/* Only the heap of one process has a library that records sites, or page tables to look at. */
+static bool sites_are_possible(const struct pym_service_heap *sheap)
+{
+	return !sheap->heap.tenant && !(sheap->flags & PYMALLOC_CREATE_SHARED);
+}
+
 static int trace_change(struct pym_call *call)
 {
-	/* Only a process has a library that records sites, or page tables. */
-	if (call->sheap->heap.tenant)
+	if (!sites_are_possible(call->sheap))
 		return -EPERM;
 	switch (call->args.trace.flags) {
 	case PYMALLOC_TRACE_SET:
@@ -265,6 +270,8 @@ static int sites_change(struct pym_call *call)
 
 	if (err)
 		return err;
+	if (!sites_are_possible(call->sheap))
+		return -EPERM;
 	if (args->op == PYMALLOC_SITES_ADD)
 		return sites_add(call->sheap, args);
 	return sites_drop(call->sheap);

@@ -115,6 +115,14 @@ is_only_looked_at()
 	"$here/looker" "$(heap strings)"
 }
 
+# fails_with TEXT CMD...
+fails_with()
+{
+	local out
+
+	! out=$("${@:2}" 2>&1) && [[ $out = *"$1"* ]]
+}
+
 refuses_to_go()
 {
 	! rmmod pymalloc 2>/dev/null
@@ -178,6 +186,8 @@ ok "it is in debugfs" is_in_debugfs
 ok "it is in the metrics" is_exported
 ok "other users do not see it" is_hidden
 ok "nobody can change, map or trace it" is_only_looked_at
+ok "the command says why" fails_with "a module's: it cannot be traced" \
+	pymalloc trace --mode exact "$(heap strings)"
 ok "nobody can unload its allocator" refuses_to_go
 ok "the sample goes with strings in it" sh -c "echo left >$table && rmmod pymalloc_strings"
 ok "its heap has gone" no_heap_is_left

@@ -186,12 +186,19 @@ TEST_F(refs, private_ways_are_refused)
 {
 	struct pymalloc_free freed = ARG(free, .refs = user_ptr(self->refs), .count = 1);
 	struct pymalloc_resize resized = ARG(resize, .size = 100);
+	struct pymalloc_sites sites = ARG(sites, .op = PYMALLOC_SITES_DROP);
+	struct pymalloc_trace trace = ARG(trace);
 	int fd = self->heap.fd;
 
 	ASSERT_EQ(0, take(fd, SIZE, self->refs, 1));
 	resized.ref = self->refs[0];
 	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_FREE, &freed));
 	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_RESIZE, &resized));
+	EXPECT_EQ(0, call(fd, PYMALLOC_IOC_TRACE, &trace));
+	trace.flags = PYMALLOC_TRACE_SET;
+	trace.mode = PYMALLOC_TRACE_EXACT;
+	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_TRACE, &trace));
+	EXPECT_EQ(-EPERM, call(fd, PYMALLOC_IOC_SITES, &sites));
 	EXPECT_EQ(-1, write(fd, self->refs, 16));
 	EXPECT_EQ(EPERM, errno);
 	EXPECT_EQ(-EINVAL, TRY_HEAP(.flags = PYMALLOC_CREATE_SHARED | PYMALLOC_CREATE_KEEP_DEAD));

@@ -1377,8 +1377,8 @@ struct pymalloc_types {
  * POLLIN.  If refs cannot be stored (EFAULT), the client holds the blocks nevertheless, and
  * PYMALLOC_HOLDS_READ names them.
  *
- * In a shared heap PYMALLOC_IOC_FREE, RESIZE, CACHE, CACHES, TRACE and SITES, and write(), fail
- * with EPERM.  Its pages are never meshed.  Its user and its memory cgroup are those of its
+ * In a shared heap PYMALLOC_IOC_FREE, RESIZE, CACHE and CACHES, TRACE and SITES that change
+ * something, and write(), fail with EPERM.  Its pages are never meshed.  Its user and its memory cgroup are those of its
  * maker, as long as it lives: until its last descriptor and its last mapping have gone.
  *
  * Return: 0; or -1 and EBADSLT (all were looked at, @nr_bad of them were bad), EAGAIN (the inbox

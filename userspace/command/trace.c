@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pymalloc trace: have a heap's library record where blocks are allocated. */
 #include <argp.h>
+#include <err.h>
 #include <stdbool.h>
 #include <unistd.h>
 
@@ -101,6 +102,16 @@ static void print_trace(int fd, const struct target *target)
 	tables_print(&table, 1);
 }
 
+static void refuse_untraceable(int fd)
+{
+	struct pymalloc_heap_info heap = describe_heap(fd);
+
+	if (heap.flags & PYMALLOC_KERNEL)
+		errx(EXIT_FAILED, "heap %llu is a module's: it cannot be traced", heap.id);
+	if (heap.flags & PYMALLOC_CREATE_SHARED)
+		errx(EXIT_FAILED, "heap %llu is a shared one: it cannot be traced", heap.id);
+}
+
 int trace_main(int argc, char **argv)
 {
 	static const struct argp own = { .options = options, .parser = parse };
@@ -122,6 +133,8 @@ int trace_main(int argc, char **argv)
 	int fd = open_heap(target.id, wish.change || wish.idle ? 0 : PYMALLOC_OPEN_RDONLY);
 	struct pymalloc_trace idle = { .argsz = sizeof(idle), .flags = wish.idle };
 
+	if (wish.change || wish.idle)
+		refuse_untraceable(fd);
 	if (wish.change)
 		service_call(fd, PYMALLOC_IOC_TRACE, &wish.trace);
 	if (wish.idle)
