@@ -82,9 +82,13 @@ static void kheap_free_rcu(struct rcu_head *rcu)
 	kheap_free(container_of(rcu, struct pymalloc_kheap, rcu));
 }
 
-/* A bad free may just have found the heap by one of its pages. */
+/*
+ * The last one who looked at the heap has gone: only now do pools go that lists may still have.
+ * A bad free may just have found the heap by one of its pages.
+ */
 static void kheap_end(struct pym_heap *heap)
 {
+	pym_kpools_discard(kheap_of(heap));
 	call_rcu(&kheap_of(heap)->rcu, kheap_free_rcu);
 }
 
@@ -101,7 +105,6 @@ static void kheap_finish(struct pymalloc_kheap *kheap)
 {
 	struct pym_service_heap *sheap = kheap->sheap;
 
-	pym_kpools_discard(kheap);
 	pym_service_end(sheap);
 	pym_service_put(sheap);
 }
