@@ -363,10 +363,13 @@ u32 pym_number_on_top_locked(struct pym_heap *heap)
 	return number;
 }
 
-/* Make the region of a number, which is at most the one that comes next. */
+/*
+ * Make the region of a number, or the next one of those before it: a clone has the numbers of
+ * its parent's arenas behind it, and only the regions of those that were there.
+ */
 static int region_create_for(struct pym_heap *heap, u32 number, unsigned long made)
 {
-	if (number / PYM_REGION_ARENAS == made)
+	if (number / PYM_REGION_ARENAS >= made)
 		return region_create(heap, made);
 	/* Another task has just made it: do the rest as well, so as not to wait. */
 	pym_map_grown(heap, number / PYM_REGION_ARENAS);

@@ -606,4 +606,28 @@ TEST_F(types, dropped_in_use)
 	pthread_join(worker.thread, NULL);
 }
 
+/* Its parent's highest arenas have gone, and with them regions that the child never had. */
+TEST_F(types, in_a_child_of_a_heap_that_was_larger)
+{
+	struct heap *heap = &self->heap;
+	struct pymalloc_type_info info = own_pools("late");
+	static __u64 many[4][50000];
+	pid_t child;
+	__u64 ref;
+
+	for (int i = 0; i < 4; i++)
+		alloc(heap, 512, many[i], ARRAY_SIZE(many[i]));
+	for (int i = 0; i < 4; i++)
+		free_all(heap, many[i], ARRAY_SIZE(many[i]));
+	heap_trim(heap);
+	IN_CHILD(child, {
+		heap->fd = heap_open(_metadata, user_ptr(heap->window), PYMALLOC_OPEN_MAPPED);
+		ASSERT_LE(0, heap->fd);
+		ASSERT_EQ(1, make(heap->fd, &info));
+		EXPECT_EQ(0, try_alloc(heap->fd, 1, SIZE, &ref, 1));
+		heap_check(heap);
+	});
+	join_child(_metadata, child);
+}
+
 TEST_HARNESS_MAIN
