@@ -817,4 +817,66 @@ TEST(very_many)
 	}
 }
 
+/* An object that has another one of its type. */
+struct link {
+	struct link *next;
+	struct pymalloc_type *type;
+};
+
+static void end_chain(void *object, void *arg)
+{
+	struct link *link = object;
+
+	(void)arg;
+	__atomic_add_fetch(&destructed, 1, __ATOMIC_RELAXED);
+	if (link->next)
+		pymalloc_type_free(link->type, link->next);
+}
+
+static struct link *link_to(struct pymalloc_type *type, struct link *next)
+{
+	struct link *link = pymalloc_type_alloc(type);
+
+	*link = (struct link){ .next = next, .type = type };
+	return link;
+}
+
+/* The end of a type destructs what is kept, and with it what only that had. */
+static void end_chains(struct __test_metadata *_metadata, unsigned int flags)
+{
+	struct pymalloc_heap *heap = heap_with("chain", 8, 0);
+	struct pymalloc_type_options options = {
+		.flags = flags, .size = sizeof(struct link), .destruct = end_chain, .keep = 2,
+	};
+	struct pymalloc_type *type = pymalloc_type_create(heap, &options);
+	struct link *chain = NULL;
+
+	ASSERT_NE(NULL, type);
+	destructed = 0;
+	for (int i = 0; i < 10; i++)
+		chain = link_to(type, chain);
+	pymalloc_type_free(type, chain);
+	EXPECT_EQ(0, destructed);
+	EXPECT_EQ(0, pymalloc_type_destroy(type));
+	EXPECT_EQ(10, destructed);
+	EXPECT_EQ(0, left_in(heap));
+	/* The next type in its place has nothing of it. */
+	options.size = 400;
+	options.destruct = NULL;
+	type = pymalloc_type_create(heap, &options);
+	ASSERT_NE(NULL, type);
+	EXPECT_LE(400, pymalloc_usable_size(heap, pymalloc_type_alloc(type)));
+	pymalloc_heap_destroy(heap);
+}
+
+TEST(destructors_that_free_at_the_end)
+{
+	end_chains(_metadata, 0);
+}
+
+TEST(destructors_that_free_at_the_end_in_own_pools)
+{
+	end_chains(_metadata, PYMALLOC_TYPE_OWN_POOLS);
+}
+
 TEST_HARNESS_MAIN

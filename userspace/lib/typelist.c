@@ -161,6 +161,16 @@ static void on_thread_exit(void *value)
 	munmap(lists, sizeof(*lists));
 }
 
+/* What is behind a list stays where it is, and is the list's no more. */
+static void detach_list(struct pyml_kept *kept)
+{
+	if (kept->list == &kept->last)
+		return;
+	kept->last = *kept->list;
+	*kept->list = no_list;
+	kept->list = &kept->last;
+}
+
 /*
  * In a child of fork(): what the threads kept that do not exist here is for others.  A thread
  * that was interrupted in the middle of a pop or a push has left its list in order.
@@ -174,8 +184,7 @@ static void abandon(struct lists *lists)
 
 		if (!kept)
 			continue;
-		kept->last = *kept->list;
-		kept->list = &kept->last;
+		detach_list(kept);
 		kept->abandoned = true;
 		kept->type->nr_abandoned++;
 	}
@@ -331,14 +340,14 @@ static struct pyml_kept *make_kept(struct pyml_type *type, struct lists *lists)
  *
  * Makes it if there is nothing.  Keeps errno.
  *
- * Return: it; or NULL if the type has no lists, the thread is at its end, or there is no
- * memory.
+ * Return: it; or NULL if the type has no lists, the thread or the type is at its end, or there
+ * is no memory.
  */
 struct pyml_kept *pyml_kept_get(struct pyml_type *type)
 {
 	struct lists *lists = own_lists;
 
-	if (thread_is_gone || type->index == PYML_LISTED_TYPES)
+	if (thread_is_gone || type->ending || type->index == PYML_LISTED_TYPES)
 		return NULL;
 	if (!has_lists())
 		lists = make_lists();
@@ -387,27 +396,37 @@ bool pyml_kept_adopt(struct pyml_kept *kept)
 	return *kept->list->top;
 }
 
+/* The lock is held.  All that threads keep of a type comes out of their lists. */
+static struct pyml_kept *take_all_kept(struct pyml_type *type)
+{
+	struct pyml_kept *all = type->kept, *kept;
+
+	for (kept = all; kept; kept = kept->next)
+		detach_list(kept);
+	if (type->index < PYML_LISTED_TYPES)
+		take_lists_of(type);
+	while (type->kept)
+		unlink_kept(type->kept);
+	return all;
+}
+
 /**
  * pyml_kept_end_all() - destruct all that threads keep of a type
  * @type: the type, which no thread is using
+ *
+ * What a destructor frees meanwhile is destructed at once.
  */
 void pyml_kept_end_all(struct pyml_type *type)
 {
 	struct pyml_kept *kept, *next;
 
 	pthread_mutex_lock(&lock);
-	if (type->index < PYML_LISTED_TYPES) {
-		struct lists *lists;
-
-		for (lists = all_lists; lists; lists = lists->next)
-			lists->kept[type->index] = NULL;
-	}
-	kept = type->kept;
-	while (type->kept)
-		unlink_kept(type->kept);
+	type->ending = true;
+	kept = take_all_kept(type);
 	pthread_mutex_unlock(&lock);
 	for (; kept; kept = next) {
 		next = kept->next;
 		end_kept(kept);
 	}
+	type->ending = false;
 }

@@ -27,6 +27,7 @@ struct pyml_kept;
  * @block_bytes: bytes that one takes
  * @own: it has pools of its own
  * @keep: most dead objects that a thread keeps
+ * @ending: it is being destroyed: no thread begins to keep anything
  * @construct: see struct pymalloc_type_options
  * @destruct: the same
  * @arg: the same
@@ -47,6 +48,7 @@ struct pyml_type {
 	size_t class;
 	size_t block_bytes;
 	bool own;
+	bool ending;
 	unsigned int keep;
 	int (*construct)(void *object, void *arg);
 	void (*destruct)(void *object, void *arg);
@@ -62,7 +64,7 @@ struct pyml_type {
  * @next: the next one of the type
  * @type: the type
  * @list: where the thread has its list
- * @last: @list of a thread that does not exist in this process
+ * @last: @list of a thread that does not exist in this process, or of a type that is ending
  * @abandoned: it is of such a thread
  * @nr_begun: objects that the thread has constructed
  * @nr_ended: objects that the thread has destructed
