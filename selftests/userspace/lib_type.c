@@ -879,4 +879,69 @@ TEST(destructors_that_free_at_the_end_in_own_pools)
 	end_chains(_metadata, PYMALLOC_TYPE_OWN_POOLS);
 }
 
+static unsigned int nr_reported;
+
+static void count_bad_free(struct pymalloc_heap *heap, void *object, unsigned int status)
+{
+	(void)heap;
+	(void)object;
+	(void)status;
+	nr_reported++;
+}
+
+/* A free that was refused has ended nothing, so that the type still has its objects. */
+static void refuse_frees(struct __test_metadata *_metadata, unsigned int flags)
+{
+	struct pymalloc_heap *heap = heap_with("refused", 8, 0);
+	struct pymalloc_type_options options = { .flags = flags, .size = 40 };
+	struct pymalloc_type *type = pymalloc_type_create(heap, &options);
+	void *a = pymalloc_type_alloc(type), *b = pymalloc_type_alloc(type);
+
+	ASSERT_NE(NULL, b);
+	nr_reported = 0;
+	pymalloc_set_bad_free(count_bad_free);
+	pymalloc_type_free(type, a);
+	pymalloc_type_free(type, a);
+	EXPECT_EQ(1, nr_reported);
+	pymalloc_type_free(type, "not in the heap");
+	EXPECT_EQ(2, nr_reported);
+	EXPECT_EQ(1, figures_of(type).objects);
+	EXPECT_EQ(-1, pymalloc_type_destroy(type));
+	EXPECT_EQ(EBUSY, errno);
+	pymalloc_type_free(type, b);
+	EXPECT_EQ(0, figures_of(type).objects);
+	EXPECT_EQ(0, pymalloc_type_destroy(type));
+	pymalloc_set_bad_free(NULL);
+	pymalloc_heap_destroy(heap);
+}
+
+TEST(refused_frees_are_not_counted)
+{
+	refuse_frees(_metadata, 0);
+}
+
+TEST(refused_frees_are_not_counted_in_own_pools)
+{
+	refuse_frees(_metadata, PYMALLOC_TYPE_OWN_POOLS);
+}
+
+/* What others see of a type is not far off, however few objects it has. */
+TEST(others_are_told_of_few_objects)
+{
+	struct pymalloc_heap *heap = heap_with("few", 8, 0);
+	struct pymalloc_type_options options = { .size = 40 };
+	struct pymalloc_type *type = pymalloc_type_create(heap, &options);
+	struct pymalloc_type_info info;
+	struct pymalloc_types arg = {
+		.argsz = sizeof(arg), .op = PYMALLOC_TYPES_READ, .infos = (uintptr_t)&info,
+		.count = 1, .entry_size = sizeof(info),
+	};
+
+	for (int i = 0; i < 300; i++)
+		ASSERT_NE(NULL, pymalloc_type_alloc(type));
+	ASSERT_EQ(0, ioctl(pymalloc_heap_fd(heap), PYMALLOC_IOC_TYPES, &arg));
+	EXPECT_LE(73, info.objects);
+	pymalloc_heap_destroy(heap);
+}
+
 TEST_HARNESS_MAIN

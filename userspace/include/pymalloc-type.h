@@ -130,8 +130,8 @@ struct pymalloc_type_figures {
  * @figures: where to store it; approximate while other threads are using the type
  *
  * The kernel is told as well, which shows it to others.  Otherwise it is told when as many objects
- * have been constructed or destructed by a thread as make an eighth of all, but at least 512, and
- * at a thread's end.
+ * have been constructed or destructed by a thread as make an eighth of all, but at least 512 (the
+ * first times 1, 8 and 64), and at a thread's end.
  */
 PYMALLOC_API void pymalloc_type_figures(struct pymalloc_type *type,
 					struct pymalloc_type_figures *figures);
@@ -176,9 +176,11 @@ static inline void *pymalloc_type_alloc(struct pymalloc_type *type)
  * It is to be as the next user expects it.  If the thread keeps as many as it may, this one is
  * destructed.  Keeps errno.
  *
- * If @object is the one that this thread has given back last, or is none of the type's blocks
- * when it is to be destructed, the function of pymalloc_set_bad_free() is called.  Other objects
- * that are kept already are not found.
+ * If @object is the one that this thread has given back last, the function of
+ * pymalloc_set_bad_free() is called.  Other objects that are kept already are not found.  What is
+ * not kept is destructed, and its block goes the way of every free of the heap: there bad ones are
+ * found, some only after the block has been handed out again.  With PYMALLOC_TYPE_OWN_POOLS that is
+ * when the thread gives blocks back to the kernel, which does not ask of which type they are.
  */
 static inline void pymalloc_type_free(struct pymalloc_type *type, void *object)
 {

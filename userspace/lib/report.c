@@ -96,6 +96,17 @@ pymalloc_bad_release_fn pymalloc_set_bad_release(pymalloc_bad_release_fn fn)
 }
 
 static pymalloc_bad_free_fn bad_free = abort_on_bad_free;
+static __thread unsigned int nr_bad_frees __attribute__((tls_model("initial-exec")));
+
+/**
+ * pyml_nr_bad_frees() - how many bad frees have been reported in the calling thread
+ *
+ * Return: their number, modulo 2^32.
+ */
+unsigned int pyml_nr_bad_frees(void)
+{
+	return nr_bad_frees;
+}
 
 /**
  * pyml_bad_free() - do what the program wants to be done about a bad free
@@ -109,6 +120,7 @@ static pymalloc_bad_free_fn bad_free = abort_on_bad_free;
 void pyml_bad_free(struct pymalloc_heap *heap, void *object,
 		   unsigned int status)
 {
+	nr_bad_frees++;
 	__atomic_load_n(&bad_free, __ATOMIC_ACQUIRE)(heap, object, status);
 }
 

@@ -13,6 +13,7 @@ void pyml_say(const char *format, ...);
 const char *pyml_describe_bad(unsigned int status);
 void pyml_bad_free(struct pymalloc_heap *heap, void *object,
 		   unsigned int status);
+unsigned int pyml_nr_bad_frees(void);
 void pyml_bad_release(struct pymalloc_stack *stack, const struct pymalloc_stack_mark *mark);
 
 #pragma GCC visibility pop

@@ -10,7 +10,8 @@
 
 /*
  * The kernel is told of objects when so many have begun or ended in a thread, or an eighth of all:
- * so that a call, of about a thousand instructions, is a small part of what they cost.
+ * so that a call, of about a thousand instructions, is a small part of what they cost.  The first
+ * ones are told of sooner.
  */
 #define UNTOLD_LEAST	512
 
@@ -110,7 +111,10 @@ static void note_change(struct pyml_type *type, struct pyml_kept *kept)
 		return;
 	pyml_kept_tell(type, &figures);
 	kept->untold = 0;
-	kept->next_tell = UNTOLD_LEAST + (figures.objects + figures.kept) / 8;
+	if (kept->next_tell < UNTOLD_LEAST)
+		kept->next_tell = kept->next_tell ? kept->next_tell * 8 : 8;
+	else
+		kept->next_tell = UNTOLD_LEAST + (figures.objects + figures.kept) / 8;
 }
 
 int pymalloc_type_destroy(struct pymalloc_type *view)

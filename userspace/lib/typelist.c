@@ -95,7 +95,9 @@ static void count_kept(struct pyml_type *type, struct pymalloc_type_figures *fig
 		stock += __atomic_load_n(&kept->nr_stock, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&lock);
-	figures->objects = figures->constructed - figures->destructed;
+	/* Bad frees that nobody could find may have been counted. */
+	if (figures->destructed < figures->constructed)
+		figures->objects = figures->constructed - figures->destructed;
 	figures->bytes = (figures->objects + stock) * type->block_bytes;
 	/* Another thread may have popped some of them since they were counted as constructed. */
 	figures->objects -= figures->kept < figures->objects ? figures->kept : figures->objects;

@@ -62,12 +62,16 @@ void pyml_type_flush_stock(struct pyml_kept *kept, unsigned int left)
 {
 	__u64 refs[PYML_STOCK];
 	__u8 status[PYML_STOCK];
-	unsigned int nr = 0;
+	unsigned int nr = 0, bad = pyml_nr_bad_frees();
 
 	while (kept->nr_stock > left)
 		refs[nr++] = pyml_ref(kept->type->heap, kept->stock[--kept->nr_stock]);
 	if (nr)
 		pyml_call_free(kept->type->heap, refs, status, nr);
+	/* They were counted when they came into the stock. */
+	bad -= pyml_nr_bad_frees();
+	if (bad)
+		__atomic_store_n(&kept->nr_ended, kept->nr_ended + (int)bad, __ATOMIC_RELAXED);
 }
 
 static void *alloc_own(struct pyml_type *type, struct pyml_kept *kept)
@@ -87,6 +91,7 @@ static void *alloc_own(struct pyml_type *type, struct pyml_kept *kept)
 	return block;
 }
 
+/* If there is a stock, what is wrong is found later: see pyml_type_flush_stock(). */
 static void free_own(struct pyml_type *type, struct pyml_kept *kept, void *block)
 {
 	__u64 ref = pyml_ref(type->heap, block);
@@ -120,13 +125,30 @@ static void free_block(struct pyml_type *type, struct pyml_kept *kept, void *blo
 		pymalloc_inline_free(type->heap, block);
 }
 
+/* Is this the block that the thread has freed last, which is still in its stock? */
+static bool is_in_stock(const struct pyml_kept *kept, const void *block)
+{
+	return kept && kept->nr_stock && kept->stock[kept->nr_stock - 1] == block;
+}
+
 /* By the thread alone, so that others at most read a number that is too old. */
-static void count(__u64 *own, __u64 *shared)
+static void count(__u64 *own, __u64 *shared, __u64 nr)
 {
 	if (own)
-		__atomic_store_n(own, *own + 1, __ATOMIC_RELAXED);
+		__atomic_store_n(own, *own + nr, __ATOMIC_RELAXED);
 	else
-		__atomic_add_fetch(shared, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(shared, nr, __ATOMIC_RELAXED);
+}
+
+/* An object has ended, but for the bad frees that were reported meanwhile: those had counted. */
+static void count_end(struct pyml_type *type, struct pyml_kept *kept, unsigned int bad)
+{
+	__u64 nr = 1;
+
+	/* A stock corrects the count itself. */
+	if (!(type->own && kept))
+		nr -= pyml_nr_bad_frees() - bad;
+	count(kept ? &kept->nr_ended : NULL, &type->nr_ended, nr);
 }
 
 /**
@@ -149,7 +171,7 @@ void *pyml_type_begin_object(struct pyml_type *type, struct pyml_kept *kept)
 		errno = saved;
 		return NULL;
 	}
-	count(kept ? &kept->nr_begun : NULL, &type->nr_begun);
+	count(kept ? &kept->nr_begun : NULL, &type->nr_begun, 1);
 	return block;
 }
 
@@ -175,14 +197,20 @@ static bool may_begin_at(const struct pyml_type *type, const void *object)
 void pyml_type_end_object(struct pyml_type *type, struct pyml_kept *kept, void *object)
 {
 	int saved = errno;
+	unsigned int bad;
 
 	if (!may_begin_at(type, object)) {
 		pyml_bad_free(type->heap, object, PYMALLOC_REF_FOREIGN);
 		return;
 	}
+	if (is_in_stock(kept, object)) {
+		pyml_bad_free(type->heap, object, PYMALLOC_REF_FREE);
+		return;
+	}
 	if (type->destruct)
 		type->destruct(object, type->arg);
+	bad = pyml_nr_bad_frees();
 	free_block(type, kept, object);
-	count(kept ? &kept->nr_ended : NULL, &type->nr_ended);
+	count_end(type, kept, bad);
 	errno = saved;
 }
