@@ -11,7 +11,7 @@ set -uo pipefail
 root=$(realpath "$here/../../..")
 output=$root/Documentation/output
 
-for example in heap words upkeep stack types containers; do
+for example in heap words upkeep stack types shared containers; do
 	ok "$example" diff "$output/$example.txt" \
 		<("$root/build/examples/$example" </dev/null)
 done
