@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/ioctl.h>
+
 #include <pymalloc.hpp>
 
 namespace {
@@ -197,11 +199,68 @@ void scope_and_exceptions()
 	EXPECT(stack->innermost == 0);
 }
 
+/* Blocks of a shared heap that are allocated, when nothing waits. */
+__u64 left_in(pymalloc_shared *heap)
+{
+	pymalloc_stats stats = {};
+
+	stats.argsz = sizeof(stats);
+	pymalloc_shared_flush(heap);
+	return ioctl(pymalloc_shared_fd(heap), PYMALLOC_IOC_STATS, &stats) ? ~0ULL : stats.blocks;
+}
+
+struct point {
+	int x, y;
+};
+
+struct thrower {
+	explicit thrower(int what) { throw what; }
+};
+
+pymalloc::held<point> passed(pymalloc::held<point> what)
+{
+	return what;
+}
+
+void held_objects()
+{
+	pymalloc_shared *heap = pymalloc_shared_create(nullptr);
+	{
+		auto one = pymalloc::make_held<point>(heap, 1, 2);
+		pymalloc::held<point> two = one, three(passed(one)), none, moved;
+
+		EXPECT(one && !none && none == nullptr && one->x == 1 && (*three).y == 2);
+		EXPECT(two == one && two != none && left_in(heap) == 1);
+		one.reset();
+		moved = std::move(two);
+		EXPECT(!one && !two && moved == three && left_in(heap) == 1);
+		EXPECT(pymalloc_shared_at(heap, moved.ref()) == moved.get() && !none.ref());
+		moved = pymalloc::held<point>(moved);
+		three = nullptr;
+		EXPECT(left_in(heap) == 1 && moved->y == 2);
+
+		std::vector<pymalloc::held<point>> many(1000, moved);
+		auto held = pymalloc::held<point>::of(heap, moved.get());
+		EXPECT(left_in(heap) == 1 && held.heap() == heap);
+		many.clear();
+		held.reset();
+		point *raw = moved.release();
+		EXPECT(left_in(heap) == 1 && !moved);
+		pymalloc_shared_drop(heap, raw);
+		EXPECT(left_in(heap) == 0);
+		EXPECT(throws<std::system_error>(
+			[&] { auto again = pymalloc::held<point>::of(heap, raw); }));
+		EXPECT(throws<int>([&] { pymalloc::make_held<thrower>(heap, 1); }));
+	}
+	EXPECT(left_in(heap) == 0);
+	pymalloc_shared_close(heap);
+}
+
 } // namespace
 
 int main()
 {
-	std::printf("TAP version 13\n1..7\n");
+	std::printf("TAP version 13\n1..8\n");
 	run("containers of a resource", containers_of_a_resource);
 	run("containers of an allocator", containers_of_an_allocator);
 	run("alignments", alignments);
@@ -209,5 +268,6 @@ int main()
 	run("equal or not", equal_or_not);
 	run("on the stack", on_the_stack);
 	run("a scope ends by an exception", scope_and_exceptions);
+	run("held objects", held_objects);
 	return failed != 0;
 }

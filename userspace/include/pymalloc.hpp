@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libpymalloc for C++17 and later: heaps and stacks as std::pmr::memory_resource, and an
- * allocator for containers.
+ * libpymalloc for C++17 and later: heaps and stacks as std::pmr::memory_resource, an allocator
+ * for containers, and a pointer to objects of shared heaps.
  *
  *	pymalloc::heap heap({.name = "words"});
  *	std::pmr::unordered_map<std::pmr::string, int> words(heap.resource());
@@ -9,6 +9,8 @@
  *
  *	pymalloc::stack_scope scope(heap.get());
  *	std::pmr::vector<int> temporary(scope.resource());
+ *
+ *	auto point = pymalloc::make_held<struct point>(shared, 1, 2);
  */
 #ifndef _PYMALLOC_HPP
 #define _PYMALLOC_HPP
@@ -20,8 +22,10 @@
 #include <new>
 #include <system_error>
 #include <type_traits>
+#include <utility>
 
 #include <pymalloc-inline.h>
+#include <pymalloc-shared.h>
 #include <pymalloc-stack.h>
 
 namespace pymalloc {
@@ -214,6 +218,89 @@ private:
 	stack_resource resource_;
 	struct pymalloc_stack_mark mark_;
 };
+
+/**
+ * class held - an object of a shared heap that is held as long as this pointer points to it
+ *
+ * Two pointers.  A copy holds the object once more, without a call.  When all processes have dropped
+ * it, its memory goes back, without a destructor: none could know that it is the last one.  Closing
+ * the heap ends all objects of it: this pointer has to end before.
+ */
+template <class T> class held {
+	static_assert(std::is_trivially_destructible_v<T>);
+
+public:
+	constexpr held() noexcept = default;
+	constexpr held(std::nullptr_t) noexcept {}
+
+	/* Takes over a hold, as pymalloc_shared_alloc(), _lookup() and _receive() return it. */
+	held(pymalloc_shared *heap, T *object) noexcept : heap_(heap), object_(object) {}
+
+	held(const held &other) : held(of(other.heap_, other.object_)) {}
+
+	held(held &&other) noexcept : heap_(other.heap_), object_(other.release()) {}
+
+	held &operator=(held other) noexcept
+	{
+		swap(other);
+		return *this;
+	}
+
+	~held()
+	{
+		if (object_)
+			pymalloc_shared_drop(heap_, object_);
+	}
+
+	/* Holds an object that somebody needs.  Throws std::system_error. */
+	static held of(pymalloc_shared *heap, T *object)
+	{
+		if (object && pymalloc_shared_hold(heap, object))
+			throw std::system_error(errno, std::generic_category(),
+						"pymalloc_shared_hold");
+		return held(heap, object);
+	}
+
+	/* The object, which whoever calls this has to drop now. */
+	T *release() noexcept { return std::exchange(object_, nullptr); }
+
+	void reset() noexcept { held().swap(*this); }
+
+	void swap(held &other) noexcept
+	{
+		std::swap(heap_, other.heap_);
+		std::swap(object_, other.object_);
+	}
+
+	T *get() const noexcept { return object_; }
+	T &operator*() const noexcept { return *object_; }
+	T *operator->() const noexcept { return object_; }
+	explicit operator bool() const noexcept { return object_; }
+	pymalloc_shared *heap() const noexcept { return heap_; }
+	__u64 ref() const noexcept { return object_ ? pymalloc_shared_ref(heap_, object_) : 0; }
+
+	bool operator==(const held &other) const noexcept { return object_ == other.object_; }
+	bool operator!=(const held &other) const noexcept { return object_ != other.object_; }
+
+private:
+	pymalloc_shared *heap_ = nullptr;
+	T *object_ = nullptr;
+};
+
+/* Makes an object in a shared heap.  Throws std::system_error with the errno of the allocation. */
+template <class T, class... Args> held<T> make_held(pymalloc_shared *heap, Args &&...args)
+{
+	static_assert(alignof(T) <= detail::alignment);
+	void *memory = pymalloc_shared_alloc(heap, sizeof(T));
+
+	if (!memory)
+		throw std::system_error(errno, std::generic_category(), "pymalloc_shared_alloc");
+	/* If the constructor throws, this drops the memory. */
+	held<T> object(heap, static_cast<T *>(memory));
+
+	new (memory) T{std::forward<Args>(args)...};
+	return object;
+}
 
 } // namespace pymalloc
 
