@@ -133,6 +133,29 @@ static int status_of(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
+/* By which the last stranger tells its number as a client, when it is ready. */
+static int told[2];
+
+static void tell(struct pymalloc_shared *heap)
+{
+	__u32 number = pymalloc_shared_client(heap);
+
+	if (write(told[1], &number, sizeof(number)) != sizeof(number))
+		_exit(98);
+}
+
+/* Waits for it. */
+static __u32 hear(void)
+{
+	__u32 number = 0;
+
+	close(told[1]);
+	if (read(told[0], &number, sizeof(number)) != sizeof(number))
+		number = 0;
+	close(told[0]);
+	return number;
+}
+
 /*
  * Another process, which is no child of fork() for the heap: it has closed what it has inherited,
  * and opened the heap anew.
@@ -141,8 +164,11 @@ static pid_t stranger(struct pymalloc_shared *heap,
 		      int (*work)(struct pymalloc_shared *heap, void *arg), void *arg)
 {
 	__u64 id = pymalloc_shared_id(heap);
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (pipe(told))
+		return -1;
+	pid = fork();
 	if (pid)
 		return pid;
 	pymalloc_shared_close(heap);
@@ -152,7 +178,9 @@ static pid_t stranger(struct pymalloc_shared *heap,
 
 TEST_F(shared, of_all_sizes)
 {
-	static const size_t sizes[] = { 0, 1, 8, 9, 100, 512, 513, 5000, LARGEST, PYMALLOC_SIZE_MAX };
+	static const size_t sizes[] = {
+		0, 1, 8, 9, 100, 512, 513, 5000, LARGEST, PYMALLOC_SIZE_MAX,
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		char *object = pymalloc_shared_alloc(self->heap, sizes[i]);
@@ -292,6 +320,7 @@ TEST_F(shared, large_ones_do_not_wait)
 TEST_F(shared, bad_drops)
 {
 	char *object = pymalloc_shared_alloc(self->heap, SIZE);
+	pid_t child;
 
 	ASSERT_NE(NULL, object);
 	errno = 77;
@@ -312,7 +341,7 @@ TEST_F(shared, bad_drops)
 	EXPECT_EQ(0, count_of(self->heap, object + 8));
 	nr_bad = 0;
 	EXPECT_TRUE(pymalloc_set_bad_drop(NULL) == note_bad_drop);
-	pid_t child = fork();
+	child = fork();
 	if (!child) {
 		struct rlimit none = {};
 
@@ -330,8 +359,10 @@ TEST(bad_options)
 		{ .alignment = 32 }, { .flags = 1 }, { .window = 4096 },
 		{ .name = "a name of more than thirty-one bytes" }, { .name = "\n" },
 	};
+	struct pymalloc_heap *private = heap_with("private", 8, 0);
 	int pipes[2];
 
+	ASSERT_NE(NULL, private);
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		errno = 0;
 		EXPECT_EQ(NULL, pymalloc_shared_create(&options[i]));
@@ -345,8 +376,6 @@ TEST(bad_options)
 	EXPECT_EQ(NULL, pymalloc_shared_open_id(~0ULL));
 	EXPECT_EQ(ENOENT, errno);
 	pymalloc_shared_close(NULL);
-	struct pymalloc_heap *private = heap_with("private", 8, 0);
-	ASSERT_NE(NULL, private);
 	EXPECT_EQ(NULL, pymalloc_shared_open(pymalloc_heap_fd(private)));
 	EXPECT_EQ(EINVAL, errno);
 	pymalloc_heap_destroy(private);
@@ -440,6 +469,7 @@ static int read_only(struct pymalloc_shared *heap, void *arg)
 		return 3;
 	if (pymalloc_shared_hold(heap, object) || count_of(heap, object) != 2)
 		return 4;
+	tell(heap);
 	if (pymalloc_shared_receive(heap, (void **)&same, 1, -1) != 1 || same != object)
 		return 5;
 	for (int i = 0; i < 3; i++)
@@ -450,44 +480,25 @@ static int read_only(struct pymalloc_shared *heap, void *arg)
 	return 7;
 }
 
-/* The number of another client; waits for it. */
-static __u32 other_of(struct pymalloc_shared *heap, __u64 holds)
-{
-	struct pymalloc_client_info infos[8];
-	struct pymalloc_clients args = {
-		.argsz = sizeof(args), .infos = (uintptr_t)infos, .count = 8,
-		.entry_size = sizeof(*infos),
-	};
-
-	for (;;) {
-		args.number = 0;
-		if (ioctl(pymalloc_shared_fd(heap), PYMALLOC_IOC_CLIENTS, &args))
-			return 0;
-		for (__u32 i = 0; i < args.done; i++)
-			if (!(infos[i].flags & PYMALLOC_CLIENT_SELF) && infos[i].holds >= holds)
-				return infos[i].number;
-		usleep(1000);
-	}
-}
-
 TEST_F(shared, readers)
 {
 	char *object = pymalloc_shared_alloc(self->heap, SIZE);
 	pid_t child;
 
 	ASSERT_NE(NULL, object);
-	strcpy(object, "to be read");
+	memcpy(object, "to be read", sizeof("to be read"));
 	ASSERT_EQ(0, pymalloc_shared_publish(self->heap, "text", object));
 	ASSERT_EQ(0, pymalloc_shared_flush(self->heap));
 	child = stranger(self->heap, read_only, NULL);
-	EXPECT_EQ(0, pymalloc_shared_give(self->heap, other_of(self->heap, 1), object));
+	EXPECT_EQ(0, pymalloc_shared_give(self->heap, hear(), object));
 	EXPECT_EQ(1000 + SIGSEGV, status_of(child));
 	EXPECT_EQ(0, pymalloc_shared_remove(self->heap, "text"));
 }
 
 TEST_F(shared, names)
 {
-	char *a = pymalloc_shared_alloc(self->heap, SIZE), *b = pymalloc_shared_alloc(self->heap, 10);
+	char *a = pymalloc_shared_alloc(self->heap, SIZE);
+	char *b = pymalloc_shared_alloc(self->heap, 10);
 
 	ASSERT_NE(NULL, b);
 	EXPECT_EQ(NULL, pymalloc_shared_lookup(self->heap, "config"));
@@ -534,7 +545,7 @@ static int publish_late(struct pymalloc_shared *heap, void *arg)
 
 	(void)arg;
 	usleep(200000);
-	strcpy(object, "here");
+	memcpy(object, "here", sizeof("here"));
 	return pymalloc_shared_publish(heap, "late", object) ? 1 : 0;
 }
 
@@ -569,6 +580,7 @@ static int echo(struct pymalloc_shared *heap, void *arg)
 	void *objects[50];
 	int nr, done = 0;
 
+	tell(heap);
 	while (done < MANY) {
 		nr = pymalloc_shared_receive(heap, objects, 50, -1);
 		if (nr < 0)
@@ -588,6 +600,7 @@ TEST_F(shared, given_and_given_back)
 	__u32 number = pymalloc_shared_client(self->heap);
 	struct pollfd poll_fd = { .fd = pymalloc_shared_fd(self->heap), .events = POLLIN };
 	pid_t child;
+	void *objects[30];
 	int nr, done = 0;
 
 	ASSERT_EQ(0, pymalloc_shared_flush(self->heap));
@@ -599,14 +612,12 @@ TEST_F(shared, given_and_given_back)
 		for (int k = 0; k < (i % 3 ? 0 : 1 + i % 2); k++)
 			pymalloc_shared_hold(self->heap, self->objects[i]);
 	}
-	ASSERT_EQ(MANY, pymalloc_shared_give_batch(self->heap, other_of(self->heap, 0),
-						   self->objects, MANY));
+	ASSERT_EQ(MANY, pymalloc_shared_give_batch(self->heap, hear(), self->objects, MANY));
 	EXPECT_EQ(0, count_of(self->heap, self->objects[1]));
 	EXPECT_EQ(1, count_of(self->heap, self->objects[0]));
 	EXPECT_EQ(2, count_of(self->heap, self->objects[3]));
 	while (done < MANY) {
 		EXPECT_EQ(1, poll(&poll_fd, 1, -1));
-		void *objects[30];
 		nr = pymalloc_shared_receive(self->heap, objects, 30, 0);
 		ASSERT_LT(0, nr);
 		for (int i = 0; i < nr; i++)
@@ -718,6 +729,8 @@ TEST(limit_of_the_heap)
 /* Parent and child hold the same, as often, and have stocks of their own. */
 TEST_F(shared, forked)
 {
+	void *own[20];
+	__u32 number;
 	int go[2];
 	pid_t child;
 	char byte;
@@ -728,11 +741,9 @@ TEST_F(shared, forked)
 	/* Something in the stock, and drops that wait. */
 	self->objects[100] = pymalloc_shared_alloc(self->heap, SIZE);
 	drop_all(self->heap, self->objects + 60, 40);
-	__u32 number = pymalloc_shared_client(self->heap);
+	number = pymalloc_shared_client(self->heap);
 	child = fork();
 	if (!child) {
-		void *own[20];
-
 		close(go[1]);
 		if (read(go[0], &byte, 1))
 			_exit(1);
@@ -755,13 +766,12 @@ TEST_F(shared, forked)
 			_exit(5);
 		_exit(nr_bad ? 6 : 0);
 	}
-	void *own[20];
 	for (int i = 0; i < 20; i++) {
 		own[i] = pymalloc_shared_alloc(self->heap, SIZE);
 		ASSERT_NE(NULL, own[i]);
 		fill(own[i], SIZE, i);
 	}
-	strcpy(self->objects[7], "after");
+	memcpy(self->objects[7], "after", sizeof("after"));
 	pymalloc_shared_drop(self->heap, self->objects[0]);
 	drop_all(self->heap, self->objects, 60);
 	pymalloc_shared_drop(self->heap, self->objects[100]);
@@ -917,7 +927,8 @@ static void *hold_the_same(void *arg)
 TEST_F(shared, threads_that_hold_the_same)
 {
 	struct worker workers[4];
-	void *a = pymalloc_shared_alloc(self->heap, SIZE), *b = pymalloc_shared_alloc(self->heap, 8);
+	void *a = pymalloc_shared_alloc(self->heap, SIZE);
+	void *b = pymalloc_shared_alloc(self->heap, 8);
 
 	ASSERT_EQ(0, pymalloc_shared_publish(self->heap, "name 0", a));
 	ASSERT_EQ(0, pymalloc_shared_publish(self->heap, "name 1", b));
@@ -940,6 +951,7 @@ TEST_F(shared, threads_that_hold_the_same)
 static int work_for_ever(struct pymalloc_shared *heap, void *arg)
 {
 	(void)arg;
+	tell(heap);
 	for (;;)
 		if (!threads_work(heap, 2, 1000))
 			return 1;
@@ -950,6 +962,7 @@ static int fork_for_ever(struct pymalloc_shared *heap, void *arg)
 	struct worker worker = { .heap = heap, .seed = getpid(), .rounds = 300 };
 
 	(void)arg;
+	tell(heap);
 	for (;;) {
 		pid_t child = fork();
 
@@ -968,12 +981,15 @@ static int fork_for_ever(struct pymalloc_shared *heap, void *arg)
 TEST_F(shared, killed)
 {
 	pid_t children[4];
+	struct worker own;
 
 	for (int round = 0; round < 8; round++) {
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < 4; i++) {
 			children[i] = stranger(self->heap, i % 2 ? work_for_ever : fork_for_ever,
 					       NULL);
-		struct worker own = { .heap = self->heap, .seed = round, .rounds = 2000 };
+			EXPECT_NE(0, hear());
+		}
+		own = (struct worker){ .heap = self->heap, .seed = round, .rounds = 2000 };
 		work(&own);
 		EXPECT_FALSE(own.wrong);
 		usleep(20000 * round);
@@ -1023,12 +1039,12 @@ TEST_F(shared, forks_while_threads_work)
 /* It stays as long as one process has it. */
 static int outlive(struct pymalloc_shared *heap, void *arg)
 {
-	int (*pipes)[2] = arg;
+	int *go = arg;
 	char byte;
 	void *object = pymalloc_shared_lookup(heap, "it");
 
-	if (write(pipes[1][1], "", 1) != 1 || read(pipes[0][0], &byte, 1) != 1 || !object ||
-	    strcmp(object, "there"))
+	tell(heap);
+	if (read(go[0], &byte, 1) != 1 || !object || strcmp(object, "there"))
 		return 1;
 	return pymalloc_shared_alloc(heap, SIZE) ? 0 : 2;
 }
@@ -1036,19 +1052,18 @@ static int outlive(struct pymalloc_shared *heap, void *arg)
 TEST(outlives_its_maker)
 {
 	struct pymalloc_shared *heap = shared_with("outlived", 0);
-	char byte, *object = pymalloc_shared_alloc(heap, SIZE);
-	int pipes[2][2];
+	char *object = pymalloc_shared_alloc(heap, SIZE);
+	int go[2];
 	pid_t child;
 
 	ASSERT_NE(NULL, object);
-	ASSERT_EQ(0, pipe(pipes[0]));
-	ASSERT_EQ(0, pipe(pipes[1]));
-	strcpy(object, "there");
+	ASSERT_EQ(0, pipe(go));
+	memcpy(object, "there", sizeof("there"));
 	ASSERT_EQ(0, pymalloc_shared_publish(heap, "it", object));
-	child = stranger(heap, outlive, pipes);
-	ASSERT_EQ(1, read(pipes[1][0], &byte, 1));
+	child = stranger(heap, outlive, go);
+	EXPECT_NE(0, hear());
 	pymalloc_shared_close(heap);
-	ASSERT_EQ(1, write(pipes[0][1], "", 1));
+	ASSERT_EQ(1, write(go[1], "", 1));
 	EXPECT_EQ(0, status_of(child));
 }
 

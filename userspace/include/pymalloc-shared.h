@@ -284,8 +284,8 @@ PYMALLOC_API pymalloc_bad_drop_fn pymalloc_set_bad_drop(pymalloc_bad_drop_fn fn)
  * It is held once less here, and is the other's to receive; it is somebody's all the time, and
  * goes if the other one ends before.
  *
- * Return: 0; or -1, and nothing has changed: EBADSLT (the process does not hold it), ESRCH (there is
- * no such client any more), EAGAIN (it has not received very many), EDQUOT, ENOMEM, EPERM (a
+ * Return: 0; or -1, and nothing has changed: EBADSLT (the process does not hold it), ESRCH (there
+ * is no such client any more), EAGAIN (it has not received very many), EDQUOT, ENOMEM, EPERM (a
  * reader, no client, or in a sandbox), ESTALE (the heap has ended).
  */
 PYMALLOC_API int pymalloc_shared_give(struct pymalloc_shared *heap, __u32 client,
@@ -314,9 +314,9 @@ PYMALLOC_API size_t pymalloc_shared_give_batch(struct pymalloc_shared *heap, __u
  *
  * Before it waits, waiting drops are sent.
  *
- * Return: how many there are; or -1 and EAGAIN (none), EINTR (a signal came while it waited), EINVAL
- * (@count is 0), EDQUOT (this client's limit), ENOMEM, EPERM (no client, or in a sandbox), ESTALE
- * (the heap has ended).
+ * Return: how many there are; or -1 and EAGAIN (none), EINTR (a signal came while it waited),
+ * EINVAL (@count is 0), EDQUOT (this client's limit), ENOMEM, EPERM (no client, or in a sandbox),
+ * ESTALE (the heap has ended).
  */
 PYMALLOC_API int pymalloc_shared_receive(struct pymalloc_shared *heap, void **objects,
 					 unsigned int count, int timeout);
@@ -329,8 +329,8 @@ PYMALLOC_API int pymalloc_shared_receive(struct pymalloc_shared *heap, void **ob
  *
  * The name needs the object as well, whoever ends.  If another object has the name, it loses it.
  *
- * Return: 0; or -1 and EINVAL (@name), EBADSLT (the process does not hold it), EDQUOT, ENOMEM, EPERM
- * (a reader, no client, or in a sandbox), ESTALE (the heap has ended).
+ * Return: 0; or -1 and EINVAL (@name), EBADSLT (the process does not hold it), EDQUOT, ENOMEM,
+ * EPERM (a reader, no client, or in a sandbox), ESTALE (the heap has ended).
  */
 PYMALLOC_API int pymalloc_shared_publish(struct pymalloc_shared *heap, const char *name,
 					 const void *object);

@@ -222,9 +222,9 @@ private:
 /**
  * class held - an object of a shared heap that is held as long as this pointer points to it
  *
- * Two pointers.  A copy holds the object once more, without a call.  When all processes have dropped
- * it, its memory goes back, without a destructor: none could know that it is the last one.  Closing
- * the heap ends all objects of it: this pointer has to end before.
+ * Two pointers.  A copy holds the object once more, without a call.  When all processes have
+ * dropped it, its memory goes back, without a destructor: none could know that it is the last one.
+ * Closing the heap ends all objects of it: this pointer has to end before.
  */
 template <class T> class held {
 	static_assert(std::is_trivially_destructible_v<T>);

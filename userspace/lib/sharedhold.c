@@ -117,7 +117,7 @@ static void add_drop(struct pyml_shared *heap, __u64 ref)
 		pyml_shared_send(heap);
 }
 
-/* Blocks that have come into use by other means than an allocation are not in the stock any more. */
+/* Blocks that have come into use by other means than an allocation are not in it any more. */
 static unsigned int take_stock(struct pyml_shared *heap, struct pyml_stock *stock, __u64 *refs)
 {
 	unsigned int nr = 0;
@@ -247,9 +247,9 @@ static int hold_locked(struct pyml_shared *heap, __u64 ref)
 
 	if (now >= PYML_WAITING)
 		return 0;
-	if (pyml_is_stocked(now))
+	if (pyml_is_stocked(now)) {
 		errno = EBADSLT;
-	else if (!hold_one(heap, ref)) {
+	} else if (!hold_one(heap, ref)) {
 		__atomic_add_fetch(count, PYMALLOC_SHARED_ONCE - 1, __ATOMIC_RELAXED);
 		return 0;
 	}
