@@ -157,6 +157,11 @@ bench-type: deps module-$(KERNEL) userspace ## measure types of the library besi
 	@$(MAKE) -C selftests bench
 	@selftests/bench/run-type --kernel $(KERNEL)
 
+bench-refs: deps module-$(KERNEL) userspace ## measure shared heaps beside a pipe and a socket, in the VM
+	@$(tools)/deps bench
+	@$(MAKE) -C selftests bench
+	@selftests/bench/run-refs --kernel $(KERNEL)
+
 bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
@@ -305,6 +310,6 @@ clean-cache: ## remove the cache, too: kernels, their sources, the VM's image
 FORCE:
 .PHONY: FORCE all help module modules userspace docs tests deps deps-vm needs \
 	install install-module uninstall deb run shell bench bench-python bench-fork \
-	bench-kernel bench-return bench-stack bench-trace bench-type clean clean-cache check \
+	bench-kernel bench-refs bench-return bench-stack bench-trace bench-type clean clean-cache check \
 	check-style check-core check-tools check-vm check-kselftest check-pressure check-kunit \
 	check-debug check-everywhere check-stress check-torture check-kcsan check-builds check-deb check-monitoring check-programs

@@ -106,6 +106,15 @@ types()
 		[ "$(wc -l <"$scratch/type.csv")" = 26 ]
 }
 
+refs()
+{
+	"$here/refs" ns --quick >"$scratch/raw-refs" &&
+		"$here/report-refs" "$scratch" "$scratch/raw-refs" >"$scratch/report" || return
+	cat "$scratch/report"
+	! grep -q 'not measured' "$scratch/report" &&
+		[ "$(wc -l <"$scratch/refs.csv")" = 7 ]
+}
+
 # Memory, and not time: so few operations say which way it goes.
 measure_return()
 {
@@ -149,6 +158,7 @@ ok "a Python program with each kind of trace" measure_trace
 ok "report of the traces" report_trace
 ok "stacks, and their report" stacks
 ok "types, and their report" types
+ok "shared heaps, and their report" refs
 ok "fork, by each program" measure_fork
 ok "report of fork" report_fork
 ok "memory given back, by each program" measure_return

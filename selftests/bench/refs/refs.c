@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <linux/pymalloc.h>
+#include <pymalloc-shared.h>
 
 #define BATCH	64
 #define SIZE	64
@@ -221,6 +221,30 @@ static void measure_give(const char *subject, void (*send)(void), void (*receive
 	report("give", subject, from, (double)rounds * BATCH);
 }
 
+/* What the process holds already it only counts. */
+static void measure_again(void)
+{
+	struct pymalloc_shared *shared = pymalloc_shared_create(NULL);
+	char *object = shared ? pymalloc_shared_alloc(shared, SIZE) : NULL;
+	unsigned int i, nr = rounds * 100;
+	uint64_t from, empty;
+
+	if (!object)
+		err(1, "an object of a shared heap");
+	from = now();
+	for (i = 0; i < nr; i++)
+		__asm__ volatile("" : : "r" (object) : "memory");
+	empty = now() - from;
+	from = now();
+	for (i = 0; i < nr; i++) {
+		pymalloc_shared_hold(shared, object);
+		pymalloc_shared_drop(shared, object);
+		__asm__ volatile("" : : "r" (object) : "memory");
+	}
+	printf("again,library,%s,%.1f\n", unit, (double)(now() - from - empty) / nr);
+	pymalloc_shared_close(shared);
+}
+
 /* How long a process takes that is killed, from the kill to the moment when that is known. */
 static uint64_t death(unsigned int nr)
 {
@@ -269,6 +293,7 @@ int main(int argc, char **argv)
 		rounds = 10;
 		many = BATCH * 100;
 	}
+	measure_again();
 	make_heap();
 	measure_holds();
 	measure_give("service", send_blocks, receive_blocks);
