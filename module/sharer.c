@@ -17,6 +17,7 @@
 #include "family.h"
 #include "service_heap.h"
 #include "sharer.h"
+#include "trace.h"
 #include "upkeep.h"
 
 /**
@@ -155,6 +156,12 @@ static struct pym_sharer *sharer_join_locked(struct pym_service_heap *sheap)
 	return sharer;
 }
 
+/* A child of fork() has no number in /proc yet: 0. */
+static void trace_join(const struct pym_sharer *sharer)
+{
+	trace_client_join(sharer->sheap->heap.id, sharer->number, pid_nr(sharer->pid));
+}
+
 /**
  * pym_sharer_join() - the caller maps a shared heap, and is a client of it
  * @sheap: the heap
@@ -167,13 +174,15 @@ struct pym_sharer *pym_sharer_join(struct pym_service_heap *sheap)
 	struct pym_shared *shared = sheap->family->shared;
 	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	struct pym_sharer *sharer;
+	bool is_new;
 
 	mutex_lock(&shared->refs.lock);
 	sharer = sharer_join_locked(sheap);
-	if (!IS_ERR(sharer))
-		sharer->mappings++;
+	is_new = !IS_ERR(sharer) && !sharer->mappings++;
 	mutex_unlock(&shared->refs.lock);
 	set_active_memcg(memcg);
+	if (is_new)
+		trace_join(sharer);
 	return sharer;
 }
 
@@ -240,18 +249,21 @@ struct pym_sharer *pym_sharer_fork(struct pym_sharer *parent, struct mm_struct *
 	struct pym_shared *shared = sheap->family->shared;
 	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	struct pym_sharer *child;
-	bool whole = true;
+	bool whole = true, is_new = false;
 
 	mutex_lock(&shared->refs.lock);
 	child = sharer_fork_locked(parent, mm);
 	if (!IS_ERR(child)) {
 		whole = sharer_find_locked(shared, mm) == child;
+		is_new = whole && !child->mappings;
 		child->mappings += whole;
 	}
 	mutex_unlock(&shared->refs.lock);
 	set_active_memcg(memcg);
 	if (IS_ERR(child))
 		return NULL;
+	if (is_new)
+		trace_join(child);
 	if (whole)
 		return child;
 	sharer_leave(child);
@@ -286,14 +298,17 @@ void pym_sharer_unmap(struct pym_sharer *sharer)
 	struct pym_service_heap *sheap = sharer->sheap;
 	struct pym_shared *shared = sheap->family->shared;
 	bool last;
+	u64 held;
 
 	mutex_lock(&shared->refs.lock);
+	held = sharer->holder.nr;
 	last = !--sharer->mappings;
 	if (last)
 		sharer_hide_locked(shared, sharer);
 	mutex_unlock(&shared->refs.lock);
 	if (last) {
 		sharer_leave(sharer);
+		trace_client_leave(sheap->heap.id, sharer->number, pid_nr(sharer->pid), held);
 		wake_up_interruptible_poll(&sheap->family->wait, EPOLLERR);
 	}
 	pym_sharer_put(sharer);

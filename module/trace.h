@@ -247,6 +247,41 @@ TRACE_EVENT(free_batch,
 		  __entry->heap, __entry->count, __entry->bad)
 );
 
+TRACE_EVENT(client_join,
+	TP_PROTO(u64 heap, u32 client, int pid),
+	TP_ARGS(heap, client, pid),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u32, client)
+		__field(int, pid)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->client = client;
+		__entry->pid = pid;
+	),
+	TP_printk("heap=%llu client=%u pid=%d", __entry->heap, __entry->client, __entry->pid)
+);
+
+TRACE_EVENT(client_leave,
+	TP_PROTO(u64 heap, u32 client, int pid, u64 holds),
+	TP_ARGS(heap, client, pid, holds),
+	TP_STRUCT__entry(
+		__field(u64, heap)
+		__field(u64, holds)
+		__field(u32, client)
+		__field(int, pid)
+	),
+	TP_fast_assign(
+		__entry->heap = heap;
+		__entry->holds = holds;
+		__entry->client = client;
+		__entry->pid = pid;
+	),
+	TP_printk("heap=%llu client=%u pid=%d holds=%llu",
+		  __entry->heap, __entry->client, __entry->pid, __entry->holds)
+);
+
 #endif /* PYM_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

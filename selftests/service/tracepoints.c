@@ -178,7 +178,6 @@ TEST_F(tracepoints, checked_at_the_end)
 	EXPECT_TRUE(traced(self, "heap_check: heap=%llu errors=0\n", life.id));
 }
 
-/* Each event can be switched on alone. */
 /* What is kept of a heap whose process ends, and that it goes. */
 TEST_F(tracepoints, dead)
 {
@@ -210,6 +209,7 @@ TEST_F(tracepoints, dead)
 	write_parameter(_metadata, "keep_dead", 0);
 }
 
+/* Each event can be switched on alone. */
 TEST_F(tracepoints, one_at_a_time)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
@@ -251,6 +251,51 @@ TEST_F(tracepoints, memory_that_goes)
 	read_trace(_metadata, self);
 	EXPECT_TRUE(traced(self, "heap_decay: heap=%llu pages=1\n", heap.id));
 	heap_close(&heap);
+}
+
+static void map_heap(struct heap *heap)
+{
+	heap->window = mmap(NULL, heap->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, heap->fd, 0);
+}
+
+/* Clients of a shared heap come and go: by mmap() and munmap(), by fork(), and by death. */
+TEST_F(tracepoints, clients)
+{
+	struct heap heap;
+	__u64 refs[5];
+	pid_t child;
+
+	set_event(_metadata, "client_join", "1");
+	set_event(_metadata, "client_leave", "1");
+	heap = HEAP(.name = "shared", .flags = PYMALLOC_CREATE_SHARED);
+	alloc(&heap, 64, refs, 5);
+	child = fork();
+	if (!child) {
+		alloc(&heap, 64, refs, 2);
+		kill(getpid(), SIGKILL);
+	}
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "client_join: heap=%llu client=1 pid=%d\n", heap.id, getpid()))
+		TH_LOG("%s", self->text);
+	EXPECT_TRUE(traced(self, "client_join: heap=%llu client=2 pid=0\n", heap.id));
+	EXPECT_TRUE(traced(self, "client_leave: heap=%llu client=2 pid=%d holds=7\n", heap.id,
+			   child)) TH_LOG("%s", self->text);
+	EXPECT_FALSE(traced(self, "client_leave: heap=%llu client=1 ", heap.id));
+
+	/* The last mapping is the end of a client; it comes again as another one. */
+	heap_unmap(&heap);
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "client_leave: heap=%llu client=1 pid=%d holds=5\n", heap.id,
+			   getpid())) TH_LOG("%s", self->text);
+	map_heap(&heap);
+	ASSERT_NE(MAP_FAILED, heap.window);
+	read_trace(_metadata, self);
+	EXPECT_TRUE(traced(self, "client_join: heap=%llu client=3 pid=%d\n", heap.id, getpid()))
+		TH_LOG("%s", self->text);
+	EXPECT_FALSE(traced(self, "client_leave"));
+	munmap(heap.window, heap.bytes);
+	close(heap.fd);
 }
 
 static int count_lines(const char *text, const char *what)
