@@ -4,6 +4,8 @@
 A program on the service (`pymalloc run -- python3 program.py`) has its objects of up to 512
 bytes in a heap of the kernel's.  Larger ones come from the C library: they are not in the
 heap, and not in what is here, where nothing else is said.
+
+pymalloc.shared, which has to be imported by itself, is for values that processes share.
 """
 from .heap import Heap, NoHeap, heaps, info, live_bytes
 from .limiter import LimitExceeded, limit
