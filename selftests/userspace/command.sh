@@ -258,6 +258,48 @@ ok "show --json of types" json "[t['name'] for t in d['types']] == ['float', 'pa
 echo >"$scratch/enter"
 wait "$typed"
 
+# Two processes with a shared heap, of which one dies.
+ok "show --json has clients and names" json "d['clients'] == [] and d['names'] == []" \
+	show "$heap"
+exec 5< <(PYTHONPATH=$userspace/python exec python3 -B -c '
+import os, signal
+from pymalloc import shared
+heap = shared.Heap.create("common")
+heap.publish("first", b"x" * 100)
+heap.publish("second", 2)
+go, gone = os.pipe()
+child = os.fork()
+if not child:
+	heap.publish("of the child", list(range(1000)))
+	view = heap.lookup_view("first")
+	os.write(gone, b"x")
+	signal.pause()
+os.read(go, 1)
+heap.give(next(c.number for c in heap.clients() if c.pid == child), "for you")
+print(heap.id, child, flush=True)
+signal.pause()')
+sharing=$!
+read -r common child <&5
+ok "ls tells shared heaps from others" prints "^ *$common shared$" "$pymalloc" ls -o HEAP,KIND
+ok "ls tells private heaps from others" prints "^ *$heap private$" "$pymalloc" ls -o HEAP,KIND
+ok "ls --json tells them apart" json "{h['heap']: h['kind'] for h in d['heaps']}[$common] == 'shared'" \
+	ls -o HEAP,KIND
+ok "show of clients" prints "^ *1 *$sharing *0 *0 *none *0 *1 python3$" "$pymalloc" show "$common"
+ok "show of a client that holds something" prints "^ *2 *$child *0 *1 *none *1 *1 python3$" \
+	"$pymalloc" show "$common"
+ok "show of names" prints "^first *0x[0-9a-f]* *128B\?$" "$pymalloc" show "$common"
+ok "show of a name with blanks" prints "^of the child *0x[0-9a-f]* .*K$" "$pymalloc" show "$common"
+ok "show of a private heap has no names" status 1 prints '^NAME *REF' "$pymalloc" show "$heap"
+ok "show --json of clients" json "[(c['client'], c['pid'], c['holds'], c['inbox'], c['limit'])
+	for c in d['clients']] == [(1, $sharing, 0, 0, None), (2, $child, 1, 1, None)]" show "$common"
+ok "show --json of names" json "[n['name'] for n in d['names']] == ['first', 'of the child', 'second'] and
+	d['names'][0]['size'] == 128 and d['names'][0]['ref'] % 16 == 0" show "$common"
+kill -9 "$child"
+ok "a client that has died is not shown" at_rest json "[c['pid'] for c in d['clients']] == [$sharing] and
+	[n['name'] for n in d['names']] == ['first', 'of the child', 'second']" show "$common"
+kill "$sharing"
+exec 5<&-
+
 ok "map" mapped
 ok "map is as in debugfs" at_rest mapped_as_in_debugfs
 ok "map has debugfs' names for arenas" kinds_as_in_debugfs

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "options.h"
 #include "service.h"
+#include "shared.h"
 #include "table.h"
 #include "text.h"
 #include "types.h"
@@ -24,6 +25,7 @@ static const struct column heap_columns[] = {
 	{ "UID", KIND_NUMBER },
 	{ "COMMAND", KIND_TEXT },
 	{ "NAME", KIND_TEXT },
+	{ "KIND", KIND_TEXT },
 	{ "BYTES", KIND_BYTES },
 	{ "SHARED", KIND_BYTES },
 	{ "PSS", KIND_BYTES },
@@ -46,6 +48,7 @@ static const char * const heap_help[] = {
 	"number of that user",
 	"what that process ran when it made the heap",
 	"name of the heap",
+	"private, shared (for all who have a descriptor of it), sealed or kernel",
 	"bytes of the pages that it holds",
 	"BYTES that relatives by fork() hold as well; meshing adds none",
 	"BYTES, but a page of n heaps counts for one n-th",
@@ -220,6 +223,15 @@ static void add_cause(struct table *table, const struct pymalloc_heap_info *heap
 	table_text(table, text);
 }
 
+static const char *kind_of(const struct pymalloc_heap_info *heap)
+{
+	if (heap->flags & PYMALLOC_KERNEL)
+		return "kernel";
+	if (heap->flags & PYMALLOC_SEALED)
+		return "sealed";
+	return is_shared(heap) ? "shared" : "private";
+}
+
 static void add_heap(struct table *table, const struct pymalloc_heap_info *heap)
 {
 	table_line(table);
@@ -229,6 +241,7 @@ static void add_heap(struct table *table, const struct pymalloc_heap_info *heap)
 	table_number(table, heap->uid);
 	table_text(table, heap->comm);
 	table_text(table, heap->name);
+	table_text(table, kind_of(heap));
 	table_number(table, heap->page_bytes);
 	table_number(table, heap->shared_bytes);
 	table_number(table, heap->pss_bytes);

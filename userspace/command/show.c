@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* pymalloc show: a heap's figures, as a whole, by size class and by type. */
+/* pymalloc show: a heap's figures, by size class and by type; its clients and its names. */
 #include <stdint.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "policy.h"
 #include "service.h"
+#include "shared.h"
 #include "table.h"
 #include "target.h"
 #include "text.h"
@@ -164,10 +165,27 @@ static struct table *type_table(const struct pymalloc_heap_info *heap,
 	return table;
 }
 
+/* Few programs have types, and few heaps are shared: in text, what is not there is left out. */
+static size_t add_tables(struct table **tables, int fd, const struct pymalloc_heap_info *heap,
+			 struct style style)
+{
+	struct pymalloc_type_info types[PYMALLOC_TYPES_MAX];
+	size_t nr_types = read_types(fd, types), nr = 0;
+
+	if (nr_types || style.json)
+		tables[nr++] = type_table(heap, types, nr_types, style);
+	if (is_shared(heap) || style.json) {
+		tables[nr++] = client_table(fd, heap, style);
+		tables[nr++] = name_table(fd, heap, style);
+	}
+	return nr;
+}
+
 int show_main(int argc, char **argv)
 {
 	struct target target = parse_target(argc, argv, "HEAP",
-					    "Print a heap's figures, by size class and by type.",
+					    "Print a heap's figures, by size class and by type; of a\n"
+					    "shared heap also its clients and its names.",
 					    TAKES_BYTES);
 	struct style style = { .json = target.json, .bytes = target.bytes };
 	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
@@ -180,18 +198,14 @@ int show_main(int argc, char **argv)
 	int fd = open_heap(target.id, PYMALLOC_OPEN_RDONLY);
 	struct pymalloc_heap_info heap = describe_heap(fd);
 	struct pymalloc_policy policy = get_policy(fd);
-	struct pymalloc_type_info types[PYMALLOC_TYPES_MAX];
-	struct table *tables[3];
-	size_t nr_types, nr = 2;
+	struct table *tables[5];
+	size_t nr = 2;
 
 	service_call(fd, PYMALLOC_IOC_STATS, &stats);
-	nr_types = read_types(fd, types);
-	close(fd);
 	tables[0] = heap_table(&heap, &stats, &policy, style);
 	tables[1] = class_table(classes, stats.nr_classes, style);
-	/* Few programs have types. */
-	if (nr_types || style.json)
-		tables[nr++] = type_table(&heap, types, nr_types, style);
+	nr += add_tables(&tables[nr], fd, &heap, style);
+	close(fd);
 	tables_print(tables, nr);
 	return 0;
 }

@@ -196,7 +196,7 @@ void table_text(struct table *table, const char *text)
 static const char *format(const struct table *table, enum kind kind, char *text,
 			  __u64 number)
 {
-	if (kind == KIND_LIMIT && !number)
+	if ((kind == KIND_LIMIT || kind == KIND_COUNT_LIMIT) && !number)
 		return table->style.json ? NULL : "none";
 	if (kind == KIND_SWITCH && !table->style.json)
 		return number ? "on" : "off";

@@ -17,6 +17,7 @@ enum kind {
 	KIND_NUMBER,
 	KIND_BYTES,
 	KIND_LIMIT,		/* bytes; 0 is none, in JSON null */
+	KIND_COUNT_LIMIT,	/* the same, but a plain number */
 	KIND_PERCENT,
 	KIND_OFFSET,
 	KIND_SWITCH,		/* on or off; in JSON true or false */
