@@ -253,5 +253,51 @@ exported()
 ok "the rules use metrics" test "$(used | wc -l)" -gt 3
 ok "the rules use what is exported" diff /dev/null <(comm -23 <(used) <(exported))
 
+# A shared heap of two processes; one holds a block, and has been given two.
+exec 6< <(PYTHONPATH=$userspace/python exec python3 -B -c '
+import os, signal
+from pymalloc import shared
+heap = shared.Heap.create("common")
+for i in range(3):
+	heap.publish(str(i), b"x")
+child = os.fork()
+if not child:
+	view = heap.lookup_view("0")
+	heap.publish("ready", True)
+	signal.pause()
+heap.wait("ready")
+for i in range(2):
+	heap.give(2, i)
+print(heap.id, child, flush=True)
+signal.pause()')
+sharing=$!
+read -r common child <&6
+
+# shared CLIENTS HOLDS INBOX [ARG...]: the figures of the shared heap.
+shared()
+{
+	is "[values('pymalloc_heap_' + name, heap='$common')
+		for name in ('clients', 'holds', 'inbox_blocks', 'names')] ==
+		[[$1], [$2], [$3], [4]]" "${@:4}"
+}
+
+leaves()
+{
+	for _ in {1..50}; do
+		! shared 1 0 0 || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+ok "a shared heap" shared 2 1 2
+ok "a shared heap, by its number" shared 2 1 2 "$common"
+ok "a shared heap, in the older format" shared 2 1 2 --format text
+ok "a private heap has no clients" is "not values('pymalloc_heap_clients', heap='$heap') and
+	not values('pymalloc_heap_names', heap='$heap')"
+kill -9 "$child"
+ok "a shared heap after the death of a client" leaves
+kill "$sharing"
+
 kill "$odd" "$closed"
 finish

@@ -15,6 +15,7 @@
 #include "options.h"
 #include "replace.h"
 #include "service.h"
+#include "shared.h"
 #include "target.h"
 
 /* Everybody may read what is written: a collector is often another user. */
@@ -114,8 +115,25 @@ static bool check_heap(int fd, struct reading *reading)
 }
 
 /* Returns false if the heap has ended. */
+static bool read_shared(int fd, struct reading *reading)
+{
+	struct pymalloc_client_info *clients;
+	bool there = read_clients(fd, &clients, &reading->clients);
+	size_t i;
+
+	for (i = 0; i < reading->clients; i++) {
+		reading->holds += clients[i].holds;
+		reading->inbox += clients[i].inbox;
+	}
+	free(clients);
+	reading->names = count_names(fd);
+	return there;
+}
+
+/* Returns false if the heap has ended. */
 static bool read_heap(int fd, struct reading *reading, bool check)
 {
+	*reading = (struct reading){};
 	reading->stats = (struct pymalloc_stats){
 		.argsz = sizeof(reading->stats),
 		.classes = (uintptr_t)reading->classes,
@@ -124,6 +142,7 @@ static bool read_heap(int fd, struct reading *reading, bool check)
 	};
 	return try_describe_heap(fd, &reading->heap) &&
 		heap_call(fd, PYMALLOC_IOC_STATS, &reading->stats) &&
+		(!is_shared(&reading->heap) || read_shared(fd, reading)) &&
 		(!check || check_heap(fd, reading));
 }
 

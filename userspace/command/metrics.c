@@ -16,6 +16,7 @@
 
 #include "command.h"
 #include "metrics.h"
+#include "shared.h"
 #include "text.h"
 
 enum { GAUGE, COUNTER };
@@ -51,6 +52,7 @@ struct user {
 };
 
 #define STATS(field)	.offset = offsetof(struct reading, stats.field)
+#define READING(field)	.offset = offsetof(struct reading, field)
 #define CLASS(field)	.offset = offsetof(struct pymalloc_class_stats, field)
 #define USER(field)	.offset = offsetof(struct user, field)
 
@@ -119,7 +121,18 @@ static const struct figure class_figures[] = {
 /* Only if the heap was checked. */
 static const struct figure check_figures[] = {
 	{ "heap_check_errors", "Contradictions in the heap that a check has found.",
-	  .offset = offsetof(struct reading, errors) },
+	  READING(errors) },
+	{ NULL }
+};
+
+/* Only of shared heaps. */
+static const struct figure shared_figures[] = {
+	{ "heap_clients", "Clients of the shared heap.", READING(clients) },
+	{ "heap_holds", "Blocks that clients hold; one that n clients hold counts n times.",
+	  READING(holds) },
+	{ "heap_inbox_blocks", "Blocks that clients have been given, and have not received.",
+	  READING(inbox) },
+	{ "heap_names", "Names of blocks in the shared heap.", READING(names) },
 	{ NULL }
 };
 
@@ -235,7 +248,8 @@ static void print_heaps(FILE *stream, const struct figure *figures,
 	for (figure = figures; figure->family; figure++) {
 		begin_figure(stream, figures, figure, plain);
 		for (i = 0; i < count; i++)
-			print_sample(stream, figure, labels[i], &readings[i]);
+			if (figures != shared_figures || is_shared(&readings[i].heap))
+				print_sample(stream, figure, labels[i], &readings[i]);
 	}
 }
 
@@ -309,6 +323,7 @@ void print_metrics(FILE *stream, const struct pymalloc_info *info,
 		labels[i] = heap_labels(&readings[i].heap);
 	print_user(stream, info, choice.plain);
 	print_heaps(stream, heap_figures, readings, labels, count, choice.plain);
+	print_heaps(stream, shared_figures, readings, labels, count, choice.plain);
 	if (choice.checks)
 		print_heaps(stream, check_figures, readings, labels, count, choice.plain);
 	if (choice.classes)

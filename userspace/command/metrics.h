@@ -15,12 +15,20 @@
  * @stats: its figures
  * @classes: those of its size classes; @stats has their number
  * @errors: how many contradictions a check has found, if there was one
+ * @clients: of a shared heap, how many clients it has
+ * @holds: what they hold: a block that n clients hold counts n times
+ * @inbox: blocks that they have been given, and have not received
+ * @names: how many names it has
  */
 struct reading {
 	struct pymalloc_heap_info heap;
 	struct pymalloc_stats stats;
 	struct pymalloc_class_stats classes[PYMALLOC_NR_CLASSES];
 	__u64 errors;
+	__u64 clients;
+	__u64 holds;
+	__u64 inbox;
+	__u64 names;
 };
 
 /**
