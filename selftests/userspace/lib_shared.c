@@ -495,6 +495,77 @@ TEST_F(shared, readers)
 	EXPECT_EQ(0, pymalloc_shared_remove(self->heap, "text"));
 }
 
+/* A descriptor of its own, with less rights. */
+static int sealed(__u64 id, __u32 flags)
+{
+	struct pymalloc_open args = { .argsz = sizeof(args), .id = id };
+	struct pymalloc_seal seal = { .argsz = sizeof(seal), .flags = flags };
+	int device = open("/dev/pymalloc", O_RDWR);
+	int fd = ioctl(device, PYMALLOC_IOC_OPEN, &args);
+
+	close(device);
+	return ioctl(fd, PYMALLOC_IOC_SEAL, &seal) ? -1 : fd;
+}
+
+static int with_less_rights(struct pymalloc_shared *heap, void *arg)
+{
+	__u64 id = pymalloc_shared_id(heap);
+	int observer = sealed(id, PYMALLOC_SEAL_OBSERVER);
+	int reader = sealed(id, PYMALLOC_SEAL_READER);
+
+	if (pymalloc_shared_open(reader) || errno != EBUSY)
+		return 1;
+	pymalloc_shared_close(heap);
+	if (pymalloc_shared_open(observer) || errno != EPERM)
+		return 2;
+	heap = pymalloc_shared_open(reader);
+	if (!heap || pymalloc_shared_lookup(heap, "it") != pymalloc_shared_at(heap, *(__u64 *)arg))
+		return 3;
+	return pymalloc_shared_alloc(heap, SIZE) || errno != EPERM ? 4 : 0;
+}
+
+TEST_F(shared, rights)
+{
+	void *object = pymalloc_shared_alloc(self->heap, SIZE);
+	__u64 ref = pymalloc_shared_ref(self->heap, object);
+
+	ASSERT_EQ(0, pymalloc_shared_publish(self->heap, "it", object));
+	EXPECT_EQ(0, status_of(stranger(self->heap, with_less_rights, &ref)));
+	EXPECT_EQ(0, pymalloc_shared_remove(self->heap, "it"));
+	pymalloc_shared_drop(self->heap, object);
+}
+
+TEST_F(shared, in_a_sandbox)
+{
+	void *object = pymalloc_shared_alloc(self->heap, SIZE), *got;
+	pid_t child = fork();
+
+	if (!child) {
+		pymalloc_enter_sandbox();
+		for (int i = 0; i < 100; i++) {
+			if (pymalloc_shared_hold(self->heap, object))
+				_exit(1);
+			pymalloc_shared_drop(self->heap, object);
+		}
+		pymalloc_shared_drop(self->heap, object);
+		if (pymalloc_shared_hold(self->heap, object))
+			_exit(2);
+		if (pymalloc_shared_alloc(self->heap, 400) || errno != EPERM ||
+		    pymalloc_shared_receive(self->heap, &got, 1, -1) >= 0 || errno != EPERM ||
+		    pymalloc_shared_lookup(self->heap, "it") || errno != EPERM ||
+		    pymalloc_shared_create(NULL) || errno != EPERM ||
+		    pymalloc_shared_open(pymalloc_shared_fd(self->heap)) || errno != EPERM)
+			_exit(3);
+		pymalloc_shared_drop(self->heap, object);
+		if (!pymalloc_shared_flush(self->heap) || errno != EPERM)
+			_exit(4);
+		_exit(nr_bad);
+	}
+	EXPECT_EQ(0, status_of(child));
+	EXPECT_EQ(1, left(self->heap));
+	pymalloc_shared_drop(self->heap, object);
+}
+
 TEST_F(shared, names)
 {
 	char *a = pymalloc_shared_alloc(self->heap, SIZE);

@@ -430,7 +430,7 @@ __u64 pymalloc_shared_id(const struct pymalloc_shared *view)
 /* The number of this process among the clients; or 0 and errno. */
 static __u32 find_self(struct pyml_shared *heap)
 {
-	struct pymalloc_client_info infos[CLIENTS_AT_ONCE];
+	struct pymalloc_client_info infos[CLIENTS_AT_ONCE] = {};
 	struct pymalloc_clients args = {
 		.argsz = sizeof(args),
 		.infos = (uintptr_t)infos,
