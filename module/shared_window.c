@@ -36,10 +36,14 @@ static void shared_open(struct vm_area_struct *vma)
 
 	if (!sharer)
 		return;
-	if (vma->vm_mm == sharer->mm)
+	if (vma->vm_mm == sharer->mm) {
 		pym_sharer_map(sharer);
-	else
-		vma->vm_private_data = pym_sharer_fork(sharer, vma->vm_mm);
+		return;
+	}
+	vma->vm_private_data = pym_sharer_fork(sharer, vma->vm_mm);
+	/* Who is no client sees nothing: fork() copies no page tables then. */
+	if (!vma->vm_private_data)
+		vm_flags_set(vma, VM_WIPEONFORK);
 }
 
 static void shared_close(struct vm_area_struct *vma)

@@ -15,7 +15,7 @@
 #include "sharer_check.h"
 
 /* Pools with counts that are looked at with the lock held. */
-#define PIECE	256
+#define PIECE	32
 
 /**
  * struct piece - a part of the window

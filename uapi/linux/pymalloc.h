@@ -211,7 +211,8 @@ struct pymalloc_create {
  * Allowed for the heap's own process, and for a process that may read the memory map
  * of that in /proc: one of the same user and group, unless the heap's process is not
  * dumpable, and one with CAP_SYS_PTRACE.  A process that has inherited a heap by
- * fork() does not know its own heap's number, but its addresses.
+ * fork() does not know its own heap's number, but its addresses.  A shared heap can be opened by
+ * every process of the user to whom it is charged, and with CAP_SYS_ADMIN.
  *
  * A dead heap that is kept (see PYMALLOC_LIST_DEAD) can be opened with
  * PYMALLOC_OPEN_RDONLY by those who could open it until its process ended.  The descriptor
