@@ -14,8 +14,12 @@
 #include "sharer.h"
 #include "sharer_check.h"
 
-/* Pools with counts that are looked at with the lock held. */
-#define PIECE	32
+/*
+ * Pools with counts that are looked at with the lock held: so many, and one more for so many
+ * entries of inboxes and names, all of which are visited for each piece.
+ */
+#define PIECE_POOLS	32
+#define PIECE_ENTRIES	64
 
 /**
  * struct piece - a part of the window
@@ -108,16 +112,26 @@ static void piece_check(struct piece *piece)
 	piece_visit_all(piece, 1);
 }
 
+static unsigned long piece_size(const struct piece *piece)
+{
+	u64 entries = piece->shared->roots.nr;
+	struct pym_sharer *sharer;
+	unsigned long number;
+
+	xa_for_each(&piece->shared->numbers, number, sharer)
+		entries += sharer->holder.nr_inbox;
+	return PIECE_POOLS + entries / PIECE_ENTRIES;
+}
+
 /* Find the end of a piece.  Returns false if nothing is left. */
 static bool piece_end(struct piece *piece)
 {
+	unsigned long number, nr = 0, size = piece_size(piece);
 	struct pym_counts *counts;
-	unsigned long number;
-	unsigned int nr = 0;
 
 	xa_for_each_start(&piece->shared->refs.pools, number, counts, piece->from) {
 		piece->to = number;
-		if (++nr == PIECE)
+		if (++nr == size)
 			break;
 	}
 	return nr;
