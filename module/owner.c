@@ -39,8 +39,9 @@
 #include "window.h"
 
 /*
- * The mm of heaps that belong to modules, and of shared ones: no process has it, it has no mappings, and it never
- * ends.  Who looks at such a heap needs the capability, as its process is not readable.
+ * The mm of heaps that belong to modules, and of shared ones: no process has it, it has no
+ * mappings, and it never ends.  Who looks at a module's heap needs the capability, as its process
+ * is not readable.
  */
 static struct mm_struct kernel_mm = {
 	.mm_mt = MTREE_INIT_EXT(mm_mt, MM_MT_FLAGS, kernel_mm.mmap_lock),

@@ -639,7 +639,8 @@ static int window_set_up(struct pym_service_heap *sheap, struct vm_area_struct *
 
 	if (pym_window_lies_within(vma, 0, window)) {
 		vma->vm_ops = &window_vm_ops;
-	} else if (pym_window_lies_within(vma, PYMALLOC_POOL_MAP_OFFSET, window >> PYM_POOL_SHIFT)) {
+	} else if (pym_window_lies_within(vma, PYMALLOC_POOL_MAP_OFFSET,
+					  window >> PYM_POOL_SHIFT)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
 		vm_flags_clear(vma, VM_MAYWRITE);

@@ -50,6 +50,7 @@ struct pym_counts {
  * @serial: the last one that was given
  */
 struct pym_refs {
+	/* Protects what follows, and what others count. */
 	struct mutex lock;
 	struct pym_heap *heap;
 	struct xarray pools;

@@ -262,7 +262,7 @@ static union argument *good(FIXTURE_DATA(abi) *self, const struct command *c)
 	case PYMALLOC_IOC_ROOTS:
 		fill_holds(self, &(struct pymalloc_holds){});
 		arg->roots.ref = self->shared_ref;
-		strcpy(arg->roots.name, "name");
+		memcpy(arg->roots.name, "name", 4);
 		break;
 	case PYMALLOC_IOC_CLIENTS:
 		arg->clients.infos = user_ptr(self->entries);

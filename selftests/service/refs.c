@@ -26,6 +26,11 @@ FIXTURE_TEARDOWN(refs)
 	heap_close(&self->heap);
 }
 
+static void put_text(char *to, const char *text)
+{
+	memcpy(to, text, strlen(text) + 1);
+}
+
 static int holds_call(int fd, struct pymalloc_holds *arg)
 {
 	return call(fd, PYMALLOC_IOC_HOLDS, arg);
@@ -147,6 +152,7 @@ static int status_of(pid_t pid)
 
 TEST_F(refs, drop_frees)
 {
+	struct pymalloc_holds arg = HOLDS(DROP, .refs = user_ptr(self->refs), .count = MANY);
 	int fd = self->heap.fd;
 
 	ASSERT_EQ(0, take(fd, SIZE, self->refs, MANY));
@@ -157,7 +163,6 @@ TEST_F(refs, drop_frees)
 	EXPECT_EQ(PYMALLOC_REF_FREE, hold(fd, self->refs[5]));
 	EXPECT_EQ(MANY - 1, blocks(&self->heap));
 	self->refs[5] = self->refs[6];
-	struct pymalloc_holds arg = HOLDS(DROP, .refs = user_ptr(self->refs), .count = MANY);
 	EXPECT_EQ(-EBADSLT, holds_call(fd, &arg));
 	EXPECT_EQ(MANY, arg.done);
 	EXPECT_EQ(1, arg.nr_bad);
@@ -264,7 +269,7 @@ static int see_and_give_back(struct heap *heap, __u64 *refs)
 	/* Waits for it. */
 	if (read(heap->fd, got, sizeof(got)) != 8 || strcmp(heap->window + got[0], "for you"))
 		return 1;
-	strcpy(heap->window + got[0], "thank you");
+	put_text(heap->window + got[0], "thank you");
 	return give(heap->fd, refs[0], got[0]) ? 2 : 0;
 }
 
@@ -289,7 +294,7 @@ TEST_F(refs, a_block_is_given_and_comes_back)
 	pid_t child;
 
 	ASSERT_EQ(0, take(fd, SIZE, &ref, 1));
-	strcpy(self->heap.window + ref, "for you");
+	put_text(self->heap.window + ref, "for you");
 	child = stranger(&self->heap, see_and_give_back, &number);
 	EXPECT_EQ(PYMALLOC_REF_OK, give(fd, other_number(fd), ref));
 	EXPECT_EQ(PYMALLOC_REF_NOT_HELD, drop(fd, ref));
@@ -359,7 +364,7 @@ TEST_F(refs, a_child_holds_what_its_parent_holds)
 
 	ASSERT_EQ(0, pipe(go));
 	ASSERT_EQ(0, take(fd, SIZE, self->refs, MANY));
-	strcpy(self->heap.window + self->refs[7], "before");
+	put_text(self->heap.window + self->refs[7], "before");
 	child = fork();
 	if (!child) {
 		close(go[1]);
@@ -371,7 +376,7 @@ TEST_F(refs, a_child_holds_what_its_parent_holds)
 			_exit(2);
 		_exit(clients(fd, NULL) == 2 ? 0 : 3);
 	}
-	strcpy(self->heap.window + self->refs[7], "after");
+	put_text(self->heap.window + self->refs[7], "after");
 	for (int i = 0; i < MANY; i++)
 		ASSERT_EQ(PYMALLOC_REF_OK, drop(fd, self->refs[i]));
 	EXPECT_EQ(MANY, blocks(&self->heap));
@@ -478,6 +483,7 @@ TEST_F(refs, roles)
 	struct pymalloc_seal none = ARG(seal);
 	int fd = heap_open(_metadata, self->heap.id, 0);
 	__u64 ref, found = 0;
+	char *seen;
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, take(fd, SIZE, &ref, 1));
@@ -492,9 +498,9 @@ TEST_F(refs, roles)
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->heap.bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 				   fd, 0));
 	EXPECT_EQ(EACCES, errno);
-	char *seen = mmap(NULL, self->heap.bytes, PROT_READ, MAP_SHARED, fd, 0);
+	seen = mmap(NULL, self->heap.bytes, PROT_READ, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, seen);
-	strcpy(self->heap.window + ref, "seen");
+	put_text(self->heap.window + ref, "seen");
 	EXPECT_STREQ("seen", seen + ref);
 	EXPECT_EQ(-1, mprotect(seen, POOL, PROT_READ | PROT_WRITE));
 	munmap(seen, self->heap.bytes);
@@ -571,7 +577,7 @@ TEST_F(refs, it_lives_as_long_as_anybody_has_it)
 	int fd;
 
 	ASSERT_EQ(0, take(heap.fd, SIZE, &ref, 1));
-	strcpy(heap.window + ref, "mapped");
+	put_text(heap.window + ref, "mapped");
 	close(heap.fd);
 	EXPECT_STREQ("mapped", heap.window + ref);
 	fd = heap_open(_metadata, user_ptr(heap.window), PYMALLOC_OPEN_MAPPED);

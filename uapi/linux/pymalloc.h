@@ -176,9 +176,9 @@ struct pymalloc_info {
  *	than that; 0 is all of the window
  *
  * The heap belongs to the calling address space: only it can allocate, free
- * and map; unless it is a shared one (see PYMALLOC_IOC_HOLDS).  Pages and metadata are charged to the caller's memory cgroup, to the heap
- * and to the user.  The sum of page_bytes and meta_bytes of struct pymalloc_stats is
- * never above @limit.
+ * and map; unless it is a shared one (see PYMALLOC_IOC_HOLDS).  Pages and metadata are
+ * charged to the caller's memory cgroup, to the heap and to the user.  The sum of page_bytes
+ * and meta_bytes of struct pymalloc_stats is never above @limit.
  *
  * Return: the heap's descriptor (close-on-exec); or -1 and EINVAL, EDQUOT (the
  * user has too many heaps, or too many bytes for one more), ENOMEM (no memory, or
@@ -995,11 +995,11 @@ struct pymalloc_end {
  * Mappings that are there stay as they are.  A read-only descriptor (PYMALLOC_OPEN_RDONLY) is a
  * reader.
  *
- * Of any other heap: from then on a write to one of its pages is a SIGSEGV, whatever mprotect() has said, and
- * nothing in it is allocated, freed, resized, grown or ended any more: PYMALLOC_IOC_ALLOC, FREE,
- * RESIZE, GROW and END, read() and write() fail with EPERM.  Its memory goes back when its
- * process has unmapped it and closed its descriptors, or ends.  Children of fork() have it
- * sealed, too, and share all of its pages, none of which is ever copied.
+ * Of any other heap: from then on a write to one of its pages is a SIGSEGV, whatever mprotect()
+ * has said, and nothing in it is allocated, freed, resized, grown or ended any more:
+ * PYMALLOC_IOC_ALLOC, FREE, RESIZE, GROW and END, read() and write() fail with EPERM.  Its memory
+ * goes back when its process has unmapped it and closed its descriptors, or ends.  Children of
+ * fork() have it sealed, too, and share all of its pages, none of which is ever copied.
  *
  * Blocks in magazines stay allocated: flush them before.
  *
@@ -1379,8 +1379,9 @@ struct pymalloc_types {
  * PYMALLOC_HOLDS_READ names them.
  *
  * In a shared heap PYMALLOC_IOC_FREE, RESIZE, CACHE and CACHES, TRACE and SITES that change
- * something, and write(), fail with EPERM.  Its pages are never meshed.  Its user and its memory cgroup are those of its
- * maker, as long as it lives: until its last descriptor and its last mapping have gone.
+ * something, and write(), fail with EPERM.  Its pages are never meshed.  Its user and its memory
+ * cgroup are those of its maker, as long as it lives: until its last descriptor and its last
+ * mapping have gone.
  *
  * Return: 0; or -1 and EBADSLT (all were looked at, @nr_bad of them were bad), EAGAIN (the inbox
  * is empty, or that of the other one is full), ESRCH (no such client), EPERM (not a client, or

@@ -42,8 +42,7 @@ pid_t parse_pid(struct argp_state *state, const char *text)
 	__u64 number = parse_number(state, text);
 
 	if (!number)
-		argp_error(state, "heaps of modules, which have no process, go by their numbers "
-				  "(`pymalloc ls`)");
+		argp_error(state, "heaps without a process go by their numbers (`pymalloc ls`)");
 	if (number > INT32_MAX)
 		argp_error(state, "not a process: %s", text);
 	return number;

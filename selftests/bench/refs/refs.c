@@ -35,7 +35,7 @@ struct message {
 	char bytes[SIZE];
 };
 
-static uint64_t now(void)
+static __u64 now(void)
 {
 	struct timespec time;
 
@@ -43,7 +43,7 @@ static uint64_t now(void)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
-static void report(const char *workload, const char *subject, uint64_t from, double operations)
+static void report(const char *workload, const char *subject, __u64 from, double operations)
 {
 	printf("%s,%s,%s,%.1f\n", workload, subject, unit, (now() - from) / operations);
 	fflush(stdout);
@@ -72,7 +72,7 @@ static void make_heap(void)
 		err(1, "its window");
 }
 
-static void take(uint64_t *refs, uint32_t count)
+static void take(__u64 *refs, __u32 count)
 {
 	struct pymalloc_alloc alloc = {
 		.argsz = sizeof(alloc), .size = SIZE, .refs = (uintptr_t)refs, .count = count,
@@ -81,7 +81,7 @@ static void take(uint64_t *refs, uint32_t count)
 	heap_call(PYMALLOC_IOC_ALLOC, &alloc, "allocate");
 }
 
-static void holds(uint32_t op, uint32_t client, uint64_t *refs, uint32_t count)
+static void holds(__u32 op, __u32 client, __u64 *refs, __u32 count)
 {
 	struct pymalloc_holds arg = {
 		.argsz = sizeof(arg), .op = op, .client = client, .refs = (uintptr_t)refs,
@@ -92,7 +92,7 @@ static void holds(uint32_t op, uint32_t client, uint64_t *refs, uint32_t count)
 }
 
 /* The number of the client that is not the caller; there are two. */
-static uint32_t other_client(void)
+static __u32 other_client(void)
 {
 	struct pymalloc_client_info infos[3];
 	struct pymalloc_clients clients = {
@@ -109,7 +109,7 @@ static uint32_t other_client(void)
 /* Another client has blocks, which the caller comes to hold, and drops. */
 static void measure_holds(void)
 {
-	uint64_t refs[BATCH], from;
+	__u64 refs[BATCH], from;
 	unsigned int i;
 	pid_t pid;
 
@@ -142,7 +142,7 @@ static void read_message(const struct message *message, unsigned int i)
 
 static void receive_blocks(void)
 {
-	uint64_t refs[BATCH];
+	__u64 refs[BATCH];
 	unsigned int i, nr;
 	ssize_t bytes;
 
@@ -159,8 +159,8 @@ static void receive_blocks(void)
 
 static void send_blocks(void)
 {
-	uint32_t client = other_client();
-	uint64_t refs[BATCH];
+	__u32 client = other_client();
+	__u64 refs[BATCH];
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		take(refs, BATCH);
@@ -205,7 +205,7 @@ static void send_messages(void)
 
 static void measure_give(const char *subject, void (*send)(void), void (*receive)(void))
 {
-	uint64_t from;
+	__u64 from;
 	int status;
 	pid_t pid;
 
@@ -227,7 +227,7 @@ static void measure_again(void)
 	struct pymalloc_shared *shared = pymalloc_shared_create(NULL);
 	char *object = shared ? pymalloc_shared_alloc(shared, SIZE) : NULL;
 	unsigned int i, nr = rounds * 100;
-	uint64_t from, empty;
+	__u64 from, empty;
 
 	if (!object)
 		err(1, "an object of a shared heap");
@@ -246,9 +246,9 @@ static void measure_again(void)
 }
 
 /* How long a process takes that is killed, from the kill to the moment when that is known. */
-static uint64_t death(unsigned int nr)
+static __u64 death(unsigned int nr)
 {
-	uint64_t *refs = calloc(many, sizeof(*refs)), from;
+	__u64 *refs = calloc(many, sizeof(*refs)), from;
 	int ready[2];
 	pid_t pid;
 	char byte;
@@ -278,7 +278,7 @@ static uint64_t death(unsigned int nr)
 
 static void measure_death(void)
 {
-	uint64_t none = death(0), all = death(many);
+	__u64 none = death(0), all = death(many);
 	unsigned int nr = (many + BATCH * 100 - 1) / (BATCH * 100) * BATCH * 100;
 
 	printf("death,service,%s,%.1f\n", unit, (double)(all - none) / nr);
