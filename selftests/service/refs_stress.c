@@ -140,12 +140,13 @@ static void do_other(struct worker *worker)
 		;
 }
 
+static void (*const ways[])(struct worker *worker) = {
+	map_or_unmap, allocate, do_holds, do_holds, do_holds, do_roots, do_other,
+};
+
 static void work(struct heap *heap, __u64 seed)
 {
 	struct worker worker = { .fd = heap->fd, .bytes = heap->bytes, .seed = seed };
-	static void (*const ways[])(struct worker *worker) = {
-		map_or_unmap, allocate, do_holds, do_holds, do_holds, do_roots, do_other,
-	};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;)
