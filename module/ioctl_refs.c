@@ -126,8 +126,10 @@ static int part_find_locked(struct part *part)
 }
 
 /* Returns how many refs were done. */
-static unsigned int part_carry_out(struct part *part, unsigned int nr, int *err)
+static unsigned int part_carry_out(struct pym_service_heap *sheap, struct part *part,
+				   unsigned int nr, int *err)
 {
+	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	unsigned int done = 0;
 
 	mutex_lock(&part->shared->refs.lock);
@@ -136,6 +138,7 @@ static unsigned int part_carry_out(struct part *part, unsigned int nr, int *err)
 	if (!*err)
 		done = part_all_locked(part, nr, err);
 	mutex_unlock(&part->shared->refs.lock);
+	set_active_memcg(memcg);
 	return done;
 }
 
@@ -185,7 +188,7 @@ static int holds_part(struct pym_service_heap *sheap, struct pymalloc_holds *arg
 	unsigned int done;
 	int err, lost;
 
-	done = part_carry_out(part, nr, &err);
+	done = part_carry_out(sheap, part, nr, &err);
 	if (part->unneeded.nr) {
 		pym_unneeded_free(&part->shared->refs, &part->unneeded);
 		pym_upkeep_arm(sheap);
@@ -317,7 +320,6 @@ int pym_holds_ioctl(struct pym_call *call)
 	struct pymalloc_holds *args = &call->args.holds;
 	struct pym_service_heap *sheap = call->sheap;
 	struct part part __uninitialized;
-	struct mem_cgroup *memcg;
 	int err;
 
 	err = refs_check(call, args->op == PYMALLOC_HOLDS_GIVE ? PYM_ROLE_WRITER :
@@ -329,12 +331,10 @@ int pym_holds_ioctl(struct pym_call *call)
 	part.shared = sheap->family->shared;
 	part.args = args;
 	part.unneeded.nr = 0;
-	memcg = set_active_memcg(sheap->memcg);
 	if (args->op == PYMALLOC_HOLDS_READ || args->op == PYMALLOC_HOLDS_RECEIVE)
 		err = holds_out(sheap, args, part.refs);
 	else
 		err = holds_batch(sheap, args, &part);
-	set_active_memcg(memcg);
 	return err;
 }
 
