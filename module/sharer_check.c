@@ -71,18 +71,21 @@ static void piece_visit_all(struct piece *piece, int sign)
 	pym_roots_visit(&piece->shared->roots, piece_visit, piece);
 }
 
-static unsigned int count_holders(struct pym_shared *shared, u32 pool, unsigned int index)
+/* Take those who hold blocks of a pool off its counts, or put them back. */
+static void count_holders(struct pym_shared *shared, struct pym_counts *counts, int sign)
 {
 	const unsigned long *bits;
 	struct pym_sharer *sharer;
-	unsigned int nr = 0;
 	unsigned long number;
+	unsigned int i;
 
 	xa_for_each(&shared->numbers, number, sharer) {
-		bits = pym_holder_bits(&sharer->holder, pool);
-		nr += bits && test_bit(index, bits);
+		bits = pym_holder_bits(&sharer->holder, counts->number);
+		if (!bits)
+			continue;
+		for_each_set_bit(i, bits, counts->capacity)
+			counts->blocks[i].needs += sign;
 	}
-	return nr;
 }
 
 static void check_counts(struct piece *piece, struct pym_counts *counts)
@@ -90,15 +93,15 @@ static void check_counts(struct piece *piece, struct pym_counts *counts)
 	struct pym_heap *heap = piece->shared->refs.heap;
 	unsigned int i;
 
-	for (i = 0; i < counts->capacity; i++) {
-		u64 ref = pym_count_ref(counts, i);
-		unsigned int nr = count_holders(piece->shared, counts->number, i);
-
-		piece_expect(piece, counts->blocks[i].needs == nr, ref,
+	count_holders(piece->shared, counts, -1);
+	for (i = 0; i < counts->capacity; i++)
+		piece_expect(piece, !counts->blocks[i].needs, pym_count_ref(counts, i),
 			     "a count is not the number of those who need the block");
-		piece_expect(piece, !nr || pym_usable(heap, ref), ref,
+	count_holders(piece->shared, counts, 1);
+	for (i = 0; i < counts->capacity; i++)
+		piece_expect(piece, !counts->blocks[i].needs ||
+			     pym_usable(heap, pym_count_ref(counts, i)), pym_count_ref(counts, i),
 			     "somebody holds a block that is not allocated");
-	}
 }
 
 static void piece_check(struct piece *piece)
@@ -115,12 +118,15 @@ static void piece_check(struct piece *piece)
 static unsigned long piece_size(const struct piece *piece)
 {
 	u64 entries = piece->shared->roots.nr;
+	unsigned long number, clients = 0;
 	struct pym_sharer *sharer;
-	unsigned long number;
 
-	xa_for_each(&piece->shared->numbers, number, sharer)
+	xa_for_each(&piece->shared->numbers, number, sharer) {
 		entries += sharer->holder.nr_inbox;
-	return PIECE_POOLS + entries / PIECE_ENTRIES;
+		clients++;
+	}
+	/* All clients are asked for each pool. */
+	return PIECE_POOLS + entries / max_t(unsigned long, PIECE_ENTRIES, clients);
 }
 
 /* Find the end of a piece.  Returns false if nothing is left. */
