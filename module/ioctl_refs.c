@@ -338,20 +338,29 @@ int pym_holds_ioctl(struct pym_call *call)
 	return err;
 }
 
-/* Wait until there may be something for the caller. */
-static int inbox_wait(struct file *file, struct pym_service_heap *sheap)
+/* The client that the caller is, with a reference; or NULL. */
+static struct pym_sharer *caller_get(struct pym_service_heap *sheap)
 {
 	struct pym_shared *shared = sheap->family->shared;
 	struct pym_sharer *caller;
-	int err;
 
-	if (file->f_flags & O_NONBLOCK)
-		return -EAGAIN;
 	mutex_lock(&shared->refs.lock);
 	caller = pym_sharer_caller(shared);
 	if (caller)
 		pym_sharer_get(caller);
 	mutex_unlock(&shared->refs.lock);
+	return caller;
+}
+
+/* Wait until there may be something for the caller. */
+static int inbox_wait(struct file *file, struct pym_service_heap *sheap)
+{
+	struct pym_sharer *caller;
+	int err;
+
+	if (file->f_flags & O_NONBLOCK)
+		return -EAGAIN;
+	caller = caller_get(sheap);
 	if (!caller)
 		return -EPERM;
 	err = wait_event_interruptible(sheap->family->wait,
@@ -445,19 +454,25 @@ static int roots_once(struct pym_service_heap *sheap, struct pymalloc_roots *arg
 static int roots_wait(struct pym_service_heap *sheap, struct pymalloc_roots *args)
 {
 	const u32 *nr_set = &sheap->family->shared->roots.nr_set;
+	struct pym_sharer *caller = caller_get(sheap);
 	u32 seen;
 	int err;
 
-	for (;;) {
-		err = roots_once(sheap, args, &seen);
-		if (err != -ENOENT)
-			return err;
-		if (wait_event_interruptible(sheap->family->wait, READ_ONCE(*nr_set) != seen ||
-					     READ_ONCE(sheap->ended)))
-			return -EINTR;
-		if (READ_ONCE(sheap->ended))
-			return -ESTALE;
+	if (!caller)
+		return -EPERM;
+	/* When it is no client any more, the next look says so. */
+	while ((err = roots_once(sheap, args, &seen)) == -ENOENT && !READ_ONCE(sheap->ended)) {
+		err = wait_event_interruptible(sheap->family->wait,
+					       READ_ONCE(*nr_set) != seen ||
+					       !READ_ONCE(caller->mappings) ||
+					       READ_ONCE(sheap->ended));
+		if (err)
+			break;
 	}
+	pym_sharer_put(caller);
+	if (err == -ERESTARTSYS)
+		return -EINTR;
+	return err == -ENOENT ? -ESTALE : err;
 }
 
 static int roots_next(struct pym_shared *shared, struct pymalloc_roots *args)

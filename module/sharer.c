@@ -220,12 +220,15 @@ static struct pym_sharer *sharer_fork_locked(struct pym_sharer *parent, struct m
 	struct pym_service_heap *sheap = parent->sheap;
 	struct pym_shared *shared = sheap->family->shared;
 	struct pym_sharer *child = sharer_find_locked(shared, mm);
+	int err;
 
 	if (child) {
 		pym_sharer_get(child);
 		return child;
 	}
-	pym_heap_force_meta(&sheap->heap, PYM_SHARER_BYTES);
+	err = pym_heap_add_meta(&sheap->heap, PYM_SHARER_BYTES);
+	if (err)
+		return ERR_PTR(err);
 	child = sharer_new_locked(sheap, mm, parent->holder.max);
 	if (IS_ERR(child) || !pym_holder_clone(&shared->refs, &parent->holder, &child->holder))
 		return child;
@@ -238,10 +241,12 @@ static struct pym_sharer *sharer_fork_locked(struct pym_sharer *parent, struct m
  * @parent: the client
  * @mm: the child's address space
  *
- * It holds all that its parent holds now.
+ * It holds all that its parent holds now.  Whoever can map the heap can fork: so the heap's limits
+ * hold here, too.
  *
  * Context: Sleeps.  Both address spaces are locked for writing.
- * Return: the child, with a reference for the mapping, which is counted; or NULL without memory.
+ * Return: the child, with a reference for the mapping, which is counted; or NULL without memory,
+ *	or at a limit.
  */
 struct pym_sharer *pym_sharer_fork(struct pym_sharer *parent, struct mm_struct *mm)
 {

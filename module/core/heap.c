@@ -216,21 +216,6 @@ int pym_heap_try_add_meta(struct pym_heap *heap, unsigned long bytes)
 }
 
 /**
- * pym_heap_force_meta() - pym_heap_add_meta() that meets no limit
- * @heap: the heap
- * @bytes: as there
- *
- * Context: Sleeps.  Takes @heap->gate for reading.
- */
-void pym_heap_force_meta(struct pym_heap *heap, unsigned long bytes)
-{
-	down_read(&heap->gate);
-	pym_meta_force(heap, bytes);
-	heap_count_base(heap, bytes);
-	up_read(&heap->gate);
-}
-
-/**
  * pym_heap_remove_meta() - uncharge what pym_heap_add_meta() has charged
  * @heap: the heap
  * @bytes: as many as were charged

@@ -472,16 +472,14 @@ unsigned int pym_receive(struct pym_refs *refs, struct pym_holder *holder, u64 *
 static int held_clone(struct pym_refs *refs, struct pym_holder *to, const struct held *held,
 		      u32 number)
 {
-	struct held *copy = held_insert(to, number, held->capacity);
-	struct pym_place place = {};
+	struct pym_place place = { .counts = xa_load(&refs->pools, number) };
+	struct held *copy = held_new(refs, to, place.counts);
 	unsigned int index;
 
 	if (IS_ERR(copy))
 		return PTR_ERR(copy);
-	pym_heap_force_meta(refs->heap, held_bytes(held->capacity));
 	copy->nr = held->nr;
 	bitmap_copy(copy->bits, held->bits, held->capacity);
-	place.counts = xa_load(&refs->pools, number);
 	for_each_set_bit(index, held->bits, held->capacity) {
 		place.index = index;
 		pym_count_more(refs, &place);
@@ -496,10 +494,10 @@ static int held_clone(struct pym_refs *refs, struct pym_holder *to, const struct
  * @from: the other one
  * @to: the client, who holds nothing
  *
- * What is in the other one's inbox stays his alone.  No limit is in the way.
+ * What is in the other one's inbox stays his alone.
  *
  * Context: Holds @refs->lock.  Sleeps.
- * Return: 0; or -ENOMEM, and he holds some of it.
+ * Return: 0; or -ENOMEM or -EDQUOT, and he holds some of it.
  */
 int pym_holder_clone(struct pym_refs *refs, struct pym_holder *from, struct pym_holder *to)
 {
