@@ -604,6 +604,58 @@ TEST_F(refs, ended_heaps_say_so)
 	self->heap = HEAP(.name = "another", .flags = PYMALLOC_CREATE_SHARED);
 }
 
+/* Who can map the heap can fork: that does not get around its limit. */
+TEST_F(refs, children_meet_the_limit)
+{
+	struct heap heap = HEAP(.name = "full", .flags = PYMALLOC_CREATE_SHARED,
+				.limit = 1ULL << 20, .window = 16ULL << 20);
+	struct pymalloc_stats stats = ARG(stats);
+	pid_t children[100];
+	unsigned int nr;
+	__u64 ref;
+
+	while (!take(heap.fd, 8, &ref, 1))
+		;
+	for (nr = 0; nr < ARRAY_SIZE(children); nr++) {
+		children[nr] = fork();
+		if (!children[nr])
+			wait_for_ever(&heap, &ref);
+	}
+	ASSERT_EQ(0, call(heap.fd, PYMALLOC_IOC_STATS, &stats));
+	EXPECT_GE(stats.limit, stats.page_bytes + stats.meta_bytes);
+	EXPECT_GT(101, clients(heap.fd, NULL));
+	heap_check(&heap);
+	while (nr--) {
+		kill(children[nr], SIGKILL);
+		EXPECT_EQ(1000 + SIGKILL, status_of(children[nr]));
+	}
+	EXPECT_EQ(1, clients(heap.fd, NULL));
+	heap_check(&heap);
+	heap_close(&heap);
+}
+
+static int waited;
+
+static void *wait_for_name(void *arg)
+{
+	__u64 ref = 0;
+
+	waited = root(*(int *)arg, PYMALLOC_ROOTS_WAIT, "never", &ref);
+	return NULL;
+}
+
+TEST_F(refs, who_is_no_client_any_more_waits_for_nothing)
+{
+	int fd = self->heap.fd;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_name, &fd));
+	usleep(200000);
+	heap_unmap(&self->heap);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(-EPERM, waited);
+}
+
 #define CHILDREN	6
 #define ROUNDS		20
 
