@@ -353,6 +353,7 @@ EXPORT_SYMBOL_GPL(pymalloc_kheap_free);
  * struct run - objects of one page that are being freed
  * @kheap: their heap
  * @pool: their pool
+ * @number: its class when they were looked at: it may go meanwhile, if a free is a bad one
  * @word: the word of its bitmap that @mask is for
  * @mask: a bit for each block that is to be freed
  * @caller: who frees them
@@ -360,6 +361,7 @@ EXPORT_SYMBOL_GPL(pymalloc_kheap_free);
 struct run {
 	struct pymalloc_kheap *kheap;
 	struct pym_pool *pool;
+	u32 number;
 	unsigned int word;
 	unsigned long mask;
 	unsigned long caller;
@@ -367,7 +369,7 @@ struct run {
 
 static noinline void run_refuse(const struct run *run, unsigned long bad)
 {
-	unsigned int size = READ_ONCE(run->pool->class) * PYMALLOC_BLOCK_MIN;
+	unsigned int size = run->number * PYMALLOC_BLOCK_MIN;
 
 	for (; bad; bad &= bad - 1)
 		refuse(page_address(run->pool->page) +
@@ -379,7 +381,7 @@ static noinline void run_refuse(const struct run *run, unsigned long bad)
 static void run_free(struct run *run)
 {
 	atomic_long_t *word = (atomic_long_t *)&run->pool->free[run->word];
-	u32 number = READ_ONCE(run->pool->class);
+	u32 number = run->number;
 	unsigned long bad;
 
 	if (!run->mask)
@@ -418,7 +420,8 @@ static unsigned int run_pass(struct run *run, unsigned int nr, void **objects)
 	run->pool = pym_kpage_pool(objects[0], &run->kheap);
 	if (!run->pool)
 		return 0;
-	class = &run->kheap->classes[READ_ONCE(run->pool->class)];
+	run->number = READ_ONCE(run->pool->class);
+	class = &run->kheap->classes[run->number];
 	for (; done < nr; done++) {
 		offset = (unsigned long)objects[done] - start;
 		if (offset >= class->end)
