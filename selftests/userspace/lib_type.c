@@ -925,6 +925,110 @@ TEST(refused_frees_are_not_counted_in_own_pools)
 	refuse_frees(_metadata, PYMALLOC_TYPE_OWN_POOLS);
 }
 
+/* The same for other ones than the last, whatever the library has done with them meanwhile. */
+static void refuse_frees_later(struct __test_metadata *_metadata, unsigned int keep)
+{
+	struct pymalloc_heap *heap = heap_with("refused", 8, 0);
+	struct pymalloc_type_options options = {
+		.flags = PYMALLOC_TYPE_OWN_POOLS, .size = 40, .keep = keep,
+	};
+	struct pymalloc_type *type = pymalloc_type_create(heap, &options);
+	void *objects[4];
+
+	ASSERT_EQ(4, get(type, objects, 4));
+	nr_reported = 0;
+	pymalloc_set_bad_free(count_bad_free);
+	give(type, objects, 3);
+	pymalloc_type_free(type, objects[1]);
+	errno = 0;
+	EXPECT_EQ(-1, pymalloc_type_destroy(type));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(1, nr_reported);
+	EXPECT_EQ(1, figures_of(type).objects);
+	pymalloc_type_free(type, objects[3]);
+	EXPECT_EQ(0, pymalloc_type_destroy(type));
+	pymalloc_set_bad_free(NULL);
+	pymalloc_heap_destroy(heap);
+}
+
+TEST(refused_frees_are_not_counted_later)
+{
+	refuse_frees_later(_metadata, 0);
+}
+
+TEST(refused_frees_of_full_lists_are_not_counted_later)
+{
+	refuse_frees_later(_metadata, 1);
+}
+
+static void destruct_and_write(void *object, void *arg)
+{
+	(void)arg;
+	memset(object, 0xAA, 40);
+	destructed++;
+}
+
+/* What keeps nothing finds bad frees at once, and destructs nothing twice. */
+static void find_bad_frees(struct __test_metadata *_metadata, size_t size, unsigned int flags)
+{
+	struct pymalloc_heap *heap = heap_with("finding", 8, 0);
+	struct pymalloc_type_options options = {
+		.flags = flags, .size = size, .destruct = destruct_and_write,
+	};
+	struct pymalloc_type *type = pymalloc_type_create(heap, &options);
+	void *objects[4];
+
+	ASSERT_EQ(4, get(type, objects, 4));
+	nr_reported = 0;
+	destructed = 0;
+	pymalloc_set_bad_free(count_bad_free);
+	give(type, objects, 3);
+	EXPECT_EQ(3, destructed);
+	for (int i = 0; i < 3; i++) {
+		pymalloc_type_free(type, objects[i]);
+		EXPECT_EQ(i + 1, nr_reported);
+	}
+	pymalloc_type_free(type, (char *)objects[3] + 8);
+	EXPECT_EQ(4, nr_reported);
+	EXPECT_EQ(3, destructed);
+	EXPECT_EQ(1, figures_of(type).objects);
+	pymalloc_type_free(type, objects[3]);
+	EXPECT_EQ(0, pymalloc_type_destroy(type));
+	EXPECT_EQ(4, nr_reported);
+	pymalloc_set_bad_free(NULL);
+	EXPECT_TRUE(sound(heap));
+	pymalloc_heap_destroy(heap);
+}
+
+TEST(finds_bad_frees_at_once)
+{
+	find_bad_frees(_metadata, 40, 0);
+}
+
+TEST(finds_bad_frees_at_once_in_own_pools)
+{
+	find_bad_frees(_metadata, 40, PYMALLOC_TYPE_OWN_POOLS);
+}
+
+TEST(finds_bad_frees_at_once_of_large_objects)
+{
+	find_bad_frees(_metadata, 10000, 0);
+}
+
+/* Types that have no list, and so no stock either. */
+TEST(finds_bad_frees_at_once_without_a_list)
+{
+	struct pymalloc_type_options options = { .size = 8 };
+	struct pymalloc_heap *heap = NULL;
+
+	for (int i = 0; i < 255; i++) {
+		if (i % PYMALLOC_TYPES_MAX == 0)
+			heap = heap_with("many", 8, 0);
+		ASSERT_NE(NULL, pymalloc_type_create(heap, &options));
+	}
+	find_bad_frees(_metadata, 40, PYMALLOC_TYPE_OWN_POOLS);
+}
+
 /* What others see of a type is not far off, however few objects it has. */
 TEST(others_are_told_of_few_objects)
 {

@@ -177,10 +177,10 @@ static inline void *pymalloc_type_alloc(struct pymalloc_type *type)
  * destructed.  Keeps errno.
  *
  * If @object is the one that this thread has given back last, the function of
- * pymalloc_set_bad_free() is called.  Other objects that are kept already are not found.  What is
- * not kept is destructed, and its block goes the way of every free of the heap: there bad ones are
- * found, some only after the block has been handed out again.  With PYMALLOC_TYPE_OWN_POOLS that is
- * when the thread gives blocks back to the kernel, which does not ask of which type they are.
+ * pymalloc_set_bad_free() is called, and nothing has been given back.  Other bad frees are not
+ * found when the object is kept: not of one that is kept already, of something else, or of an
+ * object of a reservation.  When it is to be destructed, most are, as Documentation/library.rst
+ * says; others when its block goes back to the kernel, and then the destructor has been called.
  */
 static inline void pymalloc_type_free(struct pymalloc_type *type, void *object)
 {

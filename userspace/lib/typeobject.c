@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "call.h"
+#include "object.h"
 #include "report.h"
 #include "trace.h"
 #include "typeobject.h"
@@ -68,10 +69,10 @@ void pyml_type_flush_stock(struct pyml_kept *kept, unsigned int left)
 		refs[nr++] = pyml_ref(kept->type->heap, kept->stock[--kept->nr_stock]);
 	if (nr)
 		pyml_call_free(kept->type->heap, refs, status, nr);
-	/* They were counted when they came into the stock. */
-	bad -= pyml_nr_bad_frees();
+	/* They were counted when they came into the stock; @kept may not count any more. */
+	bad = pyml_nr_bad_frees() - bad;
 	if (bad)
-		__atomic_store_n(&kept->nr_ended, kept->nr_ended + (int)bad, __ATOMIC_RELAXED);
+		__atomic_sub_fetch(&kept->type->nr_ended, bad, __ATOMIC_RELAXED);
 }
 
 static void *alloc_own(struct pyml_type *type, struct pyml_kept *kept)
@@ -125,10 +126,44 @@ static void free_block(struct pyml_type *type, struct pyml_kept *kept, void *blo
 		pymalloc_inline_free(type->heap, block);
 }
 
-/* Is this the block that the thread has freed last, which is still in its stock? */
+/*
+ * Is this block in the thread's stock?  If threads keep dead objects, only that is looked at which
+ * has come last: the others are not worth the time then.
+ */
 static bool is_in_stock(const struct pyml_kept *kept, const void *block)
 {
-	return kept && kept->nr_stock && kept->stock[kept->nr_stock - 1] == block;
+	unsigned int i = kept->nr_stock, last = kept->type->keep && i ? i - 1 : 0;
+
+	while (i > last)
+		if (kept->stock[--i] == block)
+			return true;
+	return false;
+}
+
+/*
+ * Reports an object that is free already, as far as that can be told before its destructor runs
+ * again.  Returns whether it is.
+ */
+static bool report_free(struct pyml_type *type, struct pyml_kept *kept, void *object)
+{
+	if (type->class)
+		return pymalloc_is_marked(&type->heap->view, object) &&
+		       pyml_report_free(type->heap, object, type->class);
+	if (!kept || !type->own || !is_in_stock(kept, object))
+		return false;
+	pyml_bad_free(type->heap, object, PYMALLOC_REF_FREE);
+	return true;
+}
+
+/*
+ * Whether the kernel has an object there.  It is asked if it gets the block at once and there is
+ * something to destruct; but not about each object that was kept, when its thread ends.
+ */
+static bool is_there(const struct pyml_type *type, const struct pyml_kept *kept, const void *object)
+{
+	if (type->class || !type->destruct || (type->own && (kept || type->keep)))
+		return true;
+	return pyml_call_usable(type->heap, pyml_ref(type->heap, object));
 }
 
 /* By the thread alone, so that others at most read a number that is too old. */
@@ -179,18 +214,24 @@ void *pyml_type_begin_object(struct pyml_type *type, struct pyml_kept *kept)
 static bool may_begin_at(const struct pyml_type *type, const void *object)
 {
 	const struct pymalloc_view *view = &type->heap->view;
+	size_t within = pymalloc_offset(view, object) % PYMALLOC_POOL_SIZE;
 
 	if (type->class)
 		return pyml_class_at(view, object) == type->class;
-	return pyml_in_window(type->heap, object) && !pyml_pool_class(view, object) &&
-	       !((uintptr_t)object % type->alignment);
+	if (!pyml_in_window(type->heap, object) || pyml_pool_class(view, object))
+		return false;
+	if (!type->own)
+		return !within;
+	/* In pools of its own, blocks lie as in all pools. */
+	return within % type->block_bytes == 0 && within + type->block_bytes <= PYMALLOC_POOL_SIZE;
 }
 
 /**
  * pyml_type_end_object() - destruct an object, and give its block back
  * @type: its type
  * @kept: what the calling thread keeps of it, or NULL
- * @object: the object; if no object of the type can begin there, that is reported
+ * @object: the object; if no object of the type can begin there, or it has ended, as far as that
+ *	can be seen, that is reported
  *
  * Keeps errno.
  */
@@ -203,11 +244,10 @@ void pyml_type_end_object(struct pyml_type *type, struct pyml_kept *kept, void *
 		pyml_bad_free(type->heap, object, PYMALLOC_REF_FOREIGN);
 		return;
 	}
-	if (is_in_stock(kept, object)) {
-		pyml_bad_free(type->heap, object, PYMALLOC_REF_FREE);
+	if (report_free(type, kept, object))
 		return;
-	}
-	if (type->destruct)
+	/* If there is none, the free reports it. */
+	if (type->destruct && is_there(type, kept, object))
 		type->destruct(object, type->arg);
 	bad = pyml_nr_bad_frees();
 	free_block(type, kept, object);

@@ -34,7 +34,7 @@ struct pyml_kept;
  * @kept: what threads keep, a list
  * @nr_abandoned: how many in @kept are of threads that do not exist in this process
  * @nr_begun: objects constructed without a list, or on lists that are gone
- * @nr_ended: objects destructed so
+ * @nr_ended: objects destructed so, less the bad frees that were found later
  *
  * @kept and @nr_abandoned are under the lock in typelist.c.
  */
