@@ -129,9 +129,10 @@ struct pymalloc_type_figures {
  * @type: the type
  * @figures: where to store it; approximate while other threads are using the type
  *
- * The kernel is told as well, which shows it to others.  Otherwise it is told when as many objects
- * have been constructed or destructed by a thread as make an eighth of all, but at least 512 (the
- * first times 1, 8 and 64), and at a thread's end.
+ * The kernel is told as well, which shows it to others.  Otherwise it is told at a thread's end,
+ * and when a thread has constructed and destructed 64 objects and an eighth of all since it was
+ * told last (the first times 1, 8 and 64).  What only goes to the threads' lists and comes back
+ * from there is no reason to tell.
  */
 PYMALLOC_API void pymalloc_type_figures(struct pymalloc_type *type,
 					struct pymalloc_type_figures *figures);

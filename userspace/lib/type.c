@@ -9,11 +9,11 @@
 #include "typelist.h"
 
 /*
- * The kernel is told of objects when so many have begun or ended in a thread, or an eighth of all:
- * so that a call, of about a thousand instructions, is a small part of what they cost.  The first
+ * The kernel is told of objects when so many have begun or ended in a thread, and an eighth of all:
+ * so that a call, of some thousand instructions, is a small part of what they cost.  The first
  * ones are told of sooner.
  */
-#define UNTOLD_LEAST	512
+#define UNTOLD_LEAST	64
 
 static bool is_power_of_2(size_t value)
 {
