@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <pymalloc-reservation.h>
+#include <pymalloc-type.h>
 
 #include "library.h"
 
@@ -173,6 +174,55 @@ TEST_F(reservation, bad_gives)
 	pymalloc_reservation_give(self->reservation, object);
 	EXPECT_EQ(COUNT, pymalloc_reservation_free_count(self->reservation));
 	pymalloc_free(self->heap, other);
+}
+
+/* No object is where a large one of the heap begins, which pymalloc_free() would give back. */
+TEST_F(reservation, bad_frees)
+{
+	char *objects[COUNT];
+
+	for (int i = 0; i < COUNT; i++) {
+		objects[i] = pymalloc_reservation_take(self->reservation);
+		bad = PYMALLOC_REF_OK;
+		pymalloc_free(self->heap, objects[i]);
+		EXPECT_EQ(PYMALLOC_REF_MISALIGNED, bad);
+		memset(objects[i], i, SIZE);
+	}
+	for (int i = 0; i < COUNT; i++)
+		pymalloc_reservation_give(self->reservation, objects[i]);
+	EXPECT_EQ(COUNT, pymalloc_reservation_free_count(self->reservation));
+}
+
+TEST_F(reservation, bad_frees_of_large_objects)
+{
+	struct pymalloc_reservation *reservation =
+		pymalloc_reservation_create(self->heap, PYMALLOC_SIZE_MAX - 16, 2);
+	char *objects[2];
+
+	ASSERT_NE(NULL, reservation);
+	ASSERT_TRUE(take_all(reservation, objects, 2, PYMALLOC_SIZE_MAX - 16));
+	pymalloc_free(self->heap, objects[0]);
+	EXPECT_EQ(PYMALLOC_REF_MISALIGNED, bad);
+	pymalloc_reservation_destroy(reservation);
+}
+
+/* What is aligned to pages, too. */
+TEST_F(reservation, bad_frees_of_aligned_objects)
+{
+	struct pymalloc_type_options options = { .size = 5000, .alignment = 4096 };
+	struct pymalloc_type *type = pymalloc_type_create(self->heap, &options);
+	struct pymalloc_reservation *reservation = pymalloc_reservation_create_of(type, 3);
+	char *object;
+
+	ASSERT_NE(NULL, reservation);
+	while ((object = pymalloc_reservation_take(reservation))) {
+		EXPECT_TRUE(aligned_to(object, 4096));
+		bad = PYMALLOC_REF_OK;
+		pymalloc_free(self->heap, object);
+		EXPECT_EQ(PYMALLOC_REF_MISALIGNED, bad);
+	}
+	pymalloc_reservation_destroy(reservation);
+	EXPECT_EQ(0, pymalloc_type_destroy(type));
 }
 
 /* At a limit there is nothing of it, and a reason. */

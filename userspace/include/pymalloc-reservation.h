@@ -52,8 +52,8 @@ pymalloc_reservation_create(struct pymalloc_heap *heap, size_t size, size_t coun
  *
  * All of them are constructed when it returns, stay so when they are given back, and are
  * destructed with the reservation.  They have the type's alignment, but at least 16.  They count
- * as objects of the type, are never among those that threads keep, and do not lie in pools of the
- * type's own.
+ * as objects of the type, do not lie in pools of the type's own, and are never among those that
+ * threads keep: pymalloc_type_free() may not see them, and does not always find that it does.
  *
  * Return: as pymalloc_reservation_create(); or NULL with nothing reserved and what the
  * constructor has set, if it has failed.
@@ -74,10 +74,11 @@ PYMALLOC_API void pymalloc_reservation_destroy(struct pymalloc_reservation *rese
  * @reservation: the reservation
  *
  * Its bytes are zero, or what the constructor has made of them, if it is taken for the first time,
- * and else as they were left.  It is
- * aligned to 16, and goes back by pymalloc_reservation_give() alone: pymalloc_free() may not see
- * it.  A lock-free stack of free objects, with a counter against the ABA problem
- * (R. K. Treiber, "Systems Programming: Coping with Parallelism", IBM, 1986).
+ * and else as they were left.  It is aligned to 16, and goes back by pymalloc_reservation_give()
+ * alone: pymalloc_free() of it is a bad free, unless its size is within 16 bytes (or the type's
+ * alignment) of PYMALLOC_SIZE_MAX: that may not see it.  A lock-free stack of free objects, with a
+ * counter against the ABA problem (R. K. Treiber, "Systems Programming: Coping with Parallelism",
+ * IBM, 1986).
  *
  * Return: the object; or NULL with errno as it was if all are taken.
  */

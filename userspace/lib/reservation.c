@@ -33,13 +33,14 @@ static_assert(PYMALLOC_RESERVE_COUNT_MAX < 1U << NUMBER_BITS);
  * @count: how many there are
  * @in_part: how many lie in one part
  * @part_bytes: bytes of a part
+ * @lead: how many of them lie before the first object
  * @nr_parts: the large objects that they lie in
  * @head_bytes: bytes of this struct with what lies behind it
  * @head: the first free object, and the number of changes
  * @nr_free: how many are free
  * @next: of each object, the next free one
  * @taken: of each object, whether it is taken
- * @parts: where the parts are, by address
+ * @parts: where the first objects of the parts are, by address
  */
 struct pymalloc_reservation {
 	struct pymalloc_heap *heap;
@@ -49,6 +50,7 @@ struct pymalloc_reservation {
 	size_t count;
 	size_t in_part;
 	size_t part_bytes;
+	size_t lead;
 	size_t nr_parts;
 	size_t head_bytes;
 	__u64 head;
@@ -64,7 +66,11 @@ static size_t whole_pages(size_t bytes)
 	return (bytes + PYMALLOC_POOL_SIZE - 1) / PYMALLOC_POOL_SIZE * PYMALLOC_POOL_SIZE;
 }
 
-/* What is to be made; all parts are of one size, so that their order does not matter. */
+/*
+ * What is to be made; all parts are of one size, so that their order does not matter.  No object
+ * is where a part begins, so that a free of it is not one of the whole part; but for those that
+ * are as large as a part can be.
+ */
 static struct pymalloc_reservation plan(struct pymalloc_heap *heap, struct pyml_type *type,
 					size_t size, size_t count)
 {
@@ -75,11 +81,13 @@ static struct pymalloc_reservation plan(struct pymalloc_heap *heap, struct pyml_
 		.size = (size + unit - 1) / unit * unit,
 		.count = count,
 	};
-	size_t most = PYMALLOC_SIZE_MAX / plan.size;
-	size_t parts = (count + most - 1) / most;
+	size_t most, parts;
 
+	plan.lead = plan.size + unit <= PYMALLOC_SIZE_MAX ? unit : 0;
+	most = (PYMALLOC_SIZE_MAX - plan.lead) / plan.size;
+	parts = (count + most - 1) / most;
 	plan.in_part = (count + parts - 1) / parts;
-	plan.part_bytes = whole_pages(plan.in_part * plan.size);
+	plan.part_bytes = whole_pages(plan.lead + plan.in_part * plan.size);
 	plan.head_bytes = whole_pages(sizeof(plan) + parts * sizeof(*plan.parts) +
 				      count * (sizeof(*plan.next) + sizeof(*plan.taken)));
 	return plan;
@@ -142,7 +150,7 @@ static int alloc_parts(struct pymalloc_reservation *reservation)
 
 		if (!part)
 			return -1;
-		add_part(reservation, part);
+		add_part(reservation, part + reservation->lead);
 	}
 	return 0;
 }
@@ -198,7 +206,7 @@ static void free_parts(struct pymalloc_reservation *reservation)
 	size_t i;
 
 	for (i = 0; i < reservation->nr_parts; i++)
-		pymalloc_free(reservation->heap, reservation->parts[i]);
+		pymalloc_free(reservation->heap, reservation->parts[i] - reservation->lead);
 	pymalloc_free(reservation->heap, reservation);
 }
 
@@ -263,7 +271,7 @@ void pymalloc_reservation_touch(struct pymalloc_reservation *reservation)
 
 	touch((char *)reservation, reservation->head_bytes);
 	for (i = 0; i < reservation->nr_parts; i++)
-		touch(reservation->parts[i], reservation->part_bytes);
+		touch(reservation->parts[i] - reservation->lead, reservation->part_bytes);
 }
 
 /* What @head becomes when @first is the first free object. */
@@ -313,7 +321,7 @@ static void push(struct pymalloc_reservation *reservation, size_t number)
 	while (!replace_head(reservation, &head, number + 1));
 }
 
-/* The last part that begins at or before @object; NULL if there is none. */
+/* The last part whose first object is at or before @object; NULL if there is none. */
 static char *const *part_of(const struct pymalloc_reservation *reservation, const char *object)
 {
 	size_t low = 0, high = reservation->nr_parts;
