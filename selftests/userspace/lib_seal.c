@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <pymalloc-inline.h>
+#include <pymalloc-reservation.h>
 #include <pymalloc-stack.h>
+#include <pymalloc-type.h>
 
 #include "library.h"
 
@@ -151,6 +153,116 @@ TEST_F(seal, memory_goes_back)
 	EXPECT_TRUE(is_whole(self) && sound(self->heap));
 }
 
+/* Whether nothing comes on a stack that is there; what was there goes by its marks. */
+static bool stack_is_closed(struct pymalloc_stack *stack, const struct pymalloc_stack_mark *marks)
+{
+	struct pymalloc_stack_mark mark;
+
+	errno = 0;
+	if (!refused(pymalloc_stack_alloc(stack, 10)))
+		return false;
+	errno = 0;
+	if (!refused(pymalloc_stack_alloc(stack, LARGEST)))
+		return false;
+	mark = pymalloc_stack_mark(stack);
+	pymalloc_stack_release(stack, &mark);
+	for (int i = 3; i--;)
+		pymalloc_stack_release(stack, &marks[i]);
+	errno = 0;
+	return refused(pymalloc_stack_alloc(stack, 10));
+}
+
+static bool wrong_release;
+
+static void note_bad_release(struct pymalloc_stack *stack, const struct pymalloc_stack_mark *mark)
+{
+	(void)stack;
+	(void)mark;
+	wrong_release = true;
+}
+
+TEST_F(seal, stacks)
+{
+	struct pymalloc_stack *stack = pymalloc_stack_get(self->heap);
+	/* In two chunks, the second one is full. */
+	static const size_t sizes[3] = { 50000, 50000, 15520 };
+	struct pymalloc_stack_mark marks[3];
+	char *objects[3];
+	int status;
+	pid_t child;
+
+	ASSERT_NE(NULL, stack);
+	for (int i = 0; i < 3; i++) {
+		marks[i] = pymalloc_stack_mark(stack);
+		objects[i] = pymalloc_stack_alloc(stack, sizes[i]);
+		ASSERT_NE(NULL, objects[i]);
+		fill(objects[i], sizes[i], i);
+	}
+	wrong_release = false;
+	pymalloc_set_bad_release(note_bad_release);
+	ASSERT_EQ(0, pymalloc_heap_seal(self->heap));
+	child = fork();
+	if (!child)
+		_exit(!(stack_is_closed(stack, marks) && bad == PYMALLOC_REF_OK));
+	waitpid(child, &status, 0);
+	EXPECT_EQ(0, status);
+	pymalloc_stack_release(stack, &marks[0]);
+	EXPECT_TRUE(wrong_release);
+	wrong_release = false;
+	EXPECT_TRUE(stack_is_closed(stack, marks));
+	EXPECT_FALSE(wrong_release);
+	pymalloc_stack_release(stack, &marks[1]);
+	EXPECT_TRUE(wrong_release);
+	EXPECT_EQ(PYMALLOC_REF_OK, bad);
+	for (int i = 0; i < 3; i++)
+		EXPECT_TRUE(filled(objects[i], sizes[i], i));
+	EXPECT_TRUE(sound(self->heap));
+	pymalloc_set_bad_release(NULL);
+}
+
+TEST_F(seal, no_new_stack)
+{
+	ASSERT_EQ(0, pymalloc_heap_seal(self->heap));
+	errno = 0;
+	EXPECT_TRUE(refused(pymalloc_stack_get(self->heap)));
+}
+
+static unsigned int nr_destructed;
+
+static void count_destructed(void *object, void *arg)
+{
+	(void)object;
+	(void)arg;
+	nr_destructed++;
+}
+
+/* They stay as all else. */
+TEST_F(seal, reservations)
+{
+	struct pymalloc_type_options options = { .size = 40, .destruct = count_destructed };
+	struct pymalloc_type *type = pymalloc_type_create(self->heap, &options);
+	struct pymalloc_reservation *plain = pymalloc_reservation_create(self->heap, SIZE, 10);
+	struct pymalloc_reservation *typed = pymalloc_reservation_create_of(type, 10);
+	char *object;
+
+	ASSERT_NE(NULL, plain);
+	ASSERT_NE(NULL, typed);
+	object = pymalloc_reservation_take(plain);
+	fill(object, SIZE, 1);
+	ASSERT_EQ(0, pymalloc_heap_seal(self->heap));
+	nr_destructed = 0;
+	pymalloc_reservation_destroy(plain);
+	pymalloc_reservation_destroy(typed);
+	EXPECT_EQ(0, nr_destructed);
+	EXPECT_EQ(PYMALLOC_REF_OK, bad);
+	EXPECT_TRUE(filled(object, SIZE, 1));
+	EXPECT_EQ(9, pymalloc_reservation_free_count(plain));
+	errno = 0;
+	EXPECT_TRUE(refused(pymalloc_reservation_create(self->heap, SIZE, 10)));
+	errno = 0;
+	EXPECT_TRUE(refused(pymalloc_reservation_create_of(type, 10)));
+}
+
 struct shared {
 	FIXTURE_DATA(seal) *self;
 	pthread_barrier_t barrier;
@@ -162,15 +274,20 @@ static void *use_in_thread(void *arg)
 {
 	struct shared *shared = arg;
 	struct pymalloc_heap *heap = shared->self->heap;
+	struct pymalloc_stack_mark marks[3];
+	struct pymalloc_stack *stack;
 
 	for (int i = 0; i < 10; i++)
 		pymalloc_free(heap, pymalloc_malloc(heap, SIZE));
-	if (!pymalloc_stack_get(heap))
+	stack = pymalloc_stack_get(heap);
+	if (!stack)
 		return NULL;
+	for (int i = 0; i < 3; i++)
+		marks[i] = pymalloc_stack_mark(stack);
 	pthread_barrier_wait(&shared->barrier);
 	pthread_barrier_wait(&shared->barrier);
 	shared->ok = allocates_nothing(shared->self) && frees_nothing(shared->self) &&
-		     is_whole(shared->self);
+		     stack_is_closed(stack, marks) && is_whole(shared->self);
 	return NULL;
 }
 

@@ -65,7 +65,7 @@ pymalloc_reservation_create_of(struct pymalloc_type *type, size_t count);
  * pymalloc_reservation_destroy() - give the memory of a reservation back
  * @reservation: the reservation, or NULL; no thread may be using it or use it later
  *
- * With all of its objects, taken or not.  Keeps errno.
+ * With all of its objects, taken or not.  Does nothing in a sealed heap.  Keeps errno.
  */
 PYMALLOC_API void pymalloc_reservation_destroy(struct pymalloc_reservation *reservation);
 

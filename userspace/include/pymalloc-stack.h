@@ -75,8 +75,8 @@ struct pymalloc_stack_mark {
  * The first call of a thread makes the stack, with its first chunk.  Later ones return the
  * same, until the thread or the heap ends.
  *
- * Return: the stack; or NULL and ENOMEM (also if the thread is at its end), or ENOTSUP (the heap
- * has no magazines, as those after the first 16 of a process).
+ * Return: the stack; or NULL and ENOMEM (also if the thread is at its end), ENOTSUP (the heap has
+ * no magazines, as those after the first 16 of a process), or EPERM (the heap is sealed).
  */
 PYMALLOC_API struct pymalloc_stack *pymalloc_stack_get(struct pymalloc_heap *heap);
 
@@ -112,7 +112,7 @@ static inline struct pymalloc_stack_mark pymalloc_stack_mark(struct pymalloc_sta
  * an address that the next one may have, too.  It is gone when a mark is released that was
  * made before; pymalloc_free() must not see it.
  *
- * Return: the object; or NULL and ENOMEM.
+ * Return: the object; or NULL and ENOMEM, EPERM (the heap is sealed, and @size is not 0).
  */
 static inline void *pymalloc_stack_alloc(struct pymalloc_stack *stack, size_t size)
 {

@@ -258,7 +258,8 @@ void pymalloc_reservation_destroy(struct pymalloc_reservation *reservation)
 {
 	int saved = errno;
 
-	if (!reservation)
+	/* What is in a sealed heap stays. */
+	if (!reservation || reservation->heap->sealed)
 		return;
 	destruct_all(reservation);
 	free_parts(reservation);

@@ -103,6 +103,10 @@ void *pymalloc_stack_alloc_slow(struct pymalloc_stack *stack, size_t size)
 {
 	struct pymalloc_chunk *chunk = stack->spare;
 
+	if (unlikely(stack->heap->sealed)) {
+		errno = EPERM;
+		return NULL;
+	}
 	if (chunk && size <= bytes_of(chunk) - sizeof(*chunk))
 		stack->spare = NULL;
 	else
@@ -136,6 +140,10 @@ void pymalloc_stack_release_slow(struct pymalloc_stack *stack,
 		pyml_bad_release(stack, mark);
 		return;
 	}
+	if (stack->heap->sealed) {
+		stack->innermost = mark->outer;
+		return;
+	}
 	while (stack->chunk->end != mark->end) {
 		struct pymalloc_chunk *chunk = stack->chunk;
 
@@ -152,7 +160,7 @@ void pymalloc_stack_release_slow(struct pymalloc_stack *stack,
  * @stack: the stack, which is zero if it has never been used
  * @heap: its heap
  *
- * Return: the stack; or NULL and ENOMEM.
+ * Return: the stack; or NULL and ENOMEM, EPERM (the heap is sealed).
  */
 struct pymalloc_stack *pyml_stack_begin(struct pymalloc_stack *stack, struct pymalloc_heap *heap)
 {
@@ -160,12 +168,32 @@ struct pymalloc_stack *pyml_stack_begin(struct pymalloc_stack *stack, struct pym
 
 	if (stack->chunk)
 		return stack;
+	if (heap->sealed) {
+		errno = EPERM;
+		return NULL;
+	}
 	chunk = make_chunk(heap, 0);
 	if (!chunk)
 		return NULL;
 	stack->heap = heap;
 	push_chunk(stack, chunk);
 	return stack;
+}
+
+/**
+ * pyml_stack_close() - have nothing come on a stack any more, whose heap is sealed
+ * @stack: the stack, which no thread is using, and which may never have been used
+ *
+ * All but objects of no bytes take the slow path from now on.  So does the release of a mark that
+ * was made before.
+ */
+void pyml_stack_close(struct pymalloc_stack *stack)
+{
+	if (stack->chunk) {
+		/* Where no mark is from. */
+		stack->top = first_of(stack->chunk);
+		stack->end = stack->top;
+	}
 }
 
 /**

@@ -8,6 +8,7 @@
 #pragma GCC visibility push(hidden)
 
 struct pymalloc_stack *pyml_stack_begin(struct pymalloc_stack *stack, struct pymalloc_heap *heap);
+void pyml_stack_close(struct pymalloc_stack *stack);
 void pyml_stack_end(struct pymalloc_stack *stack);
 
 #pragma GCC visibility pop

@@ -161,11 +161,14 @@ struct pyml_cache *pyml_cache_get(struct pymalloc_heap *heap)
 
 struct pymalloc_stack *pymalloc_stack_get(struct pymalloc_heap *heap)
 {
-	struct pyml_cache *cache = pyml_cache_get(heap);
+	struct pyml_cache *cache = heap->sealed ? pyml_cache_own(heap) : pyml_cache_get(heap);
 
 	if (cache)
 		return pyml_stack_begin(&cache->stack, heap);
-	errno = heap->index < PYML_CACHED_HEAPS ? ENOMEM : ENOTSUP;
+	if (heap->sealed)
+		errno = EPERM;
+	else
+		errno = heap->index < PYML_CACHED_HEAPS ? ENOMEM : ENOTSUP;
 	return NULL;
 }
 
@@ -356,10 +359,17 @@ void pyml_caches_attach(struct pymalloc_heap *heap, size_t first)
 
 /**
  * pyml_caches_bypass() - have all threads take the slow paths in a heap, as if without magazines
- * @heap: the heap, which no thread is using
+ * @heap: the heap, which no thread is using and which is sealed
  */
 void pyml_caches_bypass(struct pymalloc_heap *heap)
 {
+	struct pyml_cache *cache;
+	size_t i = 0;
+
+	pthread_mutex_lock(&caches_lock);
+	while ((cache = next_cache(heap, &i)))
+		pyml_stack_close(&cache->stack);
+	pthread_mutex_unlock(&caches_lock);
 	heap->view.magazines = place_of(PYML_CACHED_HEAPS);
 }
 
