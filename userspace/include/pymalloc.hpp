@@ -3,7 +3,10 @@
  * libpymalloc for C++17 and later: heaps and stacks as std::pmr::memory_resource, an allocator
  * for containers, and a pointer to objects of shared heaps.
  *
- *	pymalloc::heap heap({.name = "words"});
+ *	pymalloc_heap_options options = {};
+ *	options.name = "words";
+ *
+ *	pymalloc::heap heap(options);
  *	std::pmr::unordered_map<std::pmr::string, int> words(heap.resource());
  *	std::vector<int, pymalloc::allocator<int>> numbers(heap.get());
  *
