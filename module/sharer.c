@@ -137,10 +137,11 @@ static struct pym_sharer *sharer_new_locked(struct pym_service_heap *sheap,
 	return ERR_PTR(err);
 }
 
-static struct pym_sharer *sharer_join_locked(struct pym_service_heap *sheap)
+/* The client of an address space.  One that is new has no mappings yet. */
+static struct pym_sharer *sharer_get_locked(struct pym_service_heap *sheap,
+					    struct mm_struct *mm, u64 held_max)
 {
-	struct pym_shared *shared = sheap->family->shared;
-	struct pym_sharer *sharer = sharer_find_locked(shared, current->mm);
+	struct pym_sharer *sharer = sharer_find_locked(sheap->family->shared, mm);
 	int err;
 
 	if (sharer) {
@@ -148,12 +149,14 @@ static struct pym_sharer *sharer_join_locked(struct pym_service_heap *sheap)
 		return sharer;
 	}
 	err = pym_heap_add_meta(&sheap->heap, PYM_SHARER_BYTES);
-	if (err)
-		return ERR_PTR(err);
-	sharer = sharer_new_locked(sheap, current->mm, shared->held_max);
-	if (!IS_ERR(sharer))
+	return err ? ERR_PTR(err) : sharer_new_locked(sheap, mm, held_max);
+}
+
+/* The caller is the client's process, which is not known if fork() has made it. */
+static void sharer_note_process(struct pym_sharer *sharer)
+{
+	if (unlikely(!sharer->pid))
 		sharer->pid = get_pid(task_tgid(current));
-	return sharer;
 }
 
 /* A child of fork() has no number in /proc yet: 0. */
@@ -174,11 +177,14 @@ struct pym_sharer *pym_sharer_join(struct pym_service_heap *sheap)
 	struct pym_shared *shared = sheap->family->shared;
 	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	struct pym_sharer *sharer;
-	bool is_new;
+	bool is_new = false;
 
 	mutex_lock(&shared->refs.lock);
-	sharer = sharer_join_locked(sheap);
-	is_new = !IS_ERR(sharer) && !sharer->mappings++;
+	sharer = sharer_get_locked(sheap, current->mm, shared->held_max);
+	if (!IS_ERR(sharer)) {
+		sharer_note_process(sharer);
+		is_new = !sharer->mappings++;
+	}
 	mutex_unlock(&shared->refs.lock);
 	set_active_memcg(memcg);
 	if (is_new)
@@ -215,24 +221,16 @@ static void sharer_leave(struct pym_sharer *sharer)
 	pym_upkeep_arm(sheap);
 }
 
+/* A child that could not come to hold all is hidden. */
 static struct pym_sharer *sharer_fork_locked(struct pym_sharer *parent, struct mm_struct *mm)
 {
-	struct pym_service_heap *sheap = parent->sheap;
-	struct pym_shared *shared = sheap->family->shared;
-	struct pym_sharer *child = sharer_find_locked(shared, mm);
-	int err;
+	struct pym_shared *shared = parent->sheap->family->shared;
+	struct pym_sharer *child = sharer_get_locked(parent->sheap, mm, parent->holder.max);
 
-	if (child) {
-		pym_sharer_get(child);
+	if (IS_ERR(child) || child->mappings)
 		return child;
-	}
-	err = pym_heap_add_meta(&sheap->heap, PYM_SHARER_BYTES);
-	if (err)
-		return ERR_PTR(err);
-	child = sharer_new_locked(sheap, mm, parent->holder.max);
-	if (IS_ERR(child) || !pym_holder_clone(&shared->refs, &parent->holder, &child->holder))
-		return child;
-	sharer_hide_locked(shared, child);
+	if (pym_holder_clone(&shared->refs, &parent->holder, &child->holder))
+		sharer_hide_locked(shared, child);
 	return child;
 }
 
@@ -254,22 +252,19 @@ struct pym_sharer *pym_sharer_fork(struct pym_sharer *parent, struct mm_struct *
 	struct pym_shared *shared = sheap->family->shared;
 	struct mem_cgroup *memcg = set_active_memcg(sheap->memcg);
 	struct pym_sharer *child;
-	bool whole = true, is_new = false;
+	bool hidden, is_new;
 
 	mutex_lock(&shared->refs.lock);
 	child = sharer_fork_locked(parent, mm);
-	if (!IS_ERR(child)) {
-		whole = sharer_find_locked(shared, mm) == child;
-		is_new = whole && !child->mappings;
-		child->mappings += whole;
-	}
+	hidden = !IS_ERR(child) && child->holder.gone;
+	is_new = !IS_ERR(child) && !hidden && !child->mappings++;
 	mutex_unlock(&shared->refs.lock);
 	set_active_memcg(memcg);
 	if (IS_ERR(child))
 		return NULL;
 	if (is_new)
 		trace_join(child);
-	if (whole)
+	if (!hidden)
 		return child;
 	sharer_leave(child);
 	pym_sharer_put(child);
@@ -330,8 +325,8 @@ struct pym_sharer *pym_sharer_caller(struct pym_shared *shared)
 {
 	struct pym_sharer *sharer = sharer_find_locked(shared, current->mm);
 
-	if (sharer && unlikely(!sharer->pid))
-		sharer->pid = get_pid(task_tgid(current));
+	if (sharer)
+		sharer_note_process(sharer);
 	return sharer;
 }
 

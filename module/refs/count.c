@@ -12,9 +12,6 @@
 
 #include "count.h"
 
-/* What the table of counts takes for a pool: nodes of 576 bytes have 64 entries. */
-#define TABLE_BYTES	16
-
 /**
  * pym_refs_init() - begin with nothing
  * @refs: what is to be made
@@ -31,7 +28,7 @@ void pym_refs_init(struct pym_refs *refs, struct pym_heap *heap)
 
 static unsigned long counts_bytes(unsigned int capacity)
 {
-	return sizeof(struct pym_counts) + TABLE_BYTES +
+	return sizeof(struct pym_counts) + PYM_ENTRY_BYTES +
 	       roundup_pow_of_two(capacity * sizeof(struct pym_count));
 }
 

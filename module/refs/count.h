@@ -68,6 +68,9 @@ struct pym_place {
 	unsigned int index;
 };
 
+/* What a table by pools takes for one of them: nodes of 576 bytes have 64 entries. */
+#define PYM_ENTRY_BYTES	16
+
 /* Blocks to be freed at once, without the lock: no more than this. */
 #define PYM_UNNEEDED_MAX	64U
 

@@ -10,9 +10,6 @@
 
 #include "holder.h"
 
-/* What the table of bits takes for a pool: nodes of 576 bytes have 64 entries. */
-#define TABLE_BYTES	16
-
 /* Holds that are given up with the lock held at once. */
 #define LEAVE_MAX	4096
 
@@ -79,7 +76,7 @@ static size_t held_size(unsigned int capacity)
 
 static unsigned long held_bytes(unsigned int capacity)
 {
-	return roundup_pow_of_two(held_size(capacity)) + TABLE_BYTES;
+	return roundup_pow_of_two(held_size(capacity)) + PYM_ENTRY_BYTES;
 }
 
 static struct held *held_insert(struct pym_holder *holder, u32 number, unsigned int capacity)
