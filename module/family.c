@@ -7,6 +7,7 @@
  * descriptor and no mapping of one process keeps the heap of another.
  */
 #include <linux/err.h>
+#include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
@@ -151,6 +152,17 @@ void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap
 		xa_cmpxchg(&family->clones, (unsigned long)sheap->client.mm, sheap, NULL, 0);
 	else if (family_take_founder(family))
 		pym_service_put_later(sheap);
+}
+
+/**
+ * pym_family_threshold_passed() - a heap's pages have passed its threshold: .threshold_passed
+ * @heap: the heap
+ *
+ * Context: Any.
+ */
+void pym_family_threshold_passed(struct pym_heap *heap)
+{
+	wake_up_interruptible_poll(&pym_service_of(heap)->family->wait, EPOLLPRI);
 }
 
 /**

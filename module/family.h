@@ -11,6 +11,7 @@
 
 struct inode;
 struct mm_struct;
+struct pym_heap;
 struct pym_shared;
 struct pym_service_heap;
 
@@ -45,6 +46,7 @@ void pym_family_leave(struct pym_family *family);
 bool pym_family_is_alone(struct pym_family *family);
 int pym_family_add(struct pym_family *family, struct pym_service_heap *clone);
 void pym_family_forget(struct pym_family *family, struct pym_service_heap *sheap);
+void pym_family_threshold_passed(struct pym_heap *heap);
 void pym_family_lose_keeper(struct pym_family *family);
 void pym_family_bury(struct pym_family *family);
 struct pym_service_heap *pym_family_enter(struct pym_family *family, struct mm_struct *mm);

@@ -56,13 +56,6 @@ static struct mm_struct kernel_mm = {
 /* Makes and removes folders in order, so that no heap's is removed before it is made. */
 static struct workqueue_struct *folder_queue;
 
-static void owner_threshold_passed(struct pym_heap *heap)
-{
-	struct pym_service_heap *sheap = pym_service_of(heap);
-
-	wake_up_interruptible_poll(&sheap->family->wait, EPOLLPRI);
-}
-
 /*
  * Called between two pieces of a look at a heap, which keeps the heap.  It stops if the
  * heap is about to end, or, if it is dead, to be forgotten: until then its memory counts
@@ -85,22 +78,12 @@ static const struct pym_heap_ops owner_ops = {
 	.wanted	= pym_window_is_wanted,
 	.mesh_begin = pym_settle_mesh_begin,
 	.map_grown = pym_window_map_grown,
-	.threshold_passed = owner_threshold_passed,
+	.threshold_passed = pym_family_threshold_passed,
 	.reclaim = pym_reclaim_at_limit,
 	.pause	= owner_pause,
 };
 
 /* What is asked of the owner of a heap that belongs to a module: nobody maps it. */
-static int kernel_hold(struct pym_heap *heap, struct pym_mappings *mappings)
-{
-	*mappings = (struct pym_mappings) {};
-	return 0;
-}
-
-static void kernel_release(struct pym_heap *heap, struct pym_mappings *mappings)
-{
-}
-
 static void kernel_zap(struct pym_heap *heap, const struct pym_mappings *held, u64 offset,
 		       struct page **pages, unsigned int nr)
 {
@@ -112,11 +95,11 @@ static void kernel_map_grown(struct pym_heap *heap, const struct pym_mappings *m
 }
 
 static const struct pym_heap_ops kernel_ops = {
-	.hold	= kernel_hold,
-	.release = kernel_release,
+	.hold	= pym_window_hold_nothing,
+	.release = pym_window_release_nothing,
 	.zap	= kernel_zap,
 	.map_grown = kernel_map_grown,
-	.threshold_passed = owner_threshold_passed,
+	.threshold_passed = pym_family_threshold_passed,
 	.pause	= owner_pause,
 };
 

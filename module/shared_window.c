@@ -13,7 +13,6 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
-#include <linux/poll.h>
 #include <linux/sched/signal.h>
 
 #include "compat.h"
@@ -147,16 +146,6 @@ struct pym_service_heap *pym_shared_find(u64 address)
 
 /* What the core asks: see struct pym_heap_ops. */
 
-static int shared_hold(struct pym_heap *heap, struct pym_mappings *mappings)
-{
-	*mappings = (struct pym_mappings) {};
-	return 0;
-}
-
-static void shared_release(struct pym_heap *heap, struct pym_mappings *mappings)
-{
-}
-
 static void shared_zap_file(struct pym_heap *heap, u64 offset, u64 bytes)
 {
 	struct inode *inode = pym_service_of(heap)->family->inode;
@@ -187,11 +176,6 @@ static void shared_map_grown(struct pym_heap *heap, const struct pym_mappings *m
 			PYMALLOC_POOL_SIZE);
 }
 
-static void shared_threshold_passed(struct pym_heap *heap)
-{
-	wake_up_interruptible_poll(&pym_service_of(heap)->family->wait, EPOLLPRI);
-}
-
 static int shared_pause(struct pym_heap *heap)
 {
 	return fatal_signal_pending(current) ? -EINTR : 0;
@@ -204,11 +188,11 @@ static void shared_page_goes(struct page *page)
 
 /* A shared heap is not meshed, and takes nothing back from caches. */
 const struct pym_heap_ops pym_shared_heap_ops = {
-	.hold	= shared_hold,
-	.release = shared_release,
+	.hold	= pym_window_hold_nothing,
+	.release = pym_window_release_nothing,
 	.zap	= shared_zap,
 	.map_grown = shared_map_grown,
-	.threshold_passed = shared_threshold_passed,
+	.threshold_passed = pym_family_threshold_passed,
 	.pause	= shared_pause,
 	.page_goes = shared_page_goes,
 };

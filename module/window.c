@@ -424,6 +424,31 @@ void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings)
 }
 
 /**
+ * pym_window_hold_nothing() - .hold of heaps whose pages go without that mappings are held
+ * @heap: the heap
+ * @mappings: out: none
+ *
+ * Context: Any.
+ * Return: 0.
+ */
+int pym_window_hold_nothing(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+	*mappings = (struct pym_mappings) {};
+	return 0;
+}
+
+/**
+ * pym_window_release_nothing() - the reverse of pym_window_hold_nothing(): .release
+ * @heap: the heap
+ * @mappings: none
+ *
+ * Context: Any.
+ */
+void pym_window_release_nothing(struct pym_heap *heap, struct pym_mappings *mappings)
+{
+}
+
+/**
  * pym_window_is_abandoned() - has the process ended whose mappings are held?
  * @mappings: its mappings, held
  *

@@ -38,6 +38,8 @@ int pym_window_mesh_begin(struct pym_heap *heap);
 void pym_window_count(struct pym_client *client, const struct vm_area_struct *vma);
 int pym_window_hold(struct pym_heap *heap, struct pym_mappings *mappings);
 bool pym_window_try_hold(struct pym_heap *heap, struct pym_mappings *mappings);
+int pym_window_hold_nothing(struct pym_heap *heap, struct pym_mappings *mappings);
+void pym_window_release_nothing(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_window_release(struct pym_heap *heap, struct pym_mappings *mappings);
 void pym_window_zap(struct pym_heap *heap, const struct pym_mappings *mappings, u64 offset,
 		    struct page **pages, unsigned int nr);
