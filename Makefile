@@ -146,7 +146,7 @@ bench-trace: deps module-$(KERNEL) userspace ## measure what traces cost CPython
 bench-stack: deps module-$(KERNEL) userspace ## measure stacks of the library beside obstacks, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
-	@selftests/bench/run-stack --kernel $(KERNEL)
+	@selftests/bench/run-program stack --kernel $(KERNEL)
 
 bench-kernel: export PYMALLOC_SELFTESTS = m
 bench-kernel: deps module-$(KERNEL) userspace ## measure heaps of modules beside kmalloc and kmem_cache, in the VM
@@ -155,12 +155,12 @@ bench-kernel: deps module-$(KERNEL) userspace ## measure heaps of modules beside
 bench-type: deps module-$(KERNEL) userspace ## measure types of the library beside CPython's lists, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
-	@selftests/bench/run-type --kernel $(KERNEL)
+	@selftests/bench/run-program type --kernel $(KERNEL)
 
 bench-refs: deps module-$(KERNEL) userspace ## measure shared heaps beside a pipe and a socket, in the VM
 	@$(tools)/deps bench
 	@$(MAKE) -C selftests bench
-	@selftests/bench/run-refs --kernel $(KERNEL)
+	@selftests/bench/run-program refs --kernel $(KERNEL)
 
 bench-return: deps module-$(KERNEL) userspace ## measure the memory that it and other allocators give back, in the VM
 	@$(tools)/deps bench

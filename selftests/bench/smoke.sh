@@ -88,31 +88,14 @@ report_fork()
 		[ "$(head -n 1 "$scratch/fork.csv")" = workload,subject,metric,value ]
 }
 
-stacks()
+# program NAME LINES: a program for run-program, whose report has so many lines of figures.
+program()
 {
-	"$here/stack" ns --quick >"$scratch/raw-stack" &&
-		"$here/report-stack" "$scratch" "$scratch/raw-stack" >"$scratch/report" || return
+	"$here/$1" ns --quick >"$scratch/raw-$1" &&
+		"$here/report-$1" "$scratch" "$scratch/raw-$1" >"$scratch/report" || return
 	cat "$scratch/report"
 	! grep -q 'not measured' "$scratch/report" &&
-		[ "$(wc -l <"$scratch/stack.csv")" = 10 ]
-}
-
-types()
-{
-	"$here/type" ns --quick >"$scratch/raw-type" &&
-		"$here/report-type" "$scratch" "$scratch/raw-type" >"$scratch/report" || return
-	cat "$scratch/report"
-	! grep -q 'not measured' "$scratch/report" &&
-		[ "$(wc -l <"$scratch/type.csv")" = 26 ]
-}
-
-refs()
-{
-	"$here/refs" ns --quick >"$scratch/raw-refs" &&
-		"$here/report-refs" "$scratch" "$scratch/raw-refs" >"$scratch/report" || return
-	cat "$scratch/report"
-	! grep -q 'not measured' "$scratch/report" &&
-		[ "$(wc -l <"$scratch/refs.csv")" = 7 ]
+		[ "$(wc -l <"$scratch/$1.csv")" = "$2" ]
 }
 
 # Memory, and not time: so few operations say which way it goes.
@@ -156,9 +139,9 @@ ok "Python programs on every allocator" measure_python
 ok "report of the Python programs" report_python
 ok "a Python program with each kind of trace" measure_trace
 ok "report of the traces" report_trace
-ok "stacks, and their report" stacks
-ok "types, and their report" types
-ok "shared heaps, and their report" refs
+ok "stacks, and their report" program stack 10
+ok "types, and their report" program type 26
+ok "shared heaps, and their report" program refs 7
 ok "fork, by each program" measure_fork
 ok "report of fork" report_fork
 ok "memory given back, by each program" measure_return

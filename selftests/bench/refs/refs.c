@@ -3,7 +3,7 @@
  * refs UNIT [--quick]: what shared heaps cost: holds, blocks that one process allocates and another
  * one receives and drops, beside messages by a pipe and by a Unix socket, and the death of
  * a process that holds many. The clock counts UNITs.
- * Prints each figure as a line "workload,subject,metric,value"; ../run-refs explains them.
+ * Prints each figure as a line "workload,subject,metric,value"; ../report-refs explains them.
  */
 #include <err.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 /*
  * stack UNIT [--quick]: what objects that go with a function's frame cost: on a stack of
  * libpymalloc, on an obstack of the C library, and by malloc() and free(). The clock counts
- * UNITs. Prints each figure as a line "workload,subject,metric,value"; ../run-stack explains
+ * UNITs. Prints each figure as a line "workload,subject,metric,value"; ../report-stack explains
  * them.
  */
 #include <err.h>

@@ -3,7 +3,7 @@
  * type UNIT [--quick]: what an object costs that CPython would keep when it is dead: as a type of
  * libpymalloc with CPython's policy, with blocks of all or of its own; constructed each time, in a
  * block of libpymalloc or of malloc(); and on a list as CPython's own. The clock counts UNITs.
- * Prints each figure as a line "workload,subject,metric,value"; ../run-type explains them.
+ * Prints each figure as a line "workload,subject,metric,value"; ../report-type explains them.
  */
 #include <err.h>
 #include <math.h>
