@@ -162,6 +162,7 @@ TEST(bad_options)
 		{ .window = PYMALLOC_WINDOW_MAX + PYMALLOC_ARENA_SIZE },
 		{ .name = "this name is one character long." },
 		{ .name = "not\nprintable" },
+		{ .flags = PYMALLOC_CREATE_SHARED },
 	};
 	size_t i;
 

@@ -33,7 +33,7 @@ struct pymalloc_heap;
  * @name: a name for people, of less than PYMALLOC_NAME_LEN printable ASCII
  *	characters; or NULL
  * @alignment: 8 or 16, to which every object is aligned; 0 is 8
- * @flags: PYMALLOC_CREATE_*, or 0
+ * @flags: PYMALLOC_CREATE_*, or 0; but not PYMALLOC_CREATE_SHARED (pymalloc-shared.h)
  * @limit: most bytes of pages and metadata that the heap may hold; 0 is the service's
  *	default
  * @window: bytes of addresses that the heap may come to use, a multiple of

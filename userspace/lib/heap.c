@@ -74,7 +74,8 @@ static int take_options(struct pymalloc_create *args,
 	args->flags = options->flags;
 	args->limit = options->limit;
 	args->window = options->window;
-	if (length < sizeof(args->name)) {
+	/* Nothing in a shared heap could be freed. */
+	if (length < sizeof(args->name) && !(options->flags & PYMALLOC_CREATE_SHARED)) {
 		memcpy(args->name, name, length);
 		return 0;
 	}
